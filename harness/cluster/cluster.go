@@ -1,0 +1,68 @@
+// Package cluster is the seam between the harness and the places where a cluster can
+// come from. A provider makes a cluster; what is done on it afterwards (actions,
+// settling, sampling) goes through the Kubernetes API and is the same everywhere.
+package cluster
+
+import (
+	"context"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// NodeGroup is a number of equal nodes.
+type NodeGroup struct {
+	// InstanceType is an EC2 instance type, m6i.large.
+	InstanceType string
+	// Count is the number of nodes.
+	Count int
+	// MaxPods overrides the instance type's pod limit; 0 keeps it.
+	MaxPods int
+}
+
+// Spec is what a run needs from a cluster.
+type Spec struct {
+	// Name of the cluster, a DNS label.
+	Name string
+	// Nodes at the start.
+	Nodes []NodeGroup
+	// RealPerDeployment is the number of pods of each Deployment whose containers run;
+	// -1 for all. Providers with real nodes run all and ignore it.
+	RealPerDeployment int
+	// Dir is an existing folder for the cluster's logs, absolute.
+	Dir string
+	// Detached clusters outlive the calling process (meshbench up).
+	Detached bool
+}
+
+// Provider makes clusters.
+type Provider interface {
+	// Name is the word for --cluster: embedded, kind, eks, existing.
+	Name() string
+	// Preflight returns every reason why Create cannot work on this machine, joined
+	// into one error that says what to do; nil when there is none. It changes nothing.
+	Preflight(ctx context.Context, spec Spec) error
+	// Create makes the cluster and returns when its API server answers, the nodes are
+	// Ready and the metrics API serves. What was half made is removed on error.
+	Create(ctx context.Context, spec Spec) (Cluster, error)
+}
+
+// Cluster is a running cluster.
+type Cluster interface {
+	// RESTConfig works from this process. The caller may change its copy.
+	RESTConfig() *rest.Config
+	// Kubeconfig is the path of a kubeconfig file that works on this host.
+	Kubeconfig() string
+	// SetNodes makes nodes so that the cluster has groups, by adding what is missing
+	// and removing what is too much; nodes to be removed must have been drained by
+	// the caller (see Surplus). It returns when new nodes are Ready.
+	SetNodes(ctx context.Context, groups []NodeGroup) error
+	// Facts describe the cluster for the record.
+	Facts(ctx context.Context) (observations.Cluster, error)
+	// ControlPlaneCost is the cost of the control plane's processes so far; nil where
+	// the provider cannot tell.
+	ControlPlaneCost(ctx context.Context) (*observations.Cost, error)
+	// Delete removes everything that Create made. It is safe to call twice.
+	Delete(ctx context.Context) error
+}

@@ -1,0 +1,283 @@
+// Package observations is the record of a run: what was asked, what was done and
+// what was read, as an append-only log of JSON lines. Everything a report says is
+// computed from this log alone, so a report can be made again, on another machine,
+// years later.
+//
+// The log of a run is the file [LogName] in the run's folder; beside it lie the
+// rendered scenario and the raw dumps that records refer to by relative path.
+package observations
+
+import "time"
+
+// LogName is the name of the log inside a run's folder.
+const LogName = "observations.jsonl"
+
+// Schema is the version of the record layout, written in the first record. Readers
+// accept this version and ignore fields they do not know.
+const Schema = 1
+
+// Record is one line of the log. Exactly one of the pointer fields is set; which one
+// is the record's kind.
+type Record struct {
+	// Time is when the record was written (UTC).
+	Time time.Time `json:"time"`
+	// Step is the zero-based index of the step the record belongs to; nil outside steps.
+	Step *int `json:"step,omitempty"`
+
+	Run     *Run     `json:"run,omitempty"`     // first record
+	Begin   *Begin   `json:"begin,omitempty"`   // a step begins
+	Action  *Action  `json:"action,omitempty"`  // one action of a step is done
+	Settle  *Settle  `json:"settle,omitempty"`  // the wait for quiet has ended
+	Objects *Objects `json:"objects,omitempty"` // what the cluster holds
+	Usage   *Usage   `json:"usage,omitempty"`   // one container, from the metrics API
+	Series  *Series  `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
+	Proxy   *Proxy   `json:"proxy,omitempty"`   // one witness's configuration
+	Envoy   *Envoy   `json:"envoy,omitempty"`   // one Envoy's own account of its memory
+	Istiod  *Istiod  `json:"istiod,omitempty"`  // istiod's cost and pushes
+	Measure *Measure `json:"measure,omitempty"` // the step's measurement is complete
+	Event   *Event   `json:"event,omitempty"`   // something a reader should know
+	End     *End     `json:"end,omitempty"`     // last record
+}
+
+// Run says what is being run and everything memory depends on (rules of measurement,
+// 6). It is the first record of every log.
+type Run struct {
+	Schema   int    `json:"schema"`
+	ID       string `json:"id"`       // name of the run's folder
+	Scenario string `json:"scenario"` // scenario name
+	// Steps are the names of all steps that the scenario has, in order, so that a log
+	// that was cut off tells which are missing.
+	Steps      []string          `json:"steps"`
+	Parameters map[string]int    `json:"parameters,omitempty"` // after --set
+	Published  string            `json:"published,omitempty"`  // name of the published table
+	Meshbench  string            `json:"meshbench"`            // version of this program
+	Command    []string          `json:"command,omitempty"`    // its arguments
+	Host       Host              `json:"host"`
+	Cluster    Cluster           `json:"cluster"`
+	Mesh       Mesh              `json:"mesh"`
+	Components map[string]string `json:"components,omitempty"` // component name to version
+}
+
+// Host is the machine the program runs on.
+type Host struct {
+	OS     string `json:"os"`     // GOOS/GOARCH
+	Kernel string `json:"kernel"` // uname release
+	CPUs   int    `json:"cpus"`
+	Memory int64  `json:"memoryBytes"`
+	Root   bool   `json:"root"`
+}
+
+// Cluster describes the cluster and how it is measured.
+type Cluster struct {
+	Provider   string `json:"provider"`   // embedded, kind, eks, existing
+	Kubernetes string `json:"kubernetes"` // server version, v1.31.4
+	// MemorySource says how a container's working set is read: cgroup2, cgroup1, proc,
+	// or kubelet where a real kubelet reads it.
+	MemorySource string `json:"memorySource"`
+	// LimitsEnforcedBy says what kills a container over its memory limit: cgroup,
+	// runtime (a watch by this program) or kubelet.
+	LimitsEnforcedBy string `json:"limitsEnforcedBy,omitempty"`
+	// RealPerDeployment is the number of pods of a Deployment that run as processes;
+	// -1 for all.
+	RealPerDeployment int `json:"realPerDeployment"`
+	// Simulated lists what is not real on this cluster, in words.
+	Simulated []string `json:"simulated,omitempty"`
+	// Baseline says whether the cluster has the shape of the published one (EKS), so
+	// that absolute published counts apply: "eks" or "".
+	Baseline string `json:"baseline,omitempty"`
+}
+
+// Mesh describes the installed mesh.
+type Mesh struct {
+	Istio   string `json:"istio"`   // 1.23.2
+	Charts  string `json:"charts"`  // where the charts came from
+	Envoy   string `json:"envoy"`   // 1.40.0, with the build it reports once seen
+	XDS     string `json:"xds"`     // delta or sotw
+	Workers int    `json:"workers"` // Envoy worker threads; 0 unknown
+	// Values are the Helm values that were set, as YAML.
+	Values string `json:"values,omitempty"`
+}
+
+// Begin opens a step.
+type Begin struct {
+	Name string `json:"name"`
+	// Do is the step in words, for people.
+	Do string `json:"do,omitempty"`
+	// Published is the step number in the published table; 0 for none.
+	Published int `json:"published,omitempty"`
+	// Expect holds the changes against the scenario's first step that must hold, after
+	// evaluation with the run's parameters.
+	Expect []Expectation `json:"expect,omitempty"`
+}
+
+// Expectation is a change of one count against the scenario's first step.
+type Expectation struct {
+	What   string `json:"what"`   // cluster, listener, route, endpoint (rows); nodes, pods, services (objects)
+	Change int    `json:"change"` // against the first step
+}
+
+// Action is one finished action.
+type Action struct {
+	Name    string  `json:"name"` // scale
+	Detail  string  `json:"detail"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Settle tells how the wait for quiet ended.
+type Settle struct {
+	Settled bool    `json:"settled"`
+	Seconds float64 `json:"seconds"`
+	// Unmet lists the conditions that did not hold when the limit was hit.
+	Unmet []string `json:"unmet,omitempty"`
+	// Took lists for each condition the seconds from the start of the wait until it
+	// held for good.
+	Took map[string]float64 `json:"took,omitempty"`
+}
+
+// Objects counts what the cluster holds, in all namespaces.
+type Objects struct {
+	Nodes         int `json:"nodes"`
+	Pods          int `json:"pods"`
+	Services      int `json:"services"`
+	Sidecars      int `json:"sidecars"`      // pods with an istio-proxy container
+	RealSidecars  int `json:"realSidecars"`  // of these, running as processes or containers
+	SimulatedPods int `json:"simulatedPods"` // pods with at least one simulated container
+}
+
+// Usage is one container's reading from the metrics API, what `kubectl top pod
+// --containers` prints.
+type Usage struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Container string `json:"container"`
+	Node      string `json:"node,omitempty"`
+	// Workload is the Deployment (or other owner) in the form namespace/name.
+	Workload    string        `json:"workload,omitempty"`
+	MemoryBytes int64         `json:"memoryBytes"` // working set
+	CPUNano     int64         `json:"cpuNanocores"`
+	Window      time.Duration `json:"windowNanoseconds,omitempty"`
+	Measured    time.Time     `json:"measured"` // the metrics API's own timestamp
+	// Witness is set when the proxy's configuration was ever dumped before this reading.
+	Witness bool `json:"witness,omitempty"`
+}
+
+// Series is one scrape of one node's /metrics/resource.
+type Series struct {
+	Node       string        `json:"node"`
+	Containers []SeriesPoint `json:"containers"`
+}
+
+// SeriesPoint is one container in a scrape.
+type SeriesPoint struct {
+	Namespace   string  `json:"ns"`
+	Pod         string  `json:"pod"`
+	Container   string  `json:"c"`
+	MemoryBytes int64   `json:"mem"`
+	CPUSeconds  float64 `json:"cpu"` // since the container's start
+}
+
+// Counts are numbers of one proxy's configuration.
+type Counts struct {
+	Cluster  int `json:"cluster"`
+	Listener int `json:"listener"`
+	Route    int `json:"route"`
+	Endpoint int `json:"endpoint"`
+}
+
+// ConfigObjects are the objects behind the rows.
+type ConfigObjects struct {
+	Clusters     int `json:"clusters"`
+	Listeners    int `json:"listeners"`
+	FilterChains int `json:"filterChains"`
+	RouteConfigs int `json:"routeConfigs"`
+	VirtualHosts int `json:"virtualHosts"`
+	Endpoints    int `json:"endpoints"`
+}
+
+// Proxy is one witness's configuration.
+type Proxy struct {
+	Namespace string        `json:"namespace"`
+	Pod       string        `json:"pod"`
+	Workload  string        `json:"workload"`
+	Rows      Counts        `json:"rows"` // what istioctl proxy-config prints, without the header line
+	Objects   ConfigObjects `json:"objects"`
+	// DumpBytes is the size of /config_dump?include_eds as Envoy sent it.
+	DumpBytes int64 `json:"dumpBytes"`
+	// Dumps are paths of the raw answers, relative to the run's folder:
+	// config_dump, clusters.
+	Dumps map[string]string `json:"dumps,omitempty"`
+	// Rejected is the number of configuration updates that Envoy refused (NACKs).
+	Rejected int `json:"rejected,omitempty"`
+}
+
+// Envoy is Envoy's own account: /memory and /server_info.
+type Envoy struct {
+	Namespace     string `json:"namespace"`
+	Pod           string `json:"pod"`
+	Workload      string `json:"workload"`
+	Allocated     int64  `json:"allocatedBytes"`
+	HeapSize      int64  `json:"heapBytes"`
+	PageheapUnmap int64  `json:"pageheapUnmappedBytes"`
+	PageheapFree  int64  `json:"pageheapFreeBytes"`
+	TotalPhysical int64  `json:"physicalBytes"`
+	Version       string `json:"version,omitempty"`
+	Workers       int    `json:"workers,omitempty"`
+	Witness       bool   `json:"witness,omitempty"`
+}
+
+// Istiod is the control plane's cost at one moment.
+type Istiod struct {
+	Pod         string `json:"pod"`
+	MemoryBytes int64  `json:"memoryBytes"` // working set, metrics API; 0 when not reported
+	CPUNano     int64  `json:"cpuNanocores"`
+	Proxies     int    `json:"proxies"` // connected
+	// Pushes counts xDS pushes since istiod's start by type (cds, lds, rds, eds, ...).
+	Pushes map[string]float64 `json:"pushes,omitempty"`
+	// PushSeconds and ConvergenceSeconds are sum and count of the histograms
+	// pilot_xds_push_time and pilot_proxy_convergence_time since istiod's start.
+	PushSeconds        Histogram `json:"pushSeconds"`
+	ConvergenceSeconds Histogram `json:"convergenceSeconds"`
+	ResidentBytes      int64     `json:"residentBytes"` // process_resident_memory_bytes
+	CPUSeconds         float64   `json:"cpuSeconds"`    // process_cpu_seconds_total
+	GoHeapBytes        int64     `json:"goHeapBytes"`
+	Rejected           float64   `json:"rejected"` // pilot_total_xds_rejects
+}
+
+// Histogram is the sum and count of a Prometheus histogram.
+type Histogram struct {
+	Sum   float64 `json:"sum"`
+	Count float64 `json:"count"`
+	P99   float64 `json:"p99,omitempty"` // upper bound of the bucket that holds the 99th percentile; 0 none
+}
+
+// Measure closes a step's measurement.
+type Measure struct {
+	Seconds float64 `json:"seconds"` // of the whole step
+	// Harness is this program's own cost so far (control plane apart).
+	Harness Cost `json:"harness"`
+	// ControlPlane is the cost of etcd, the API server and the like, where the
+	// provider can tell.
+	ControlPlane *Cost `json:"controlPlane,omitempty"`
+}
+
+// Cost is CPU and memory of processes.
+type Cost struct {
+	CPUSeconds  float64 `json:"cpuSeconds"`
+	MemoryBytes int64   `json:"memoryBytes"` // resident
+}
+
+// Event is something a reader of the report should know.
+type Event struct {
+	Level   string `json:"level"` // info, warning, error
+	Kind    string `json:"kind"`  // a short stable word: oom-kill, restart, reconnect, unsettled, interrupted
+	Message string `json:"message"`
+	Object  string `json:"object,omitempty"` // namespace/pod/container
+}
+
+// End closes a log. A log without it was cut off.
+type End struct {
+	// Outcome is ok, missed (an expectation), timeout, failed or interrupted.
+	Outcome string  `json:"outcome"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
