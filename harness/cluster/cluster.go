@@ -11,6 +11,13 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
+// SimulatedScheme starts the containerID of a container that is only simulated: its
+// status says Running, but there is no process and no usage. Everything else is real.
+const SimulatedScheme = "simulated://"
+
+// InstanceTypeLabel is the node label that holds the instance type.
+const InstanceTypeLabel = "node.kubernetes.io/instance-type"
+
 // NodeGroup is a number of equal nodes.
 type NodeGroup struct {
 	// InstanceType is an EC2 instance type, m6i.large.
@@ -54,9 +61,9 @@ type Cluster interface {
 	RESTConfig() *rest.Config
 	// Kubeconfig is the path of a kubeconfig file that works on this host.
 	Kubeconfig() string
-	// SetNodes makes nodes so that the cluster has groups, by adding what is missing
-	// and removing what is too much; nodes to be removed must have been drained by
-	// the caller (see Surplus). It returns when new nodes are Ready.
+	// SetNodes makes the cluster's nodes be groups, by adding what is missing and
+	// removing what is too much, unschedulable (cordoned) nodes first. It does not
+	// drain: the caller moves pods away beforehand. It returns when new nodes are Ready.
 	SetNodes(ctx context.Context, groups []NodeGroup) error
 	// Facts describe the cluster for the record.
 	Facts(ctx context.Context) (observations.Cluster, error)
