@@ -105,9 +105,34 @@ type Begin struct {
 	Do string `json:"do,omitempty"`
 	// Published is the step number in the published table; 0 for none.
 	Published int `json:"published,omitempty"`
+	// PublishedFigures are that step's figures, so that the log alone tells what the
+	// run is to be compared with; nil for none.
+	PublishedFigures *Published `json:"publishedFigures,omitempty"`
 	// Expect holds the changes against the scenario's first step that must hold, after
 	// evaluation with the run's parameters.
 	Expect []Expectation `json:"expect,omitempty"`
+}
+
+// Published are figures somebody else published for a step, as they were printed. What
+// was not published is nil or zero.
+type Published struct {
+	// Cluster, Listener, Route and Endpoint count what istioctl proxy-config printed.
+	Cluster  *int `json:"cluster,omitempty"`
+	Listener *int `json:"listener,omitempty"`
+	Route    *int `json:"route,omitempty"`
+	Endpoint *int `json:"endpoint,omitempty"`
+	// CountsIncludeHeader says that these counts are of lines (`wc -l`): one more than
+	// the rows, for the header line.
+	CountsIncludeHeader bool `json:"countsIncludeHeader,omitempty"`
+	// MemoryMi is the lowest and the highest memory of a sidecar, in Mi.
+	MemoryMi [2]float64 `json:"memoryMi,omitzero"`
+	// WitnessMi is the memory of the one pod whose configuration was dumped, in Mi.
+	WitnessMi *float64 `json:"witnessMi,omitempty"`
+	Nodes     *int     `json:"nodes,omitempty"`
+	Pods      *int     `json:"pods,omitempty"`
+	Services  *int     `json:"services,omitempty"`
+	// Source says where the figures come from, for people.
+	Source string `json:"source,omitempty"`
 }
 
 // Expectation is a change of one count against the scenario's first step.

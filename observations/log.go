@@ -1,0 +1,154 @@
+package observations
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Log writes the log of a run. It is safe for concurrent use.
+type Log struct {
+	mu   sync.Mutex
+	file *os.File
+	err  error // what broke the log; nothing can be appended after it
+}
+
+// Create makes the run's folder, where it does not exist, and an empty log in it. A
+// folder that holds a log already is refused: a log is never overwritten.
+func Create(dir string) (*Log, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the run's folder: %w", err)
+	}
+	path := filepath.Join(dir, LogName)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("%s exists: it is the log of another run, choose another folder: %w", path, os.ErrExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the log: %w", err)
+	}
+	return &Log{file: file}, nil
+}
+
+// Append writes one record, with the present time where it has none. The record is in
+// the file, as far as this process is concerned, when Append returns: nothing is kept
+// in a buffer that a kill could lose. After a failed write the log ends in half a
+// record, so every later Append returns the same error.
+func (l *Log) Append(r Record) error {
+	if n := r.kinds(); n != 1 {
+		return fmt.Errorf("appending to the log: a record has exactly one kind, this one has %d", n)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	if r.Time.IsZero() {
+		// Taken under the lock, so that times rise with the lines.
+		r.Time = time.Now().UTC()
+	}
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("appending to the log: %w", err)
+	}
+	if _, err := l.file.Write(line.Bytes()); err != nil {
+		l.err = fmt.Errorf("appending to the log: %w", err)
+		return l.err
+	}
+	return nil
+}
+
+// Close makes the log durable on disk and closes it.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := errors.Join(l.file.Sync(), l.file.Close()); err != nil {
+		return fmt.Errorf("closing the log: %w", err)
+	}
+	return nil
+}
+
+// kinds counts the kinds that are set.
+func (r *Record) kinds() int {
+	n := 0
+	for _, set := range []bool{
+		r.Run != nil, r.Begin != nil, r.Action != nil, r.Settle != nil, r.Objects != nil,
+		r.Usage != nil, r.Series != nil, r.Proxy != nil, r.Envoy != nil, r.Istiod != nil,
+		r.Measure != nil, r.Event != nil, r.End != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// ReadFile reads a log from path, which is the log itself or the run's folder.
+// Otherwise it is Read.
+func ReadFile(path string) (records []Record, truncated bool, err error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, LogName)
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, false, fmt.Errorf("%s: there is no log here, so this is not the folder of a run: %w", path, os.ErrNotExist)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reading a log: %w", err)
+	}
+	defer file.Close()
+	records, truncated, err = Read(file)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", path, err)
+	}
+	return records, truncated, nil
+}
+
+// Read reads a log. A last line without an end, as a crash leaves it, is left out and
+// truncated is true. Anything else that is not a record is an error that names the
+// line, as is a log that does not begin with a Run of a schema this program knows.
+// A log with nothing in it, or only half of its first record, gives no records.
+func Read(r io.Reader) (records []Record, truncated bool, err error) {
+	// Not bufio.Scanner, which has a longest line.
+	in := bufio.NewReaderSize(r, 1<<16)
+	for number := 1; ; number++ {
+		line, err := in.ReadBytes('\n')
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
+			return nil, false, fmt.Errorf("line %d: %w", number, err)
+		}
+		if last && len(line) == 0 {
+			return records, false, nil
+		}
+		var record Record
+		if err := json.Unmarshal(line, &record); err != nil {
+			var syntax *json.SyntaxError
+			if last && errors.As(err, &syntax) {
+				return records, true, nil
+			}
+			return nil, false, fmt.Errorf("line %d is not a record: %w", number, err)
+		}
+		if number == 1 {
+			if record.Run == nil {
+				return nil, false, fmt.Errorf("line 1 does not say what was run: this is not the log of a run")
+			}
+			if record.Run.Schema != Schema {
+				return nil, false, fmt.Errorf("the log has format version %d, this program reads version %d: "+
+					"use the meshbench that wrote it (%s)", record.Run.Schema, Schema, record.Run.Meshbench)
+			}
+		}
+		records = append(records, record)
+		if last {
+			return records, false, nil
+		}
+	}
+}
