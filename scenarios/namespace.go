@@ -1,0 +1,23 @@
+package scenarios
+
+// Namespace makes a namespace.
+type Namespace struct {
+	// Name is a DNS label.
+	Name string `yaml:"name" jsonschema:"required"`
+	// Injection labels the namespace istio-injection=enabled, so that pods made in it
+	// afterwards get a sidecar.
+	Injection bool `yaml:"injection,omitempty"`
+	// Labels are further labels.
+	Labels map[string]string `yaml:"labels,omitempty"`
+}
+
+// Word returns namespace.
+func (*Namespace) Word() string { return "namespace" }
+
+// String tells the change in a few words.
+func (n *Namespace) String() string {
+	if n.Injection {
+		return "make namespace " + n.Name + " with sidecar injection"
+	}
+	return "make namespace " + n.Name
+}

@@ -1,0 +1,25 @@
+package scenarios
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Nodes makes the cluster's nodes be the given groups: missing ones are added, then those
+// too many are cordoned, drained and removed. It has taken effect when all pods are Ready
+// on the nodes that stay.
+type Nodes struct {
+	Groups []NodeGroup `yaml:"groups" jsonschema:"required,minItems=1"`
+}
+
+// Word returns nodes.
+func (*Nodes) Word() string { return "nodes" }
+
+// String tells the change in a few words.
+func (n *Nodes) String() string {
+	groups := make([]string, len(n.Groups))
+	for i, g := range n.Groups {
+		groups[i] = fmt.Sprintf("%d x %s", g.Count, g.Type)
+	}
+	return "make the nodes be " + strings.Join(groups, ", ")
+}

@@ -1,0 +1,146 @@
+// Package scenarios holds the experiments as data, and the types they are data of.
+//
+// A scenario is a YAML file: the nodes of a cluster, options of the mesh, and steps. A
+// step is a list of actions, each one change to the cluster, followed by one measurement.
+// [Load] reads a file strictly and returns either a rendered scenario, in which every
+// expression is a number and every repetition is written out, or all [Problems] of the
+// file at once. The files in this folder are built into the program ([Builtin], [Open]);
+// published figures ride along in published/ ([PublishedTable]).
+//
+// In a file, a scalar may hold expressions over the scenario's parameters, ${replicas} or
+// ${2*(replicas-1)+5}, in the language of github.com/expr-lang/expr. A whole number must
+// come out where a number is wanted; $${ stands for ${ itself.
+package scenarios
+
+import (
+	"time"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Scenario is one experiment, rendered.
+type Scenario struct {
+	// Name identifies the scenario: a DNS label, the file's name without .yaml.
+	Name string `yaml:"name" jsonschema:"required"`
+	// Title is one line for lists of scenarios.
+	Title string `yaml:"title" jsonschema:"required"`
+	// Description says what the scenario shows and where it comes from.
+	Description string `yaml:"description,omitempty"`
+	// Published is the name of the published table that steps refer to; "" for none.
+	Published string `yaml:"published,omitempty"`
+	// Parameters are the sizes that --set overrides, by name.
+	Parameters map[string]Parameter `yaml:"parameters,omitempty"`
+	// Cluster is what the run starts on.
+	Cluster Cluster `yaml:"cluster" jsonschema:"required"`
+	// Mesh holds options of the mesh; the run's own defaults where empty.
+	Mesh Mesh `yaml:"mesh,omitempty"`
+	// Witnesses are the Deployments of which one proxy each is dumped. Expectations are
+	// checked on the first. Default: the first Deployment that a step makes.
+	Witnesses []Witness `yaml:"witnesses,omitempty"`
+	// Steps in order; expectations of all are changes against the first.
+	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
+}
+
+// Parameter is one size of a scenario that the command line can override.
+type Parameter struct {
+	// Value is the size; in a rendered scenario, after overrides.
+	Value int `yaml:"value" jsonschema:"required"`
+	// Min and Max bound the value, both included. Min defaults to 0, Max to none.
+	Min int  `yaml:"min,omitempty"`
+	Max *int `yaml:"max,omitempty"`
+	// About says what the size is of.
+	About string `yaml:"about,omitempty"`
+}
+
+// Cluster is what the run starts on.
+type Cluster struct {
+	// Nodes at the start, in groups of equal ones.
+	Nodes []NodeGroup `yaml:"nodes" jsonschema:"required,minItems=1"`
+}
+
+// NodeGroup is a number of equal nodes.
+type NodeGroup struct {
+	// Type is an EC2 instance type, m6i.large.
+	Type string `yaml:"type" jsonschema:"required"`
+	// Count is the number of nodes; at least 1.
+	Count int `yaml:"count" jsonschema:"required"`
+	// MaxPods overrides the pod limit of the instance type; 0 keeps it.
+	MaxPods int `yaml:"maxPods,omitempty"`
+}
+
+// Mesh holds options of the mesh.
+type Mesh struct {
+	// Istio is the version to install, 1.23.2; "" for the program's default.
+	Istio string `yaml:"istio,omitempty" jsonschema:"pattern=^[0-9]+\\.[0-9]+\\.[0-9]+(-.+)?$"`
+	// Values are Helm values for the istiod chart, over the program's own.
+	Values map[string]any `yaml:"values,omitempty"`
+}
+
+// Witness names the Deployment one of whose proxies is dumped.
+type Witness struct {
+	Namespace  string `yaml:"namespace" jsonschema:"required"`
+	Deployment string `yaml:"deployment" jsonschema:"required"`
+}
+
+// Step is actions and then one measurement.
+type Step struct {
+	// Name is unique in the scenario: a DNS label, since it names folders and tests.
+	Name string `yaml:"name" jsonschema:"required"`
+	// Do is the step in words, for people.
+	Do string `yaml:"do,omitempty"`
+	// Published is the number of the step in the published table that this step
+	// reproduces; 0 for none. In a scenario whose overridden parameters change what the
+	// step or an earlier one does, it is 0: the published figures are of another size.
+	Published int `yaml:"published,omitempty"`
+	// Actions are done in order, each after the one before has taken effect.
+	Actions []Action `yaml:"actions,omitempty"`
+	// Expect holds what must have changed since the first step.
+	Expect Expect `yaml:"expect,omitempty"`
+	// Settle changes how the step waits for quiet.
+	Settle Settle `yaml:"settle,omitempty"`
+}
+
+// Expect holds changes against the scenario's first step; nil where nothing is expected.
+// Cluster, Listener, Route and Endpoint are rows that istioctl proxy-config prints for
+// the first witness; Nodes, Pods and Services are objects in all namespaces.
+type Expect struct {
+	Cluster  *int `yaml:"cluster,omitempty"`
+	Listener *int `yaml:"listener,omitempty"`
+	Route    *int `yaml:"route,omitempty"`
+	Endpoint *int `yaml:"endpoint,omitempty"`
+	Nodes    *int `yaml:"nodes,omitempty"`
+	Pods     *int `yaml:"pods,omitempty"`
+	Services *int `yaml:"services,omitempty"`
+}
+
+// Settle changes how a step waits for quiet.
+type Settle struct {
+	// Limit is the longest wait, in Go's notation (90s, 5m); 0 for the run's own limit.
+	Limit time.Duration `yaml:"limit,omitempty"`
+}
+
+// Changes lists the expectations in the order in which tables show them.
+func (e Expect) Changes() []observations.Expectation {
+	var list []observations.Expectation
+	for _, x := range []struct {
+		what   string
+		change *int
+	}{
+		{"cluster", e.Cluster}, {"listener", e.Listener}, {"route", e.Route}, {"endpoint", e.Endpoint},
+		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services},
+	} {
+		if x.change != nil {
+			list = append(list, observations.Expectation{What: x.what, Change: *x.change})
+		}
+	}
+	return list
+}
+
+// Sizes are the parameters' values by name.
+func (s *Scenario) Sizes() map[string]int {
+	sizes := make(map[string]int, len(s.Parameters))
+	for name, p := range s.Parameters {
+		sizes[name] = p.Value
+	}
+	return sizes
+}
