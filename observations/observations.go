@@ -94,6 +94,10 @@ type Mesh struct {
 	Envoy   string `json:"envoy"`   // 1.40.0, with the build it reports once seen
 	XDS     string `json:"xds"`     // delta or sotw
 	Workers int    `json:"workers"` // Envoy worker threads; 0 unknown
+	// ReconnectSeconds is the age at which istiod ends a proxy's connection; the proxy then
+	// connects anew and is sent its whole configuration again, which makes Envoy grow.
+	// 0 for never or unknown.
+	ReconnectSeconds float64 `json:"reconnectSeconds,omitempty"`
 	// Values are the Helm values that were set, as YAML.
 	Values string `json:"values,omitempty"`
 }
