@@ -1,0 +1,276 @@
+package sample
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/meshbench/meshbench/harness/sample/proxyconfig"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// attempts is how often a request into a pod is tried before its error is returned.
+const attempts = 4
+
+// statusError is an answer other than 200.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("HTTP status %d: %s", e.code, e.text) }
+
+// get requests a path of a port in a pod and gives the answer's body to read. What may
+// pass is tried again, with read called anew: a broken connection, a port that does
+// not answer yet, a status of 5xx. What will not pass is returned at once: a pod that
+// is gone, a path that is not there, an error of read on a whole answer.
+func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path string, read func(io.Reader) error) error {
+	u := fmt.Sprintf("http://%s.%s:%d%s", pod, namespace, port, path)
+	wait := 200 * time.Millisecond
+	var err error
+	for attempt := range attempts {
+		if attempt > 0 {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("getting %s of %s/%s: %w", path, namespace, pod, errors.Join(err, ctx.Err()))
+			case <-time.After(wait):
+				wait *= 2
+			}
+		}
+		if err = s.getOnce(ctx, u, read); err == nil {
+			return nil
+		}
+		var status *statusError
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || errors.Is(err, errAnswer) ||
+			errors.As(err, &status) && status.code < http.StatusInternalServerError || ctx.Err() != nil {
+			break
+		}
+	}
+	return fmt.Errorf("getting %s of %s/%s: %w", path, namespace, pod, err)
+}
+
+// errAnswer marks an answer that came whole and is wrong.
+var errAnswer = errors.New("unexpected answer")
+
+func (s *Sampler) getOnce(ctx context.Context, u string, read func(io.Reader) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		var of *url.Error // names pod.namespace, which is no address anybody knows
+		if errors.As(err, &of) {
+			err = of.Err
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
+		return &statusError{resp.StatusCode, strings.TrimSpace(string(text))}
+	}
+	return read(resp.Body)
+}
+
+// getJSON decodes an answer.
+func (s *Sampler) getJSON(ctx context.Context, namespace, pod string, port int, path string, into any) error {
+	return s.get(ctx, namespace, pod, port, path, func(r io.Reader) error {
+		body, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(body, into); err != nil {
+			return fmt.Errorf("%w: %w", errAnswer, err)
+		}
+		return nil
+	})
+}
+
+// Envoy reads a proxy's own account of its memory, and which Envoy it is, from
+// /memory and /server_info.
+func (s *Sampler) Envoy(ctx context.Context, pod Pod) (observations.Envoy, error) {
+	// Envoy's JSON writes 64-bit integers as strings.
+	var memory struct {
+		Allocated int64 `json:"allocated,string"`
+		HeapSize  int64 `json:"heap_size,string"`
+		Unmapped  int64 `json:"pageheap_unmapped,string"`
+		Free      int64 `json:"pageheap_free,string"`
+		Physical  int64 `json:"total_physical_bytes,string"`
+	}
+	if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/memory", &memory); err != nil {
+		return observations.Envoy{}, err
+	}
+	var info struct {
+		Version string `json:"version"`
+		Options struct {
+			Concurrency int `json:"concurrency"`
+		} `json:"command_line_options"`
+	}
+	if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/server_info", &info); err != nil {
+		return observations.Envoy{}, err
+	}
+	return observations.Envoy{
+		Namespace:     pod.Namespace,
+		Pod:           pod.Name,
+		Workload:      pod.Workload,
+		Allocated:     memory.Allocated,
+		HeapSize:      memory.HeapSize,
+		PageheapUnmap: memory.Unmapped,
+		PageheapFree:  memory.Free,
+		TotalPhysical: memory.Physical,
+		Version:       info.Version,
+		Workers:       info.Options.Concurrency,
+		Witness:       s.IsWitness(pod.Namespace, pod.Name),
+	}, nil
+}
+
+// ProxyState is how far a proxy is with its configuration.
+type ProxyState struct {
+	// ListenersActive, ListenersWarming and ListenersDraining count listeners. A
+	// listener whose Service is gone drains for 45 s with Istio's settings, and the
+	// routes inside it are shown by proxy-config until it ends (rules of measurement, 4).
+	ListenersActive, ListenersWarming, ListenersDraining int
+	// ClustersWarming counts clusters that wait for their first endpoints.
+	ClustersWarming int
+	// Rejected counts configuration updates that Envoy refused (NACKs) since its
+	// start: of clusters and listeners always, of routes and endpoints where the
+	// proxy's stats matcher lets those counters exist (Istio's does not by default;
+	// [Sampler.Syncz] knows them).
+	Rejected int
+}
+
+// Settled tells that nothing is on the way.
+func (p ProxyState) Settled() bool {
+	return p.ListenersWarming == 0 && p.ListenersDraining == 0 && p.ClustersWarming == 0
+}
+
+// proxyStateFilter selects the counters of ProxyState, as a regular expression of
+// Envoy's /stats. It keeps the answer to a few lines.
+const proxyStateFilter = `^listener_manager\.total_listeners_|^cluster_manager\.warming_clusters$|\.update_rejected$`
+
+// ProxyState reads a proxy's own counters from /stats.
+func (s *Sampler) ProxyState(ctx context.Context, pod Pod) (ProxyState, error) {
+	var state ProxyState
+	path := "/stats?filter=" + url.QueryEscape(proxyStateFilter)
+	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) (err error) {
+		state, err = parseState(r)
+		return err
+	})
+	return state, err
+}
+
+// parseState reads the lines "name: value" of /stats.
+func parseState(r io.Reader) (ProxyState, error) {
+	var state ProxyState
+	lines := bufio.NewScanner(r)
+	seen := false
+	for lines.Scan() {
+		name, text, found := strings.Cut(lines.Text(), ": ")
+		if !found {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil {
+			continue // a histogram or a text
+		}
+		seen = true
+		switch {
+		case name == "listener_manager.total_listeners_active":
+			state.ListenersActive = n
+		case name == "listener_manager.total_listeners_warming":
+			state.ListenersWarming = n
+		case name == "listener_manager.total_listeners_draining":
+			state.ListenersDraining = n
+		case name == "cluster_manager.warming_clusters":
+			state.ClustersWarming = n
+		case strings.HasSuffix(name, ".update_rejected"):
+			state.Rejected += n
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return ProxyState{}, err
+	}
+	if !seen {
+		return ProxyState{}, fmt.Errorf("%w: /stats has none of the counters of listeners", errAnswer)
+	}
+	return state, nil
+}
+
+// Witness dumps a proxy's configuration and counts it. From the call on the proxy is
+// a witness, even when Witness fails half-way.
+//
+// The raw answers are kept in the folder dir below the run's folder run, as plain
+// JSON that `istioctl proxy-config --file` reads; the record's Dumps name them
+// relative to run: "config_dump" (/config_dump?include_eds) and "clusters"
+// (/clusters?format=json).
+func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observations.Proxy, error) {
+	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
+		return observations.Proxy{}, fmt.Errorf("making the folder for dumps: %w", err)
+	}
+	// Read before the dump: /stats of a proxy says nothing about the dump itself.
+	state, err := s.ProxyState(ctx, pod)
+	if err != nil {
+		return observations.Proxy{}, err
+	}
+	s.MarkWitness(pod.Namespace, pod.Name)
+
+	dumps := map[string]string{}
+	raw := map[string][]byte{}
+	for name, path := range map[string]string{
+		"config_dump": "/config_dump?include_eds",
+		"clusters":    "/clusters?format=json",
+	} {
+		dumps[name] = filepath.Join(dir, fmt.Sprintf("%s.%s.%s.json", pod.Namespace, pod.Name, name))
+		if raw[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
+			return observations.Proxy{}, err
+		}
+	}
+	rows, objects, err := proxyconfig.Count(raw["config_dump"], raw["clusters"])
+	if err != nil {
+		return observations.Proxy{}, fmt.Errorf("counting the configuration of %s/%s in %s: %w",
+			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
+	}
+	return observations.Proxy{
+		Namespace: pod.Namespace,
+		Pod:       pod.Name,
+		Workload:  pod.Workload,
+		Rows:      rows,
+		Objects:   objects,
+		DumpBytes: int64(len(raw["config_dump"])),
+		Dumps:     dumps,
+		Rejected:  state.Rejected,
+	}, nil
+}
+
+// dump writes an answer to a file, all of it or none, and returns it.
+func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte, error) {
+	var body []byte
+	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) (err error) {
+		body, err = io.ReadAll(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	partial := file + ".partial"
+	if err := os.WriteFile(partial, body, 0o644); err != nil {
+		return nil, fmt.Errorf("keeping %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
+	}
+	if err := os.Rename(partial, file); err != nil {
+		return nil, fmt.Errorf("keeping %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
+	}
+	return body, nil
+}

@@ -1,0 +1,269 @@
+package sample
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// istiods are the running control-plane pods.
+func (s *Sampler) istiods(ctx context.Context) ([]podKey, error) {
+	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
+		LabelSelector: "app=istiod", FieldSelector: "status.phase=Running",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing istiod's pods: %w", err)
+	}
+	var keys []podKey
+	for _, p := range list.Items {
+		if p.DeletionTimestamp == nil && isReady(&p) {
+			keys = append(keys, podKey{p.Namespace, p.Name})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("no pod with label app=istiod is ready")
+	}
+	return keys, nil
+}
+
+func isReady(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// families are metrics by name.
+type families map[string]*dto.MetricFamily
+
+// metricsOf scrapes one istiod.
+func (s *Sampler) metricsOf(ctx context.Context, pod podKey) (families, error) {
+	var f families
+	err := s.get(ctx, pod.namespace, pod.name, istiodMonitorPort, "/metrics", func(r io.Reader) (err error) {
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		f, err = parser.TextToMetricFamilies(r)
+		return err
+	})
+	return f, err
+}
+
+// sum adds a counter or gauge up over its labels; 0 when it does not exist, as
+// counters do not before their first event.
+func (f families) sum(name string) float64 {
+	total := 0.0
+	for _, m := range f[name].GetMetric() {
+		total += value(m)
+	}
+	return total
+}
+
+// by adds a counter up for each value of one label.
+func (f families) by(name, label string) map[string]float64 {
+	totals := map[string]float64{}
+	for _, m := range f[name].GetMetric() {
+		totals[labels(m)[label]] += value(m)
+	}
+	return totals
+}
+
+// histogram adds a histogram up over its labels.
+func (f families) histogram(name string) observations.Histogram {
+	var h observations.Histogram
+	buckets := map[float64]float64{} // upper bound to cumulative count
+	for _, m := range f[name].GetMetric() {
+		h.Sum += m.Histogram.GetSampleSum()
+		h.Count += float64(m.Histogram.GetSampleCount())
+		for _, b := range m.Histogram.GetBucket() {
+			buckets[b.GetUpperBound()] += float64(b.GetCumulativeCount())
+		}
+	}
+	for _, bound := range slices.Sorted(maps.Keys(buckets)) {
+		if h.Count > 0 && buckets[bound] >= 0.99*h.Count {
+			// Beyond the last finite bound nothing is known; JSON has no infinity either.
+			if bound <= maxBound {
+				h.P99 = bound
+			}
+			break
+		}
+	}
+	return h
+}
+
+// maxBound tells finite bucket bounds from infinity.
+const maxBound = 1e300
+
+// Istiod reads what each ready istiod costs and has pushed: its own metrics, and its
+// container's memory and CPU from the metrics API, which are 0 when that has none yet.
+func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
+	pods, err := s.istiods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]observations.Istiod, len(pods))
+	for i, pod := range pods {
+		f, err := s.metricsOf(ctx, pod)
+		if err != nil {
+			return nil, err
+		}
+		records[i] = istiodFrom(f)
+		records[i].Pod = pod.namespace + "/" + pod.name
+		usage, err := s.metrics.MetricsV1beta1().PodMetricses(pod.namespace).Get(ctx, pod.name, metav1.GetOptions{})
+		if err != nil {
+			continue // not scraped yet; Istiod's own account stands
+		}
+		for _, c := range usage.Containers {
+			if c.Name == IstiodContainer {
+				records[i].MemoryBytes = c.Usage.Memory().Value()
+				records[i].CPUNano = c.Usage.Cpu().ScaledValue(-9)
+			}
+		}
+	}
+	return records, nil
+}
+
+// istiodFrom reads istiod's metrics (pilot/pkg/xds/monitoring.go and pkg/xds of
+// istio.io/istio).
+func istiodFrom(f families) observations.Istiod {
+	return observations.Istiod{
+		Proxies:            int(f.sum("pilot_xds")),
+		Pushes:             f.by("pilot_xds_pushes", "type"),
+		PushSeconds:        f.histogram("pilot_xds_push_time"),
+		ConvergenceSeconds: f.histogram("pilot_proxy_convergence_time"),
+		ResidentBytes:      int64(f.sum("process_resident_memory_bytes")),
+		CPUSeconds:         f.sum("process_cpu_seconds_total"),
+		GoHeapBytes:        int64(f.sum("go_memstats_heap_inuse_bytes")),
+		Rejected:           f.sum("pilot_total_xds_rejects"),
+	}
+}
+
+// ProxyStatus is what istiod knows of one connected proxy.
+type ProxyStatus struct {
+	Namespace, Pod string
+	// Stale lists the types (cluster, listener, route, endpoint, ...) whose last
+	// update the proxy has not acknowledged.
+	Stale []string
+	// Rejected is why the proxy refused the last update of a type.
+	Rejected map[string]string
+}
+
+// Syncz reads, from each ready istiod's /debug/syncz, which proxies have acknowledged
+// everything that was sent to them.
+func (s *Sampler) Syncz(ctx context.Context) ([]ProxyStatus, error) {
+	pods, err := s.istiods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []ProxyStatus
+	for _, pod := range pods {
+		statuses, err := s.synczOf(ctx, pod)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, statuses...)
+	}
+	return all, nil
+}
+
+// syncStatus is one entry of /debug/syncz (pilot/pkg/xds/debug.go).
+type syncStatus struct {
+	Proxy     string `json:"proxy"` // pod.namespace
+	Resources map[string]struct {
+		Sent      string `json:"sent"` // nonces
+		Acked     string `json:"acked"`
+		LastError string `json:"lastError"`
+	} `json:"resources"`
+}
+
+func (s *Sampler) synczOf(ctx context.Context, pod podKey) ([]ProxyStatus, error) {
+	var entries []syncStatus
+	if err := s.getJSON(ctx, pod.namespace, pod.name, istiodMonitorPort, "/debug/syncz", &entries); err != nil {
+		return nil, err
+	}
+	statuses := make([]ProxyStatus, len(entries))
+	for i, e := range entries {
+		status := &statuses[i]
+		status.Pod = e.Proxy
+		if dot := strings.LastIndexByte(e.Proxy, '.'); dot >= 0 {
+			status.Pod, status.Namespace = e.Proxy[:dot], e.Proxy[dot+1:]
+		}
+		for url, r := range e.Resources {
+			if r.Sent != r.Acked {
+				status.Stale = append(status.Stale, typeName(url))
+			}
+			if r.LastError != "" {
+				if status.Rejected == nil {
+					status.Rejected = map[string]string{}
+				}
+				status.Rejected[typeName(url)] = r.LastError
+			}
+		}
+		slices.Sort(status.Stale)
+	}
+	return statuses, nil
+}
+
+// typeName is the last word of a type URL:
+// type.googleapis.com/envoy.config.cluster.v3.Cluster is Cluster.
+func typeName(url string) string { return url[strings.LastIndexAny(url, "./")+1:] }
+
+// Quiet is what tells whether istiod's pushes have drained: two snapshots at least
+// a debounce apart (100 ms, at most 10 s under a stream of events) that differ in
+// nothing, and with Stale empty.
+type Quiet struct {
+	Inbound   float64 // events that istiod took in (pilot_inbound_updates)
+	Triggers  float64 // pushes started after debouncing (pilot_push_triggers)
+	Pushes    float64 // responses sent to proxies (pilot_xds_pushes)
+	Converged float64 // pushes to a proxy that are done (count of pilot_proxy_convergence_time)
+	Connected int     // proxies
+	// Stale names each proxy that has not acknowledged everything, with the types:
+	// "ns1/test-0: Cluster, Listener".
+	Stale []string
+	// Rejected names each refused update: "ns1/test-0: Listener: why".
+	Rejected []string
+}
+
+// Quiet takes a snapshot over all ready istiods.
+func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
+	pods, err := s.istiods(ctx)
+	if err != nil {
+		return Quiet{}, err
+	}
+	var q Quiet
+	for _, pod := range pods {
+		f, err := s.metricsOf(ctx, pod)
+		if err != nil {
+			return Quiet{}, err
+		}
+		q.Inbound += f.sum("pilot_inbound_updates")
+		q.Triggers += f.sum("pilot_push_triggers")
+		q.Pushes += f.sum("pilot_xds_pushes")
+		q.Converged += f.histogram("pilot_proxy_convergence_time").Count
+		statuses, err := s.synczOf(ctx, pod)
+		if err != nil {
+			return Quiet{}, err
+		}
+		q.Connected += len(statuses)
+		for _, status := range statuses {
+			name := status.Namespace + "/" + status.Pod
+			if len(status.Stale) > 0 {
+				q.Stale = append(q.Stale, name+": "+strings.Join(status.Stale, ", "))
+			}
+			for _, kind := range slices.Sorted(maps.Keys(status.Rejected)) {
+				q.Rejected = append(q.Rejected, name+": "+kind+": "+status.Rejected[kind])
+			}
+		}
+	}
+	slices.Sort(q.Stale)
+	slices.Sort(q.Rejected)
+	return q, nil
+}

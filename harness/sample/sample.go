@@ -1,0 +1,100 @@
+// Package sample reads what a mesh costs: containers' memory and CPU from the metrics
+// API and from the nodes, proxies' configuration and memory from Envoy's admin port,
+// the control plane's work from istiod's own metrics.
+//
+// Everything goes through the Kubernetes API server, so it works the same on every
+// cluster, and nothing listens on the host: admin ports are reached over port-forward
+// streams that live in this process only (see [Forwarder]).
+//
+// Reading changes what is read. /config_dump makes Envoy grow for good, so
+// [Sampler.Witness] marks its proxy, and every later reading of that proxy carries the
+// mark (rules of measurement, 1). [Sampler.Envoy] and [Sampler.ProxyState] say what
+// their own reading costs the proxy.
+package sample
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
+)
+
+// Names that Istio gives its containers, and the ports they serve on the loopback
+// interface of their pod.
+const (
+	SidecarContainer = "istio-proxy"
+	IstiodContainer  = "discovery"
+
+	envoyAdminPort    = 15000
+	istiodMonitorPort = 15014 // metrics and, for loopback clients without credentials, /debug
+)
+
+// Sampler reads one cluster. It is safe for concurrent use.
+type Sampler struct {
+	kube    kubernetes.Interface
+	metrics metrics.Interface
+	http    *http.Client // dials "pod.namespace:port" through port-forwards
+
+	mu        sync.Mutex
+	witnesses map[podKey]bool
+}
+
+type podKey struct{ namespace, name string }
+
+// New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy's
+// rate limit is raised, as sampling must not queue behind itself. Call
+// [Sampler.Close] in the end.
+func New(cfg *rest.Config) (*Sampler, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.Burst = 200, 400
+
+	m, err := metrics.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for the metrics API: %w", err)
+	}
+	core := rest.CopyConfig(cfg)
+	// Pod lists are read every few seconds; protobuf costs a fraction of JSON.
+	core.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	core.ContentType = "application/vnd.kubernetes.protobuf"
+	k, err := kubernetes.NewForConfig(core)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for the Kubernetes API: %w", err)
+	}
+	f, err := NewForwarder(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Sampler{
+		kube:    k,
+		metrics: m,
+		http: &http.Client{Transport: &http.Transport{
+			DialContext:         f.dialHost,
+			MaxIdleConnsPerHost: 1,
+			IdleConnTimeout:     20 * time.Second,
+			DisableCompression:  true,
+		}},
+		witnesses: map[podKey]bool{},
+	}, nil
+}
+
+// Close ends the port-forwards that are kept open between readings.
+func (s *Sampler) Close() { s.http.CloseIdleConnections() }
+
+// MarkWitness records that a proxy's configuration was dumped, as Witness does: a
+// resumed run calls it for the witnesses of its log.
+func (s *Sampler) MarkWitness(namespace, pod string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.witnesses[podKey{namespace, pod}] = true
+}
+
+// IsWitness tells whether the proxy's configuration was ever dumped.
+func (s *Sampler) IsWitness(namespace, pod string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.witnesses[podKey{namespace, pod}]
+}

@@ -1,0 +1,170 @@
+package sample
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// SeriesInterval is how often Series reads a node.
+const SeriesInterval = time.Second
+
+// seriesPods is how often Series looks again on which nodes real sidecars are.
+const seriesPods = 5 * time.Second
+
+// Series scrapes, every SeriesInterval, /metrics/resource of each node that holds a
+// real sidecar or istiod, through the API server, and hands one record a node to
+// sink, which must be safe for concurrent use. Only istio-proxy and istiod
+// containers are kept. A scrape that takes longer than the interval makes its ticks
+// drop rather than pile up; a node that fails is left out of that tick.
+//
+// It returns when ctx ends, with the last scrape error that no later success of the
+// same node has cured, or nil.
+func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) error {
+	ticks := time.NewTicker(SeriesInterval)
+	defer ticks.Stop()
+	var (
+		nodes  []string
+		looked time.Time
+		failed = map[string]error{}
+	)
+	for {
+		if time.Since(looked) >= seriesPods {
+			looked = time.Now()
+			// A failure keeps the nodes of the last look.
+			if pods, err := s.seriesNodes(ctx); err == nil {
+				nodes = pods
+			}
+		}
+		results := make([]error, len(nodes))
+		// Few at a time: this shares the machine with what it measures.
+		var group errgroup.Group
+		group.SetLimit(4)
+		for i, node := range nodes {
+			group.Go(func() error {
+				record, err := s.scrapeNode(ctx, node)
+				if results[i] = err; err == nil && len(record.Containers) > 0 {
+					sink(record)
+				}
+				return nil
+			})
+		}
+		_ = group.Wait()
+		if ctx.Err() == nil {
+			for i, err := range results {
+				failed[nodes[i]] = err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			var errs []error
+			for _, node := range nodes {
+				errs = append(errs, failed[node])
+			}
+			return errors.Join(errs...)
+		case <-ticks.C:
+		}
+	}
+}
+
+// seriesNodes are the nodes worth a scrape.
+func (s *Sampler) seriesNodes(ctx context.Context) ([]string, error) {
+	// Resource version 0 is answered from the API server's cache.
+	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase=Running"})
+	if err != nil {
+		return nil, err
+	}
+	var nodes []string
+	for _, p := range pods {
+		if p.Node != "" && (p.RealSidecar || p.istiod) {
+			nodes = append(nodes, p.Node)
+		}
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes), nil
+}
+
+// scrapeNode reads one node.
+func (s *Sampler) scrapeNode(ctx context.Context, node string) (observations.Series, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	text, err := s.kube.CoreV1().RESTClient().Get().
+		Resource("nodes").Name(node).SubResource("proxy").Suffix("metrics/resource").
+		SetHeader("Accept", "text/plain").DoRaw(ctx)
+	if err != nil {
+		return observations.Series{}, fmt.Errorf("scraping /metrics/resource of node %s: %w", node, err)
+	}
+	points, err := parseResource(text)
+	if err != nil {
+		return observations.Series{}, fmt.Errorf("reading /metrics/resource of node %s: %w", node, err)
+	}
+	return observations.Series{Node: node, Containers: points}, nil
+}
+
+// parseResource reads the answer of a kubelet's /metrics/resource
+// (https://kubernetes.io/docs/reference/instrumentation/node-metrics/) and keeps the
+// mesh's containers, in the order of their names.
+func parseResource(text []byte) ([]observations.SeriesPoint, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	points := map[[3]string]*observations.SeriesPoint{}
+	each := func(family string, set func(*observations.SeriesPoint, float64)) {
+		for _, m := range families[family].GetMetric() {
+			l := labels(m)
+			if l["container"] != SidecarContainer && l["container"] != IstiodContainer {
+				continue
+			}
+			key := [3]string{l["namespace"], l["pod"], l["container"]}
+			if points[key] == nil {
+				points[key] = &observations.SeriesPoint{Namespace: key[0], Pod: key[1], Container: key[2]}
+			}
+			set(points[key], value(m))
+		}
+	}
+	each("container_memory_working_set_bytes", func(p *observations.SeriesPoint, v float64) { p.MemoryBytes = int64(v) })
+	each("container_cpu_usage_seconds_total", func(p *observations.SeriesPoint, v float64) { p.CPUSeconds = v })
+
+	sorted := make([]observations.SeriesPoint, 0, len(points))
+	for _, p := range points {
+		sorted = append(sorted, *p)
+	}
+	slices.SortFunc(sorted, func(a, b observations.SeriesPoint) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
+	})
+	return sorted, nil
+}
+
+func labels(m *dto.Metric) map[string]string {
+	l := make(map[string]string, len(m.GetLabel()))
+	for _, pair := range m.GetLabel() {
+		l[pair.GetName()] = pair.GetValue()
+	}
+	return l
+}
+
+// value is a counter's, gauge's or untyped metric's number.
+func value(m *dto.Metric) float64 {
+	switch {
+	case m.Counter != nil:
+		return m.Counter.GetValue()
+	case m.Gauge != nil:
+		return m.Gauge.GetValue()
+	default:
+		return m.Untyped.GetValue()
+	}
+}

@@ -1,0 +1,54 @@
+package sample
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Usage reads every container that the metrics API reports, in all namespaces: what
+// `kubectl top pod --containers -A` prints, with the API's own timestamps and windows.
+// Simulated containers use nothing and are not reported. Node and workload come from
+// pods; nil lists them afresh. A pod that is not in pods (it came or went between the
+// two readings) has neither.
+//
+// The metrics API repeats a reading until its next scrape: compare Measured to tell
+// new ones.
+func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, error) {
+	if pods == nil {
+		var err error
+		if pods, err = s.Pods(ctx); err != nil {
+			return nil, err
+		}
+	}
+	known := make(map[podKey]Pod, len(pods))
+	for _, p := range pods {
+		known[podKey{p.Namespace, p.Name}] = p
+	}
+	list, err := s.metrics.MetricsV1beta1().PodMetricses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the metrics API (is metrics-server ready?): %w", err)
+	}
+	var usage []observations.Usage
+	for _, m := range list.Items {
+		p := known[podKey{m.Namespace, m.Name}]
+		for _, c := range m.Containers {
+			usage = append(usage, observations.Usage{
+				Namespace:   m.Namespace,
+				Pod:         m.Name,
+				Container:   c.Name,
+				Node:        p.Node,
+				Workload:    p.Workload,
+				MemoryBytes: c.Usage.Memory().Value(),
+				CPUNano:     c.Usage.Cpu().ScaledValue(-9),
+				Window:      m.Window.Duration,
+				Measured:    m.Timestamp.Time,
+				Witness:     c.Name == SidecarContainer && s.IsWitness(m.Namespace, m.Name),
+			})
+		}
+	}
+	return usage, nil
+}
