@@ -1,0 +1,25 @@
+package harness
+
+import (
+	"context"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+func (a *actor) namespace(ctx context.Context, n *scenarios.Namespace) error {
+	labels := maps.Clone(n.Labels)
+	if n.Injection {
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels["istio-injection"] = "enabled"
+	}
+	_, err := a.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
+	}, metav1.CreateOptions{})
+	return err
+}

@@ -1,0 +1,125 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubectl/pkg/drain"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+// nodes adds first and removes afterwards, so that drained pods have a place to go.
+func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
+	target := nodeGroups(n.Groups)
+	have, err := a.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("listing the nodes: %w", err)
+	}
+	surplus, with := plan(have.Items, target)
+
+	a.status("adding nodes")
+	if err := a.cluster.SetNodes(ctx, with); err != nil {
+		return fmt.Errorf("adding nodes: %w", err)
+	}
+	if len(surplus) == 0 {
+		return nil
+	}
+	// Evictions would hang for good: istiod's PodDisruptionBudget asks for its only
+	// pod. Nodes that are replaced for good take their pods with them in the end, so
+	// the drain deletes.
+	helper := &drain.Helper{
+		Ctx: ctx, Client: a.kube,
+		Force: true, IgnoreAllDaemonSets: true, DeleteEmptyDirData: true, DisableEviction: true,
+		GracePeriodSeconds: -1,
+		Out:                io.Discard, ErrOut: io.Discard,
+	}
+	for i := range surplus {
+		a.status("cordoning node %s", surplus[i].Name)
+		if err := drain.RunCordonOrUncordon(helper, &surplus[i], true); err != nil {
+			return fmt.Errorf("cordoning node %s: %w", surplus[i].Name, err)
+		}
+	}
+	for i := range surplus {
+		a.status("draining node %s (%d of %d)", surplus[i].Name, i+1, len(surplus))
+		if err := drain.RunNodeDrain(helper, surplus[i].Name); err != nil {
+			return fmt.Errorf("draining node %s: %w", surplus[i].Name, err)
+		}
+	}
+	if err := a.awaitDeployments(ctx); err != nil {
+		return err
+	}
+	a.status("removing %d nodes", len(surplus))
+	if err := a.cluster.SetNodes(ctx, target); err != nil {
+		return fmt.Errorf("removing nodes: %w", err)
+	}
+	// The objects of removed nodes, and of the pods that were on them.
+	return until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
+		left, err := a.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, "", fmt.Errorf("listing the nodes: %w", err)
+		}
+		want := 0
+		for _, g := range target {
+			want += g.Count
+		}
+		return len(left.Items) == want, fmt.Sprintf("%d nodes, %d now", want, len(left.Items)), nil
+	})
+}
+
+// awaitDeployments waits until every Deployment of the cluster, those of the mesh and
+// of the system too, has its pods.
+func (a *actor) awaitDeployments(ctx context.Context) error {
+	all, err := a.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("listing the Deployments: %w", err)
+	}
+	for _, d := range all.Items {
+		if err := a.kube.awaitRollout(ctx, d.Namespace, d.Name, a.status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan compares the nodes there are with the groups wanted. surplus are the nodes to be
+// drained, the youngest of a type first; with are the groups that hold both what is
+// wanted and the surplus, for the time in between.
+func plan(have []corev1.Node, target []cluster.NodeGroup) (surplus []corev1.Node, with []cluster.NodeGroup) {
+	with = slices.Clone(target)
+	byType := map[string][]corev1.Node{}
+	for _, n := range have {
+		t := n.Labels[cluster.InstanceTypeLabel]
+		byType[t] = append(byType[t], n)
+	}
+	for i, g := range with {
+		nodes := byType[g.InstanceType]
+		delete(byType, g.InstanceType)
+		if extra := len(nodes) - g.Count; extra > 0 {
+			slices.SortFunc(nodes, func(a, b corev1.Node) int {
+				return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
+			})
+			surplus = append(surplus, nodes[:extra]...)
+			with[i].Count = len(nodes)
+		}
+	}
+	for t, nodes := range byType {
+		surplus = append(surplus, nodes...)
+		with = append(with, cluster.NodeGroup{InstanceType: t, Count: len(nodes), MaxPods: int(nodes[0].Status.Capacity.Pods().Value())})
+	}
+	return surplus, with
+}
+
+// nodeGroups are a scenario's node groups in the words of the providers.
+func nodeGroups(groups []scenarios.NodeGroup) []cluster.NodeGroup {
+	out := make([]cluster.NodeGroup, len(groups))
+	for i, g := range groups {
+		out[i] = cluster.NodeGroup{InstanceType: g.Type, Count: g.Count, MaxPods: g.MaxPods}
+	}
+	return out
+}
