@@ -99,8 +99,10 @@ func (s *Sampler) getJSON(ctx context.Context, namespace, pod string, port int, 
 	})
 }
 
-// Envoy reads a proxy's own account of its memory, and which Envoy it is, from
-// /memory and /server_info.
+// Envoy reads a proxy's own account of its memory from /memory, which costs the proxy
+// nothing (4 KiB seen). A witness is also asked, by /server_info, which Envoy it is
+// and how many worker threads it has; that answer of 120 KB costs 0.6 MiB once, so
+// other proxies are not asked and have neither in the record.
 func (s *Sampler) Envoy(ctx context.Context, pod Pod) (observations.Envoy, error) {
 	// Envoy's JSON writes 64-bit integers as strings.
 	var memory struct {
@@ -113,6 +115,20 @@ func (s *Sampler) Envoy(ctx context.Context, pod Pod) (observations.Envoy, error
 	if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/memory", &memory); err != nil {
 		return observations.Envoy{}, err
 	}
+	record := observations.Envoy{
+		Namespace:     pod.Namespace,
+		Pod:           pod.Name,
+		Workload:      pod.Workload,
+		Allocated:     memory.Allocated,
+		HeapSize:      memory.HeapSize,
+		PageheapUnmap: memory.Unmapped,
+		PageheapFree:  memory.Free,
+		TotalPhysical: memory.Physical,
+		Witness:       s.IsWitness(pod.Namespace, pod.Name),
+	}
+	if !record.Witness {
+		return record, nil
+	}
 	var info struct {
 		Version string `json:"version"`
 		Options struct {
@@ -122,19 +138,8 @@ func (s *Sampler) Envoy(ctx context.Context, pod Pod) (observations.Envoy, error
 	if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/server_info", &info); err != nil {
 		return observations.Envoy{}, err
 	}
-	return observations.Envoy{
-		Namespace:     pod.Namespace,
-		Pod:           pod.Name,
-		Workload:      pod.Workload,
-		Allocated:     memory.Allocated,
-		HeapSize:      memory.HeapSize,
-		PageheapUnmap: memory.Unmapped,
-		PageheapFree:  memory.Free,
-		TotalPhysical: memory.Physical,
-		Version:       info.Version,
-		Workers:       info.Options.Concurrency,
-		Witness:       s.IsWitness(pod.Namespace, pod.Name),
-	}, nil
+	record.Version, record.Workers = info.Version, info.Options.Concurrency
+	return record, nil
 }
 
 // ProxyState is how far a proxy is with its configuration.
@@ -143,6 +148,10 @@ type ProxyState struct {
 	// listener whose Service is gone drains for 45 s with Istio's settings, and the
 	// routes inside it are shown by proxy-config until it ends (rules of measurement, 4).
 	ListenersActive, ListenersWarming, ListenersDraining int
+	// FilterChainsDraining counts filter chains that an update of their listener took
+	// away. Those of the inbound listener drain like listeners, and their routes are
+	// shown as long.
+	FilterChainsDraining int
 	// ClustersWarming counts clusters that wait for their first endpoints.
 	ClustersWarming int
 	// Rejected counts configuration updates that Envoy refused (NACKs) since its
@@ -154,14 +163,15 @@ type ProxyState struct {
 
 // Settled tells that nothing is on the way.
 func (p ProxyState) Settled() bool {
-	return p.ListenersWarming == 0 && p.ListenersDraining == 0 && p.ClustersWarming == 0
+	return p.ListenersWarming+p.ListenersDraining+p.FilterChainsDraining+p.ClustersWarming == 0
 }
 
 // proxyStateFilter selects the counters of ProxyState, as a regular expression of
 // Envoy's /stats. It keeps the answer to a few lines.
-const proxyStateFilter = `^listener_manager\.total_listeners_|^cluster_manager\.warming_clusters$|\.update_rejected$`
+const proxyStateFilter = `^listener_manager\.total_|^cluster_manager\.warming_clusters$|\.update_rejected$`
 
-// ProxyState reads a proxy's own counters from /stats.
+// ProxyState reads a proxy's own counters from /stats. With its filter that costs the
+// proxy 0.2 MiB once, which a sidecar's readiness probe has cost it already.
 func (s *Sampler) ProxyState(ctx context.Context, pod Pod) (ProxyState, error) {
 	var state ProxyState
 	path := "/stats?filter=" + url.QueryEscape(proxyStateFilter)
@@ -194,6 +204,8 @@ func parseState(r io.Reader) (ProxyState, error) {
 			state.ListenersWarming = n
 		case name == "listener_manager.total_listeners_draining":
 			state.ListenersDraining = n
+		case name == "listener_manager.total_filter_chains_draining":
+			state.FilterChainsDraining = n
 		case name == "cluster_manager.warming_clusters":
 			state.ClustersWarming = n
 		case strings.HasSuffix(name, ".update_rejected"):
@@ -210,7 +222,8 @@ func parseState(r io.Reader) (ProxyState, error) {
 }
 
 // Witness dumps a proxy's configuration and counts it. From the call on the proxy is
-// a witness, even when Witness fails half-way.
+// a witness, even when Witness fails half-way. On an Envoy of 83 MiB, 4.3 MB of
+// /config_dump?include_eds cost 20 MiB for good, 1.5 MB of /clusters cost 6 MiB.
 //
 // The raw answers are kept in the folder dir below the run's folder run, as plain
 // JSON that `istioctl proxy-config --file` reads; the record's Dumps name them
@@ -220,7 +233,6 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
 		return observations.Proxy{}, fmt.Errorf("making the folder for dumps: %w", err)
 	}
-	// Read before the dump: /stats of a proxy says nothing about the dump itself.
 	state, err := s.ProxyState(ctx, pod)
 	if err != nil {
 		return observations.Proxy{}, err
@@ -229,10 +241,11 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 
 	dumps := map[string]string{}
 	raw := map[string][]byte{}
-	for name, path := range map[string]string{
-		"config_dump": "/config_dump?include_eds",
-		"clusters":    "/clusters?format=json",
+	for _, answer := range [][2]string{
+		{"config_dump", "/config_dump?include_eds"},
+		{"clusters", "/clusters?format=json"},
 	} {
+		name, path := answer[0], answer[1]
 		dumps[name] = filepath.Join(dir, fmt.Sprintf("%s.%s.%s.json", pod.Namespace, pod.Name, name))
 		if raw[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
 			return observations.Proxy{}, err

@@ -2,7 +2,6 @@ package sample
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 )
 
@@ -25,9 +25,8 @@ const dialTimeout = 15 * time.Second
 // Forwarder opens connections to ports inside pods through the API server, by the
 // protocol of `kubectl port-forward`, without listening on a local port.
 type Forwarder struct {
-	base      *url.URL
-	transport http.RoundTripper
-	upgrader  spdy.Upgrader
+	cfg  *rest.Config
+	base *url.URL
 }
 
 // NewForwarder returns a forwarder for the cluster that cfg leads to.
@@ -36,11 +35,7 @@ func NewForwarder(cfg *rest.Config) (*Forwarder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the API server's address: %w", err)
 	}
-	transport, upgrader, err := spdy.RoundTripperFor(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("preparing port-forwards: %w", err)
-	}
-	return &Forwarder{base: base, transport: transport, upgrader: upgrader}, nil
+	return &Forwarder{cfg: rest.CopyConfig(cfg), base: base}, nil
 }
 
 // Dial connects to a port on the loopback interface of a pod. The connection is a
@@ -50,21 +45,51 @@ func NewForwarder(cfg *rest.Config) (*Forwarder, error) {
 func (f *Forwarder) Dial(ctx context.Context, namespace, pod string, port int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	type result struct {
+		conn *forwarded
+		err  error
+	}
+	done := make(chan result, 1)
+	// Waiting for the upgrade and for the streams knows no context.
+	go func() {
+		conn, err := f.open(ctx, namespace, pod, port)
+		done <- result{conn, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, r.err)
+		}
+		return r.conn, nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.err == nil {
+				r.conn.Close()
+			}
+		}()
+		return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, ctx.Err())
+	}
+}
+
+func (f *Forwarder) open(ctx context.Context, namespace, pod string, port int) (*forwarded, error) {
+	// A round tripper carries the one connection it has upgraded: each needs its own.
+	transport, upgrader, err := spdy.RoundTripperFor(f.cfg)
+	if err != nil {
+		return nil, err
+	}
 	u := f.base.JoinPath("api/v1/namespaces", namespace, "pods", pod, "portforward")
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, err)
+		return nil, err
 	}
-	conn, _, err := spdy.Negotiate(f.upgrader, &http.Client{Transport: f.transport}, req, "portforward.k8s.io")
+	conn, _, err := spdy.Negotiate(upgrader, &http.Client{Transport: transport}, req, portforward.PortForwardProtocolV1Name)
 	if err != nil {
-		return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, err)
+		return nil, err
 	}
-	// Creating the streams waits for the other side and knows no context.
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	fc, err := openStreams(conn, port)
-	if !stop() || err != nil {
+	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, errors.Join(err, ctx.Err()))
+		return nil, err
 	}
 	return fc, nil
 }

@@ -149,7 +149,8 @@ func istiodFrom(f families) observations.Istiod {
 // ProxyStatus is what istiod knows of one connected proxy.
 type ProxyStatus struct {
 	Namespace, Pod string
-	// Stale lists the types (cluster, listener, route, endpoint, ...) whose last
+	// Stale lists the types (Cluster, Listener, RouteConfiguration,
+	// ClusterLoadAssignment, ...) whose last
 	// update the proxy has not acknowledged.
 	Stale []string
 	// Rejected is why the proxy refused the last update of a type.
@@ -174,11 +175,22 @@ func (s *Sampler) Syncz(ctx context.Context) ([]ProxyStatus, error) {
 	return all, nil
 }
 
-// syncStatus is one entry of /debug/syncz (pilot/pkg/xds/debug.go).
+// syncStatus is one entry of /debug/syncz (pilot/pkg/xds/debug.go): the nonces that
+// were sent and acknowledged last.
 type syncStatus struct {
-	Proxy     string `json:"proxy"` // pod.namespace
+	Proxy         string `json:"proxy"` // pod.namespace
+	ProxyType     string `json:"proxy_type"`
+	ClusterSent   string `json:"cluster_sent"`
+	ClusterAcked  string `json:"cluster_acked"`
+	ListenerSent  string `json:"listener_sent"`
+	ListenerAcked string `json:"listener_acked"`
+	RouteSent     string `json:"route_sent"`
+	RouteAcked    string `json:"route_acked"`
+	EndpointSent  string `json:"endpoint_sent"`
+	EndpointAcked string `json:"endpoint_acked"`
+	// Resources holds all types by type URL, since Istio 1.23.
 	Resources map[string]struct {
-		Sent      string `json:"sent"` // nonces
+		Sent      string `json:"sent"`
 		Acked     string `json:"acked"`
 		LastError string `json:"lastError"`
 	} `json:"resources"`
@@ -191,25 +203,40 @@ func (s *Sampler) synczOf(ctx context.Context, pod podKey) ([]ProxyStatus, error
 	}
 	statuses := make([]ProxyStatus, len(entries))
 	for i, e := range entries {
-		status := &statuses[i]
-		status.Pod = e.Proxy
-		if dot := strings.LastIndexByte(e.Proxy, '.'); dot >= 0 {
-			status.Pod, status.Namespace = e.Proxy[:dot], e.Proxy[dot+1:]
-		}
-		for url, r := range e.Resources {
-			if r.Sent != r.Acked {
-				status.Stale = append(status.Stale, typeName(url))
-			}
-			if r.LastError != "" {
-				if status.Rejected == nil {
-					status.Rejected = map[string]string{}
-				}
-				status.Rejected[typeName(url)] = r.LastError
-			}
-		}
-		slices.Sort(status.Stale)
+		statuses[i] = e.status()
 	}
 	return statuses, nil
+}
+
+func (e syncStatus) status() ProxyStatus {
+	status := ProxyStatus{Pod: e.Proxy}
+	if dot := strings.LastIndexByte(e.Proxy, '.'); dot >= 0 {
+		status.Pod, status.Namespace = e.Proxy[:dot], e.Proxy[dot+1:]
+	}
+	stale := map[string]bool{
+		// A sidecar that was sent no clusters or listeners has only just connected.
+		"Cluster":               e.ClusterSent != e.ClusterAcked || e.ProxyType == "sidecar" && e.ClusterSent == "",
+		"Listener":              e.ListenerSent != e.ListenerAcked || e.ProxyType == "sidecar" && e.ListenerSent == "",
+		"RouteConfiguration":    e.RouteSent != e.RouteAcked,
+		"ClusterLoadAssignment": e.EndpointSent != e.EndpointAcked,
+	}
+	for url, r := range e.Resources {
+		if r.Sent != r.Acked {
+			stale[typeName(url)] = true
+		}
+		if r.LastError != "" {
+			if status.Rejected == nil {
+				status.Rejected = map[string]string{}
+			}
+			status.Rejected[typeName(url)] = r.LastError
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(stale)) {
+		if stale[name] {
+			status.Stale = append(status.Stale, name)
+		}
+	}
+	return status
 }
 
 // typeName is the last word of a type URL:

@@ -30,50 +30,45 @@ const seriesPods = 5 * time.Second
 // containers are kept. A scrape that takes longer than the interval makes its ticks
 // drop rather than pile up; a node that fails is left out of that tick.
 //
-// It returns when ctx ends, with the last scrape error that no later success of the
-// same node has cured, or nil.
+// It returns when ctx ends, with what failed in the last tick, or nil.
 func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) error {
 	ticks := time.NewTicker(SeriesInterval)
 	defer ticks.Stop()
 	var (
-		nodes  []string
-		looked time.Time
-		failed = map[string]error{}
+		nodes   []string
+		looked  time.Time
+		lookErr error
+		failed  []error // of each node
 	)
 	for {
 		if time.Since(looked) >= seriesPods {
 			looked = time.Now()
-			// A failure keeps the nodes of the last look.
-			if pods, err := s.seriesNodes(ctx); err == nil {
-				nodes = pods
+			found, err := s.seriesNodes(ctx)
+			if err == nil { // else the nodes of the last look stay
+				nodes, failed = found, make([]error, len(found))
+			}
+			if ctx.Err() == nil {
+				lookErr = err
 			}
 		}
-		results := make([]error, len(nodes))
-		// Few at a time: this shares the machine with what it measures.
 		var group errgroup.Group
-		group.SetLimit(4)
+		group.SetLimit(4) // this shares the machine with what it measures
 		for i, node := range nodes {
 			group.Go(func() error {
 				record, err := s.scrapeNode(ctx, node)
-				if results[i] = err; err == nil && len(record.Containers) > 0 {
+				if ctx.Err() == nil {
+					failed[i] = err
+				}
+				if err == nil && len(record.Containers) > 0 {
 					sink(record)
 				}
 				return nil
 			})
 		}
 		_ = group.Wait()
-		if ctx.Err() == nil {
-			for i, err := range results {
-				failed[nodes[i]] = err
-			}
-		}
 		select {
 		case <-ctx.Done():
-			var errs []error
-			for _, node := range nodes {
-				errs = append(errs, failed[node])
-			}
-			return errors.Join(errs...)
+			return errors.Join(append(failed, lookErr)...)
 		case <-ticks.C:
 		}
 	}
