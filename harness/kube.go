@@ -76,28 +76,37 @@ func (k *kube) rollout(ctx context.Context, namespace, name string) (done bool, 
 	if err != nil {
 		return false, "", fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
 	}
-	want := int32(1)
-	if d.Spec.Replicas != nil {
-		want = *d.Spec.Replicas
-	}
-	waiting = fmt.Sprintf("Deployment %s/%s: %d of %d pods ready", namespace, name, min(d.Status.UpdatedReplicas, d.Status.AvailableReplicas), want)
-	if d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas != want ||
-		d.Status.AvailableReplicas != want || d.Status.Replicas != want {
-		for _, c := range d.Status.Conditions {
-			if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-				waiting += "; " + c.Message
-			}
-		}
+	if done, waiting := rolledOut(d); !done {
 		return false, waiting, nil
 	}
 	pods, err := k.podsOf(ctx, d)
 	if err != nil {
 		return false, "", err
 	}
-	if extra := len(pods) - int(want); extra > 0 {
+	if extra := len(pods) - int(d.Status.Replicas); extra > 0 {
 		return false, fmt.Sprintf("Deployment %s/%s: %d pods are still terminating", namespace, name, extra), nil
 	}
 	return true, "", nil
+}
+
+// rolledOut says whether a Deployment's own account is that its rollout is done; waiting
+// is the state in words.
+func rolledOut(d *appsv1.Deployment) (done bool, waiting string) {
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	if d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == want &&
+		d.Status.AvailableReplicas == want && d.Status.Replicas == want {
+		return true, ""
+	}
+	waiting = fmt.Sprintf("Deployment %s/%s: %d of %d pods ready", d.Namespace, d.Name, min(d.Status.UpdatedReplicas, d.Status.AvailableReplicas), want)
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			waiting += "; " + c.Message
+		}
+	}
+	return false, waiting
 }
 
 // podsOf lists a Deployment's pods, terminating ones included.
