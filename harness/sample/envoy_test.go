@@ -1,0 +1,232 @@
+package sample
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// admin is Envoy's admin port: answers by path, and what was asked.
+type admin struct {
+	answers map[string]string
+	asked   []string
+}
+
+func (a *admin) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	a.asked = append(a.asked, req.URL.Path)
+	answer, found := a.answers[req.URL.Path]
+	if !found {
+		http.Error(rw, "invalid path", http.StatusNotFound)
+		return
+	}
+	fmt.Fprint(rw, answer)
+}
+
+// newAdmin has the answers of Envoy 1.40 with 225 listeners, cut.
+func newAdmin() *admin {
+	return &admin{answers: map[string]string{
+		"/memory": `{"allocated": "22197368", "heap_size": "48234496", "pageheap_unmapped": "1024",
+			"pageheap_free": "21569536", "total_thread_cache": "2206552", "total_physical_bytes": "51309374"}`,
+		"/server_info": `{"version": "abc/1.40.0/Clean/RELEASE/BoringSSL", "state": "LIVE", "hot_restart_version": "disabled",
+			"command_line_options": {"base_id": "0", "concurrency": 2, "config_path": "envoy.json"}}`,
+		"/stats": statsText,
+		"/config_dump": `{"configs":[
+			{"@type":"type.googleapis.com/envoy.admin.v3.ClustersConfigDump","static_clusters":[{"cluster":{"name":"a"}}]},
+			{"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump","static_listeners":[{"listener":{"filter_chains":[{},{}]}}]}]}`,
+		"/clusters": `{"cluster_statuses":[{"name":"a","host_statuses":[{},{},{}]}]}`,
+	}}
+}
+
+const statsText = `cluster_manager.cds.update_rejected: 1
+cluster_manager.warming_clusters: 2
+listener_manager.lds.update_rejected: 3
+listener_manager.total_filter_chains_draining: 4
+listener_manager.total_listeners_active: 225
+listener_manager.total_listeners_draining: 5
+listener_manager.total_listeners_warming: 6
+cluster_manager.cds.update_duration: P0(nan,1) P25(nan,1.025)
+`
+
+var testPod = Pod{Namespace: "ns1", Name: "test-0.b", Workload: "ns1/test"}
+
+// TestEnvoy asks a proxy only for /memory until it is a witness.
+func TestEnvoy(t *testing.T) {
+	w, a := newWorld(t), newAdmin()
+	w.listen(t, "ns1/test-0.b", envoyAdminPort, a)
+	s := w.sampler(t)
+	want := observations.Envoy{Namespace: "ns1", Pod: "test-0.b", Workload: "ns1/test", Allocated: 22197368, HeapSize: 48234496,
+		PageheapUnmap: 1024, PageheapFree: 21569536, TotalPhysical: 51309374}
+	got, err := s.Envoy(t.Context(), testPod)
+	if err != nil || got != want {
+		t.Errorf("Envoy = %+v, %v; want %+v", got, err, want)
+	}
+	if diff := cmp.Diff([]string{"/memory"}, a.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	s.MarkWitness("ns1", "test-0.b")
+	want.Witness, want.Workers, want.Version = true, 2, "abc/1.40.0/Clean/RELEASE/BoringSSL"
+	got, err = s.Envoy(t.Context(), testPod)
+	if err != nil || got != want {
+		t.Errorf("of a witness, Envoy = %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestProxyState(t *testing.T) {
+	w := newWorld(t)
+	w.listen(t, "ns1/test-0.b", envoyAdminPort, newAdmin())
+	got, err := w.sampler(t).ProxyState(t.Context(), testPod)
+	want := ProxyState{ListenersActive: 225, ListenersWarming: 6, ListenersDraining: 5, FilterChainsDraining: 4, ClustersWarming: 2, Rejected: 4}
+	if err != nil || got != want {
+		t.Errorf("ProxyState = %+v, %v; want %+v", got, err, want)
+	}
+	if got.Settled() || !(ProxyState{ListenersActive: 225, Rejected: 4}).Settled() {
+		t.Error("only what warms or drains is on the way")
+	}
+	if _, err := parseState(strings.NewReader("")); err == nil {
+		t.Error("no counters is no state")
+	}
+}
+
+func TestWitness(t *testing.T) {
+	w, a := newWorld(t), newAdmin()
+	w.listen(t, "ns1/test-0.b", envoyAdminPort, a)
+	s, run := w.sampler(t), t.TempDir()
+	got, err := s.Witness(t.Context(), testPod, run, "dumps/3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := observations.Proxy{
+		Namespace: "ns1", Pod: "test-0.b", Workload: "ns1/test",
+		Rows:      observations.Counts{Cluster: 1, Listener: 2, Endpoint: 3},
+		Objects:   observations.ConfigObjects{Clusters: 1, Listeners: 1, FilterChains: 2},
+		DumpBytes: int64(len(a.answers["/config_dump"])),
+		Dumps: map[string]string{
+			"config_dump": "dumps/3/ns1.test-0.b.config_dump.json",
+			"clusters":    "dumps/3/ns1.test-0.b.clusters.json",
+		},
+		Rejected: 4,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, file := range got.Dumps {
+		raw, err := os.ReadFile(filepath.Join(run, file))
+		if err != nil || string(raw) != a.answers["/"+name] {
+			t.Errorf("the dump %s is %q, %v", name, raw, err)
+		}
+	}
+	if !s.IsWitness("ns1", "test-0.b") || s.IsWitness("ns1", "test-1") {
+		t.Error("the proxy that was dumped is the witness")
+	}
+}
+
+// TestWitnessMarksEarly: a dump that came and could not be read has made Envoy grow too.
+func TestWitnessMarksEarly(t *testing.T) {
+	w, a := newWorld(t), newAdmin()
+	a.answers["/config_dump"] = `{"configs":[]}`
+	w.listen(t, "ns1/test-0.b", envoyAdminPort, a)
+	s := w.sampler(t)
+	if _, err := s.Witness(t.Context(), testPod, t.TempDir(), "dumps"); err == nil || !strings.Contains(err.Error(), "ns1/test-0.b") {
+		t.Errorf("error %v", err)
+	}
+	if !s.IsWitness("ns1", "test-0.b") {
+		t.Error("not marked")
+	}
+}
+
+// TestGetErrors: the reason of a failure reaches the caller, whoever gave it.
+func TestGetErrors(t *testing.T) {
+	w := newWorld(t)
+	w.listen(t, "ns1/odd", envoyAdminPort, &admin{answers: map[string]string{"/memory": "no JSON"}})
+	w.HandleFunc("POST /api/v1/namespaces/ns1/pods/gone/portforward", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(rw, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"pods \"gone\" not found"}`)
+	})
+	s := w.sampler(t)
+	for pod, want := range map[string]string{
+		"closed": "connection refused",
+		"odd":    "unexpected answer",
+		"gone":   `pods "gone" not found`,
+	} {
+		_, err := s.Envoy(t.Context(), Pod{Namespace: "ns1", Name: pod})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "ns1/"+pod) {
+			t.Errorf("%s: error %v, want one with %q", pod, err, want)
+		}
+	}
+	_, err := s.ProxyState(t.Context(), Pod{Namespace: "ns1", Name: "odd"})
+	if status := (*statusError)(nil); !errors.As(err, &status) || status.code != http.StatusNotFound {
+		t.Errorf("error %v, want status 404", err)
+	}
+}
+
+// TestGetRetries: a port that does not answer yet is asked again, an answer that
+// breaks off is read anew.
+func TestGetRetries(t *testing.T) {
+	w, a := newWorld(t), newAdmin()
+	failures := 0
+	w.listen(t, "ns1/test-0.b", envoyAdminPort, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		switch failures++; failures {
+		case 1:
+			http.Error(rw, "starting", http.StatusServiceUnavailable)
+		case 2:
+			rw.Header().Set("Content-Length", "1000")
+			fmt.Fprint(rw, `{"allocated":`)
+			panic(http.ErrAbortHandler)
+		default:
+			a.ServeHTTP(rw, req)
+		}
+	}))
+	got, err := w.sampler(t).Envoy(t.Context(), testPod)
+	if err != nil || got.Allocated != 22197368 || failures != 3 {
+		t.Errorf("Envoy = %+v, %v after %d requests", got, err, failures)
+	}
+}
+
+// TestDialCancel: an API server that never answers does not hold the caller.
+func TestDialCancel(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	w.HandleFunc("POST /api/v1/namespaces/ns1/pods/slow/portforward", func(rw http.ResponseWriter, _ *http.Request) {
+		cancel()
+		<-release
+	})
+	f, err := NewForwarder(&rest.Config{Host: w.server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Dial(ctx, "ns1", "slow", 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	close(release)
+}
+
+// TestDial carries bytes both ways at once.
+func TestDial(t *testing.T) {
+	w := newWorld(t)
+	w.listen(t, "ns1/p", 80, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(rw, req.Body)
+	}))
+	s := w.sampler(t)
+	body := strings.Repeat("0123456789abcdef", 1<<16)
+	resp, err := s.http.Post("http://p.ns1:80/", "text/plain", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || string(got) != body {
+		t.Errorf("read %d of %d bytes, %v", len(got), len(body), err)
+	}
+}

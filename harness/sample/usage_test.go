@@ -1,0 +1,142 @@
+package sample
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+func TestUsage(t *testing.T) {
+	w := newWorld(t)
+	w.pods(
+		newPod("ns1", "a", "n1", []string{"istio-proxy=process://u/istio-proxy/0"}, ownedBy("ReplicaSet", "test-1"), labelled("pod-template-hash", "1")),
+		newPod("ns1", "b", "n2", []string{"istio-proxy=simulated://u/istio-proxy"}),
+	)
+	w.answer("/apis/metrics.k8s.io/v1beta1/pods", metricsv1beta1.PodMetricsList{
+		TypeMeta: metav1.TypeMeta{Kind: "PodMetricsList", APIVersion: "metrics.k8s.io/v1beta1"},
+		Items: []metricsv1beta1.PodMetrics{
+			podMetrics("ns1", "a", "istio-proxy", "29696Ki", "1234567n", "nginx", "3Mi", "0"),
+			podMetrics("ns1", "gone", "istio-proxy", "1Mi", "2m"),
+		},
+	})
+	s := w.sampler(t)
+	s.MarkWitness("ns1", "a")
+	got, err := s.Usage(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	want := []observations.Usage{
+		{Namespace: "ns1", Pod: "a", Container: "istio-proxy", Node: "n1", Workload: "ns1/test",
+			MemoryBytes: 29696 << 10, CPUNano: 1234567, Window: 10 * time.Second, Measured: measured, Witness: true},
+		{Namespace: "ns1", Pod: "a", Container: "nginx", Node: "n1", Workload: "ns1/test",
+			MemoryBytes: 3 << 20, Window: 10 * time.Second, Measured: measured},
+		{Namespace: "ns1", Pod: "gone", Container: "istio-proxy",
+			MemoryBytes: 1 << 20, CPUNano: 2000000, Window: 10 * time.Second, Measured: measured},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// resourceText is the form of a kubelet's /metrics/resource.
+const resourceText = `# HELP container_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the container in core-seconds
+# TYPE container_cpu_usage_seconds_total counter
+container_cpu_usage_seconds_total{container="istio-proxy",namespace="ns1",pod="b"} 1.5 1763964000000
+container_cpu_usage_seconds_total{container="istio-proxy",namespace="ns1",pod="a"} 0.25 1763964000000
+container_cpu_usage_seconds_total{container="nginx",namespace="ns1",pod="a"} 3 1763964000000
+container_cpu_usage_seconds_total{container="discovery",namespace="istio-system",pod="istiod-0"} 20 1763964000000
+# HELP container_memory_working_set_bytes [STABLE] Current working set of the container in bytes
+# TYPE container_memory_working_set_bytes gauge
+container_memory_working_set_bytes{container="istio-proxy",namespace="ns1",pod="a"} 3.0408704e+07 1763964000000
+container_memory_working_set_bytes{container="istio-proxy",namespace="ns1",pod="b"} 31457280 1763964000000
+container_memory_working_set_bytes{container="discovery",namespace="istio-system",pod="istiod-0"} 1e+08 1763964000000
+# TYPE node_memory_working_set_bytes gauge
+node_memory_working_set_bytes 6e+08 1763964000000
+`
+
+var resourcePoints = []observations.SeriesPoint{
+	{Namespace: "istio-system", Pod: "istiod-0", Container: "discovery", MemoryBytes: 100000000, CPUSeconds: 20},
+	{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: 30408704, CPUSeconds: 0.25},
+	{Namespace: "ns1", Pod: "b", Container: "istio-proxy", MemoryBytes: 31457280, CPUSeconds: 1.5},
+}
+
+// TestSeries reads only nodes with real sidecars or istiod, and says what failed last.
+func TestSeries(t *testing.T) {
+	w := newWorld(t)
+	w.pods(
+		newPod("ns1", "a", "real", []string{"istio-proxy=process://u/istio-proxy/0"}),
+		newPod("ns1", "b", "real", []string{"istio-proxy=process://u/istio-proxy/0"}),
+		newPod("istio-system", "istiod-0", "control", []string{"discovery=process://u/discovery/0"}, labelled("app", "istiod")),
+		newPod("ns1", "c", "simulated", []string{"istio-proxy=simulated://u/istio-proxy"}),
+		newPod("kube-system", "d", "other", []string{"metrics-server=process://u/metrics-server/0"}),
+	)
+	w.HandleFunc("GET /api/v1/nodes/{node}/proxy/metrics/resource", func(rw http.ResponseWriter, req *http.Request) {
+		switch node := req.PathValue("node"); node {
+		case "real":
+			fmt.Fprint(rw, resourceText)
+		case "control":
+			http.Error(rw, "the kubelet is away", http.StatusServiceUnavailable)
+		default:
+			t.Errorf("node %s was scraped", node)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var got []observations.Series
+	err := w.sampler(t).Series(ctx, func(s observations.Series) {
+		if got = append(got, s); len(got) == 2 {
+			cancel()
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "node control") {
+		t.Errorf("Series ended with %v, want the failure of node control", err)
+	}
+	want := observations.Series{Node: "real", Containers: resourcePoints}
+	if diff := cmp.Diff([]observations.Series{want, want}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseResource(t *testing.T) {
+	got, err := parseResource([]byte(resourceText))
+	if err != nil || !slices.Equal(got, resourcePoints) {
+		t.Errorf("parseResource = %+v, %v", got, err)
+	}
+	if got, err := parseResource(nil); err != nil || len(got) != 0 {
+		t.Errorf("of a node without containers: %+v, %v", got, err)
+	}
+	if _, err := parseResource([]byte("<html>")); err == nil {
+		t.Error("a page of text is no metrics")
+	}
+}
+
+func TestSelfCost(t *testing.T) {
+	cost, err := SelfCost()
+	if err != nil || cost.MemoryBytes < 1<<20 || cost.CPUSeconds <= 0 {
+		t.Errorf("SelfCost = %+v, %v", cost, err)
+	}
+}
+
+// TestUsageFails says what to look at when there is no metrics API.
+func TestUsageFails(t *testing.T) {
+	s := newWorld(t).sampler(t)
+	if _, err := s.Usage(t.Context(), []Pod{}); err == nil || !strings.Contains(err.Error(), "metrics-server") {
+		t.Errorf("error %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Usage(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
