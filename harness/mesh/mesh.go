@@ -1,0 +1,352 @@
+// Package mesh installs Istio on a cluster with Istio's own Helm charts, base and
+// istiod, through the Helm SDK, and waits until sidecars are really injected.
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/storage/driver"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Namespace is where istiod lives.
+const Namespace = "istio-system"
+
+// DefaultTimeout is how long Install and Upgrade wait for istiod unless told otherwise.
+const DefaultTimeout = 5 * time.Minute
+
+// createdLabel marks the namespace and the Helm releases that this package made. It
+// touches no others: a cluster's own mesh is not ours to change or remove.
+const createdLabel = "meshbench.dev/created"
+
+// Options say which mesh to install and how.
+type Options struct {
+	// Version is Istio's version, which is the tag of its images: 1.23.2. Required.
+	Version string
+	// Hub is the registry that the images are named after, docker.io/istio.
+	Hub string
+	// Charts say where the charts come from. Required.
+	Charts Charts
+	// Values are layers of chart values: a later one wins over an earlier one.
+	Values []Layer
+	// Timeout limits the wait for istiod; 0 is DefaultTimeout.
+	Timeout time.Duration
+	// Progress is told what is being done, in words; nil for silence.
+	Progress func(string)
+	// RemoveCRDs makes Uninstall delete Istio's resource definitions too, and with them
+	// every Istio object on the cluster.
+	RemoveCRDs bool
+}
+
+// Mesh is Istio on one cluster.
+type Mesh struct {
+	options Options
+	values  map[string]any
+	client  kubernetes.Interface
+	config  *rest.Config
+}
+
+// New checks the options and merges the values; it does not touch the cluster.
+func New(config *rest.Config, options Options) (*Mesh, error) {
+	if options.Version == "" {
+		return nil, errors.New("no Istio version given: name one, such as 1.23.2")
+	}
+	if err := options.Charts.check(); err != nil {
+		return nil, err
+	}
+	if options.Timeout == 0 {
+		options.Timeout = DefaultTimeout
+	}
+	if options.Progress == nil {
+		options.Progress = func(string) {}
+	}
+	config = quiet(config)
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for the cluster: %w", err)
+	}
+	layers := append([]Layer{baseValues(options)}, options.Values...)
+	return &Mesh{options: options, values: merge(layers), client: client, config: config}, nil
+}
+
+// Install installs the charts base and istiod, or upgrades what an earlier Install left,
+// and returns when istiod is available and a pod created now gets its sidecar. It stops
+// soon after ctx is done. The result leaves Envoy and Workers to the caller, who sees
+// them on a running proxy.
+func (m *Mesh) Install(ctx context.Context) (observations.Mesh, error) {
+	return m.put(ctx)
+}
+
+// Upgrade brings an installed mesh to the options' charts and values and waits as Install
+// does. Unlike Install it is an error if there is nothing to upgrade.
+func (m *Mesh) Upgrade(ctx context.Context) (observations.Mesh, error) {
+	last, err := m.lastRelease(ctx, istiodChart)
+	if err != nil {
+		return observations.Mesh{}, err
+	}
+	if last == nil {
+		return observations.Mesh{}, fmt.Errorf("upgrading Istio: namespace %s has no Helm release %s: install it first", Namespace, releaseNames[istiodChart])
+	}
+	return m.put(ctx)
+}
+
+func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
+	charts := map[string]*chart.Chart{}
+	for _, name := range chartNames {
+		c, err := m.options.Charts.load(ctx, name)
+		if err != nil {
+			return observations.Mesh{}, err
+		}
+		charts[name] = c
+	}
+	if err := m.ensureNamespace(ctx); err != nil {
+		return observations.Mesh{}, err
+	}
+	for _, name := range chartNames {
+		m.options.Progress(fmt.Sprintf("installing chart %s of Istio %s", name, m.options.Version))
+		if err := m.putRelease(ctx, name, charts[name]); err != nil {
+			return observations.Mesh{}, fmt.Errorf("installing Istio's chart %s from %s: %w", name, m.options.Charts, err)
+		}
+	}
+	injected, err := m.waitReady(ctx)
+	if err != nil {
+		return observations.Mesh{}, err
+	}
+	return m.facts(ctx, injected)
+}
+
+// ensureNamespace makes istio-system, marked as ours, unless it is there. One that is
+// being deleted is waited for.
+func (m *Mesh) ensureNamespace(ctx context.Context) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{createdLabel: "true"}}}
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+		_, err := m.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+		if !apierrors.IsAlreadyExists(err) {
+			return err == nil, err
+		}
+		found, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil && found.DeletionTimestamp == nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("making namespace %s: %w", Namespace, err)
+	}
+	return nil
+}
+
+// putRelease installs the chart, or upgrades the release that is there. A release that
+// an interrupted or failed installation left is removed first: Helm would refuse it.
+func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart) error {
+	last, err := m.lastRelease(ctx, name)
+	if err != nil {
+		return err
+	}
+	values := m.values
+	if name == baseChart {
+		values = baseChartValues(values)
+	}
+	if last != nil && last.Info.Status == release.StatusDeployed {
+		return m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
+			upgrade := action.NewUpgrade(configuration)
+			upgrade.Namespace = Namespace
+			upgrade.Timeout = m.options.Timeout
+			upgrade.MaxHistory = 2
+			upgrade.DisableOpenAPIValidation = true
+			_, err := upgrade.RunWithContext(ctx, releaseNames[name], c, values)
+			return err
+		})
+	}
+	if last != nil {
+		if err := m.removeRelease(ctx, name); err != nil {
+			return err
+		}
+	}
+	return m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
+		_, err := newInstall(configuration, name, m.options.Timeout).RunWithContext(ctx, c, values)
+		return err
+	})
+}
+
+// newInstall is Helm's installation as this package uses it: without Helm's own wait,
+// whose errors do not say what is wrong with a pod, and without checking the charts'
+// objects against the cluster's OpenAPI document, which is megabytes to parse.
+func newInstall(configuration *action.Configuration, name string, timeout time.Duration) *action.Install {
+	install := action.NewInstall(configuration)
+	install.ReleaseName = releaseNames[name]
+	install.Labels = map[string]string{createdLabel: "true"}
+	install.Namespace = Namespace
+	install.Timeout = timeout
+	install.DisableOpenAPIValidation = true
+	return install
+}
+
+// lastRelease is the newest revision of a chart's release; nil when there is none. One that
+// somebody else made is an error.
+func (m *Mesh) lastRelease(ctx context.Context, name string) (*release.Release, error) {
+	name = releaseNames[name]
+	var last *release.Release
+	err := m.helm(ctx, func(_ context.Context, configuration *action.Configuration) error {
+		var err error
+		last, err = configuration.Releases.Last(name)
+		if errors.Is(err, driver.ErrReleaseNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for Helm release %s in namespace %s: %w", name, Namespace, err)
+	}
+	if last != nil && last.Labels[createdLabel] != "true" {
+		return nil, fmt.Errorf("namespace %s has a Helm release %s that meshbench did not make: uninstall that mesh first or use another cluster", Namespace, name)
+	}
+	return last, nil
+}
+
+// removeRelease removes a chart's release, if there is one.
+func (m *Mesh) removeRelease(ctx context.Context, name string) error {
+	last, err := m.lastRelease(ctx, name)
+	if last == nil || err != nil {
+		return err
+	}
+	err = m.helm(ctx, func(_ context.Context, configuration *action.Configuration) error {
+		uninstall := action.NewUninstall(configuration)
+		uninstall.IgnoreNotFound = true
+		uninstall.Timeout = m.options.Timeout
+		_, err := uninstall.Run(last.Name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("removing Helm release %s from namespace %s: %w", last.Name, Namespace, err)
+	}
+	return nil
+}
+
+// Uninstall removes both releases, the config maps that istiod put into every namespace
+// and, where Install made it, namespace istio-system; it returns when that is gone. Nothing
+// to remove is no error. Sidecars that run keep running.
+func (m *Mesh) Uninstall(ctx context.Context) error {
+	m.options.Progress("removing Istio")
+	for _, name := range slices.Backward(chartNames) {
+		if err := m.removeRelease(ctx, name); err != nil {
+			return err
+		}
+	}
+	if err := m.removeRootCertificates(ctx); err != nil {
+		return err
+	}
+	if err := m.removeNamespace(ctx); err != nil {
+		return err
+	}
+	if m.options.RemoveCRDs {
+		return m.removeCRDs(ctx)
+	}
+	return nil
+}
+
+// removeRootCertificates deletes the config map with the mesh's root certificate, of which
+// istiod keeps a copy in every namespace, once no istiod is left to make it again.
+func (m *Mesh) removeRootCertificates(ctx context.Context) error {
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+		pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
+		return err == nil && len(pods.Items) == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for istiod's pods to end: %w", err)
+	}
+	copies, err := m.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + rootCertificate})
+	if err != nil {
+		return fmt.Errorf("listing config maps %s: %w", rootCertificate, err)
+	}
+	for _, c := range copies.Items {
+		err := m.client.CoreV1().ConfigMaps(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("deleting config map %s in namespace %s: %w", c.Name, c.Namespace, err)
+		}
+	}
+	return nil
+}
+
+func (m *Mesh) removeNamespace(ctx context.Context) error {
+	found, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+	if err == nil && found.Labels[createdLabel] != "true" {
+		return nil
+	}
+	if err == nil {
+		err = m.client.CoreV1().Namespaces().Delete(ctx, Namespace, metav1.DeleteOptions{})
+	}
+	if err == nil {
+		err = wait.PollUntilContextTimeout(ctx, pollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+			_, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return true, nil
+			}
+			return false, err
+		})
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting namespace %s: %w", Namespace, err)
+	}
+	return nil
+}
+
+// removeCRDs deletes the definitions that the base chart brings; Helm itself never deletes
+// what is in a chart's crds folder.
+func (m *Mesh) removeCRDs(ctx context.Context) error {
+	c, err := m.options.Charts.load(ctx, baseChart)
+	if err != nil {
+		return err
+	}
+	return m.helm(ctx, func(_ context.Context, configuration *action.Configuration) error {
+		for _, crd := range c.CRDObjects() {
+			resources, err := configuration.KubeClient.Build(bytes.NewReader(crd.File.Data), false)
+			if err != nil {
+				return fmt.Errorf("reading resource definitions %s: %w", crd.Filename, err)
+			}
+			if _, errs := configuration.KubeClient.Delete(resources); len(errs) > 0 {
+				errs = slices.DeleteFunc(errs, apierrors.IsNotFound)
+				if err := errors.Join(errs...); err != nil {
+					return fmt.Errorf("deleting Istio's resource definitions: %w", err)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// facts describe the installed mesh, as far as memory depends on it, from what istiod and
+// the injected pod really got rather than from the values.
+func (m *Mesh) facts(ctx context.Context, injected *corev1.Pod) (observations.Mesh, error) {
+	values, err := yaml.Marshal(m.values)
+	if err != nil {
+		return observations.Mesh{}, fmt.Errorf("writing the mesh's values: %w", err)
+	}
+	istiod, err := m.istiod(ctx)
+	if err != nil {
+		return observations.Mesh{}, err
+	}
+	return observations.Mesh{
+		Istio:            m.options.Version,
+		Charts:           m.options.Charts.String(),
+		XDS:              xdsProtocol(m.options.Version, injected),
+		ReconnectSeconds: maxConnectionAge(istiod).Seconds(),
+		Values:           string(values),
+	}, nil
+}

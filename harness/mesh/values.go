@@ -1,0 +1,107 @@
+package mesh
+
+import (
+	"errors"
+	"fmt"
+
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/strvals"
+)
+
+// Layer is a set of chart values.
+type Layer struct {
+	// Name says where the values come from, for messages: "the scenario".
+	Name string
+	// Values are in the charts' own shape: {"pilot": {"env": {...}}}.
+	Values map[string]any
+}
+
+// UpstreamEnvoyValues make istiod send only what an Envoy without Istio's own filters
+// accepts: no istio.stats (the default telemetry provider), no istio.alpn, no
+// metadata exchange. They are for clusters whose sidecars are upstream Envoy.
+func UpstreamEnvoyValues() Layer {
+	return Layer{Name: "upstream Envoy", Values: map[string]any{
+		"telemetry": map[string]any{"enabled": false},
+		"pilot": map[string]any{"env": map[string]any{
+			"PILOT_ENABLE_ALPN_FILTER":       "false",
+			"PILOT_ENABLE_METADATA_EXCHANGE": "false",
+		}},
+	}}
+}
+
+// baseValues are the lowest layer: which images, and one istiod for good. The chart's
+// autoscaler would start a second istiod when a step's pushes use more than 80 % of half a
+// CPU, and with it the number of pods and the control plane's cost would change inside a
+// run. The pod disruption budget stays: it only matters to evictions, where it keeps the
+// one istiod.
+func baseValues(options Options) Layer {
+	global := map[string]any{"tag": options.Version}
+	if options.Hub != "" {
+		global["hub"] = options.Hub
+	}
+	return Layer{Name: "meshbench", Values: map[string]any{
+		"global": global,
+		"pilot":  map[string]any{"autoscaleEnabled": false},
+	}}
+}
+
+// baseChartValues are those of the values that the base chart knows. The rest is left
+// out because charts from 1.24 on refuse what they do not know.
+func baseChartValues(values map[string]any) map[string]any {
+	known := map[string]any{}
+	for _, key := range []string{"global", "base", "defaultRevision", "experimental", "profile", "compatibilityVersion", "revision"} {
+		if value, ok := values[key]; ok {
+			known[key] = value
+		}
+	}
+	return known
+}
+
+// merge lays later layers over earlier ones, as Helm does with several value files: maps
+// are merged, everything else is replaced. The layers are left as they are.
+func merge(layers []Layer) map[string]any {
+	merged := map[string]any{}
+	for _, layer := range layers {
+		overlay(merged, layer.Values)
+	}
+	return merged
+}
+
+func overlay(below, above map[string]any) {
+	for key, value := range above {
+		if table, ok := value.(map[string]any); ok {
+			copied, ok := below[key].(map[string]any)
+			if !ok {
+				copied = map[string]any{}
+			}
+			overlay(copied, table)
+			value = copied
+		}
+		below[key] = value
+	}
+}
+
+// CommandLine makes layers of what a user gave on the command line: YAML files with
+// values, then settings in Helm's own notation (pilot.env.X=y). Later ones win and every
+// setting wins over every file. All problems are returned at once.
+func CommandLine(files, settings []string) ([]Layer, error) {
+	var layers []Layer
+	var problems []error
+	for _, file := range files {
+		values, err := chartutil.ReadValuesFile(file)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("mesh values %s: %w", file, err))
+			continue
+		}
+		layers = append(layers, Layer{Name: file, Values: values})
+	}
+	for _, setting := range settings {
+		values, err := strvals.Parse(setting)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("mesh value %q: %w: write it as pilot.env.NAME=value", setting, err))
+			continue
+		}
+		layers = append(layers, Layer{Name: setting, Values: values})
+	}
+	return layers, errors.Join(problems...)
+}
