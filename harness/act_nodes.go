@@ -16,7 +16,7 @@ import (
 
 // nodes adds first and removes afterwards, so that drained pods have a place to go.
 func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
-	target := nodeGroups(n.Groups)
+	target := NodeGroups(n.Groups)
 	have, err := a.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing the nodes: %w", err)
@@ -115,8 +115,8 @@ func plan(have []corev1.Node, target []cluster.NodeGroup) (surplus []corev1.Node
 	return surplus, with
 }
 
-// nodeGroups are a scenario's node groups in the words of the providers.
-func nodeGroups(groups []scenarios.NodeGroup) []cluster.NodeGroup {
+// NodeGroups are a scenario's node groups in the words of the providers.
+func NodeGroups(groups []scenarios.NodeGroup) []cluster.NodeGroup {
 	out := make([]cluster.NodeGroup, len(groups))
 	for i, g := range groups {
 		out[i] = cluster.NodeGroup{InstanceType: g.Type, Count: g.Count, MaxPods: g.MaxPods}

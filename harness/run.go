@@ -130,7 +130,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	}
 	spec := cluster.Spec{
 		Name:              filepath.Base(r.Dir),
-		Nodes:             nodeGroups(r.Scenario.Cluster.Nodes),
+		Nodes:             NodeGroups(r.Scenario.Cluster.Nodes),
 		RealPerDeployment: r.Real,
 		Dir:               filepath.Join(r.Dir, "cluster"),
 	}

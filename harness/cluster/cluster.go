@@ -37,6 +37,9 @@ type Spec struct {
 	// RealPerDeployment is the number of pods of each Deployment whose containers run;
 	// -1 for all. Providers with real nodes run all and ignore it.
 	RealPerDeployment int
+	// Sidecars is the largest number of real sidecars that the run will have at one time,
+	// for Preflight; 0 when it is not known.
+	Sidecars int
 	// Dir is an existing folder for the cluster's logs, absolute.
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).

@@ -46,8 +46,8 @@ type Charts struct {
 	Repository string
 	// Version is the charts' version in the repository.
 	Version string
-	// Cache is a folder of ours for downloaded charts; needed with Repository. The
-	// settings of the user's own helm are neither read nor written.
+	// Cache is a folder of ours in which downloaded charts are kept, below charts/; needed
+	// with Repository. The settings of the user's own helm are neither read nor written.
 	Cache string
 }
 
@@ -138,7 +138,7 @@ func (c Charts) find(name string) (string, error) {
 // download fetches a chart's archive into the cache and returns its path. Charts of a
 // repository are kept: a version never changes there.
 func (c Charts) download(ctx context.Context, name string) (string, error) {
-	folder := filepath.Join(c.Cache, strings.NewReplacer("/", "_", ":", "_").Replace(c.Repository))
+	folder := filepath.Join(c.Cache, "charts", strings.NewReplacer("/", "_", ":", "_").Replace(c.Repository))
 	kept := filepath.Join(folder, name+"-"+c.Version+".tgz")
 	if _, err := os.Stat(kept); err == nil {
 		return kept, nil

@@ -8,12 +8,26 @@
 // of read-only binds of the host's programs and libraries. When the container's first
 // process ends the kernel ends all others in it, and when the sandbox's first process
 // ends the kernel ends all containers.
+//
+// A container starts as this executable under another command (InitMain), which
+// builds the root and becomes the program. Everything else that has to happen in a
+// container's namespaces (Exec, Dial) is done on a thread that enters them, so nothing
+// of the runtime stays in a container and nothing is charged to it.
+//
+// Linux 5.8 or newer is needed (setns with a process descriptor).
 package runtime
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/vishvananda/netlink"
 )
 
 // MemoryMode says how a container's memory is read and its limit enforced.
@@ -41,48 +55,111 @@ type Config struct {
 	Gateway netip.Prefix
 	// Memory is MemoryAuto when empty.
 	Memory MemoryMode
-	// PerPodUsers gives each pod a user id of its own. Without full control of user
-	// ids (in a user namespace) it has no effect and every process is uid 0.
+	// PerPodUsers gives each pod a user id of its own, because limits such as
+	// fs.inotify.max_user_instances count by user. Without control of all user ids (in
+	// a user namespace) it has no effect and every process is uid 0.
 	PerPodUsers bool
 }
 
 // Runtime makes pods. Its methods may be called from several goroutines.
-type Runtime struct{}
+type Runtime struct {
+	config   Config
+	memory   memory
+	bridge   netlink.Link
+	allUsers bool // every user id is mapped, so processes may have any
 
-var errTODO = errors.New("not yet built")
+	mu     sync.Mutex
+	pods   map[*Pod]struct{}
+	made   int // pods made so far: numbers users, links and groups
+	warmed map[string]bool
+	notes  []string
+}
 
 // New makes the bridge with its gateway address, takes the loopback interface up and
 // chooses how memory is read.
-func New(ctx context.Context, config Config) (*Runtime, error) { return nil, errTODO }
-
-// MemorySource is how memory is read: cgroup2, cgroup1 or proc.
-func (r *Runtime) MemorySource() string { return "" }
-
-// Notes are sentences about this machine that a reader of results should know, such
-// as why no memory cgroup is used.
-func (r *Runtime) Notes() []string { return nil }
-
-// AddAddress gives the bridge one more address.
-func (r *Runtime) AddAddress(address netip.Prefix) error { return errTODO }
-
-// DelAddress takes an address from the bridge.
-func (r *Runtime) DelAddress(address netip.Prefix) error { return errTODO }
-
-// Close removes every pod, the bridge and the cgroups.
-func (r *Runtime) Close() error { return errTODO }
-
-// InotifyBudget says how many real sidecars fit under the calling user's limit of
-// inotify instances (fs.inotify.max_user_instances).
-func InotifyBudget() (Inotify, error) { return Inotify{}, errTODO }
-
-// Inotify is the calling user's budget of inotify instances.
-type Inotify struct {
-	Max      int // fs.inotify.max_user_instances
-	Used     int // instances that the user's visible processes hold now
-	Sidecars int // real sidecars that still fit: each pilot-agent takes two
+func New(ctx context.Context, config Config) (*Runtime, error) {
+	// A bridge or a mount made by mistake outside a sandbox would stay on the host.
+	if os.Getpid() != 1 {
+		return nil, errors.New("the container runtime works only as the first process of its own namespaces: start it in the sandbox")
+	}
+	if !filepath.IsAbs(config.Dir) || !config.Gateway.IsValid() || config.Bridge == "" {
+		return nil, fmt.Errorf("container runtime: need an absolute folder, a bridge name and a gateway prefix, got %q, %q, %v", config.Dir, config.Bridge, config.Gateway)
+	}
+	r := &Runtime{config: config, pods: map[*Pod]struct{}{}, warmed: map[string]bool{}}
+	if err := os.MkdirAll(r.rootDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("making the runtime's folder: %w", err)
+	}
+	var err error
+	if r.allUsers, err = allUsersMapped("/proc/self/uid_map"); err != nil {
+		return nil, err
+	}
+	if config.PerPodUsers && !r.allUsers {
+		r.note("user ids are not mapped here: every pod runs as the calling user")
+	}
+	if r.bridge, err = makeBridge(config.Bridge, config.Gateway); err != nil {
+		return nil, err
+	}
+	if r.memory, err = r.chooseMemory(ctx, config.Memory); err != nil {
+		return nil, errors.Join(err, netlink.LinkDel(r.bridge))
+	}
+	return r, nil
 }
 
-// SweepCgroups removes the cgroups of runtimes whose process is gone and that hold no
-// process. It is meant for outside the sandbox and does nothing where cgroups are not
-// writable.
-func SweepCgroups() error { return errTODO }
+// MemorySource is how memory is read: cgroup2, cgroup1 or proc.
+func (r *Runtime) MemorySource() string { return string(r.memory.mode()) }
+
+// Notes are sentences about this machine that a reader of results should know, such
+// as why no memory cgroup is used. It grows when the first container starts.
+func (r *Runtime) Notes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.notes)
+}
+
+func (r *Runtime) note(sentence string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if sentence != "" && !slices.Contains(r.notes, sentence) {
+		r.notes = append(r.notes, sentence)
+	}
+}
+
+// AddAddress gives the bridge one more address.
+func (r *Runtime) AddAddress(address netip.Prefix) error {
+	if err := netlink.AddrAdd(r.bridge, linkAddress(address)); err != nil {
+		return fmt.Errorf("adding address %v to the bridge: %w", address, err)
+	}
+	return nil
+}
+
+// DelAddress takes an address from the bridge.
+func (r *Runtime) DelAddress(address netip.Prefix) error {
+	if err := netlink.AddrDel(r.bridge, linkAddress(address)); err != nil {
+		return fmt.Errorf("taking address %v from the bridge: %w", address, err)
+	}
+	return nil
+}
+
+// Close removes every pod, the bridge and the cgroups. What is in the state folder
+// stays.
+func (r *Runtime) Close() error {
+	r.mu.Lock()
+	pods := make([]*Pod, 0, len(r.pods))
+	for p := range r.pods {
+		pods = append(pods, p)
+	}
+	r.mu.Unlock()
+	var errs []error
+	for _, p := range pods {
+		errs = append(errs, p.Remove(context.Background()))
+	}
+	errs = append(errs, r.memory.close())
+	if err := netlink.LinkDel(r.bridge); err != nil {
+		errs = append(errs, fmt.Errorf("removing the bridge: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// rootDir is where each container's init mounts the new root, in its own mount
+// namespace; it is always empty in the sandbox's.
+func (r *Runtime) rootDir() string { return filepath.Join(r.config.Dir, "root") }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+
+	"github.com/meshbench/meshbench/harness"
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/mesh"
+)
+
+// setup are the flags that say which cluster and which mesh; run and up share them.
+type setup struct {
+	provider      string
+	memory        string
+	real          string
+	istio         string
+	charts        string
+	chartsVersion string
+	values        []string
+	settings      []string
+}
+
+func (s *setup) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.provider, "cluster", "embedded", "where the cluster comes from: embedded")
+	f.StringVar(&s.real, "real", "10", "pods a Deployment whose sidecar really runs: a `number`, or all")
+	f.StringVar(&s.memory, "memory", "auto", "how memory is read on the embedded cluster: auto, cgroup or proc")
+	f.StringVar(&s.istio, "istio", "", "Istio `version` (default: the scenario's, else "+components.DefaultIstio+")")
+	f.StringVar(&s.charts, "charts", "", "`folder or URL` of Istio's charts base and istiod, instead of the bundled ones")
+	f.StringVar(&s.chartsVersion, "charts-version", "", "`version` of the charts in a chart repository (default: Istio's)")
+	f.StringArrayVar(&s.values, "mesh-values", nil, "YAML `file` with values for the istiod chart; may be given several times")
+	f.StringArrayVar(&s.settings, "mesh-set", nil, "a `value` for the istiod chart, as pilot.env.X=y; may be given several times")
+}
+
+// realPods reads --real.
+func (s *setup) realPods() (int, error) {
+	if s.real == "all" {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(s.real)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("--real %s: give a number of pods a Deployment, or all", s.real)
+	}
+	return n, nil
+}
+
+// parts are what a run is put together from.
+type parts struct {
+	provider cluster.Provider
+	set      components.Set
+	mesh     func(*rest.Config) (*mesh.Mesh, error)
+}
+
+// assemble obtains the components and makes provider and mesh. values are the
+// scenario's.
+func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, scenarioIstio string, scenarioValues map[string]any) (*parts, error) {
+	memory, err := embedded.ParseMemory(s.memory)
+	if err != nil {
+		return nil, usage(cmd, err)
+	}
+	if s.provider != "embedded" {
+		return nil, usage(cmd, fmt.Errorf("--cluster %s: known are: embedded", s.provider))
+	}
+	layers, err := mesh.CommandLine(s.values, s.settings)
+	if err != nil {
+		return nil, usage(cmd, err)
+	}
+	istio := components.DefaultIstio
+	for _, v := range []string{scenarioIstio, s.istio} {
+		if v != "" {
+			istio = v
+		}
+	}
+	store, err := components.New(components.Options{Istio: istio})
+	if err != nil {
+		return nil, usage(cmd, err)
+	}
+	// Everything that stands in the way is said before a quarter of an hour of building.
+	provider := embedded.New(embedded.Options{Memory: memory, Status: p.Status})
+	if err := provider.Preflight(cmd.Context(), spec); err != nil {
+		return nil, fmt.Errorf("the embedded cluster cannot run on this machine:\n%w", err)
+	}
+	set, err := obtain(cmd, store, p)
+	if err != nil {
+		return nil, err
+	}
+	provider = embedded.New(embedded.Options{Components: set, Memory: memory, Status: p.Status})
+
+	place := s.charts
+	if place == "" {
+		place = set.ChartsDir()
+	}
+	chartsVersion := s.chartsVersion
+	if chartsVersion == "" {
+		chartsVersion = istio
+	}
+	options := mesh.Options{
+		Version:  istio,
+		Charts:   mesh.ChartsFrom(place, chartsVersion, store.Root()),
+		Values:   append([]mesh.Layer{mesh.UpstreamEnvoyValues(), {Name: "the scenario", Values: scenarioValues}}, layers...),
+		Progress: func(text string) { p.Status("%s", text) },
+	}
+	return &parts{provider: provider, set: set, mesh: func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, options) }}, nil
+}
+
+// installer is the mesh as the harness wants it.
+func (p *parts) installer(cfg *rest.Config) (harness.Mesh, error) { return p.mesh(cfg) }
+
+// parseNodes reads node groups as m6i.large=20 or m6i.large=20/58, with a pod limit.
+func parseNodes(args []string) ([]cluster.NodeGroup, error) {
+	var groups []cluster.NodeGroup
+	for _, a := range args {
+		instance, number, ok := strings.Cut(a, "=")
+		number, limit, limited := strings.Cut(number, "/")
+		count, err := strconv.Atoi(number)
+		group := cluster.NodeGroup{InstanceType: instance, Count: count}
+		if limited && err == nil {
+			group.MaxPods, err = strconv.Atoi(limit)
+		}
+		if !ok || err != nil || count < 1 || group.MaxPods < 0 {
+			return nil, fmt.Errorf("--nodes %s: give TYPE=NUMBER, as m6i.large=20, or with a pod limit m6i.large=20/58", a)
+		}
+		groups = append(groups, group)
+	}
+	return groups, nil
+}

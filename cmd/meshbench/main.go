@@ -1,0 +1,136 @@
+// Command meshbench measures what an Istio sidecar costs and why. See `meshbench
+// --help` and the README.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+)
+
+// Exit codes, as the README has them.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2   // bad command line, or a scenario file with problems
+	exitMissed      = 3   // the run was finished, an expectation was missed
+	exitTimeout     = 4   // the run's time limit was hit
+	exitInterrupted = 130 // Ctrl-C or SIGTERM
+)
+
+// version is set by the linker (Makefile).
+var version = "dev"
+
+// exit is an error with an exit code of its own. A nil err says that everything worth
+// saying was said.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+func main() {
+	// The embedded cluster is this program again, inside namespaces of its own.
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "sandbox":
+			os.Exit(sandbox.Main(os.Args[2:]))
+		case "container-init":
+			os.Exit(runtime.InitMain(os.Args[2:]))
+		case "container-exec":
+			os.Exit(runtime.ExecMain(os.Args[2:]))
+		}
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-signals
+		fmt.Fprintf(stderr, "\n%s: cleaning up (once more to stop at once)\n", s)
+		cancel(fmt.Errorf("interrupted by %s", s))
+		<-signals
+		// The sandbox ends with this process, and takes everything in it along.
+		os.Exit(exitInterrupted)
+	}()
+
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var coded *exit
+	if !errors.As(err, &coded) {
+		coded = &exit{exitFailure, err}
+		if ctx.Err() != nil {
+			coded.code = exitInterrupted
+		}
+	}
+	if message := coded.Error(); message != "" {
+		fmt.Fprintln(stderr, "meshbench: "+message)
+	}
+	return coded.code
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "meshbench",
+		Short: "Measure what an Istio sidecar costs, and why",
+		Long: `meshbench puts objects into a mesh step by step, waits until the mesh is quiet, and
+reads what every sidecar costs. A scenario file says which objects; one command does
+the rest, on a Kubernetes cluster made of processes on this machine.`,
+		Example: `  meshbench list                        # which scenarios there are
+  meshbench run headless                # run one, about 2 minutes
+  meshbench run eks-nginx --real all    # the 20-node experiment with 200 real sidecars
+  meshbench report runs/headless-...    # make a run's report again from its log`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(cmd, err)
+	})
+	root.AddCommand(runCommand(), upCommand(), downCommand(), listCommand(), validateCommand(),
+		componentsCommand(), reportCommand())
+	for _, c := range root.Commands() {
+		if check := c.Args; check != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := check(cmd, args); err != nil {
+					return usage(cmd, err)
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
+
+// usage is an error of the command line.
+func usage(cmd *cobra.Command, err error) error {
+	return &exit{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+func validateCommand() *cobra.Command {
+	var set map[string]string
+	cmd := &cobra.Command{
+		Use:   "validate SCENARIO...",
+		Short: "Check scenario files and say everything that is wrong with them",
+		Example: `  meshbench validate my-experiment.yaml
+  meshbench validate headless --set replicas=30`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var problems []error
+			for _, name := range args {
+				s, err := scenarios.Open(name, set)
+				if err != nil {
+					problems = append(problems, err)
+					continue
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %d steps, sizes %s\n", name, len(s.Steps), sizes(s))
+			}
+			if len(problems) > 0 {
+				return &exit{exitUsage, errors.Join(problems...)}
+			}
+			return nil
+		},
+	}
+	setFlag(cmd, &set)
+	return cmd
+}
+
+// setFlag adds --set.
+func setFlag(cmd *cobra.Command, set *map[string]string) {
+	cmd.Flags().StringToStringVar(set, "set", nil, "a `size` of the scenario, as replicas=30; may be given several times")
+}
+
+// sizes are a scenario's parameters in words.
+func sizes(s *scenarios.Scenario) string {
+	all := s.Sizes()
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		words = append(words, fmt.Sprintf("%s=%d", name, all[name]))
+	}
+	if len(words) == 0 {
+		return "-"
+	}
+	return strings.Join(words, " ")
+}
