@@ -1,6 +1,11 @@
 package scenarios
 
-import "strings"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Delete removes an object. It has taken effect when the object is gone, and with a
 // Deployment or a namespace also its pods.
@@ -21,4 +26,45 @@ func (*Delete) Word() string { return "delete" }
 // String tells the change in a few words.
 func (d *Delete) String() string {
 	return "delete " + d.Kind + " " + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/")
+}
+
+// check also fills in the API version.
+func (d *Delete) check(c *checker) {
+	kinds := []string{"Service", "Deployment", "Namespace"}
+	for o := range c.objects {
+		if !slices.Contains(kinds, o.kind) {
+			kinds = append(kinds, o.kind)
+		}
+	}
+	if !slices.Contains(kinds, d.Kind) {
+		c.wrong("kind", "no earlier step makes an object of kind %q%s", d.Kind, suggest(d.Kind, kinds))
+		return
+	}
+	if d.Namespace != "" && !c.namespace("namespace", d.Namespace) {
+		return
+	}
+	o := object{d.Kind, d.Namespace, d.Name}
+	version, exists := c.objects[o]
+	switch {
+	case !exists:
+		where := ""
+		if d.Namespace != "" {
+			where = fmt.Sprintf(" in namespace %q", d.Namespace)
+		}
+		c.wrong("name", "there is no %s %q%s to delete%s", d.Kind, d.Name, where, suggest(d.Name, c.named(d.Kind, d.Namespace)))
+		return
+	case c.baseline[o]:
+		c.wrong("name", "%s %q is the cluster's own and stays", d.Kind, d.Name)
+		return
+	case d.APIVersion == "":
+		d.APIVersion = version
+	case d.APIVersion != version:
+		c.wrong("apiVersion", "%s %q was made with apiVersion %s", d.Kind, d.Name, version)
+	}
+	gone := func(other object) bool {
+		return other == o || o.kind == "Namespace" && other.namespace == o.name
+	}
+	maps.DeleteFunc(c.objects, func(other object, _ string) bool { return gone(other) })
+	maps.DeleteFunc(c.workloads, func(other object, _ workload) bool { return gone(other) })
+	c.fit("", false)
 }

@@ -1,6 +1,13 @@
 package scenarios
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
 
 // Deployment makes a Deployment as `kubectl create deployment` does: selector and pods
 // are labelled app=NAME, with one container. It has taken effect when all its pods are
@@ -33,4 +40,45 @@ func (*Deployment) Word() string { return "deployment" }
 // String tells the change in a few words.
 func (d *Deployment) String() string {
 	return fmt.Sprintf("make Deployment %s/%s (%s) with %d replicas", d.Namespace, d.Name, d.Image, d.Replicas)
+}
+
+func (d *Deployment) setDefaults() { d.Replicas = 1 }
+
+func (d *Deployment) check(c *checker) {
+	c.name("name", d.Name, validation.IsDNS1123Subdomain)
+	c.name("name", d.Name, validation.IsValidLabelValue)
+	c.labels("labels", d.Labels, true)
+	c.labels("annotations", d.Annotations, false)
+	if _, taken := d.Labels["app"]; taken {
+		c.wrong("labels.app", "the label app is the Deployment's name, which selects its pods; leave it out")
+	}
+	c.quantities("resources.requests", d.Resources.Requests)
+	c.quantities("resources.limits", d.Resources.Limits)
+	c.number("replicas", d.Replicas, 0, maxNumber)
+	if !c.namespace("namespace", d.Namespace) {
+		return
+	}
+	o := object{"Deployment", d.Namespace, d.Name}
+	c.create("name", "apps/v1", o)
+	c.run("replicas", o, workload{max(0, d.Replicas), c.injects(d.Namespace, d.Labels)})
+}
+
+// injects tells whether pods with these labels get a sidecar.
+func (c *checker) injects(namespace string, labels map[string]string) bool {
+	switch labels["sidecar.istio.io/inject"] {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	return c.injectsAll || c.injecting[namespace]
+}
+
+// quantities checks amounts of resources.
+func (c *checker) quantities(field string, amounts map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(amounts)) {
+		if q, err := resource.ParseQuantity(amounts[name]); err != nil || q.Sign() < 0 {
+			c.wrong(join(field, name), "%q is no quantity such as 100m or 64Mi", amounts[name])
+		}
+	}
 }

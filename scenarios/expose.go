@@ -2,7 +2,10 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Expose makes a Service in front of a Deployment's pods (selector app=DEPLOYMENT), as
@@ -49,4 +52,58 @@ func (e *Expose) String() string {
 		ports[i] = strings.TrimPrefix(fmt.Sprintf("%s:%d->%d/%s", p.Name, p.Port, p.TargetPort, p.Protocol), ":")
 	}
 	return fmt.Sprintf("expose %s/%s as %s Service %s, ports %s", e.Namespace, e.Deployment, kind, e.Name, strings.Join(ports, ", "))
+}
+
+func (p *Port) setDefaults() { p.Protocol = "TCP" }
+
+// check also fills in what is left out: the Service's name and the target ports.
+func (e *Expose) check(c *checker) {
+	if e.Name == "" {
+		e.Name = e.Deployment
+	}
+	c.name("name", e.Name, validation.IsDNS1035Label)
+	if e.Ports != nil && len(e.Ports) == 0 {
+		c.wrong("ports", "a Service needs at least one port")
+	}
+	type number struct {
+		port     int
+		protocol string
+	}
+	numbers, names := map[number]int{}, map[string]int{}
+	for i := range e.Ports {
+		p, at := &e.Ports[i], fmt.Sprintf("ports[%d]", i)
+		if c.at[join(c.path, at+".targetPort")] == nil {
+			p.TargetPort = p.Port
+		} else {
+			c.number(at+".targetPort", p.TargetPort, 1, 65535)
+		}
+		c.number(at+".port", p.Port, 1, 65535)
+		if !slices.Contains([]string{"TCP", "UDP", "SCTP"}, p.Protocol) {
+			c.wrong(at+".protocol", "%q is not TCP, UDP or SCTP", p.Protocol)
+		}
+		if p.AppProtocol != "" {
+			c.name(at+".appProtocol", p.AppProtocol, validation.IsQualifiedName)
+		}
+		if before, taken := numbers[number{p.Port, p.Protocol}]; taken {
+			c.wrong(at+".port", "ports[%d] is port %d/%s already", before, p.Port, p.Protocol)
+		}
+		numbers[number{p.Port, p.Protocol}] = i
+		switch before, taken := names[p.Name]; {
+		case p.Name == "" && len(e.Ports) > 1:
+			c.wrong(at+".name", "is missing: a Service with several ports needs a name for each, such as tcp-%d", p.Port)
+		case p.Name == "":
+		case taken:
+			c.wrong(at+".name", "ports[%d] is called %q already", before, p.Name)
+		default:
+			names[p.Name] = i
+			c.name(at+".name", p.Name, validation.IsDNS1123Label)
+		}
+	}
+	if _, exists := c.deployment(e.Namespace, e.Deployment); exists {
+		field := "deployment"
+		if c.at[join(c.path, "name")] != nil {
+			field = "name"
+		}
+		c.create(field, "v1", object{"Service", e.Namespace, e.Name})
+	}
 }

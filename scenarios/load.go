@@ -1,10 +1,228 @@
 package scenarios
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
-// Load reads a scenario file strictly. path is for messages, and files that the scenario
-// applies are found beside it. overrides are new values of parameters, as typed
-// (--set replicas=30). The error is [Problems] when the file is at fault.
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds a scenario file and the files that it applies, in bytes.
+const maxFile = 1 << 20
+
+// Load reads a scenario file strictly and returns it rendered. path is for messages, and
+// files that the scenario applies are found beside it. overrides are new values of
+// parameters as typed (--set replicas=30). The error is [Problems].
 func Load(path string, data []byte, overrides map[string]string) (*Scenario, error) {
-	return nil, errors.New("not yet")
+	s, problems := load(path, data, overrides)
+	if len(problems) > 0 {
+		return nil, problems.sorted()
+	}
+	if len(overrides) > 0 {
+		if original, problems := load(path, data, nil); len(problems) == 0 {
+			dropPublished(s, original)
+		}
+	}
+	return s, nil
+}
+
+// dropPublished takes the published step off every step that overrides have changed, or
+// that follows a changed one.
+func dropPublished(s, original *Scenario) {
+	same := reflect.DeepEqual(s.Cluster, original.Cluster) && reflect.DeepEqual(s.Mesh, original.Mesh)
+	for i := range s.Steps {
+		if same = same && reflect.DeepEqual(s.Steps[i].Actions, original.Steps[i].Actions); !same {
+			s.Steps[i].Published = 0
+		}
+	}
+}
+
+func load(path string, data []byte, overrides map[string]string) (*Scenario, Problems) {
+	d := &decoder{file: path, at: map[string]*yaml.Node{}, bad: map[string]bool{}, origins: map[Change]string{}}
+	root := d.parse(data)
+	if root == nil {
+		return nil, d.problems
+	}
+	s := &Scenario{}
+	s.Parameters = d.parameters(root, overrides)
+	d.decode(root, "", reflect.ValueOf(s).Elem())
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		if _, known := d.names.values[name]; known && !d.names.used[name] {
+			d.override(name, overrides[name], "no expression of %s uses the parameter, so that setting it changes nothing", path)
+		}
+	}
+	newChecker(d).check(s)
+	return s, d.problems
+}
+
+// yamlError is how the YAML library words a syntax error.
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// parse returns the top mapping of the file, or notes why there is none.
+func (d *decoder) parse(data []byte) *yaml.Node {
+	at := func(line int) *yaml.Node { return &yaml.Node{Line: line, Column: 1} }
+	if len(data) > maxFile {
+		d.problem(at(1), "", "%d bytes are too many for a scenario; the limit is %d", len(data), maxFile)
+		return nil
+	}
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		if !utf8.Valid(line) {
+			d.problem(at(i+1), "", "is not UTF-8 text")
+			return nil
+		}
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, next yaml.Node
+	err := decoder.Decode(&document)
+	switch {
+	case errors.Is(err, io.EOF):
+		d.problem(at(1), "", "the file is empty; a scenario has at least name, title, cluster and steps")
+		return nil
+	case err == nil:
+		if err = decoder.Decode(&next); err == nil {
+			d.problem(&next, "", "a second document begins here; put each scenario into a file of its own")
+			return nil
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		match := yamlError.FindStringSubmatch(err.Error())
+		if match == nil {
+			match = []string{"", "", err.Error()}
+		}
+		line, _ := strconv.Atoi(match[1]) // without a line, the problem is put on the first
+		d.problem(at(line), "", "is not YAML: %s", match[2])
+		return nil
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		d.problem(root, "", "a scenario is a mapping with at least name, title, cluster and steps, not %s", got(root))
+		return nil
+	}
+	return root
+}
+
+// parameters reads the parameters ahead of everything else, since expressions anywhere
+// need them, takes them out of the node, and applies the overrides.
+func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[string]Parameter {
+	var parameters map[string]Parameter
+	var rest []*yaml.Node
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		switch key, value := root.Content[i], root.Content[i+1]; {
+		case key.Value != "parameters":
+			rest = append(rest, key, value)
+		case d.at["parameters"] != nil:
+			d.problem(key, "parameters", "is given twice")
+		default:
+			d.decode(value, "parameters", reflect.ValueOf(&parameters).Elem())
+		}
+	}
+	root.Content = rest
+	d.names = &names{values: map[string]int{}, used: map[string]bool{}}
+	for name, p := range parameters {
+		path := join("parameters", name)
+		d.checkName(name, d.at[path], path)
+		if p.Max != nil && *p.Max < p.Min {
+			d.problem(d.at[path+".max"], path+".max", "%d is less than min, %d", *p.Max, p.Min)
+		} else if message := p.outside(p.Value); message != "" && !d.bad[path+".value"] {
+			d.problem(d.at[path], path+".value", "%s", message)
+		}
+		d.names.values[name] = p.Value
+	}
+	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+		text := overrides[name]
+		p, known := parameters[name]
+		value, err := strconv.Atoi(text)
+		switch {
+		case !known && len(parameters) == 0:
+			d.override(name, text, "the scenario has no parameters")
+		case !known:
+			d.override(name, text, "unknown parameter%s", suggest(name, slices.Collect(maps.Keys(parameters))))
+		case err != nil || max(value, -value) > maxNumber:
+			d.override(name, text, "want a whole number below %d", maxNumber)
+		case p.outside(value) != "":
+			d.override(name, text, "%s", p.outside(value))
+		default:
+			p.Value = value
+			parameters[name] = p
+			d.names.values[name] = value
+		}
+	}
+	return parameters
+}
+
+// outside says in which way a value is out of the parameter's bounds; "" if it is not.
+func (p Parameter) outside(value int) string {
+	switch {
+	case value < p.Min:
+		return fmt.Sprintf("%d is less than the parameter's minimum, %d", value, p.Min)
+	case p.Max != nil && value > *p.Max:
+		return fmt.Sprintf("%d is more than the parameter's maximum, %d", value, *p.Max)
+	}
+	return ""
+}
+
+// override notes a problem with an override.
+func (d *decoder) override(name, value, format string, args ...any) {
+	d.problems = append(d.problems, Problem{File: fmt.Sprintf("--set %s=%s", name, value), Message: fmt.Sprintf(format, args...)})
+}
+
+// readFile returns the text of a file beside the scenario.
+func (d *decoder) readFile(name string) (string, error) {
+	if !filepath.IsLocal(name) {
+		return "", fmt.Errorf("%q is not below the scenario's folder; put the file beside the scenario", name)
+	}
+	path := filepath.Join(filepath.Dir(d.file), name)
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return "", fmt.Errorf("%s is not a file of at most %d bytes", path, maxFile)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	if !utf8.Valid(data) {
+		return "", fmt.Errorf("%s is not UTF-8 text", path)
+	}
+	return string(data), nil
+}
+
+// Render returns the scenario as a file that [Load] reads to the same scenario: every
+// default is filled in, every expression a number, every repetition written out.
+func (s *Scenario) Render() ([]byte, error) {
+	var n yaml.Node
+	if err := n.Encode(s); err != nil {
+		return nil, fmt.Errorf("render scenario %s: %w", s.Name, err)
+	}
+	escape(&n)
+	var b bytes.Buffer
+	encoder := yaml.NewEncoder(&b)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(&n); err != nil {
+		return nil, fmt.Errorf("render scenario %s: %w", s.Name, err)
+	}
+	return b.Bytes(), nil
+}
+
+// escape keeps what looks like an expression in a rendered scenario from being one.
+func escape(n *yaml.Node) {
+	n.Value = strings.ReplaceAll(n.Value, "${", "$${")
+	for i, child := range n.Content {
+		if n.Kind != yaml.MappingNode || i%2 == 1 { // keys are never expressions
+			escape(child)
+		}
+	}
 }

@@ -1,5 +1,7 @@
 package scenarios
 
+import "k8s.io/apimachinery/pkg/util/validation"
+
 // Namespace makes a namespace.
 type Namespace struct {
 	// Name is a DNS label.
@@ -20,4 +22,16 @@ func (n *Namespace) String() string {
 		return "make namespace " + n.Name + " with sidecar injection"
 	}
 	return "make namespace " + n.Name
+}
+
+func (n *Namespace) check(c *checker) {
+	c.name("name", n.Name, validation.IsDNS1123Label)
+	c.labels("labels", n.Labels, true)
+	c.create("name", "v1", object{"Namespace", "", n.Name})
+	c.injecting[n.Name] = n.Injection || injects(n.Labels)
+}
+
+// injects tells whether a namespace with these labels has sidecars injected.
+func injects(labels map[string]string) bool {
+	return labels["istio-injection"] == "enabled" || labels["istio.io/rev"] != ""
 }

@@ -1,10 +1,5 @@
 package scenarios
 
-import (
-	"fmt"
-	"strings"
-)
-
 // Nodes makes the cluster's nodes be the given groups: missing ones are added, then those
 // too many are cordoned, drained and removed. It has taken effect when all pods are Ready
 // on the nodes that stay.
@@ -17,9 +12,9 @@ func (*Nodes) Word() string { return "nodes" }
 
 // String tells the change in a few words.
 func (n *Nodes) String() string {
-	groups := make([]string, len(n.Groups))
-	for i, g := range n.Groups {
-		groups[i] = fmt.Sprintf("%d x %s", g.Count, g.Type)
-	}
-	return "make the nodes be " + strings.Join(groups, ", ")
+	return "make the nodes be " + describe(n.Groups)
+}
+
+func (n *Nodes) check(c *checker) {
+	c.setNodes("groups", n.Groups)
 }

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"embed"
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -73,6 +74,19 @@ func PublishedTable(name string) (*Published, error) {
 		return nil, fmt.Errorf("read the published table %s: %w", name, err)
 	}
 	return &t, nil
+}
+
+// publishedNames are the names of all published tables.
+func publishedNames() []string {
+	files, err := publishedFiles.ReadDir("published")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
 }
 
 // Step returns the step with that number, or nil.

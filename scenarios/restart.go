@@ -12,3 +12,13 @@ func (*Restart) Word() string { return "restart" }
 
 // String tells the change in a few words.
 func (r *Restart) String() string { return "restart " + r.Namespace + "/" + r.Deployment }
+
+func (r *Restart) check(c *checker) {
+	o, exists := c.deployment(r.Namespace, r.Deployment)
+	// A rolling update of at least four pods may stop old ones before new ones are Ready
+	// (maxUnavailable is 25 %, rounded down), so that it goes on without room to spare. A
+	// smaller one must start a pod first.
+	if n := c.workloads[o].replicas; exists && n > 0 && n < 4 && c.free() < 1 && !c.full {
+		c.wrong("deployment", "%s cannot hold one more pod, which a restart of fewer than 4 replicas starts before it stops one; take more or larger nodes, or raise their maxPods", describe(c.nodes))
+	}
+}

@@ -17,3 +17,10 @@ func (*Scale) Word() string { return "scale" }
 func (s *Scale) String() string {
 	return fmt.Sprintf("scale %s/%s to %d", s.Namespace, s.Deployment, s.Replicas)
 }
+
+func (s *Scale) check(c *checker) {
+	c.number("replicas", s.Replicas, 0, maxNumber)
+	if o, exists := c.deployment(s.Namespace, s.Deployment); exists {
+		c.run("replicas", o, workload{max(0, s.Replicas), c.workloads[o].injected})
+	}
+}

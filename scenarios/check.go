@@ -1,0 +1,379 @@
+package scenarios
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshbench/meshbench/harness/cluster/ec2"
+)
+
+const (
+	// daemonPods run on every node: aws-node and kube-proxy.
+	daemonPods = 2
+	// systemPods run once a cluster: two of coredns, metrics-server, istiod.
+	systemPods = 4
+	// maxNodes is Kubernetes's own limit.
+	maxNodes = 5000
+)
+
+// object names an object of the cluster. Namespace is "" for a namespace.
+type object struct{ kind, namespace, name string }
+
+// workload is what is known of a Deployment.
+type workload struct {
+	replicas int
+	injected bool // its pods get a sidecar
+}
+
+// madeWorkload is a Deployment that some step makes.
+type madeWorkload struct {
+	object
+	workload
+}
+
+// checker follows the cluster through the steps of a decoded scenario, as far as it can
+// be known without a cluster, and notes what Kubernetes would refuse.
+type checker struct {
+	*decoder
+	// path is that of the action being checked.
+	path string
+
+	// baseline objects are the cluster's own.
+	baseline map[object]bool
+	// objects that exist, with their API versions.
+	objects map[object]string
+	// injecting holds the namespaces whose pods get sidecars.
+	injecting map[string]bool
+	// injectsAll is set where pods of every namespace get sidecars.
+	injectsAll bool
+	workloads  map[object]workload
+	// made lists the Deployments ever made, in order, as they were when they were.
+	made []madeWorkload
+	// full is set while the nodes cannot hold the pods, and was complained about.
+	full  bool
+	nodes []NodeGroup
+}
+
+func newChecker(d *decoder) *checker {
+	c := &checker{
+		decoder: d, baseline: map[object]bool{}, objects: map[object]string{},
+		injecting: map[string]bool{}, workloads: map[object]workload{},
+	}
+	for _, o := range []object{
+		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
+		{"Namespace", "", "kube-node-lease"}, {"Namespace", "", "istio-system"},
+		{"Service", "default", "kubernetes"}, {"Service", "kube-system", "kube-dns"},
+		{"Service", "kube-system", "metrics-server"}, {"Service", "istio-system", "istiod"},
+	} {
+		c.baseline[o], c.objects[o] = true, "v1"
+	}
+	return c
+}
+
+// wrong notes a problem with a field of the action being checked.
+func (c *checker) wrong(field, format string, args ...any) {
+	c.wrongAt(join(c.path, field), format, args...)
+}
+
+// wrongAt notes a problem with the field at the path, in the place of what encloses it
+// where the file leaves the field out. It does not when the field, or what encloses it,
+// has a problem already: the second would follow from the first, or be that of another
+// copy of a repeated action.
+func (c *checker) wrongAt(path, format string, args ...any) {
+	var node *yaml.Node
+	for place := path; ; place = place[:strings.LastIndexAny(place, ".[")] {
+		if c.bad[place] {
+			return
+		}
+		if node == nil {
+			node = c.at[place]
+		}
+		if !strings.ContainsAny(place, ".[") {
+			break
+		}
+	}
+	if node == nil {
+		node = c.at[""]
+	}
+	c.problem(node, path, format, args...)
+}
+
+// badBelow tells whether a field at the path or in it has a problem.
+func (c *checker) badBelow(path string) bool {
+	for bad := range c.bad {
+		if strings.HasPrefix(bad, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// number checks that a number is in a range, both ends included.
+func (c *checker) number(field string, n, low, high int) bool {
+	switch {
+	case n < low:
+		c.wrong(field, "%d is too small; take at least %d", n, low)
+	case n > high:
+		c.wrong(field, "%d is too large; take at most %d", n, high)
+	}
+	return low <= n && n <= high
+}
+
+// name checks a name by one of Kubernetes's rules.
+func (c *checker) name(field, name string, rule func(string) []string) {
+	for _, message := range rule(name) {
+		c.wrong(field, "Kubernetes refuses %q: %s", name, message)
+		return
+	}
+}
+
+// labels checks labels, or annotations with isLabels false.
+func (c *checker) labels(field string, labels map[string]string, isLabels bool) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		for _, message := range validation.IsQualifiedName(key) {
+			c.wrong(join(field, key), "Kubernetes refuses the key %q: %s", key, message)
+		}
+		if isLabels {
+			c.name(join(field, key), labels[key], validation.IsValidLabelValue)
+		}
+	}
+}
+
+// named returns the names of existing objects of a kind in a namespace.
+func (c *checker) named(kind, namespace string) []string {
+	var names []string
+	for o := range c.objects {
+		if o.kind == kind && o.namespace == namespace {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// namespace checks that a namespace exists.
+func (c *checker) namespace(field, name string) bool {
+	if _, exists := c.objects[object{"Namespace", "", name}]; exists {
+		return true
+	}
+	c.wrong(field, "no earlier step makes namespace %q%s", name, suggest(name, c.named("Namespace", "")))
+	return false
+}
+
+// deployment checks that a Deployment exists. The fields are namespace and deployment.
+func (c *checker) deployment(namespace, name string) (object, bool) {
+	o := object{"Deployment", namespace, name}
+	if !c.namespace("namespace", namespace) {
+		return o, false
+	}
+	if _, exists := c.objects[o]; !exists {
+		c.wrong("deployment", "no earlier step makes Deployment %q in namespace %q%s", name, namespace, suggest(name, c.named("Deployment", namespace)))
+		return o, false
+	}
+	return o, true
+}
+
+// create notes that an object is made, and complains when it exists.
+func (c *checker) create(field, apiVersion string, o object) {
+	if _, exists := c.objects[o]; exists {
+		where := ""
+		if o.namespace != "" {
+			where = fmt.Sprintf(" in namespace %q", o.namespace)
+		}
+		c.wrong(field, "%s %q%s exists already; delete it before or take another name", o.kind, o.name, where)
+	}
+	c.objects[o] = apiVersion
+}
+
+// run sets what is known of a Deployment.
+func (c *checker) run(field string, o object, w workload) {
+	if _, exists := c.workloads[o]; !exists {
+		c.made = append(c.made, madeWorkload{o, w})
+	}
+	more := w.replicas > c.workloads[o].replicas
+	c.workloads[o] = w
+	c.fit(field, more)
+}
+
+// pods is how many pods of Deployments there are.
+func (c *checker) pods() int {
+	n := 0
+	for _, w := range c.workloads {
+		n += w.replicas
+	}
+	return n
+}
+
+// free is how many more pods the nodes can hold.
+func (c *checker) free() int {
+	n := -systemPods - c.pods()
+	for _, g := range c.nodes {
+		n += g.Count * (g.podLimit() - daemonPods)
+	}
+	return n
+}
+
+// podLimit is how many pods one node of the group can hold; 0 for an unknown type.
+func (g NodeGroup) podLimit() int {
+	t, err := ec2.Lookup(g.Type)
+	if err != nil {
+		return g.MaxPods
+	}
+	return t.Capacity(g.MaxPods).Pods
+}
+
+// fit checks that the nodes can hold all pods, once until they can again. It does not
+// when the change adds none.
+func (c *checker) fit(field string, more bool) {
+	free := c.free()
+	if free < 0 && more && !c.full {
+		nodes, limit := 0, 0
+		for _, g := range c.nodes {
+			nodes, limit = nodes+g.Count, limit+g.Count*g.podLimit()
+		}
+		system := nodes*daemonPods + systemPods
+		c.wrong(field, "%d pods of Deployments and %d of the system do not fit: %s can hold %d pods; take more or larger nodes, or raise their maxPods",
+			c.pods(), system, describe(c.nodes), limit)
+	}
+	c.full = free < 0
+}
+
+// setNodes checks groups of nodes and makes them the cluster's. The field is that of the
+// list of groups.
+func (c *checker) setNodes(field string, groups []NodeGroup) {
+	sound := len(groups) > 0
+	if !sound {
+		c.wrong(field, "a cluster needs at least one node")
+	}
+	nodes := 0
+	for i, g := range groups {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if _, err := ec2.Lookup(g.Type); err != nil {
+			c.wrong(at+".type", "%v", err)
+			sound = false
+		}
+		sound = c.number(at+".count", g.Count, 1, maxNodes) && sound
+		if g.MaxPods != 0 && g.MaxPods <= daemonPods {
+			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; take more, or leave it out for the type's own limit", g.MaxPods)
+			sound = false
+		}
+		nodes += g.Count
+	}
+	if sound && nodes > maxNodes {
+		c.wrong(field, "%d nodes are more than the %d that Kubernetes can have", nodes, maxNodes)
+		sound = false
+	}
+	if !sound {
+		groups = roomy()
+	}
+	c.nodes = groups
+	c.fit(field, true)
+}
+
+// roomy stands for nodes of which nothing can be said: they hold everything.
+func roomy() []NodeGroup { return []NodeGroup{{Count: 1, MaxPods: math.MaxInt}} }
+
+// describe lists node groups in words.
+func describe(groups []NodeGroup) string {
+	words := make([]string, len(groups))
+	for i, g := range groups {
+		words[i] = fmt.Sprintf("%d x %s", g.Count, g.Type)
+		if g.MaxPods > 0 {
+			words[i] += fmt.Sprintf(" with maxPods %d", g.MaxPods)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// check goes through the scenario. It fills in the witnesses by default.
+func (c *checker) check(s *Scenario) {
+	c.name("name", s.Name, validation.IsDNS1123Label)
+	table := c.published(s)
+	if webhook, ok := s.Mesh.Values["sidecarInjectorWebhook"].(map[string]any); ok {
+		c.injectsAll = webhook["enableNamespacesByDefault"] == true
+	}
+	c.setNodes("cluster.nodes", s.Cluster.Nodes)
+	names := map[string]int{}
+	for i := range s.Steps {
+		step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
+		if before, taken := names[step.Name]; taken {
+			c.wrongAt(at+".name", "steps[%d] is called %q already", before, step.Name)
+		}
+		names[step.Name] = i
+		c.name(at+".name", step.Name, validation.IsDNS1123Label)
+		c.publishedStep(table, at+".published", step.Published)
+		for _, e := range step.Expect.Changes() {
+			if i == 0 && e.Change != 0 {
+				c.wrongAt(at+".expect."+e.What, "%d: expectations are changes against the first step, so its own are 0", e.Change)
+			}
+		}
+		for _, a := range step.Actions {
+			c.path = c.origins[a.Change]
+			a.Change.check(c)
+		}
+		c.path = ""
+		c.witness(s, at)
+	}
+	if s.Steps != nil && len(s.Steps) == 0 {
+		c.wrong("steps", "a scenario needs at least one step")
+	}
+	for i, w := range s.Witnesses {
+		at := fmt.Sprintf("witnesses[%d]", i)
+		m := slices.IndexFunc(c.made, func(m madeWorkload) bool { return m.object == w.object() })
+		switch {
+		case c.badBelow(at):
+		case m < 0:
+			c.wrongAt(at+".deployment", "no step makes Deployment %q in namespace %q", w.Deployment, w.Namespace)
+		case !c.made[m].injected:
+			c.wrongAt(at+".deployment", "the pods of %s/%s have no sidecar; set injection on the namespace", w.Namespace, w.Deployment)
+		}
+	}
+}
+
+func (w Witness) object() object { return object{"Deployment", w.Namespace, w.Deployment} }
+
+// witness checks, at the end of a step, that there is a proxy to check expectations on.
+func (c *checker) witness(s *Scenario, step string) {
+	if s.Witnesses == nil {
+		for _, m := range c.made {
+			if m.injected {
+				s.Witnesses = []Witness{{m.namespace, m.name}}
+				break
+			}
+		}
+	}
+	if c.badBelow("steps") || c.badBelow("witnesses") {
+		return // what is missing may be what has a problem
+	}
+	if len(s.Witnesses) == 0 {
+		c.wrongAt(step, "makes no Deployment with a sidecar, so that there is no proxy to measure; later steps are compared with the first")
+	} else if w := s.Witnesses[0]; c.workloads[w.object()].replicas == 0 {
+		c.wrongAt(step, "ends without a pod of the witness %s/%s, so that there is no proxy to measure", w.Namespace, w.Deployment)
+	}
+}
+
+func (c *checker) published(s *Scenario) *Published {
+	if s.Published == "" {
+		return nil
+	}
+	table, err := PublishedTable(s.Published)
+	if err != nil {
+		c.wrongAt("published", "%v%s", err, suggest(s.Published, publishedNames()))
+	}
+	return table
+}
+
+func (c *checker) publishedStep(table *Published, path string, number int) {
+	switch {
+	case number == 0 || c.bad["published"]:
+	case table == nil:
+		c.wrongAt(path, "the scenario has no published table; name one in the field published at the top")
+	case table.Step(number) == nil:
+		c.wrongAt(path, "table %s has no step %d; its steps are 1 to %d", table.Name, number, len(table.Steps))
+	}
+}

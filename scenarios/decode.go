@@ -1,0 +1,486 @@
+package scenarios
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	// maxValues bounds the values read from a file, those that aliases and repetitions
+	// repeat included, and maxDepth how deep they nest: a file of a few lines can ask for
+	// any number of them.
+	maxValues = 500_000
+	maxDepth  = 60
+)
+
+// decoder puts YAML nodes into the scenario's types strictly, noting every problem and
+// going on behind it.
+type decoder struct {
+	file     string
+	problems Problems
+	names    *names // of expressions; nil where none are allowed
+	// at holds the node of every field by its path.
+	at map[string]*yaml.Node
+	// bad holds the paths that problems were noted with.
+	bad map[string]bool
+	// origins holds the path in the file of every action.
+	origins  map[Change]string
+	values   int
+	depth    int
+	tooLarge bool
+}
+
+// problem notes a problem at a node.
+func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
+	d.bad[path] = true
+	d.problems = append(d.problems, Problem{d.file, max(n.Line, 1), max(n.Column, 1), path, fmt.Sprintf(format, args...)})
+}
+
+// defaulter is a type whose fields have defaults other than zero.
+type defaulter interface{ setDefaults() }
+
+var durationType = reflect.TypeFor[time.Duration]()
+
+// decode puts node n, whose field is path, into v.
+func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
+	d.at[path] = n
+	if n = d.enter(n, path); n == nil {
+		return
+	}
+	defer d.leave()
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		d.problem(n, path, "has no value; want %s, or leave the field out", want(v.Type()))
+		return
+	}
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	switch {
+	case v.Type() == durationType:
+		d.duration(n, path, v)
+	case v.Type() == reflect.TypeFor[[]Action]():
+		d.actions(n, path, v)
+	case v.Kind() == reflect.Struct:
+		d.object(n, path, v)
+	case v.Kind() == reflect.Slice:
+		d.list(n, path, v)
+	case v.Kind() == reflect.Map && v.Type().Elem().Kind() == reflect.Interface:
+		if d.isA(n, path, yaml.MappingNode, v.Type()) {
+			v.Set(reflect.ValueOf(d.any(n, path)))
+		}
+	case v.Kind() == reflect.Map:
+		d.mapping(n, path, v)
+	case v.Kind() == reflect.String:
+		if text, ok := d.text(n, path, v.Type()); ok {
+			v.SetString(text)
+		}
+	case v.Kind() == reflect.Int:
+		d.number(n, path, v)
+	case v.Kind() == reflect.Bool:
+		var b bool
+		if n.ShortTag() != "!!bool" || n.Decode(&b) != nil {
+			d.mismatch(n, path, v.Type())
+			return
+		}
+		v.SetBool(b)
+	default:
+		panic("no decoding of " + v.Type().String()) // a field type that the tests have not met
+	}
+}
+
+// enter follows aliases and counts; nil means that the value must not be looked at. Else
+// a call of leave follows.
+func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
+	if d.tooLarge {
+		return nil
+	}
+	d.values++
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if d.values > maxValues || d.depth >= maxDepth {
+		d.problem(n, path, "too much: a scenario has at most %d values, aliases and repetitions written out, %d levels deep", maxValues, maxDepth)
+		d.tooLarge = true
+		return nil
+	}
+	d.depth++
+	return n
+}
+
+func (d *decoder) leave() { d.depth-- }
+
+// want says in words what a type is written as.
+func want(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == durationType:
+		return "a duration such as 90s or 5m"
+	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
+		return "a mapping"
+	case t.Kind() == reflect.Slice:
+		return "a list"
+	case t.Kind() == reflect.String:
+		return "a string"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	default:
+		return "a whole number"
+	}
+}
+
+// got says in words what a node is.
+func got(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return "nothing"
+	case "!!str":
+		return fmt.Sprintf("the string %q", n.Value)
+	case "!!int", "!!float":
+		return "the number " + n.Value
+	default:
+		return n.Value
+	}
+}
+
+func (d *decoder) mismatch(n *yaml.Node, path string, t reflect.Type) {
+	hint := ""
+	if t.Kind() == reflect.String && n.Kind == yaml.ScalarNode {
+		hint = "; put it in quotes"
+	}
+	d.problem(n, path, "want %s, got %s%s", want(t), got(n), hint)
+}
+
+func (d *decoder) isA(n *yaml.Node, path string, kind yaml.Kind, t reflect.Type) bool {
+	if n.Kind != kind {
+		d.mismatch(n, path, t)
+	}
+	return n.Kind == kind
+}
+
+// entry is one key of a mapping and its value.
+type entry struct {
+	name       string
+	key, value *yaml.Node
+}
+
+// entries returns the entries of a mapping, each key once.
+func (d *decoder) entries(n *yaml.Node, path string) []entry {
+	var list []entry
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			d.problem(key, path, "a key must be a plain word, not %s", got(key))
+		case key.ShortTag() == "!!merge":
+			d.problem(key, path, "merge keys (<<) are not supported; write the fields out")
+		case slices.ContainsFunc(list, func(e entry) bool { return e.name == key.Value }):
+			d.problem(key, join(path, key.Value), "is given twice")
+		default:
+			list = append(list, entry{key.Value, key, value})
+		}
+	}
+	return list
+}
+
+func join(path, field string) string { return strings.TrimPrefix(path+"."+field, ".") }
+
+// field is a field of a struct as it is written in a file.
+type field struct {
+	name     string
+	index    int
+	required bool
+}
+
+func fields(t reflect.Type) []field {
+	var list []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		options := strings.Split(f.Tag.Get("jsonschema"), ",")
+		list = append(list, field{name, i, slices.Contains(options, "required")})
+	}
+	return list
+}
+
+func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
+	if !d.isA(n, path, yaml.MappingNode, v.Type()) {
+		return
+	}
+	if x, ok := v.Addr().Interface().(defaulter); ok {
+		x.setDefaults()
+	}
+	entries := d.entries(n, path)
+	known := fields(v.Type())
+	for _, e := range entries {
+		i := slices.IndexFunc(known, func(f field) bool { return f.name == e.name })
+		if i < 0 {
+			d.unknown(e, path, known)
+			continue
+		}
+		d.decode(e.value, join(path, e.name), v.Field(known[i].index))
+	}
+	for _, f := range known {
+		if f.required && !slices.ContainsFunc(entries, func(e entry) bool { return e.name == f.name }) {
+			d.problem(n, join(path, f.name), "is missing; want %s", want(v.Field(f.index).Type()))
+		}
+	}
+}
+
+func (d *decoder) unknown(e entry, path string, known []field) {
+	var names []string
+	for _, f := range known {
+		names = append(names, f.name)
+	}
+	d.problem(e.key, join(path, e.name), "unknown field%s", suggest(e.name, names))
+}
+
+func (d *decoder) list(n *yaml.Node, path string, v reflect.Value) {
+	if !d.isA(n, path, yaml.SequenceNode, v.Type()) {
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, item := range n.Content {
+		d.decode(item, fmt.Sprintf("%s[%d]", path, i), v.Index(i))
+	}
+}
+
+func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
+	if !d.isA(n, path, yaml.MappingNode, v.Type()) {
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, e := range d.entries(n, path) {
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.decode(e.value, join(path, e.name), value)
+		v.SetMapIndex(reflect.ValueOf(e.name), value)
+	}
+}
+
+// any returns a value of no fixed type, such as Helm values: maps, lists and scalars. A
+// scalar that is one expression becomes a number.
+func (d *decoder) any(n *yaml.Node, path string) any {
+	d.at[path] = n
+	if n = d.enter(n, path); n == nil {
+		return nil
+	}
+	defer d.leave()
+	switch n.Kind {
+	case yaml.MappingNode:
+		m := map[string]any{}
+		for _, e := range d.entries(n, path) {
+			m[e.name] = d.any(e.value, join(path, e.name))
+		}
+		return m
+	case yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, item := range n.Content {
+			list[i] = d.any(item, fmt.Sprintf("%s[%d]", path, i))
+		}
+		return list
+	}
+	switch tag := n.ShortTag(); tag {
+	case "!!str":
+		text, ok := d.text(n, path, reflect.TypeFor[string]())
+		if ok && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && isExpression(n.Value) {
+			var number int
+			fmt.Sscan(text, &number) // an expression is a whole number always
+			return number
+		}
+		return text
+	case "!!int", "!!float", "!!bool", "!!null":
+		var x any
+		if err := n.Decode(&x); err != nil {
+			d.problem(n, path, "cannot be read as %s: %v", strings.TrimPrefix(tag, "!!"), err)
+		}
+		if f, ok := x.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			d.problem(n, path, "%s is no number that Helm values can hold", n.Value)
+		}
+		return x
+	default:
+		d.problem(n, path, "want a string, number, true, false, list or mapping, got %s (%s); put it in quotes if it is a string", n.Value, tag)
+		return nil
+	}
+}
+
+// isExpression tells whether a text is one expression and nothing else.
+func isExpression(text string) bool {
+	return strings.HasPrefix(text, "${") && strings.Index(text, "}") == len(text)-1
+}
+
+// text returns a string with its expressions replaced.
+func (d *decoder) text(n *yaml.Node, path string, t reflect.Type) (string, bool) {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		d.mismatch(n, path, t)
+		return "", false
+	}
+	if d.names == nil {
+		return n.Value, true
+	}
+	text, err := d.names.expand(n.Value)
+	if err != nil {
+		d.problem(n, path, "%v", err)
+		return "", false
+	}
+	return text, true
+}
+
+func (d *decoder) number(n *yaml.Node, path string, v reflect.Value) {
+	var i int
+	switch {
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" && n.Decode(&i) == nil:
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && d.names != nil && isExpression(n.Value):
+		var err error
+		if i, err = d.names.evaluate(n.Value[2 : len(n.Value)-1]); err != nil {
+			d.problem(n, path, "%v", err)
+			return
+		}
+	default:
+		d.mismatch(n, path, v.Type())
+		return
+	}
+	if i > maxNumber || i < -maxNumber {
+		d.problem(n, path, "%d: sizes stay below %d", i, maxNumber)
+		return
+	}
+	v.SetInt(int64(i))
+}
+
+func (d *decoder) duration(n *yaml.Node, path string, v reflect.Value) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" {
+		d.problem(n, path, "%s has no unit; want %s", n.Value, want(v.Type()))
+		return
+	}
+	text, ok := d.text(n, path, v.Type())
+	if !ok {
+		return
+	}
+	duration, err := time.ParseDuration(text)
+	if err != nil || duration < 0 {
+		d.problem(n, path, "want %s, got %q", want(v.Type()), text)
+		return
+	}
+	v.SetInt(int64(duration))
+}
+
+// actions reads a list of actions, writing repeated ones out.
+func (d *decoder) actions(n *yaml.Node, path string, v reflect.Value) {
+	if !d.isA(n, path, yaml.SequenceNode, v.Type()) {
+		return
+	}
+	var actions []Action
+	for i, item := range n.Content {
+		actions = append(actions, d.action(item, fmt.Sprintf("%s[%d]", path, i))...)
+	}
+	v.Set(reflect.ValueOf(actions))
+}
+
+// action reads one item of a list of actions.
+func (d *decoder) action(n *yaml.Node, path string) []Action {
+	d.at[path] = n
+	if n = d.enter(n, path); n == nil {
+		return nil
+	}
+	defer d.leave()
+	if !d.isA(n, path, yaml.MappingNode, reflect.TypeFor[Action]()) {
+		return nil
+	}
+	known := []field{{name: "repeat"}}
+	kinds := map[string]Change{}
+	for _, c := range changes() {
+		kinds[c.Word()] = c
+		known = append(known, field{name: c.Word()})
+	}
+	var body *entry
+	var repeat *Repeat
+	failed := false
+	for _, e := range d.entries(n, path) {
+		switch {
+		case e.name == "repeat":
+			repeat = &Repeat{}
+			before := len(d.problems)
+			d.decode(e.value, join(path, e.name), reflect.ValueOf(repeat).Elem())
+			d.checkRepeat(repeat, join(path, e.name), len(d.problems) == before)
+			failed = len(d.problems) > before
+		case kinds[e.name] == nil:
+			d.unknown(e, path, known)
+			failed = true
+		case body != nil:
+			d.problem(e.key, join(path, e.name), "an action does one thing, and this one is a %s already; make it an item of its own", body.name)
+		default:
+			body = &e
+		}
+	}
+	if body == nil && !failed {
+		var words []string
+		for w := range kinds {
+			words = append(words, w)
+		}
+		slices.Sort(words)
+		d.problem(n, path, "does nothing; want one of %s", strings.Join(words, ", "))
+	}
+	if body == nil || failed {
+		return nil
+	}
+	one := func() Action {
+		c := reflect.New(reflect.TypeOf(kinds[body.name]).Elem())
+		d.decode(body.value, join(path, body.name), c.Elem())
+		action := Action{Change: c.Interface().(Change)}
+		d.origins[action.Change] = join(path, body.name)
+		return action
+	}
+	if repeat == nil {
+		return []Action{one()}
+	}
+	var actions []Action
+	outer := d.names
+	defer func() { d.names = outer }()
+	before := len(d.problems)
+	for i := repeat.From; i <= repeat.To && !d.tooLarge; i++ {
+		d.names = outer.with(repeat.Var, i)
+		problems := len(d.problems)
+		actions = append(actions, one())
+		if problems > before {
+			d.problems = d.problems[:problems] // a copy before this one had the same
+		}
+	}
+	return actions
+}
+
+// checkRepeat checks a repetition that was decoded without problems or, if not ok, as
+// far as it was decoded.
+func (d *decoder) checkRepeat(r *Repeat, path string, ok bool) {
+	if r.Var != "" {
+		d.checkName(r.Var, d.at[join(path, "var")], join(path, "var"))
+		if _, taken := d.names.values[r.Var]; taken {
+			d.problem(d.at[join(path, "var")], join(path, "var"), "%q is a parameter; take another name", r.Var)
+		}
+	}
+	if ok && r.To < r.From-1 {
+		d.problem(d.at[join(path, "to")], join(path, "to"), "%d is before %d", r.To, r.From)
+	}
+}
+
+// checkName checks the name of a parameter or of a repetition's variable.
+func (d *decoder) checkName(name string, n *yaml.Node, path string) {
+	switch {
+	case !identifier.MatchString(name):
+		d.problem(n, path, "%q cannot stand in an expression; take letters, digits and _, a digit not first", name)
+	case slices.Contains(reserved, name):
+		d.problem(n, path, "%q means something in expressions already; take another name", name)
+	}
+}

@@ -1,0 +1,125 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/file"
+)
+
+// maxNumber bounds every number of a scenario, so that sums and products of sizes cannot
+// overflow. It is larger than anything a cluster can hold.
+const maxNumber = 1_000_000_000
+
+// functions are what expressions can call.
+var functions = []string{"abs", "ceil", "floor", "max", "min", "round"}
+
+// words are the names in an expression, and identifier is what a parameter may be called.
+var (
+	words      = regexp.MustCompile(`\b[A-Za-z_][A-Za-z0-9_]*`)
+	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// reserved are the words that mean something in expressions already.
+var reserved = append([]string{
+	"and", "contains", "else", "endsWith", "false", "if", "in", "let", "matches", "nil", "not", "or", "startsWith", "true",
+}, functions...)
+
+// names are the variables of expressions. used collects those that occurred.
+type names struct {
+	values map[string]int
+	used   map[string]bool
+}
+
+// with returns the names and one more.
+func (n *names) with(name string, value int) *names {
+	values := maps.Clone(n.values)
+	values[name] = value
+	return &names{values: values, used: n.used}
+}
+
+// expand replaces the ${expressions} of a text by their values.
+func (n *names) expand(text string) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		if !found {
+			b.WriteString(text)
+			return b.String(), nil
+		}
+		if strings.HasSuffix(before, "$") { // $${ stands for ${
+			b.WriteString(before + "{")
+			text = rest
+			continue
+		}
+		b.WriteString(before)
+		source, rest, found := strings.Cut(rest, "}")
+		if !found {
+			return "", fmt.Errorf("${%s has no closing brace; write $${ for a ${ that is no expression", rest)
+		}
+		value, err := n.evaluate(source)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprint(&b, value)
+		text = rest
+	}
+}
+
+// evaluate returns the whole number that an expression yields.
+func (n *names) evaluate(source string) (int, error) {
+	for _, word := range words.FindAllString(source, -1) {
+		n.used[word] = true
+		if _, known := n.values[word]; !known && !slices.Contains(reserved, word) {
+			return 0, fmt.Errorf("unknown parameter %q in ${%s}%s", word, source, suggest(word, slices.Collect(maps.Keys(n.values))))
+		}
+	}
+	env := make(map[string]any, len(n.values))
+	for name, value := range n.values {
+		env[name] = value
+	}
+	options := []expr.Option{expr.Env(env), expr.MaxNodes(1000), expr.DisableAllBuiltins()}
+	for _, f := range functions {
+		options = append(options, expr.EnableBuiltin(f))
+	}
+	program, err := expr.Compile(source, options...)
+	if err != nil {
+		return 0, expressionError(source, err)
+	}
+	result, err := expr.Run(program, env)
+	if err != nil {
+		return 0, expressionError(source, err)
+	}
+	var value float64
+	switch r := result.(type) {
+	case int:
+		value = float64(r)
+	case float64:
+		value = r
+	default:
+		return 0, fmt.Errorf("${%s} is %v (%T), not a number", source, result, result)
+	}
+	switch {
+	case math.Abs(value) > maxNumber || math.IsNaN(value):
+		return 0, fmt.Errorf("${%s} is %v: sizes stay below %d", source, result, maxNumber)
+	case value != math.Trunc(value):
+		return 0, fmt.Errorf("${%s} is %v, not a whole number; use floor, ceil or round", source, result)
+	}
+	return int(value), nil
+}
+
+// expressionError puts the library's message, which points at the place with a drawing
+// of several lines, on one line.
+func expressionError(source string, err error) error {
+	var at *file.Error
+	if errors.As(err, &at) {
+		return fmt.Errorf("${%s}: %s at character %d", source, strings.ReplaceAll(at.Message, "\n", " "), at.Column+1)
+	}
+	return fmt.Errorf("${%s}: %s", source, strings.ReplaceAll(err.Error(), "\n", " "))
+}

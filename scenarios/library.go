@@ -1,0 +1,66 @@
+package scenarios
+
+import (
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+//go:embed *.yaml
+var library embed.FS
+
+// Builtin returns the scenarios that are part of the program, by name.
+func Builtin() ([]*Scenario, error) {
+	var list []*Scenario
+	for _, name := range builtinNames() {
+		s, err := Open(name, nil)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func builtinNames() []string {
+	files, err := library.ReadDir(".")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
+}
+
+// Find returns the text of a scenario and the path to name it by in messages. What has a
+// slash or ends in .yaml or .yml is a file; everything else the name of a scenario that
+// is part of the program.
+func Find(nameOrPath string) (path string, data []byte, err error) {
+	isPath := strings.ContainsRune(nameOrPath, filepath.Separator) || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(nameOrPath))
+	if isPath {
+		data, err = os.ReadFile(nameOrPath)
+		if err != nil {
+			return "", nil, fmt.Errorf("read the scenario: %w", err)
+		}
+		return nameOrPath, data, nil
+	}
+	data, err = library.ReadFile(nameOrPath + ".yaml")
+	if err != nil {
+		return "", nil, fmt.Errorf("no scenario %q%s (a file of your own is named with a slash or .yaml: ./%s.yaml)", nameOrPath, suggest(nameOrPath, builtinNames()), nameOrPath)
+	}
+	return "scenarios/" + nameOrPath + ".yaml", data, nil
+}
+
+// Open finds and loads a scenario; see [Find] and [Load].
+func Open(nameOrPath string, overrides map[string]string) (*Scenario, error) {
+	path, data, err := Find(nameOrPath)
+	if err != nil {
+		return nil, err
+	}
+	return Load(path, data, overrides)
+}

@@ -1,0 +1,92 @@
+package scenarios
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing wrong with a scenario.
+type Problem struct {
+	// File is the path as given to [Load], or the --set flag at fault.
+	File string
+	// Line and Column count from 1; 0 where the problem is with no place in a file.
+	Line, Column int
+	// Path is the field, steps[2].actions[0].scale.deployment; "" for the whole file.
+	Path string
+	// Message says what is wrong and what to do.
+	Message string
+}
+
+// String is file:line:column: path: message, without the parts that are empty.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	}
+	if p.Path != "" {
+		b.WriteString(": " + p.Path)
+	}
+	return b.String() + ": " + p.Message
+}
+
+// Problems are all things wrong with a scenario, by line.
+type Problems []Problem
+
+// Error has one line for each problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sorted returns the problems in the order of the file.
+func (p Problems) sorted() Problems {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.File, b.File))
+	})
+	return p
+}
+
+// suggest returns the end of a message about a name that is not among the known ones:
+// the nearest of them where one is near, else all of them.
+func suggest(name string, known []string) string {
+	known = slices.Sorted(slices.Values(known))
+	if len(known) == 0 {
+		return ""
+	}
+	nearest := slices.MinFunc(known, func(a, b string) int {
+		return cmp.Compare(distance(name, a), distance(name, b))
+	})
+	if distance(name, nearest) <= 1+len(name)/4 {
+		return fmt.Sprintf("; did you mean %q?", nearest)
+	}
+	return "; known: " + strings.Join(known, ", ")
+}
+
+// distance is the number of single-byte insertions, deletions and substitutions that
+// turn a into b, upper and lower case being equal (Levenshtein).
+func distance(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
