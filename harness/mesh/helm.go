@@ -16,11 +16,11 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// quiet is a copy of the configuration that is fast enough for a chart's hundred objects
-// and prints no API server warnings on the terminal.
+// quiet is a copy of the configuration that does not hold back a chart's hundred objects
+// (the API server has its own fairness) and prints no warnings on the terminal.
 func quiet(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = 100, 200
+	config.QPS = -1
 	config.WarningHandler = rest.NoWarnings{}
 	return config
 }
