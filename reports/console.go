@@ -1,0 +1,126 @@
+package reports
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+)
+
+// consoleWidth is the terminal that the console report is made for, in columns.
+const consoleWidth = 100
+
+// Console prints the report for a terminal or a CI log: the table of steps, what a
+// reader must not miss, and the verdict last. Colour only repeats what marks and words say.
+func Console(w io.Writer, r *Report, colour bool) error {
+	out := bufio.NewWriter(w)
+	paint := strings.NewReplacer()
+	if colour {
+		const green, red, yellow, off = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
+		paint = strings.NewReplacer(
+			" "+markEqual, " "+green+markEqual+off, " "+markDiffer, " "+red+markDiffer+off, " "+markNear, " "+green+markNear+off,
+			"NO ", red+"NO "+off, "ERROR ", red+"ERROR "+off, "WARNING ", yellow+"WARNING "+off)
+	}
+	line := func(text string) { fmt.Fprintln(out, paint.Replace(strings.TrimRight(text, " "))) }
+
+	line(r.title() + ", run " + r.Run)
+	line("")
+	for _, text := range r.consoleTable() {
+		line(text)
+	}
+	line("")
+	for _, s := range r.Steps {
+		if len(s.Published) > 0 {
+			line(marksLegend)
+			break
+		}
+	}
+	wrap(line, "", r.countsNote())
+	wrap(line, "", "Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
+	line("")
+	for _, f := range r.Findings {
+		bullet := "- "
+		switch f.Level {
+		case levelError:
+			bullet = "ERROR "
+		case levelWarning:
+			bullet = "WARNING "
+		}
+		wrap(line, bullet, f.String())
+	}
+	line("")
+	if h := r.Harness; h != nil {
+		text := fmt.Sprintf("Cost: %.0f s in all; meshbench itself %.1f s CPU, %s Mi", r.Seconds, h.CPUSeconds, mib(h.MemoryBytes))
+		if c := r.ControlPlane; c != nil {
+			text += fmt.Sprintf("; control plane %.1f s CPU, %s Mi", c.CPUSeconds, mib(c.MemoryBytes))
+		}
+		wrap(line, "", text+".")
+	}
+	wrap(line, r.verdict()+"  ", r.Summary)
+	return out.Flush()
+}
+
+// consoleTable is the table of steps with aligned columns. Names of steps are cut
+// short where the table would be too wide.
+func (r *Report) consoleTable() []string {
+	rows := r.table()
+	marked := make([]bool, len(tableHeader)) // columns with a mark
+	for _, row := range rows {
+		for i, c := range row.cells {
+			marked[i] = marked[i] || c.mark != ""
+		}
+	}
+	var names, numbers strings.Builder
+	left := tabwriter.NewWriter(&names, 0, 0, 0, ' ', 0)
+	// One column apart: the numbers are narrower than their headers.
+	right := tabwriter.NewWriter(&numbers, 0, 0, 1, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(left, "%s\t\n", tableHeader[0])
+	fmt.Fprintf(right, "%s\t\n", strings.Join(tableHeader[1:], "\t"))
+	for _, row := range rows {
+		name := row.cells[0].text
+		if row.published {
+			name = "  " + name
+		}
+		fmt.Fprintf(left, "%s\t\n", name)
+		for i, c := range row.cells[1:] {
+			text := c.String()
+			if marked[i+1] && c.mark == "" {
+				text += "  " // so that digits stand above digits
+			}
+			fmt.Fprintf(right, "%s\t", text)
+		}
+		fmt.Fprintln(right)
+	}
+	left.Flush()
+	right.Flush()
+	lines := strings.Split(strings.TrimSuffix(names.String(), "\n"), "\n")
+	for i, text := range strings.Split(strings.TrimSuffix(numbers.String(), "\n"), "\n") {
+		room := consoleWidth - utf8.RuneCountInString(text)
+		if name := []rune(lines[i]); len(name) > room {
+			lines[i] = string(name[:max(0, room-1)]) + "…"
+		}
+		lines[i] += text
+	}
+	return lines
+}
+
+// wrap prints text in lines of consoleWidth, those after the first indented under it.
+func wrap(line func(string), bullet, text string) {
+	indent := strings.Repeat(" ", utf8.RuneCountInString(bullet))
+	current := bullet
+	empty := true
+	for _, word := range strings.Fields(text) {
+		if !empty && utf8.RuneCountInString(current)+1+utf8.RuneCountInString(word) > consoleWidth {
+			line(current)
+			current, empty = indent, true
+		}
+		if !empty {
+			current += " "
+		}
+		current += word
+		empty = false
+	}
+	line(current)
+}

@@ -1,0 +1,107 @@
+package reports
+
+import (
+	"encoding/csv"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// CSV prints one row for each step and metric. Counts are rows, without istioctl's
+// header line; where lines were published, the published columns are one less too.
+// Metrics that were not read have no row. subject is the workload or type that a
+// metric is of, where it is not of the whole step.
+func CSV(w io.Writer, r *Report) error {
+	out := csv.NewWriter(w)
+	out.Write([]string{"run", "scenario", "step", "name", "metric", "subject", "value", "unit", "published", "published_high", "match"})
+	for _, s := range r.Steps {
+		row := func(metric, subject string, value float64, unit string) {
+			line := []string{r.Run, r.Scenario, strconv.Itoa(s.Number), s.Name, metric, subject, number(value), unit, "", "", ""}
+			if f, ok := s.published(metric); ok {
+				scale, less := 1.0, 0.0
+				switch f.Unit {
+				case unitMi:
+					scale = mi
+				case unitLines:
+					less = 1
+				}
+				line[8] = number(f.Published*scale - less)
+				if f.PublishedHigh != 0 {
+					line[9] = number(f.PublishedHigh * scale)
+				}
+				line[10] = strconv.FormatBool(f.Match)
+			}
+			out.Write(line)
+		}
+		yes := map[bool]float64{true: 1}
+		row("measured", "", yes[s.Measured], "")
+		row("settled", "", yes[s.Settled], "")
+		for _, what := range objectCounts {
+			if n, ok := s.count(what); ok {
+				row(what, "", float64(n), "")
+			}
+		}
+		if s.Objects != nil {
+			row("sidecars", "", float64(s.Objects.Sidecars), "")
+			row("realSidecars", "", float64(s.Objects.RealSidecars), "")
+		}
+		for _, what := range rowCounts {
+			if n, ok := s.count(what); ok {
+				row(what, "", float64(n), unitRows)
+			}
+		}
+		if s.ConfigObjects != nil {
+			for _, k := range configKinds(*s.ConfigObjects) {
+				row("config."+k.name, "", float64(k.count), "")
+			}
+			row("configDump", "", float64(s.ConfigDumpBytes), "bytes")
+		}
+		memory := func(metric, subject string, m Memory) {
+			if m.Samples == 0 {
+				return
+			}
+			row(metric, subject, float64(m.MedianBytes), "bytes")
+			row(metric+".min", subject, float64(m.MinBytes), "bytes")
+			row(metric+".max", subject, float64(m.MaxBytes), "bytes")
+			row(metric+".samples", subject, float64(m.Samples), "")
+		}
+		memory("memory", "", s.Memory)
+		memory("witnessMemory", "", s.WitnessMemory)
+		for _, wl := range s.Workloads {
+			memory("workloadMemory", wl.Name, wl.Memory)
+		}
+		memory("envoyAllocated", "", s.EnvoyAllocated)
+		if s.CPU.Samples > 0 {
+			row("cpu", "", float64(s.CPU.MedianNano), "nanocores")
+		}
+		if i := s.Istiod; i != nil {
+			row("istiod.memory", "", float64(i.MemoryBytes), "bytes")
+			row("istiod.resident", "", float64(i.ResidentBytes), "bytes")
+			row("istiod.proxies", "", float64(i.Proxies), "")
+			if w := i.Since; w != nil {
+				row("istiod.cpu", "", w.CPUSeconds, "seconds")
+				for _, kind := range slices.Sorted(maps.Keys(w.Pushes)) {
+					row("istiod.pushes", kind, w.Pushes[kind], "")
+				}
+				row("istiod.meanPush", "", w.MeanPushSeconds, "seconds")
+				row("istiod.meanConvergence", "", w.MeanConvergenceSeconds, "seconds")
+			}
+		}
+		if s.Settle != nil {
+			row("settle", "", s.Settle.Seconds, "seconds")
+		}
+		row("step", "", s.Seconds, "seconds")
+		for _, e := range s.Expectations {
+			if e.Got != nil {
+				row("change", e.What, float64(*e.Got), "")
+				row("change.want", e.What, float64(e.Want), "")
+			}
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// number prints a value without an exponent and without needless digits.
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -1,0 +1,351 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Finding is a fact that a reader must not miss, in words.
+type Finding struct {
+	Level string `json:"level"` // info, warning, error
+	// Kind is a short stable word: incomplete, missed, published, unsettled, an
+	// event's kind, rejected, disagree, unread, growth, witness, sidecars, simulated,
+	// memory, lines, builds.
+	Kind string `json:"kind"`
+	Step string `json:"step,omitempty"`
+	Text string `json:"text"`
+}
+
+// Levels of findings and events.
+const (
+	levelInfo    = "info"
+	levelWarning = "warning"
+	levelError   = "error"
+)
+
+// String is the finding with its step.
+func (f Finding) String() string {
+	if f.Step != "" {
+		return f.Step + ": " + f.Text
+	}
+	return f.Text
+}
+
+// summary is the verdict in one line.
+func (r *Report) summary() string {
+	var held, expectations, equal, counts, within, ranges, unsettled int
+	for _, s := range r.Steps {
+		for _, e := range s.Expectations {
+			held, expectations = tally(held, expectations, e.OK, e.Got != nil || s.Measured)
+		}
+		for _, f := range s.Published {
+			switch {
+			case f.isCount():
+				equal, counts = tally(equal, counts, f.Match, f.Got != nil || s.Measured)
+			case f.What == "memory":
+				within, ranges = tally(within, ranges, f.Match, f.Got != nil || s.Measured)
+			}
+		}
+		if s.Measured && !s.Settled {
+			unsettled++
+		}
+	}
+	total := len(r.Environment.Steps)
+	parts := []string{fmt.Sprintf("%d of %d steps measured", total-len(r.Missing), total)}
+	if expectations > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d expectations hold", held, expectations))
+	}
+	if counts > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d published counts match", equal, counts))
+	}
+	if ranges > 0 {
+		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %d of %d steps",
+			100*publishedTolerance, within, ranges))
+	}
+	if unsettled > 0 {
+		parts = append(parts, fmt.Sprintf("%s not settled", plural(unsettled, "step")))
+	}
+	text := strings.Join(parts, "; ") + "."
+	if !r.Finished {
+		text = "Incomplete: " + text
+	}
+	return text
+}
+
+// tally counts one judged case.
+func tally(good, all int, ok, judged bool) (int, int) {
+	if ok {
+		good++
+	}
+	if judged {
+		all++
+	}
+	return good, all
+}
+
+// findings are what a reader must not miss, the worst first.
+func (r *Report) findings() []Finding {
+	var found []Finding
+	add := func(level, kind, step, format string, args ...any) {
+		found = append(found, Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
+	}
+	if !r.Finished {
+		add(levelError, "incomplete", "", "%s", r.incomplete())
+	}
+	for _, m := range r.Missed() {
+		add(levelError, "missed", m.Step, "%s", m.Expectation)
+	}
+	for _, s := range r.Steps {
+		for _, f := range s.Published {
+			if f.Match || f.Got == nil || f.What == "witnessMemory" {
+				continue
+			}
+			if f.isCount() {
+				add(levelWarning, "published", s.Name, "%s: %s published, %g here", f.What, f.text(), *f.Got)
+			} else {
+				add(levelWarning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
+					*f.Got, 100*publishedTolerance, f.text())
+			}
+		}
+	}
+	for _, s := range r.Steps {
+		if s.Settle != nil && !s.Settle.Settled {
+			add(levelWarning, "unsettled", s.Name, "the mesh was not quiet after %.0f s (%s): these figures may be of a state on the way",
+				s.Settle.Seconds, cmp.Or(strings.Join(s.Settle.Unmet, "; "), "no reason recorded"))
+		} else if s.Settle == nil && s.Measured {
+			add(levelWarning, "unsettled", s.Name, "measured without waiting for a quiet mesh")
+		}
+	}
+	found = append(found, r.eventFindings()...)
+	for _, s := range r.Steps {
+		for _, p := range s.Proxies {
+			if p.Rejected > 0 {
+				add(levelWarning, "rejected", s.Name, "%s/%s refused %s of its configuration: its counts are of what it kept",
+					p.Namespace, p.Pod, plural(p.Rejected, "update"))
+			}
+		}
+		if a, b, ok := s.disagreement(); ok {
+			add(levelWarning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
+				a.Workload, a.Pod, rowsText(a.Rows), b.Pod, rowsText(b.Rows))
+		}
+		if s.Measured && s.Memory.Samples == 0 {
+			add(levelWarning, "unread", s.Name, "no memory was read of any real sidecar that was never dumped")
+		}
+		if s.Measured && s.Rows == nil {
+			add(levelWarning, "unread", s.Name, "no proxy's configuration was read")
+		}
+	}
+	if len(r.EnvoyBuilds) > 1 {
+		add(levelWarning, "builds", "", "Sidecars run different builds of Envoy: %s.", strings.Join(r.EnvoyBuilds, ", "))
+	}
+	for i := 1; i < len(r.Steps); i++ {
+		if text := growth(&r.Steps[i-1], &r.Steps[i]); text != "" {
+			add(levelInfo, "growth", r.Steps[i].Name, "%s", text)
+		}
+	}
+	if text := r.witnessEffect(); text != "" {
+		add(levelInfo, "witness", "", "%s", text)
+	}
+	env := r.Environment
+	if n := len(r.Steps); n > 0 && r.Steps[n-1].Objects != nil {
+		o := r.Steps[n-1].Objects
+		add(levelInfo, "sidecars", "", "Real sidecars at the last step: %d of %d (%s).", o.RealSidecars, o.Sidecars,
+			realText(env.Cluster.RealPerDeployment))
+	}
+	if len(env.Cluster.Simulated) > 0 {
+		add(levelInfo, "simulated", "", "Not real on this cluster: %s.", strings.Join(env.Cluster.Simulated, "; "))
+	}
+	limits := ""
+	if env.Cluster.LimitsEnforcedBy != "" {
+		limits = "; limits are enforced by: " + env.Cluster.LimitsEnforcedBy
+	}
+	add(levelInfo, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
+		sidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
+	if r.countsInLines() {
+		add(levelInfo, "lines", "", "Published counts are lines of `istioctl proxy-config | wc -l`, so the header line was added to the rows counted here before comparing; report.json has the rows.")
+	}
+	if env.Cluster.Baseline != publishedBaseline && r.hasFigures() {
+		add(levelInfo, "published", "", "This cluster has another shape than the published one, so its absolute figures were not compared, only the changes from step to step.")
+	}
+	return found
+}
+
+// hasFigures says whether anything was published for a step.
+func (r *Report) hasFigures() bool {
+	for _, s := range r.Steps {
+		if s.figures != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// incomplete says how far the run got and why it ended.
+func (r *Report) incomplete() string {
+	var b strings.Builder
+	switch {
+	case r.Outcome != "":
+		fmt.Fprintf(&b, "The run ended early (%s", r.Outcome)
+		if r.Error != "" {
+			fmt.Fprintf(&b, ": %s", r.Error)
+		}
+		b.WriteString(").")
+	case r.Truncated:
+		b.WriteString("The log ends in the middle of a record: the run was cut off.")
+	default:
+		b.WriteString("The log has no end: the run was cut off or still goes on.")
+	}
+	if len(r.Missing) > 0 {
+		fmt.Fprintf(&b, " Not measured: %s.", strings.Join(r.Missing, ", "))
+	}
+	return b.String()
+}
+
+// eventFindings are the run's warnings and errors, those of one kind in one step as one.
+func (r *Report) eventFindings() []Finding {
+	type key struct{ step, kind string }
+	var found []Finding
+	index := map[key]int{}
+	more := map[int]int{}
+	for _, e := range r.Events {
+		// Settle records say it already, with the conditions.
+		if e.Level != levelWarning && e.Level != levelError || e.Kind == "unsettled" {
+			continue
+		}
+		k := key{e.Step, e.Kind}
+		if i, ok := index[k]; ok {
+			more[i]++
+			continue
+		}
+		index[k] = len(found)
+		text := e.Message
+		if e.Object != "" {
+			text = e.Object + ": " + text
+		}
+		found = append(found, Finding{Level: e.Level, Kind: e.Kind, Step: e.Step, Text: e.Kind + ": " + text})
+	}
+	for i, n := range more {
+		found[i].Text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return found
+}
+
+// disagreement finds two witnesses of the same workload whose rows differ.
+func (s *Step) disagreement() (a, b observations.Proxy, ok bool) {
+	for i, a := range s.Proxies {
+		for _, b := range s.Proxies[i+1:] {
+			if a.Workload == b.Workload && a.Rows != b.Rows {
+				return a, b, true
+			}
+		}
+	}
+	return a, b, false
+}
+
+func rowsText(c observations.Counts) string {
+	return fmt.Sprintf("%d clusters, %d listeners, %d routes, %d endpoints", c.Cluster, c.Listener, c.Route, c.Endpoint)
+}
+
+// configKind is one kind of configuration object: its name in JSON, in words, and how
+// many there are.
+type configKind struct {
+	name, title string
+	count       int
+}
+
+// configKinds are the kinds of configuration objects, in the order of reports.
+func configKinds(o observations.ConfigObjects) []configKind {
+	return []configKind{
+		{"clusters", "clusters", o.Clusters},
+		{"listeners", "listeners", o.Listeners},
+		{"filterChains", "filter chains", o.FilterChains},
+		{"routeConfigs", "route configurations", o.RouteConfigs},
+		{"virtualHosts", "virtual hosts", o.VirtualHosts},
+		{"endpoints", "endpoints", o.Endpoints},
+	}
+}
+
+// growth says which objects made the configuration grow or shrink between two steps,
+// the largest change first; "" when it was not read in both.
+func growth(before, now *Step) string {
+	if before.ConfigObjects == nil || now.ConfigObjects == nil {
+		return ""
+	}
+	was, is := configKinds(*before.ConfigObjects), configKinds(*now.ConfigObjects)
+	var changed []int
+	for i := range is {
+		if is[i].count != was[i].count {
+			changed = append(changed, i)
+		}
+	}
+	size := func(i int) int { return max(is[i].count-was[i].count, was[i].count-is[i].count) }
+	slices.SortStableFunc(changed, func(i, j int) int { return size(j) - size(i) })
+	parts := make([]string, len(changed))
+	for n, i := range changed {
+		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].title, is[i].count-was[i].count, was[i].count, is[i].count)
+	}
+	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
+	if d := now.ConfigDumpBytes - before.ConfigDumpBytes; len(changed) > 0 && d != 0 {
+		text += fmt.Sprintf("; dump %+.0f kB", float64(d)/1e3)
+	}
+	if before.Memory.Samples > 0 && now.Memory.Samples > 0 {
+		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/mi)
+	}
+	return text
+}
+
+// witnessEffect says how much more memory dumped proxies hold; "" when no step has
+// both kinds.
+func (r *Report) witnessEffect() string {
+	var low, high float64
+	var most *Step
+	var published []string
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		if f, ok := s.published("witnessMemory"); ok {
+			if m, ok := s.published("memory"); ok {
+				published = append(published, fmt.Sprintf("%s beside %s Mi", f.text(), m.text()))
+			}
+		}
+		if s.Memory.Samples == 0 || s.WitnessMemory.Samples == 0 {
+			continue
+		}
+		d := float64(s.WitnessMemory.MedianBytes-s.Memory.MedianBytes) / mi
+		if most == nil {
+			low, high, most = d, d, s
+		}
+		low = min(low, d)
+		if d > high {
+			high, most = d, s
+		}
+	}
+	if most == nil {
+		return ""
+	}
+	text := fmt.Sprintf("Reading a proxy's configuration dump makes Envoy grow: witnesses held %+.1f to %+.1f Mi against the median of sidecars never dumped (most at %s: %.1f beside %.1f Mi). Witnesses are kept out of the memory statistics.",
+		low, high, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(most.Memory.MedianBytes)/mi)
+	if len(published) > 0 {
+		text += fmt.Sprintf(" The published table shows the same for the one pod that was dumped: %s.", strings.Join(published, ", "))
+	}
+	return text
+}
+
+// realText is observations.Cluster.RealPerDeployment in words.
+func realText(n int) string {
+	if n < 0 {
+		return "all pods run"
+	}
+	return fmt.Sprintf("at most %d a Deployment", n)
+}
+
+// plural is a number and a noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return fmt.Sprintf("%d %s", n, noun)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

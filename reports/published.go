@@ -1,0 +1,127 @@
+package reports
+
+import (
+	"fmt"
+)
+
+const (
+	// publishedBaseline is the observations.Cluster.Baseline of the published tables.
+	publishedBaseline = "eks"
+	// publishedTolerance is how far a median may lie outside the published range of
+	// memory, as a share of its ends, and still count as a match.
+	publishedTolerance = 0.25
+)
+
+// Units of published figures.
+const (
+	unitLines = "lines" // what istioctl printed, header line included
+	unitRows  = "rows"  // the same without the header line
+	unitMi    = "Mi"
+)
+
+// PublishedFigure is a published figure beside the run's own. Counts match when they
+// are equal. Memory, which is noisy, matches within 25 % of the published range and is
+// information only.
+type PublishedFigure struct {
+	// What is nodes, pods, services, cluster, listener, route, endpoint, memory or
+	// witnessMemory.
+	What      string  `json:"what"`
+	Published float64 `json:"published"`
+	// PublishedHigh is the upper end where a range was published; 0 otherwise.
+	PublishedHigh float64 `json:"publishedHigh,omitempty"`
+	// Got is in the unit of the published figure: where that is lines, the header
+	// line was added to the run's rows. It is nil when it was not read.
+	Got *float64 `json:"got"`
+	// Unit is lines, rows or Mi; "" for objects.
+	Unit  string `json:"unit,omitempty"`
+	Match bool   `json:"match"`
+}
+
+// isCount tells an exact quantity from memory.
+func (f PublishedFigure) isCount() bool { return f.Unit != unitMi }
+
+// text is the published figure as it was printed.
+func (f PublishedFigure) text() string {
+	if f.PublishedHigh != 0 {
+		return fmt.Sprintf("%g-%g", f.Published, f.PublishedHigh)
+	}
+	return fmt.Sprintf("%g", f.Published)
+}
+
+// comparePublished sets the step's figures beside the published ones.
+func (s *Step) comparePublished() {
+	p := s.figures
+	if p == nil {
+		return
+	}
+	unit, header := unitRows, 0
+	if p.CountsIncludeHeader {
+		unit, header = unitLines, 1
+	}
+	for _, c := range []struct {
+		what   string
+		value  *int
+		unit   string
+		header int
+	}{
+		{"nodes", p.Nodes, "", 0},
+		{"pods", p.Pods, "", 0},
+		{"services", p.Services, "", 0},
+		{"cluster", p.Cluster, unit, header},
+		{"listener", p.Listener, unit, header},
+		{"route", p.Route, unit, header},
+		{"endpoint", p.Endpoint, unit, header},
+	} {
+		if c.value == nil {
+			continue
+		}
+		f := PublishedFigure{What: c.what, Published: float64(*c.value), Unit: c.unit}
+		if n, ok := s.count(c.what); ok {
+			got := float64(n + c.header)
+			f.Got, f.Match = &got, got == f.Published
+		}
+		s.Published = append(s.Published, f)
+	}
+	if low, high := p.MemoryMi[0], p.MemoryMi[1]; high > 0 {
+		s.Published = append(s.Published, publishedMemory("memory", low, high, s.Memory))
+	}
+	if p.WitnessMi != nil {
+		s.Published = append(s.Published, publishedMemory("witnessMemory", *p.WitnessMi, *p.WitnessMi, s.WitnessMemory))
+	}
+}
+
+func publishedMemory(what string, low, high float64, m Memory) PublishedFigure {
+	f := PublishedFigure{What: what, Published: low, Unit: unitMi}
+	if high != low {
+		f.PublishedHigh = high
+	}
+	if m.Samples > 0 {
+		got := float64(m.MedianBytes) / mi
+		f.Got = &got
+		f.Match = got >= low*(1-publishedTolerance) && got <= high*(1+publishedTolerance)
+	}
+	return f
+}
+
+// published is the step's published figure of that name; ok is false for none.
+func (s *Step) published(what string) (f PublishedFigure, ok bool) {
+	for _, f := range s.Published {
+		if f.What == what {
+			return f, true
+		}
+	}
+	return PublishedFigure{}, false
+}
+
+// countsInLines says whether people see counts as lines, header line included, as they
+// were published, rather than as rows.
+func (r *Report) countsInLines() bool {
+	for _, s := range r.Steps {
+		for _, f := range s.Published {
+			if f.Unit == unitLines {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package reports
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// sidecarContainer is the container whose memory is a sidecar's memory: pilot-agent and
+// Envoy.
+const sidecarContainer = "istio-proxy"
+
+// sidecarKey tells a proxy's readings before it was first dumped from those after.
+type sidecarKey struct {
+	pod     string
+	witness bool
+}
+
+func compareKeys(a, b sidecarKey) int {
+	if c := cmp.Compare(a.pod, b.pod); c != 0 || a.witness == b.witness {
+		return c
+	}
+	if a.witness {
+		return 1
+	}
+	return -1
+}
+
+// readings are the records of one step.
+type readings struct {
+	began        time.Time
+	begin        observations.Begin
+	actions      []observations.Action
+	settle       *observations.Settle
+	objects      *observations.Objects
+	usage        map[sidecarKey]observations.Usage
+	envoys       map[sidecarKey]observations.Envoy
+	proxies      []observations.Proxy
+	istiodBefore *observations.Istiod // the last one read before the step
+	istiod       *observations.Istiod
+	measure      *observations.Measure
+}
+
+func newReadings(began time.Time, istiod *observations.Istiod) *readings {
+	return &readings{
+		began:        began,
+		istiodBefore: istiod,
+		usage:        map[sidecarKey]observations.Usage{},
+		envoys:       map[sidecarKey]observations.Envoy{},
+	}
+}
+
+// add takes in one record of the step.
+func (in *readings) add(rec observations.Record) {
+	switch {
+	case rec.Begin != nil:
+		in.begin = *rec.Begin
+	case rec.Action != nil:
+		in.actions = append(in.actions, *rec.Action)
+	case rec.Settle != nil:
+		in.settle = rec.Settle
+		// Readings on the way to quiet are of another state, perhaps of pods that are gone.
+		clear(in.usage)
+		clear(in.envoys)
+	case rec.Objects != nil:
+		in.objects = rec.Objects
+	case rec.Usage != nil:
+		u := *rec.Usage
+		// A container that has just started has no memory yet.
+		if u.Container == sidecarContainer && u.MemoryBytes > 0 {
+			in.usage[sidecarKey{u.Namespace + "/" + u.Pod, u.Witness}] = u
+		}
+	case rec.Envoy != nil:
+		e := *rec.Envoy
+		in.envoys[sidecarKey{e.Namespace + "/" + e.Pod, e.Witness}] = e
+	case rec.Proxy != nil:
+		p := *rec.Proxy
+		same := func(o observations.Proxy) bool { return o.Namespace == p.Namespace && o.Pod == p.Pod }
+		if i := slices.IndexFunc(in.proxies, same); i >= 0 {
+			in.proxies[i] = p
+		} else {
+			in.proxies = append(in.proxies, p)
+		}
+	case rec.Istiod != nil:
+		in.istiod = rec.Istiod
+	case rec.Measure != nil:
+		in.measure = rec.Measure
+	}
+}
+
+// step computes what the readings say. The rows are of the first witness of the
+// workload *primary, which the first step that has a witness sets: a proxy in another
+// namespace, or outside the Service, sees other rows.
+func (in *readings) step(primary *string) Step {
+	s := Step{
+		Name:         in.begin.Name,
+		Do:           in.begin.Do,
+		Measured:     in.measure != nil,
+		Objects:      in.objects,
+		Settled:      in.settle != nil && in.settle.Settled,
+		Settle:       in.settle,
+		Actions:      in.actions,
+		Proxies:      in.proxies,
+		Expectations: []Expectation{},
+		Istiod:       istiodCost(in.istiodBefore, in.istiod),
+		figures:      in.begin.PublishedFigures,
+	}
+	if in.measure != nil {
+		s.Seconds = in.measure.Seconds
+		s.Harness = &in.measure.Harness
+		s.ControlPlane = in.measure.ControlPlane
+	}
+	for _, e := range in.begin.Expect {
+		s.Expectations = append(s.Expectations, Expectation{What: e.What, Want: e.Change})
+	}
+	if len(in.proxies) > 0 {
+		i := max(0, slices.IndexFunc(in.proxies, func(p observations.Proxy) bool { return p.Workload == *primary }))
+		p := in.proxies[i]
+		*primary = cmp.Or(*primary, p.Workload)
+		s.Rows, s.ConfigObjects, s.ConfigDumpBytes = &p.Rows, &p.Objects, p.DumpBytes
+		s.Witness = p.Namespace + "/" + p.Pod
+	}
+
+	var memory, witness, cpu, allocated []int64
+	workloads := map[string][]int64{}
+	for _, key := range slices.SortedFunc(maps.Keys(in.usage), compareKeys) {
+		u := in.usage[key]
+		s.Sidecars = append(s.Sidecars, Sidecar{
+			Pod: key.pod, Workload: u.Workload, Node: u.Node,
+			MemoryBytes: u.MemoryBytes, CPUNano: u.CPUNano, Witness: u.Witness,
+		})
+		if u.Witness {
+			witness = append(witness, u.MemoryBytes)
+			continue
+		}
+		memory = append(memory, u.MemoryBytes)
+		cpu = append(cpu, u.CPUNano)
+		workloads[u.Workload] = append(workloads[u.Workload], u.MemoryBytes)
+	}
+	for _, name := range slices.Sorted(maps.Keys(workloads)) {
+		s.Workloads = append(s.Workloads, Workload{Name: name, Memory: memoryOf(workloads[name])})
+	}
+	for _, e := range in.envoys {
+		if !e.Witness {
+			allocated = append(allocated, e.Allocated)
+		}
+	}
+	s.Memory, s.WitnessMemory, s.EnvoyAllocated = memoryOf(memory), memoryOf(witness), memoryOf(allocated)
+	s.CPU = cpuOf(cpu)
+	return s
+}

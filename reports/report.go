@@ -1,0 +1,312 @@
+// Package reports turns the log of a run into what people and machines read. A report
+// is a pure function of the log: [Build] computes it, a [Writer] prints it, and the
+// same log gives the same bytes, whenever and wherever that is done.
+//
+// To add a kind of report, add a Writer to [Writers]; everything it may say is in
+// [Report].
+package reports
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Report is what a run found. Its JSON form is report.json.
+type Report struct {
+	Scenario string `json:"scenario"`
+	Cluster  string `json:"cluster"` // provider: embedded, kind, eks, existing
+	Istio    string `json:"istio"`   // version
+	Envoy    string `json:"envoy"`   // version
+	// EnvoyBuilds are the builds that the proxies themselves reported, sorted.
+	EnvoyBuilds []string `json:"envoyBuilds,omitempty"`
+	// Finished says that every step was measured and the log was closed. A report
+	// that is not finished covers the part of the run that its log holds.
+	Finished bool `json:"finished"`
+	// Outcome is the word the run ended with (observations.End); "" when cut off.
+	Outcome string `json:"outcome,omitempty"`
+	Error   string `json:"error,omitempty"`
+	// Truncated says that the log ends in the middle of a record.
+	Truncated bool `json:"truncated,omitempty"`
+	// Missing names the steps that were not measured.
+	Missing []string `json:"missing,omitempty"`
+	// Summary is the verdict in one line.
+	Summary string    `json:"summary"`
+	Run     string    `json:"run"` // name of the run's folder
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"` // until the log's last record
+
+	Steps    []Step    `json:"steps"` // those that were begun, in order
+	Findings []Finding `json:"findings"`
+	Events   []Event   `json:"events"`
+	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
+	// until the last step's end, memory at the highest of the steps' ends.
+	Harness      *observations.Cost `json:"harness,omitempty"`
+	ControlPlane *observations.Cost `json:"controlPlane,omitempty"`
+	// PublishedSource says where the published figures come from.
+	PublishedSource string `json:"publishedSource,omitempty"`
+	// Environment is everything that memory depends on, as the log holds it.
+	Environment observations.Run `json:"environment"`
+}
+
+// Step is one step of a run. What could not be read is nil.
+type Step struct {
+	Number int    `json:"number"` // in the scenario, from 1
+	Name   string `json:"name"`
+	Do     string `json:"do,omitempty"` // in words
+	// Measured says that the measurement was completed.
+	Measured bool                  `json:"measured"`
+	Objects  *observations.Objects `json:"objects"`
+	// Rows are the rows that istioctl proxy-config prints, without its header line.
+	// They, ConfigObjects and ConfigDumpBytes are of the witness that Witness names.
+	Rows            *observations.Counts        `json:"rows"`
+	ConfigObjects   *observations.ConfigObjects `json:"configObjects"`
+	ConfigDumpBytes int64                       `json:"configDumpBytes"`
+	Witness         string                      `json:"witness,omitempty"` // namespace/pod
+	// Memory is of the real sidecars (container istio-proxy) that were never dumped,
+	// WitnessMemory of those that were.
+	Memory        Memory            `json:"memory"`
+	WitnessMemory Memory            `json:"witnessMemory"`
+	Settled       bool              `json:"settled"`
+	Expectations  []Expectation     `json:"expectations"`
+	Published     []PublishedFigure `json:"published,omitempty"`
+	// Workloads split Memory by workload, sorted by name.
+	Workloads []Workload `json:"workloads,omitempty"`
+	// EnvoyAllocated is what the Envoys of never-dumped sidecars say they have allocated.
+	EnvoyAllocated Memory `json:"envoyAllocated"`
+	// CPU is of the same sidecars as Memory.
+	CPU     CPU                   `json:"cpu"`
+	Istiod  *Istiod               `json:"istiod,omitempty"`
+	Settle  *observations.Settle  `json:"settle,omitempty"`
+	Actions []observations.Action `json:"actions,omitempty"`
+	Seconds float64               `json:"seconds"` // of the whole step
+	Began   float64               `json:"began"`   // seconds from the run's start
+	// Harness and ControlPlane are costs from the run's start to the step's end.
+	Harness      *observations.Cost `json:"harness,omitempty"`
+	ControlPlane *observations.Cost `json:"controlPlane,omitempty"`
+	// Sidecars are the readings behind the statistics, sorted by pod.
+	Sidecars []Sidecar `json:"sidecars,omitempty"`
+	// Proxies are all witnesses' configurations, in the log's order.
+	Proxies []observations.Proxy `json:"proxies,omitempty"`
+
+	figures *observations.Published
+}
+
+// Workload is one workload's share of a step's memory.
+type Workload struct {
+	Name   string `json:"name"` // namespace/name
+	Memory Memory `json:"memory"`
+}
+
+// Sidecar is one sidecar's reading in one step.
+type Sidecar struct {
+	Pod         string `json:"pod"` // namespace/name
+	Workload    string `json:"workload,omitempty"`
+	Node        string `json:"node,omitempty"`
+	MemoryBytes int64  `json:"memoryBytes"`
+	CPUNano     int64  `json:"cpuNanocores"`
+	Witness     bool   `json:"witness,omitempty"` // dumped before the reading
+}
+
+// Expectation is a change against the scenario's first step that had to hold.
+type Expectation struct {
+	What string `json:"what"`
+	Want int    `json:"want"`
+	Got  *int   `json:"got"` // nil when the counts were not read
+	OK   bool   `json:"ok"`
+}
+
+// String is the expectation with what came of it, for people.
+func (e Expectation) String() string {
+	got := "it could not be read"
+	if e.Got != nil {
+		got = fmt.Sprintf("got %+d", *e.Got)
+	}
+	return fmt.Sprintf("%s should change by %+d against the first step, %s", e.What, e.Want, got)
+}
+
+// Event is an event of the log with its place in the run.
+type Event struct {
+	Step    string  `json:"step,omitempty"`
+	Seconds float64 `json:"seconds"` // from the run's start
+	observations.Event
+}
+
+// Miss is an expectation that does not hold.
+type Miss struct {
+	Step string
+	Expectation
+}
+
+// String says what was missed, for people.
+func (m Miss) String() string { return m.Step + ": " + m.Expectation.String() }
+
+// Missed lists the expectations that do not hold in the steps that were measured.
+func (r *Report) Missed() []Miss {
+	var missed []Miss
+	for _, s := range r.Steps {
+		for _, e := range s.Expectations {
+			// What a step that was cut off would have given is not known.
+			if !e.OK && (s.Measured || e.Got != nil) {
+				missed = append(missed, Miss{Step: s.Name, Expectation: e})
+			}
+		}
+	}
+	return missed
+}
+
+// Build computes the report of a log, complete or not; truncated is what reading it
+// said. It fails where the log does not say what was run, or contradicts itself.
+//
+// Within a step the last reading counts, and for memory only readings after the
+// step's wait for quiet ended. A step that begins again starts over.
+func Build(records []observations.Record, truncated bool) (*Report, error) {
+	if len(records) == 0 || records[0].Run == nil {
+		return nil, errors.New("the log ends before it says what was run: there is nothing to report")
+	}
+	run := *records[0].Run
+	r := &Report{
+		Scenario:    run.Scenario,
+		Cluster:     run.Cluster.Provider,
+		Istio:       run.Mesh.Istio,
+		Envoy:       run.Mesh.Envoy,
+		Truncated:   truncated,
+		Run:         run.ID,
+		Started:     records[0].Time,
+		Seconds:     records[len(records)-1].Time.Sub(records[0].Time).Seconds(),
+		Steps:       []Step{},
+		Findings:    []Finding{},
+		Events:      []Event{},
+		Environment: run,
+	}
+	var (
+		steps  = make([]*readings, len(run.Steps)) // nil until begun
+		istiod *observations.Istiod                // the last one read
+		builds = map[string]bool{}
+		closed bool
+	)
+	for i, rec := range records[1:] {
+		var in *readings
+		name := ""
+		if rec.Step != nil {
+			n := *rec.Step
+			if n < 0 || n >= len(steps) {
+				return nil, fmt.Errorf("record %d of the log belongs to step %d, but scenario %q has %d steps", i+2, n+1, run.Scenario, len(steps))
+			}
+			name = run.Steps[n]
+			if steps[n] == nil || rec.Begin != nil {
+				steps[n] = newReadings(rec.Time, istiod)
+			}
+			in = steps[n]
+			in.add(rec)
+		}
+		switch {
+		case rec.Run != nil:
+			return nil, fmt.Errorf("record %d of the log describes a second run: a log is of one run", i+2)
+		case rec.Istiod != nil:
+			istiod = rec.Istiod
+		case rec.Envoy != nil && rec.Envoy.Version != "":
+			builds[rec.Envoy.Version] = true
+		case rec.Event != nil:
+			r.Events = append(r.Events, Event{Step: name, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: *rec.Event})
+		case rec.End != nil:
+			closed = true
+			r.Outcome, r.Error = rec.End.Outcome, rec.End.Error
+		}
+	}
+	for build := range builds {
+		r.EnvoyBuilds = append(r.EnvoyBuilds, build)
+	}
+	slices.Sort(r.EnvoyBuilds)
+
+	var primary string // workload of the witness that the rows are of
+	for i, in := range steps {
+		if in == nil {
+			r.Missing = append(r.Missing, run.Steps[i])
+			continue
+		}
+		s := in.step(&primary)
+		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
+		s.Began = in.began.Sub(r.Started).Seconds()
+		if !s.Measured {
+			r.Missing = append(r.Missing, s.Name)
+		}
+		r.Steps = append(r.Steps, s)
+		r.Harness = highest(r.Harness, s.Harness)
+		r.ControlPlane = highest(r.ControlPlane, s.ControlPlane)
+	}
+	r.Finished = closed && len(r.Missing) == 0
+	// Changes are against the scenario's first step, not the first one the log holds.
+	var first *Step
+	if len(steps) > 0 && steps[0] != nil {
+		first = &r.Steps[0]
+	}
+	for i := range r.Steps {
+		r.Steps[i].expect(first)
+		// The absolute figures hold for the shape of cluster that they were taken on.
+		if run.Cluster.Baseline == publishedBaseline {
+			r.Steps[i].comparePublished()
+		}
+		if f := r.Steps[i].figures; f != nil {
+			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
+		}
+	}
+	r.Summary = r.summary()
+	r.Findings = append(r.Findings, r.findings()...)
+	return r, nil
+}
+
+// highest joins the cost until a step's end to that until an earlier one's.
+func highest(before, now *observations.Cost) *observations.Cost {
+	if before == nil || now == nil {
+		return cmp.Or(now, before)
+	}
+	return &observations.Cost{
+		CPUSeconds:  max(before.CPUSeconds, now.CPUSeconds),
+		MemoryBytes: max(before.MemoryBytes, now.MemoryBytes),
+	}
+}
+
+// expect judges the step's expectations, which hold Want only, against the first step.
+func (s *Step) expect(first *Step) {
+	for i := range s.Expectations {
+		e := &s.Expectations[i]
+		if first == nil {
+			continue
+		}
+		was, ok := first.count(e.What)
+		is, ok2 := s.count(e.What)
+		if ok && ok2 {
+			change := is - was
+			e.Got, e.OK = &change, change == e.Want
+		}
+	}
+}
+
+// Counts that expectations and published figures are about: objects and rows.
+var (
+	objectCounts = []string{"nodes", "pods", "services"}
+	rowCounts    = []string{"cluster", "listener", "route", "endpoint"}
+)
+
+// count is one of objectCounts or rowCounts; ok is false when it was not read.
+func (s *Step) count(what string) (n int, ok bool) {
+	if slices.Contains(rowCounts, what) {
+		if s.Rows == nil {
+			return 0, false
+		}
+		return map[string]int{
+			"cluster": s.Rows.Cluster, "listener": s.Rows.Listener, "route": s.Rows.Route, "endpoint": s.Rows.Endpoint,
+		}[what], true
+	}
+	if s.Objects == nil || !slices.Contains(objectCounts, what) {
+		return 0, false
+	}
+	return map[string]int{
+		"nodes": s.Objects.Nodes, "pods": s.Objects.Pods, "services": s.Objects.Services,
+	}[what], true
+}

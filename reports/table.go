@@ -1,0 +1,164 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Marks beside published figures.
+const (
+	markEqual  = "✓" // the same count
+	markNear   = "~" // memory within publishedTolerance of the published range
+	markDiffer = "✗"
+)
+
+// marksLegend explains the marks that the table uses.
+var marksLegend = fmt.Sprintf("%s as published   %s differs   %s within %g %% of the published range (memory, for information)",
+	markEqual, markDiffer, markNear, 100*publishedTolerance)
+
+// tableHeader are the columns of table.
+var tableHeader = []string{"step", "nodes/pods/svc", "cluster", "listener", "route", "endpoint", "median Mi", "min-max Mi", "witness Mi", "settled"}
+
+// tableCell is a cell with the mark beside it.
+type tableCell struct{ text, mark string }
+
+// String is the cell as it is printed.
+func (c tableCell) String() string { return strings.TrimSuffix(c.text+" "+c.mark, " ") }
+
+// tableRow is one line of the table of steps.
+type tableRow struct {
+	cells     []tableCell // as many as tableHeader
+	published bool        // the figures published for the step above
+}
+
+// table is what people look at first: each step's counts and memory, and beneath it
+// the published figures with marks. Counts are lines where lines were published, else
+// rows.
+func (r *Report) table() []tableRow {
+	header := 0
+	if r.countsInLines() {
+		header = 1
+	}
+	var rows []tableRow
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		texts := []string{s.Name, "-", "-", "-", "-", "-", "-", "-", "-", s.settledText()}
+		if o := s.Objects; o != nil {
+			texts[1] = fmt.Sprintf("%d/%d/%d", o.Nodes, o.Pods, o.Services)
+		}
+		for c, what := range rowCounts {
+			if n, ok := s.count(what); ok {
+				texts[2+c] = fmt.Sprint(n + header)
+			}
+		}
+		if m := s.Memory; m.Samples > 0 {
+			texts[6] = mib(m.MedianBytes)
+			texts[7] = mib(m.MinBytes) + "-" + mib(m.MaxBytes)
+		}
+		if m := s.WitnessMemory; m.Samples > 0 {
+			texts[8] = mib(m.MedianBytes)
+		}
+		own := tableRow{cells: make([]tableCell, len(tableHeader))}
+		for c, text := range texts {
+			own.cells[c].text = text
+		}
+		rows = append(rows, own)
+		if len(s.Published) == 0 {
+			continue
+		}
+		pub := tableRow{cells: make([]tableCell, len(tableHeader)), published: true}
+		pub.cells[0].text = "published"
+		pub.cells[1] = s.publishedObjects()
+		for c, what := range []string{2: "cluster", 3: "listener", 4: "route", 5: "endpoint", 6: "memory", 8: "witnessMemory"} {
+			if f, ok := s.published(what); ok {
+				if f.Unit == unitRows {
+					f.Published += float64(header)
+				}
+				pub.cells[c] = tableCell{f.text(), mark(f)}
+			}
+		}
+		rows = append(rows, pub)
+	}
+	return rows
+}
+
+// publishedObjects are the published nodes, pods and Services in one cell, empty where
+// none of them was published.
+func (s *Step) publishedObjects() tableCell {
+	parts := make([]string, len(objectCounts))
+	all := PublishedFigure{Match: true}
+	for i, what := range objectCounts {
+		f, ok := s.published(what)
+		if !ok {
+			parts[i] = "-"
+			continue
+		}
+		parts[i] = f.text()
+		all.Match = all.Match && f.Match
+		all.Got = f.Got
+	}
+	if text := strings.Join(parts, "/"); text != "-/-/-" {
+		return tableCell{text, mark(all)}
+	}
+	return tableCell{}
+}
+
+// mark says how the run's figure compares; "" when there is none.
+func mark(f PublishedFigure) string {
+	switch {
+	case f.Got == nil:
+		return ""
+	case !f.Match:
+		return markDiffer
+	case f.isCount():
+		return markEqual
+	default:
+		return markNear
+	}
+}
+
+// settledText is yes or NO with the seconds of the wait.
+func (s *Step) settledText() string {
+	switch {
+	case s.Settle == nil && s.Measured:
+		return "NO"
+	case s.Settle == nil:
+		return "-"
+	case s.Settle.Settled:
+		return fmt.Sprintf("%.0f s", s.Settle.Seconds)
+	default:
+		return fmt.Sprintf("NO %.0f s", s.Settle.Seconds)
+	}
+}
+
+// mib is bytes in Mi with one decimal.
+func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/mi) }
+
+// countsNote says what the counts of the table are.
+func (r *Report) countsNote() string {
+	if r.countsInLines() {
+		return "Counts are lines, as they were published: the rows of `istioctl proxy-config` and its header line."
+	}
+	return "Counts are the rows that `istioctl proxy-config` prints, without its header line."
+}
+
+// title names the run in one line.
+func (r *Report) title() string {
+	kubernetes := ""
+	if v := r.Environment.Cluster.Kubernetes; v != "" {
+		kubernetes = ", Kubernetes " + v
+	}
+	return fmt.Sprintf("%s on %s%s, Istio %s, Envoy %s", r.Scenario, r.Cluster, kubernetes, r.Istio, r.Envoy)
+}
+
+// verdict is one word for the run: ok, MISS (an expectation) or INCOMPLETE.
+func (r *Report) verdict() string {
+	switch {
+	case len(r.Missed()) > 0:
+		return "MISS"
+	case !r.Finished:
+		return "INCOMPLETE"
+	default:
+		return "ok"
+	}
+}

@@ -1,0 +1,67 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Writer prints a report in one format.
+type Writer struct {
+	Name string // for --format
+	File string // in the run's folder; "" for formats that are only printed
+	// Write prints the report. The same report gives the same bytes.
+	Write func(w io.Writer, r *Report) error
+}
+
+// Writers lists every format.
+func Writers() []Writer {
+	return []Writer{
+		{Name: "markdown", File: "report.md", Write: Markdown},
+		{Name: "json", File: "report.json", Write: JSON},
+		{Name: "csv", File: "report.csv", Write: CSV},
+		{Name: "console", Write: func(w io.Writer, r *Report) error { return Console(w, r, false) }},
+	}
+}
+
+// WriteAll writes the report in every format that has a file into dir and returns the
+// files' paths. A file is replaced as a whole or not at all.
+func WriteAll(dir string, r *Report) ([]string, error) {
+	var paths []string
+	for _, w := range Writers() {
+		if w.File == "" {
+			continue
+		}
+		path := filepath.Join(dir, w.File)
+		if err := writeFile(path, r, w); err != nil {
+			return paths, fmt.Errorf("writing %s: %w", path, err)
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+func writeFile(path string, r *Report, w Writer) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+w.File+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+		}
+	}()
+	if err := w.Write(temp, r); err != nil {
+		return err
+	}
+	// CreateTemp makes files that only their owner can read.
+	if err := temp.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}
