@@ -21,7 +21,8 @@ func Console(w io.Writer, r *Report, colour bool) error {
 		const green, red, yellow, off = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 		paint = strings.NewReplacer(
 			" "+markEqual, " "+green+markEqual+off, " "+markDiffer, " "+red+markDiffer+off, " "+markNear, " "+green+markNear+off,
-			"NO ", red+"NO "+off, "ERROR ", red+"ERROR "+off, "WARNING ", yellow+"WARNING "+off)
+			"NO ", red+"NO "+off, "ERROR ", red+"ERROR "+off, "WARNING ", yellow+"WARNING "+off,
+			"ok: ", green+"ok: "+off, "MISS: ", red+"MISS: "+off, "INCOMPLETE: ", red+"INCOMPLETE: "+off)
 	}
 	line := func(text string) { fmt.Fprintln(out, paint.Replace(strings.TrimRight(text, " "))) }
 
@@ -51,14 +52,15 @@ func Console(w io.Writer, r *Report, colour bool) error {
 		wrap(line, bullet, f.String())
 	}
 	line("")
-	if h := r.Harness; h != nil {
-		text := fmt.Sprintf("Cost: %.0f s in all; meshbench itself %.1f s CPU, %s Mi", r.Seconds, h.CPUSeconds, mib(h.MemoryBytes))
-		if c := r.ControlPlane; c != nil {
-			text += fmt.Sprintf("; control plane %.1f s CPU, %s Mi", c.CPUSeconds, mib(c.MemoryBytes))
-		}
-		wrap(line, "", text+".")
+	text := fmt.Sprintf("Took %.0f s", r.Seconds)
+	if r.Harness != nil {
+		text += "; meshbench itself: " + costText(r.Harness)
 	}
-	wrap(line, r.verdict()+"  ", r.Summary)
+	if r.ControlPlane != nil {
+		text += "; control plane: " + costText(r.ControlPlane)
+	}
+	wrap(line, "", text+".")
+	wrap(line, "", r.Summary)
 	return out.Flush()
 }
 

@@ -69,11 +69,19 @@ func (r *Report) summary() string {
 	if unsettled > 0 {
 		parts = append(parts, fmt.Sprintf("%s not settled", plural(unsettled, "step")))
 	}
-	text := strings.Join(parts, "; ") + "."
-	if !r.Finished {
-		text = "Incomplete: " + text
+	return r.verdict() + ": " + strings.Join(parts, "; ") + "."
+}
+
+// verdict is one word for the run: ok, MISS (an expectation) or INCOMPLETE.
+func (r *Report) verdict() string {
+	switch {
+	case len(r.Missed()) > 0:
+		return "MISS"
+	case !r.Finished:
+		return "INCOMPLETE"
+	default:
+		return "ok"
 	}
-	return text
 }
 
 // tally counts one judged case.
@@ -166,11 +174,15 @@ func (r *Report) findings() []Finding {
 	add(levelInfo, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
 		sidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
 	if r.countsInLines() {
-		add(levelInfo, "lines", "", "Published counts are lines of `istioctl proxy-config | wc -l`, so the header line was added to the rows counted here before comparing; report.json has the rows.")
+		add(levelInfo, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
 	}
 	if env.Cluster.Baseline != publishedBaseline && r.hasFigures() {
-		add(levelInfo, "published", "", "This cluster has another shape than the published one, so its absolute figures were not compared, only the changes from step to step.")
+		add(levelInfo, "published", "", "This cluster has another shape than the published one, so its absolute figures were not compared, only the changes against the first step.")
 	}
+	worst := []string{levelError, levelWarning, levelInfo}
+	slices.SortStableFunc(found, func(a, b Finding) int {
+		return slices.Index(worst, a.Level) - slices.Index(worst, b.Level)
+	})
 	return found
 }
 

@@ -15,7 +15,7 @@ func Markdown(w io.Writer, r *Report) error {
 	out := &markdown{w: bufio.NewWriter(w)}
 	out.line("# %s", escape(r.title()))
 	out.line("")
-	out.line("**%s** %s", r.verdict(), escape(r.Summary))
+	out.line("**%s**", escape(r.Summary))
 	out.line("")
 	out.stepTable(r)
 	out.section("Findings")
@@ -40,13 +40,24 @@ func (m *markdown) line(format string, args ...any) { fmt.Fprintf(m.w, format+"\
 
 func (m *markdown) section(title string) { m.line("\n## %s\n", title) }
 
-// table prints a table whose columns from the second on are numbers. Cells are escaped.
-func (m *markdown) table(header []string, rows [][]string) {
+// table prints a section with a table, numbers to the right; without a title the table
+// alone, without rows nothing. Cells are escaped.
+func (m *markdown) table(title string, header []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	if title != "" {
+		m.section(title)
+	}
 	align := make([]string, len(header))
 	for i := range align {
 		align[i] = "---:"
+		for _, row := range rows {
+			if row[i] != "" && !strings.ContainsAny(row[i][:1], "0123456789+-") {
+				align[i] = "---"
+			}
+		}
 	}
-	align[0] = "---"
 	m.line("| %s |", strings.Join(header, " | "))
 	m.line("| %s |", strings.Join(align, " | "))
 	for _, row := range rows {
@@ -69,13 +80,16 @@ func (m *markdown) stepTable(r *Report) {
 	published := false
 	for _, row := range r.table() {
 		published = published || row.published
-		var cells []string
-		for _, c := range row.cells {
-			cells = append(cells, c.String())
+		cells := make([]string, len(row.cells))
+		for i, c := range row.cells {
+			cells[i] = c.String()
+		}
+		if row.published {
+			cells[0] = "↳ " + cells[0]
 		}
 		rows = append(rows, cells)
 	}
-	m.table(tableHeader, rows)
+	m.table("", tableHeader, rows)
 	m.line("")
 	if published {
 		m.line("%s  ", marksLegend)
@@ -101,11 +115,7 @@ func (m *markdown) expectations(r *Report) {
 			rows = append(rows, []string{s.Name, e.What, fmt.Sprintf("%+d", e.Want), got, mark})
 		}
 	}
-	if len(rows) == 0 {
-		return
-	}
-	m.section("Expectations: changes against the first step")
-	m.table([]string{"step", "what", "want", "got", ""}, rows)
+	m.table("Expectations: changes against the first step", []string{"step", "what", "want", "got", ""}, rows)
 }
 
 func (m *markdown) details(r *Report) {
@@ -118,8 +128,25 @@ func (m *markdown) details(r *Report) {
 			}
 			config = append(config, append(row, fmt.Sprintf("%.1f", float64(s.ConfigDumpBytes)/1e3), s.Witness))
 		}
-		for _, wl := range s.Workloads {
-			memory = append(memory, []string{s.Name, wl.Name, fmt.Sprint(wl.Memory.Samples), mib(wl.Memory.MedianBytes), mib(wl.Memory.MinBytes), mib(wl.Memory.MaxBytes)})
+		sidecars := func(workload string, m Memory) []string {
+			return []string{s.Name, workload, fmt.Sprint(m.Samples), mib(m.MedianBytes), mib(m.MinBytes), mib(m.MaxBytes), "", ""}
+		}
+		if s.Memory.Samples > 0 {
+			workload := "all"
+			if len(s.Workloads) == 1 {
+				workload = s.Workloads[0].Name
+			}
+			all := sidecars(workload, s.Memory)
+			all[6] = fmt.Sprintf("%.1f", float64(s.CPU.MedianNano)/1e6)
+			if s.EnvoyAllocated.Samples > 0 {
+				all[7] = mib(s.EnvoyAllocated.MedianBytes)
+			}
+			memory = append(memory, all)
+		}
+		if len(s.Workloads) > 1 {
+			for _, wl := range s.Workloads {
+				memory = append(memory, sidecars(wl.Name, wl.Memory))
+			}
 		}
 		if i := s.Istiod; i != nil {
 			row := []string{s.Name, fmt.Sprint(i.Proxies), mib(i.MemoryBytes), "-", "-", "-", "-"}
@@ -142,27 +169,18 @@ func (m *markdown) details(r *Report) {
 		}
 		work = append(work, row)
 	}
-	m.section("Configuration of the witness")
-	m.table([]string{"step", "clusters", "listeners", "filter chains", "route configurations", "virtual hosts", "endpoints", "config_dump kB", "witness"}, config)
-	m.section("Memory by workload, Mi")
-	m.table([]string{"step", "workload", "sidecars", "median", "min", "max"}, memory)
-	m.section("istiod")
-	m.table([]string{"step", "proxies", "memory Mi", "CPU s", "pushes", "mean push ms", "mean convergence ms"}, istiod)
-	m.line("\nCPU, pushes and times are of the step alone.")
-	m.section("Steps")
-	m.table([]string{"step", "what was done", "real sidecars", "settle s", "step s"}, work)
+	m.table("Configuration of the witness", []string{"step", "clusters", "listeners", "filter chains", "route configurations", "virtual hosts", "endpoints", "config_dump kB", "witness"}, config)
+	m.table("Sidecars that were never dumped", []string{"step", "workload", "sidecars", "median Mi", "min Mi", "max Mi", "median CPU m", "allocated by Envoy Mi"}, memory)
+	m.table("istiod: memory at each step's end, work in each step", []string{"step", "proxies", "memory Mi", "CPU s", "pushes", "mean push ms", "mean convergence ms"}, istiod)
+	m.table("Steps", []string{"step", "what was done", "real sidecars", "settle s", "step s"}, work)
 }
 
 func (m *markdown) events(r *Report) {
-	if len(r.Events) == 0 {
-		return
-	}
 	var rows [][]string
 	for _, e := range r.Events {
 		rows = append(rows, []string{fmt.Sprintf("%.0f s", e.Seconds), e.Step, e.Level, e.Kind, e.Object, e.Message})
 	}
-	m.section("Events")
-	m.table([]string{"at", "step", "level", "kind", "object", "message"}, rows)
+	m.table("Events", []string{"at", "step", "level", "kind", "object", "message"}, rows)
 }
 
 func (m *markdown) environment(r *Report) {
@@ -174,7 +192,8 @@ func (m *markdown) environment(r *Report) {
 		{"meshbench", env.Meshbench},
 		{"command", strings.Join(env.Command, " ")},
 		{"host", fmt.Sprintf("%s, Linux %s, %d CPUs, %.1f Gi, root: %t", env.Host.OS, env.Host.Kernel, env.Host.CPUs, float64(env.Host.Memory)/(1<<30), env.Host.Root)},
-		{"cluster", strings.Join(append([]string{env.Cluster.Provider, "Kubernetes " + env.Cluster.Kubernetes}, env.Cluster.Simulated...), ", ")},
+		{"cluster", env.Cluster.Provider + ", Kubernetes " + env.Cluster.Kubernetes},
+		{"simulated", strings.Join(env.Cluster.Simulated, "; ")},
 		{"memory is read from", env.Cluster.MemorySource},
 		{"limits are enforced by", env.Cluster.LimitsEnforcedBy},
 		{"Istio", env.Mesh.Istio + ", charts " + env.Mesh.Charts},
@@ -188,14 +207,13 @@ func (m *markdown) environment(r *Report) {
 	for _, name := range slices.Sorted(maps.Keys(env.Components)) {
 		rows = append(rows, []string{"component " + name, env.Components[name]})
 	}
-	if h := r.Harness; h != nil {
-		rows = append(rows, []string{"cost of meshbench", fmt.Sprintf("%.1f s CPU, %s Mi", h.CPUSeconds, mib(h.MemoryBytes))})
+	if r.Harness != nil {
+		rows = append(rows, []string{"cost of meshbench", costText(r.Harness)})
 	}
-	if c := r.ControlPlane; c != nil {
-		rows = append(rows, []string{"cost of the control plane", fmt.Sprintf("%.1f s CPU, %s Mi", c.CPUSeconds, mib(c.MemoryBytes))})
+	if r.ControlPlane != nil {
+		rows = append(rows, []string{"cost of the control plane", costText(r.ControlPlane)})
 	}
-	m.section("Environment")
-	m.table([]string{"what", "value"}, rows)
+	m.table("Environment", []string{"what", "value"}, rows)
 	if env.Mesh.Values != "" {
 		m.line("\nHelm values:\n\n```yaml\n%s\n```", strings.TrimRight(env.Mesh.Values, "\n"))
 	}

@@ -349,11 +349,11 @@ func TestBuildRefuses(t *testing.T) {
 // or the one error of a log that holds nothing.
 func TestEveryCutOfALog(t *testing.T) {
 	whole := logBytes(t, madeLog())
-	// Every byte of the ends of the records, and a stride through the rest: the log is
-	// long, its records are alike.
+	// The end of every record, and a stride through the middles: the log is long, its
+	// records are alike.
 	for cut := 0; cut <= len(whole); cut++ {
-		near := bytes.IndexByte(whole[cut:min(len(whole), cut+3)], '\n') >= 0
-		if !near && cut%997 != 0 {
+		atEnd := cut > 0 && whole[cut-1] == '\n' || cut == len(whole)-1
+		if !atEnd && cut%997 != 0 {
 			continue
 		}
 		records, truncated, err := observations.Read(bytes.NewReader(whole[:cut]))

@@ -3,6 +3,8 @@ package reports
 import (
 	"fmt"
 	"strings"
+
+	"github.com/meshbench/meshbench/observations"
 )
 
 // Marks beside published figures.
@@ -134,6 +136,11 @@ func (s *Step) settledText() string {
 // mib is bytes in Mi with one decimal.
 func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/mi) }
 
+// costText is the cost of processes in words.
+func costText(c *observations.Cost) string {
+	return fmt.Sprintf("%.1f s CPU, %s Mi", c.CPUSeconds, mib(c.MemoryBytes))
+}
+
 // countsNote says what the counts of the table are.
 func (r *Report) countsNote() string {
 	if r.countsInLines() {
@@ -149,16 +156,4 @@ func (r *Report) title() string {
 		kubernetes = ", Kubernetes " + v
 	}
 	return fmt.Sprintf("%s on %s%s, Istio %s, Envoy %s", r.Scenario, r.Cluster, kubernetes, r.Istio, r.Envoy)
-}
-
-// verdict is one word for the run: ok, MISS (an expectation) or INCOMPLETE.
-func (r *Report) verdict() string {
-	switch {
-	case len(r.Missed()) > 0:
-		return "MISS"
-	case !r.Finished:
-		return "INCOMPLETE"
-	default:
-		return "ok"
-	}
 }
