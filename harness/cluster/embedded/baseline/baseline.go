@@ -1,0 +1,146 @@
+// Package baseline gives a fresh cluster what an EKS cluster holds before anything is
+// installed, so that counts published for EKS can be compared as they stand: the
+// Services kubernetes (two endpoints), kube-dns and metrics-server; two coredns pods,
+// one metrics-server pod, and one aws-node and one kube-proxy pod on each node.
+package baseline
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+)
+
+//go:embed manifests.yaml
+var manifests []byte
+
+// The addresses that the manifests take for granted.
+const (
+	// ServiceCIDR is the range of service addresses, EKS's own choice for clusters in a
+	// 10.0.0.0/8 network.
+	ServiceCIDR = "172.20.0.0/16"
+	// KubernetesServiceIP is the address of service kubernetes, the first of the range.
+	KubernetesServiceIP = "172.20.0.1"
+	// APIServerIP1 and APIServerIP2 are the endpoints of service kubernetes.
+	APIServerIP1 = "10.0.0.10"
+	APIServerIP2 = "10.0.0.11"
+)
+
+// Pods is the number of pods of the baseline on a cluster of that many nodes.
+func Pods(nodes int) int { return 2*nodes + 3 }
+
+// manager is the name under which fields are owned.
+const manager = "meshbench"
+
+// Apply writes all objects. It may be repeated.
+func Apply(ctx context.Context, config *rest.Config) error {
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make client for the baseline: %w", err)
+	}
+	all, err := objects()
+	if err != nil {
+		return err
+	}
+	for _, object := range all {
+		plural, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
+		resource := client.Resource(plural).Namespace(object.GetNamespace())
+		_, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: manager, Force: true})
+		if err != nil {
+			return fmt.Errorf("apply %s %s of the baseline: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// objects are the manifests, decoded.
+func objects() ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
+	var all []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		switch err := decoder.Decode(object); {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, fmt.Errorf("decode object %d of the baseline: %w", len(all)+1, err)
+		case object.Object != nil:
+			all = append(all, object)
+		}
+	}
+}
+
+// Wait returns when the baseline stands: Service kubernetes exists, the metrics API
+// serves, and the pods of a cluster of that many nodes are Running. When ctx ends
+// first the error says what was missing.
+func Wait(ctx context.Context, config *rest.Config, nodes int) error {
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make client for the baseline: %w", err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		missing := check(ctx, client, nodes)
+		if missing == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the baseline: %w (%v)", context.Cause(ctx), missing)
+		case <-tick.C:
+		}
+	}
+}
+
+// check returns what is missing.
+func check(ctx context.Context, client dynamic.Interface, nodes int) error {
+	_, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "services"}).
+		Namespace("default").Get(ctx, "kubernetes", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	pods, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).
+		Namespace("kube-system").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	running := 0
+	for _, pod := range pods.Items {
+		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == string(corev1.PodRunning) {
+			running++
+		}
+	}
+	if want := Pods(nodes); running < want {
+		return fmt.Errorf("%d of %d pods in kube-system are Running", running, want)
+	}
+	api, err := client.Resource(schema.GroupVersionResource{
+		Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices",
+	}).Get(ctx, "v1beta1.metrics.k8s.io", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	conditions, _, _ := unstructured.NestedSlice(api.Object, "status", "conditions")
+	for _, condition := range conditions {
+		c, _ := condition.(map[string]any)
+		if c["type"] == "Available" {
+			if c["status"] == "True" {
+				return nil
+			}
+			return fmt.Errorf("the metrics API is not available: %v", c["message"])
+		}
+	}
+	return errors.New("the metrics API is not available yet")
+}

@@ -1,0 +1,79 @@
+package baseline
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// The published baseline: see baseline_services of the published table.
+func TestServicesAreThePublishedOnes(t *testing.T) {
+	all, err := objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type port struct {
+		Name, Protocol string
+		Port           int64
+	}
+	got := map[string][]port{}
+	for _, object := range all {
+		if object.GetKind() != "Service" {
+			continue
+		}
+		ports, _, _ := unstructured.NestedSlice(object.Object, "spec", "ports")
+		for _, p := range ports {
+			p := p.(map[string]any)
+			number, _, _ := unstructured.NestedInt64(p, "port")
+			name := object.GetNamespace() + "/" + object.GetName()
+			got[name] = append(got[name], port{p["name"].(string), p["protocol"].(string), number})
+		}
+	}
+	// Service kubernetes is the API server's own.
+	want := map[string][]port{
+		"kube-system/kube-dns":       {{"dns", "UDP", 53}, {"dns-tcp", "TCP", 53}, {"metrics", "TCP", 9153}},
+		"kube-system/metrics-server": {{"https", "TCP", 443}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Endpoints and EndpointSlice of service kubernetes hold the addresses that the
+// sandbox gives the API server.
+func TestEndpointsAreTheAPIServers(t *testing.T) {
+	all, err := objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{APIServerIP1, APIServerIP2}
+	seen := 0
+	for _, object := range all {
+		if object.GetName() != "kubernetes" {
+			continue
+		}
+		seen++
+		var got []string
+		switch object.GetKind() {
+		case "Endpoints":
+			subsets, _, _ := unstructured.NestedSlice(object.Object, "subsets")
+			addresses, _, _ := unstructured.NestedSlice(subsets[0].(map[string]any), "addresses")
+			for _, a := range addresses {
+				got = append(got, a.(map[string]any)["ip"].(string))
+			}
+		case "EndpointSlice":
+			endpoints, _, _ := unstructured.NestedSlice(object.Object, "endpoints")
+			for _, e := range endpoints {
+				addresses, _, _ := unstructured.NestedStringSlice(e.(map[string]any), "addresses")
+				got = append(got, addresses...)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", object.GetKind(), diff)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d objects are named kubernetes, want Endpoints and EndpointSlice", seen)
+	}
+}
