@@ -2,6 +2,7 @@ package sample
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -21,6 +22,7 @@ import (
 func (s *Sampler) istiods(ctx context.Context) ([]podKey, error) {
 	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
 		LabelSelector: "app=istiod", FieldSelector: "status.phase=Running",
+		ResourceVersion: "0", // from the API server's cache: this is asked every second
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing istiod's pods: %w", err)
@@ -32,7 +34,7 @@ func (s *Sampler) istiods(ctx context.Context) ([]podKey, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("no pod with label app=istiod is ready")
+		return nil, errors.New("no pod with label app=istiod is ready")
 	}
 	return keys, nil
 }
@@ -50,11 +52,15 @@ type families map[string]*dto.MetricFamily
 func (s *Sampler) metricsOf(ctx context.Context, pod podKey) (families, error) {
 	var f families
 	err := s.get(ctx, pod.namespace, pod.name, istiodMonitorPort, "/metrics", func(r io.Reader) (err error) {
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		f, err = parser.TextToMetricFamilies(r)
+		f, err = parseMetrics(r)
 		return err
 	})
 	return f, err
+}
+
+func parseMetrics(r io.Reader) (families, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(r)
 }
 
 // sum adds a counter or gauge up over its labels; 0 when it does not exist, as
@@ -243,12 +249,13 @@ func (e syncStatus) status() ProxyStatus {
 // type.googleapis.com/envoy.config.cluster.v3.Cluster is Cluster.
 func typeName(url string) string { return url[strings.LastIndexAny(url, "./")+1:] }
 
-// Quiet is what tells whether istiod's pushes have drained: two snapshots at least
-// a debounce apart (100 ms, at most 10 s under a stream of events) that differ in
-// nothing, and with Stale empty.
+// Quiet is what tells whether istiod's pushes have drained: they have when no counter
+// moves for longer than istiod debounces (100 ms after the last event, up to 10 s under
+// a stream of events) and Stale is empty.
 type Quiet struct {
 	Inbound   float64 // events that istiod took in (pilot_inbound_updates)
-	Triggers  float64 // pushes started after debouncing (pilot_push_triggers)
+	Debounced float64 // pushes made of them (count of pilot_debounce_time)
+	Triggers  float64 // pushes begun to a proxy, by each of their reasons (pilot_push_triggers)
 	Pushes    float64 // responses sent to proxies (pilot_xds_pushes)
 	Converged float64 // pushes to a proxy that are done (count of pilot_proxy_convergence_time)
 	Connected int     // proxies
@@ -272,6 +279,7 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 			return Quiet{}, err
 		}
 		q.Inbound += f.sum("pilot_inbound_updates")
+		q.Debounced += f.histogram("pilot_debounce_time").Count
 		q.Triggers += f.sum("pilot_push_triggers")
 		q.Pushes += f.sum("pilot_xds_pushes")
 		q.Converged += f.histogram("pilot_proxy_convergence_time").Count

@@ -1,0 +1,166 @@
+package sample
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// istiodPort is istiod's monitoring port with the answers of an istiod 1.23.2 that has
+// pushed twice to one sidecar.
+func istiodPort(t *testing.T) *admin {
+	answers := map[string]string{}
+	for path, file := range map[string]string{
+		"/metrics":     "testdata/istiod-1.23.2.metrics.txt",
+		"/debug/syncz": "testdata/istiod-1.23.2.syncz.json",
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[path] = string(text)
+	}
+	return &admin{answers: answers}
+}
+
+func istiodPod(name string) corev1.Pod {
+	return newPod("istio-system", name, "n1", []string{"discovery=process://u/discovery/0"}, labelled("app", "istiod"))
+}
+
+func TestIstiod(t *testing.T) {
+	w := newWorld(t)
+	starting := istiodPod("istiod-starting")
+	starting.Status.Conditions[0].Status = corev1.ConditionFalse
+	w.pods(istiodPod("istiod-0"), istiodPod("istiod-1"), starting, newPod("ns1", "a", "n1", nil))
+	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, istiodPort(t))
+	w.listen(t, "istio-system/istiod-1", istiodMonitorPort, istiodPort(t))
+	w.answer("/apis/metrics.k8s.io/v1beta1/namespaces/istio-system/pods/istiod-0",
+		podMetrics("istio-system", "istiod-0", "discovery", "60Mi", "25m"))
+	got, err := w.sampler(t).Istiod(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := observations.Istiod{
+		Pod: "istio-system/istiod-0", MemoryBytes: 60 << 20, CPUNano: 25e6, Proxies: 1,
+		Pushes:             map[string]float64{"cds": 2, "eds": 2, "lds": 2, "rds": 2},
+		PushSeconds:        observations.Histogram{Sum: 0.013044396, Count: 8, P99: 0.01},
+		ConvergenceSeconds: observations.Histogram{Sum: 0.003124245, Count: 1, P99: 0.1},
+		ResidentBytes:      83513344, CPUSeconds: 0.21, GoHeapBytes: 17203200,
+	}
+	second := first // the metrics API does not know it yet
+	second.Pod, second.MemoryBytes, second.CPUNano = "istio-system/istiod-1", 0, 0
+	if diff := cmp.Diff([]observations.Istiod{first, second}, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestHistogram adds a histogram up over its labels; the 99th percentile lies in the
+// first bucket that holds 99 of 100.
+func TestHistogram(t *testing.T) {
+	f, err := parseMetrics(strings.NewReader(`# TYPE h histogram
+h_bucket{type="cds",le="0.1"} 90
+h_bucket{type="cds",le="1"} 99
+h_bucket{type="cds",le="+Inf"} 100
+h_sum{type="cds"} 20
+h_count{type="cds"} 100
+h_bucket{type="lds",le="0.1"} 99
+h_bucket{type="lds",le="1"} 99
+h_bucket{type="lds",le="+Inf"} 100
+h_sum{type="lds"} 5
+h_count{type="lds"} 100
+# TYPE slow histogram
+slow_bucket{le="0.1"} 1
+slow_bucket{le="+Inf"} 2
+slow_sum 40
+slow_count 2
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]observations.Histogram{
+		"h":    {Sum: 25, Count: 200, P99: 1},
+		"slow": {Sum: 40, Count: 2}, // beyond the last bound
+		"none": {},
+	} {
+		if got := f.histogram(name); got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+func TestSyncz(t *testing.T) {
+	const nonces = `"cluster_sent":"c1","cluster_acked":"c1","listener_sent":"l1","listener_acked":"l1",`
+	tests := []struct {
+		name, entry string
+		want        ProxyStatus
+	}{
+		{"acknowledged", `{"proxy":"a.b.ns1","proxy_type":"sidecar",` + nonces + `"route_sent":"r","route_acked":"r"}`,
+			ProxyStatus{Namespace: "ns1", Pod: "a.b"}},
+		{"stale", `{"proxy":"a.ns1","proxy_type":"sidecar",` + nonces + `"route_sent":"r2","route_acked":"r1","endpoint_sent":"e"}`,
+			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"ClusterLoadAssignment", "RouteConfiguration"}}},
+		{"only just connected", `{"proxy":"a.ns1","proxy_type":"sidecar"}`,
+			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"Cluster", "Listener"}}},
+		{"a ztunnel has none of these", `{"proxy":"z.istio-system","proxy_type":"ztunnel"}`,
+			ProxyStatus{Namespace: "istio-system", Pod: "z"}},
+		{"rejected, and a type of resources alone", `{"proxy":"a.ns1","proxy_type":"sidecar",` + nonces + `"resources":{
+			"type.googleapis.com/envoy.config.listener.v3.Listener":{"sent":"l1","acked":"l1","lastError":"no such filter"},
+			"type.googleapis.com/istio.networking.nds.v1.NameTable":{"sent":"n2","acked":"n1"}}}`,
+			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"NameTable"}, Rejected: map[string]string{"Listener": "no such filter"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pods(istiodPod("istiod-0"))
+			w.listen(t, "istio-system/istiod-0", istiodMonitorPort, &admin{answers: map[string]string{"/debug/syncz": "[" + test.entry + "]"}})
+			got, err := w.sampler(t).Syncz(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]ProxyStatus{test.want}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	w := newWorld(t)
+	w.pods(istiodPod("istiod-0"), istiodPod("istiod-1"))
+	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, istiodPort(t))
+	other := istiodPort(t)
+	other.answers["/debug/syncz"] = `[{"proxy":"b.ns1","cluster_sent":"2","cluster_acked":"1","resources":{
+		"type.googleapis.com/envoy.config.cluster.v3.Cluster":{"sent":"2","acked":"1","lastError":"no such type"}}}]`
+	w.listen(t, "istio-system/istiod-1", istiodMonitorPort, other)
+	s := w.sampler(t)
+	got, err := s.Quiet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Quiet{Inbound: 34, Debounced: 4, Triggers: 4, Pushes: 16, Converged: 2, Connected: 2,
+		Stale: []string{"ns1/b: Cluster"}, Rejected: []string{"ns1/b: Cluster: no such type"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestNoIstiod says what is missing.
+func TestNoIstiod(t *testing.T) {
+	w := newWorld(t)
+	w.pods(newPod("ns1", "a", "n1", nil))
+	if _, err := w.sampler(t).Quiet(t.Context()); err == nil || !strings.Contains(err.Error(), "app=istiod") {
+		t.Errorf("error %v", err)
+	}
+	w = newWorld(t)
+	w.pods(istiodPod("istiod-0"))
+	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, http.NotFoundHandler())
+	if _, err := w.sampler(t).Syncz(t.Context()); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("error %v", err)
+	}
+}
