@@ -26,7 +26,7 @@ func Console(w io.Writer, r *Report, colour bool) error {
 	}
 	line := func(text string) { fmt.Fprintln(out, paint.Replace(strings.TrimRight(text, " "))) }
 
-	line(r.title() + ", run " + r.Run)
+	wrap(line, "", r.title()+", run "+r.Run)
 	line("")
 	for _, text := range r.consoleTable() {
 		line(text)

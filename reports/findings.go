@@ -136,6 +136,9 @@ func (r *Report) findings() []Finding {
 					p.Namespace, p.Pod, plural(p.Rejected, "update"))
 			}
 		}
+		if i := s.Istiod; i != nil && i.Rejected > 0 && s.Number == len(r.Environment.Steps) {
+			add(levelWarning, "rejected", s.Name, "proxies refused %s of configuration since istiod's start", plural(int(i.Rejected), "update"))
+		}
 		if a, b, ok := s.disagreement(); ok {
 			add(levelWarning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
 				a.Workload, a.Pod, rowsText(a.Rows), b.Pod, rowsText(b.Rows))

@@ -21,7 +21,7 @@ type Report struct {
 	Scenario string `json:"scenario"`
 	Cluster  string `json:"cluster"` // provider: embedded, kind, eks, existing
 	Istio    string `json:"istio"`   // version
-	Envoy    string `json:"envoy"`   // version
+	Envoy    string `json:"envoy"`   // version, or the build that proxies reported
 	// EnvoyBuilds are the builds that the proxies themselves reported, sorted.
 	EnvoyBuilds []string `json:"envoyBuilds,omitempty"`
 	// Finished says that every step was measured and the log was closed. A report
@@ -222,6 +222,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.EnvoyBuilds = append(r.EnvoyBuilds, build)
 	}
 	slices.Sort(r.EnvoyBuilds)
+	if r.Envoy == "" && len(r.EnvoyBuilds) > 0 {
+		r.Envoy = r.EnvoyBuilds[0] // a cluster whose proxy image the harness did not choose
+	}
 
 	var primary string // workload of the witness that the rows are of
 	for i, in := range steps {

@@ -473,6 +473,59 @@ func TestWriteAll(t *testing.T) {
 	}
 }
 
+// TestFindings: what went wrong on the way is said, the worst first.
+func TestFindings(t *testing.T) {
+	records := madeLog()
+	kept := records[:0:0]
+	for _, r := range records {
+		switch {
+		case r.Usage != nil && r.Step != nil && *r.Step == 5:
+			continue
+		case r.Envoy != nil && *r.Step == 8 && r.Envoy.Pod == "test-19":
+			r.Envoy.Version = "0123/1.41.0/Clean/RELEASE/BoringSSL"
+		case r.Proxy != nil && *r.Step == 2:
+			r.Proxy.Rejected = 1
+			other := *r.Proxy
+			other.Pod, other.Rejected = "test-1", 0
+			other.Rows.Route++
+			kept = append(kept, observations.Record{Time: r.Time, Step: r.Step, Proxy: &other})
+		case r.Istiod != nil && r.Step != nil && *r.Step == 8:
+			r.Istiod.Rejected = 2
+		case r.Settle != nil && *r.Step == 1:
+			continue
+		case r.End != nil:
+			r.End.Outcome, r.End.Error = "failed", "the API server is gone"
+		}
+		kept = append(kept, r)
+	}
+	// The last step was not measured.
+	kept = slices.DeleteFunc(kept, func(r observations.Record) bool { return r.Measure != nil && *r.Step == 8 })
+	r := build(t, kept)
+	var got []string
+	rank := -1
+	for _, f := range r.Findings {
+		level := slices.Index([]string{levelError, levelWarning, levelInfo}, f.Level)
+		if level < rank {
+			t.Errorf("a finding of level %s is too late: %s", f.Level, f)
+		}
+		rank = level
+		got = append(got, f.String())
+	}
+	for _, want := range []string{
+		"The run ended early (failed: the API server is gone). Not measured: services.",
+		"rescale: no memory was read of any real sidecar that was never dumped",
+		"clusterip: ns1/test-0 refused 1 update of its configuration: its counts are of what it kept",
+		"clusterip: two witnesses of ns1/test hold different configurations: test-1 has 17 clusters, 28 listeners, 11 routes, 115 endpoints, test-0 has 17 clusters, 28 listeners, 10 routes, 115 endpoints",
+		"services: proxies refused 2 updates of configuration since istiod's start",
+		"hundred-pods: measured without waiting for a quiet mesh",
+		"Sidecars run different builds of Envoy: 0123/1.41.0/Clean/RELEASE/BoringSSL, b5ca88ac/1.40.0/Clean/RELEASE/BoringSSL.",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no finding %q among\n%s", want, strings.Join(got, "\n"))
+		}
+	}
+}
+
 // TestMarkdownEscapes: text from the cluster cannot break the tables.
 func TestMarkdownEscapes(t *testing.T) {
 	records := madeLog()
