@@ -90,6 +90,9 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, fmt.Errorf("making the runtime's folder: %w", err)
 	}
 	var err error
+	if r.config.Dir, err = filepath.EvalSymlinks(config.Dir); err != nil {
+		return nil, fmt.Errorf("finding the runtime's folder: %w", err)
+	}
 	if r.allUsers, err = allUsersMapped("/proc/self/uid_map"); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,138 @@
+package runtime
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	goruntime "runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// onThread runs f on an operating system thread that ends with it, so that f may
+// change the thread's namespaces. It is never the process's main thread: that one
+// cannot end and is the one that /proc/self shows.
+func onThread(f func() error) error {
+	done := make(chan error, 1)
+	run := func() {
+		goruntime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		done <- f()
+	}
+	go func() {
+		goruntime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			done <- f()
+			return
+		}
+		// While this goroutine occupies the main thread the next gets another.
+		finished := make(chan struct{})
+		go func() { defer close(finished); run() }()
+		<-finished
+		goruntime.UnlockOSThread()
+	}()
+	return <-done
+}
+
+func linkAddress(address netip.Prefix) *netlink.Addr {
+	return &netlink.Addr{IPNet: &net.IPNet{
+		IP:   address.Addr().AsSlice(),
+		Mask: net.CIDRMask(address.Bits(), address.Addr().BitLen()),
+	}}
+}
+
+// hardwareAddress makes a locally administered MAC address out of an IPv4 address.
+func hardwareAddress(address netip.Addr) net.HardwareAddr {
+	ip := address.As4()
+	return net.HardwareAddr{0x0a, 0x58, ip[0], ip[1], ip[2], ip[3]}
+}
+
+func makeBridge(name string, gateway netip.Prefix) (netlink.Link, error) {
+	loopback, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(loopback)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("taking the loopback interface up: %w", err)
+	}
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name = name
+	// A bridge without an address of its own takes over the lowest of its ports', and
+	// with every change of ports the pods' neighbour tables go stale.
+	attributes.HardwareAddr = hardwareAddress(gateway.Addr())
+	bridge := &netlink.Bridge{LinkAttrs: attributes}
+	if err := netlink.LinkAdd(bridge); err != nil {
+		return nil, fmt.Errorf("making bridge %s: %w", name, err)
+	}
+	err = netlink.AddrAdd(bridge, linkAddress(gateway))
+	if err == nil {
+		err = netlink.LinkSetUp(bridge)
+	}
+	if err != nil {
+		netlink.LinkDel(bridge)
+		return nil, fmt.Errorf("giving bridge %s the address %v: %w", name, gateway, err)
+	}
+	return bridge, nil
+}
+
+// makeNamespace makes a network namespace that lives as long as its handle or a
+// process in it. It has no name in the file system, so nothing can be left of it.
+func makeNamespace() (netns.NsHandle, error) {
+	handle := netns.None()
+	err := onThread(func() (err error) {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("making a network namespace: %w", err)
+		}
+		// As containerd: a program need not be root to listen on a low port (the pods
+		// of Istio's gateways ask for it). Pods work without where it is refused.
+		os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
+		if handle, err = netns.GetFromPath("/proc/thread-self/ns/net"); err != nil {
+			return fmt.Errorf("opening a network namespace: %w", err)
+		}
+		return nil
+	})
+	return handle, err
+}
+
+// connect puts the namespace on the bridge as address: eth0 there, link here.
+func (r *Runtime) connect(namespace netns.NsHandle, link string, address netip.Addr) error {
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name = link
+	attributes.MasterIndex = r.bridge.Attrs().Index
+	veth := &netlink.Veth{
+		LinkAttrs:        attributes,
+		PeerName:         "eth0",
+		PeerHardwareAddr: hardwareAddress(address),
+		PeerNamespace:    netlink.NsFd(int(namespace)),
+	}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("making interface %s: %w", link, err)
+	}
+	if err := netlink.LinkSetUp(veth); err != nil {
+		return fmt.Errorf("taking interface %s up: %w", link, err)
+	}
+	inside, err := netlink.NewHandleAt(namespace, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink in the pod: %w", err)
+	}
+	defer inside.Delete()
+	for _, name := range []string{"lo", "eth0"} {
+		l, err := inside.LinkByName(name)
+		if err == nil && name == "eth0" {
+			err = inside.AddrAdd(l, linkAddress(netip.PrefixFrom(address, r.config.Gateway.Bits())))
+		}
+		if err == nil {
+			err = inside.LinkSetUp(l)
+		}
+		if err != nil {
+			return fmt.Errorf("taking %s up in the pod as %v: %w", name, address, err)
+		}
+	}
+	route := &netlink.Route{Gw: r.config.Gateway.Addr().AsSlice()}
+	if err := inside.RouteAdd(route); err != nil {
+		return fmt.Errorf("adding the pod's default route: %w", err)
+	}
+	return nil
+}

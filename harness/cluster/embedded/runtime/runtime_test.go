@@ -1,0 +1,393 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func notify(signals chan os.Signal) { signal.Notify(signals, syscall.SIGTERM) }
+
+// shell describes a container that runs a script.
+func shell(t testing.TB, script string) ContainerConfig {
+	config := program(t)
+	config.Program, config.Args = "/bin/sh", []string{"-c", script}
+	return config
+}
+
+func TestContainerEnds(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	p := newPod(t, newRuntime(t, nil), "a", "10.0.16.0")
+	for _, test := range []struct {
+		name   string
+		config ContainerConfig
+		stop   func(*Container)
+		want   Exit
+	}{
+		{"by itself", shell(t, "exit 0"), nil, Exit{}},
+		{"with a code", shell(t, "exit 3"), nil, Exit{Code: 3}},
+		{"at SIGTERM", program(t, "sleep", "polite"), func(c *Container) { c.Stop(t.Context(), time.Minute) }, Exit{}},
+		{"at SIGKILL after grace", program(t, "sleep"), func(c *Container) { c.Stop(t.Context(), 10*time.Millisecond) }, Exit{Code: 137, Signal: syscall.SIGKILL}},
+		{"killed", program(t, "sleep"), (*Container).Kill, Exit{Code: 137, Signal: syscall.SIGKILL}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := start(t, p, test.config)
+			if test.stop != nil {
+				eventually(t, "the program runs", func() bool { return strings.Contains(logOf(t, c), "sleeping") })
+				if e := c.Exit(); !e.FinishedAt.IsZero() || e.StartedAt.IsZero() {
+					t.Errorf("exit of a running container is %+v", e)
+				}
+				test.stop(c)
+			}
+			got := finish(t, c)
+			if got.FinishedAt.Before(got.StartedAt) || got.StartedAt.IsZero() {
+				t.Errorf("started %v, finished %v", got.StartedAt, got.FinishedAt)
+			}
+			got.StartedAt, got.FinishedAt = time.Time{}, time.Time{}
+			if got != test.want {
+				t.Errorf("exit is %+v, want %+v; log:\n%s", got, test.want, logOf(t, c))
+			}
+			if _, err := c.Usage(); err == nil {
+				t.Error("an ended container has usage")
+			}
+			if _, err := c.Exec(t.Context(), []string{"true"}, nil, io.Discard, io.Discard, false, nil); err == nil {
+				t.Error("a command runs in an ended container")
+			}
+		})
+	}
+}
+
+func TestStartFails(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	r := newRuntime(t, nil)
+	p := newPod(t, r, "a", "10.0.16.0")
+	for _, test := range []struct {
+		name   string
+		change func(*ContainerConfig)
+		want   string
+	}{
+		{"no program", func(c *ContainerConfig) { c.Program = "/no/such/program" }, "/no/such/program"},
+		{"not a program", func(c *ContainerConfig) { c.Program = "/etc/passwd" }, "permission denied"},
+		{"no source", func(c *ContainerConfig) { c.Mounts = []Mount{{Source: "/no/such", Target: "/x"}} }, "/no/such"},
+		{"relative target", func(c *ContainerConfig) { c.Mounts = []Mount{{Source: "/etc", Target: "x"}} }, "absolute"},
+		{"relative log", func(c *ContainerConfig) { c.Log = "log" }, "absolute"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			config := shell(t, "exit 0")
+			test.change(&config)
+			if _, err := p.Start(t.Context(), config); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want one with %q", err, test.want)
+			}
+		})
+	}
+	if err := p.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Start(t.Context(), shell(t, "exit 0")); err == nil {
+		t.Error("a container starts in a removed pod")
+	}
+	if err := p.Remove(t.Context()); err != nil {
+		t.Errorf("removing twice: %v", err)
+	}
+}
+
+func TestFileSystem(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	r := newRuntime(t, nil)
+	p := newPod(t, r, "pod-a", "10.0.16.0")
+	volumes := filepath.Join(r.config.Dir, "volumes")
+	for name, content := range map[string]string{"secret/token": "s3cret", "empty/x": "", "hosts": "10.0.16.9\tistiod\n", "envoy": "#!/bin/sh\necho envoy\n"} {
+		path := filepath.Join(volumes, name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := shell(t, `
+		cat /etc/hosts /var/run/secrets/token
+		envoy
+		echo written >/var/lib/data/file && cat /var/lib/data/file
+		echo no 2>/dev/null >/var/run/secrets/new || echo secret is read-only
+		echo no 2>/dev/null >/usr/bin/new || echo usr is read-only
+		echo no 2>/dev/null >/proc/sys/kernel/panic || echo sysctls are read-only
+		echo yes >/tmp/new && cat /tmp/new
+		test -e /host/etc -o -e /root/.bashrc -o -e /work || echo host is not there
+		echo $$ $(hostname) $(pwd) $GREETING $0
+		echo ids $(id -u) $(id -g) $(id -G)
+		ls /proc | grep -c '^[0-9]'
+		echo out >/dev/stdout; echo null >/dev/null
+		cat /proc/self/mountinfo | wc -l
+		ls -l /proc/self/fd | grep -vc '[0123] ->'
+	`)
+	config.Dir = "/var/lib"
+	config.Mounts = []Mount{
+		{Source: filepath.Join(volumes, "envoy"), Target: "/usr/local/bin/envoy", ReadOnly: true},
+		{Source: filepath.Join(volumes, "hosts"), Target: "/etc/hosts", ReadOnly: true},
+		{Source: filepath.Join(volumes, "secret"), Target: "/var/run/secrets", ReadOnly: true},
+		{Source: filepath.Join(volumes, "empty"), Target: "/var/lib/data"},
+	}
+	c := start(t, p, config)
+	exit := finish(t, c)
+	log := logOf(t, c)
+	user := p.UserID()
+	if os.Getenv(modeVariable) == "root" && user < firstUser {
+		t.Errorf("pod's user is %d", user)
+	}
+	for _, want := range []string{
+		"10.0.16.9\tistiod\n", "s3cret", "envoy\n", "written\n", "secret is read-only\n", "usr is read-only\n",
+		"sysctls are read-only\n", "yes\n", "host is not there\n", "1 pod-a /var/lib hello sh\n",
+		fmt.Sprintf("ids %d %d %d\n", user, user, user), "\nout\n",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("log lacks %q", want)
+		}
+	}
+	if exit.Code != 0 || t.Failed() {
+		t.Errorf("exit %+v, notes %q, log:\n%s", exit, r.Notes(), log)
+	}
+	if data, err := os.ReadFile(filepath.Join(volumes, "empty/file")); err != nil || string(data) != "written\n" {
+		t.Errorf("the volume holds %q, %v", data, err)
+	}
+
+	t.Run("target outside", func(t *testing.T) {
+		if err := os.Symlink("/etc", filepath.Join(volumes, "empty/link")); err != nil {
+			t.Fatal(err)
+		}
+		config := shell(t, "exit 0")
+		config.Mounts = []Mount{{Source: filepath.Join(volumes, "empty"), Target: "/v"}, {Source: filepath.Join(volumes, "hosts"), Target: "/v/link/new"}}
+		if _, err := p.Start(t.Context(), config); err == nil || !strings.Contains(err.Error(), "out of the container") {
+			t.Errorf("error is %v", err)
+		}
+		if _, err := os.Stat("/etc/new"); err == nil {
+			t.Error("a file was made on the host")
+		}
+	})
+}
+
+// usageModes are the ways of reading memory that work here.
+func usageModes(t *testing.T) []MemoryMode {
+	if os.Getenv(modeVariable) == "user" {
+		return []MemoryMode{MemoryProc}
+	}
+	return []MemoryMode{MemoryAuto, MemoryProc}
+}
+
+func TestUsage(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	for _, mode := range usageModes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			r := newRuntime(t, func(c *Config) { c.Memory = mode })
+			p := newPod(t, r, "a", "10.0.16.0")
+			idle, busy := start(t, p, program(t, "sleep", "polite")), start(t, p, program(t, "allocate", "100", "child"))
+			burner := start(t, p, program(t, "burn", "300ms"))
+			eventually(t, "memory is allocated", func() bool { return strings.Contains(logOf(t, busy), "allocated") })
+			eventually(t, "time is burnt", func() bool { return strings.Contains(logOf(t, burner), "burnt") })
+			time.Sleep(2 * tableAge) // the list of processes may be that old
+			usage := func(c *Container) Usage {
+				u, err := c.Usage()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return u
+			}
+			i, b, c := usage(idle), usage(busy), usage(burner)
+			t.Logf("idle %+v\nbusy %+v\nburner %+v", i, b, c)
+			// The allocation, and a second process of this program.
+			if more := int64(b.WorkingSetBytes - i.WorkingSetBytes); more < 100<<20 || more > 125<<20 {
+				t.Errorf("100 MiB allocated by a child show as %d bytes", more)
+			}
+			if i.Processes != 1 || b.Processes != 2 {
+				t.Errorf("processes are %d and %d, want 1 and 2", i.Processes, b.Processes)
+			}
+			if c.CPUNanos < uint64(200*time.Millisecond) || i.CPUNanos == 0 || i.CPUNanos > c.CPUNanos {
+				t.Errorf("CPU is %d after 300 ms of work and %d after none", c.CPUNanos, i.CPUNanos)
+			}
+			// What a command of Exec uses is the container's.
+			done := make(chan error, 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				_, err := idle.Exec(ctx, []string{filepath.Join(programDir, filepath.Base(idle.config.Program)), programCommand, "allocate", "50"}, nil, io.Discard, io.Discard, false, nil)
+				done <- err
+			}()
+			eventually(t, "the command's memory shows", func() bool { return usage(idle).WorkingSetBytes > i.WorkingSetBytes+50<<20 })
+			cancel()
+			if err := <-done; err == nil {
+				t.Error("a cancelled command has no error")
+			}
+			eventually(t, "the command's memory is gone", func() bool { return usage(idle).WorkingSetBytes < i.WorkingSetBytes+20<<20 })
+		})
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	for _, mode := range usageModes(t) {
+		t.Run(string(mode), func(t *testing.T) {
+			r := newRuntime(t, func(c *Config) { c.Memory = mode })
+			p := newPod(t, r, "a", "10.0.16.0")
+			for _, args := range [][]string{{"allocate", "200"}, {"allocate", "200", "child"}} {
+				config := program(t, args...)
+				config.MemoryLimit = 64 << 20
+				if exit := finish(t, start(t, p, config)); !exit.OOMKilled || exit.Code != 137 {
+					t.Errorf("%q with a limit of 64 MiB: exit is %+v", args, exit)
+				}
+			}
+			config := program(t, "allocate", "20")
+			config.MemoryLimit = 64 << 20
+			c := start(t, p, config)
+			eventually(t, "memory is allocated", func() bool { return strings.Contains(logOf(t, c), "allocated") })
+			time.Sleep(3 * watchInterval)
+			c.Stop(t.Context(), time.Minute)
+			if exit := finish(t, c); exit.OOMKilled || exit.Code != 0 {
+				t.Errorf("20 MiB with a limit of 64 MiB: exit is %+v", exit)
+			}
+		})
+	}
+}
+
+func TestExec(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	p := newPod(t, newRuntime(t, nil), "pod-a", "10.0.16.0")
+	c := start(t, p, program(t, "sleep", "polite"))
+	for _, test := range []struct {
+		name   string
+		cmd    []string
+		stdin  string
+		out    string
+		stderr string
+		code   int
+	}{
+		{"code", []string{"sh", "-c", "echo out; echo err >&2; exit 5"}, "", "out\n", "err\n", 5},
+		{"input", []string{"cat"}, "some input", "some input", "", 0},
+		{"large input", []string{"wc", "-c"}, strings.Repeat("x", 1<<20), "1048576\n", "", 0},
+		{"killed", []string{"sh", "-c", "kill -9 $$"}, "", "", "", 137},
+		{"same container", []string{"sh", "-c", "cat /proc/1/comm >/dev/null && hostname && echo $GREETING && id -u"}, "", fmt.Sprintf("pod-a\nhello\n%d\n", p.UserID()), "", 0},
+		{"network", []string{"sh", "-c", "grep -c eth0 /proc/net/dev"}, "", "1\n", "", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var out, stderr bytes.Buffer
+			code, err := c.Exec(t.Context(), test.cmd, strings.NewReader(test.stdin), &out, &stderr, false, nil)
+			if err != nil || code != test.code || out.String() != test.out || stderr.String() != test.stderr {
+				t.Errorf("got %d, %q, %q, %v", code, out.String(), stderr.String(), err)
+			}
+		})
+	}
+	t.Run("not found", func(t *testing.T) {
+		if _, err := c.Exec(t.Context(), []string{"no-such-command"}, nil, io.Discard, io.Discard, false, nil); err == nil || !strings.Contains(err.Error(), "not found") {
+			t.Errorf("error is %v", err)
+		}
+	})
+	t.Run("input without end", func(t *testing.T) {
+		reader, writer := io.Pipe()
+		defer writer.Close()
+		if code, err := c.Exec(t.Context(), []string{"true"}, reader, io.Discard, io.Discard, false, nil); code != 0 || err != nil {
+			t.Errorf("got %d, %v", code, err)
+		}
+	})
+	t.Run("terminal", func(t *testing.T) {
+		resize := make(chan TerminalSize, 1)
+		resize <- TerminalSize{Width: 91, Height: 33}
+		var out bytes.Buffer
+		code, err := c.Exec(t.Context(), []string{"sh", "-c", "read line; test -t 0 && tty && until stty size | grep -q '33 91'; do sleep 0.02; done; echo got $line"}, strings.NewReader("word\n"), &out, nil, true, resize)
+		if err != nil || code != 0 || !strings.Contains(out.String(), "/dev/pts/0") || !strings.Contains(out.String(), "got word") {
+			t.Errorf("got %d, %q, %v", code, out.String(), err)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		if _, err := c.Exec(ctx, []string{"sleep", "1000"}, nil, io.Discard, io.Discard, false, nil); err == nil {
+			t.Error("no error")
+		}
+	})
+	if exit := c.Exit(); !exit.FinishedAt.IsZero() {
+		t.Errorf("the container ended meanwhile: %+v", exit)
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	r := newRuntime(t, nil)
+	a, b := newPod(t, r, "a", "10.0.16.0"), newPod(t, r, "b", "10.0.16.1")
+	node := netip.MustParsePrefix("10.0.1.7/32")
+	if err := r.AddAddress(node); err != nil {
+		t.Fatal(err)
+	}
+	host, err := r.CreatePod(t.Context(), PodConfig{UID: "h", Namespace: "test", Name: "h", HostNetwork: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []*Container{
+		start(t, a, program(t, "listen", "tcp", ":80")),
+		start(t, a, program(t, "listen", "tcp", "127.0.0.1:15000")),
+		start(t, host, program(t, "listen", "tcp", "10.0.1.7:10250")),
+	} {
+		eventually(t, "it listens", func() bool { return strings.Contains(logOf(t, server), "listening") })
+	}
+	dial := func(p *Pod, address string) string {
+		conn, err := p.Dial(t.Context(), "tcp", address)
+		if err != nil {
+			return err.Error()
+		}
+		defer conn.Close()
+		data, err := io.ReadAll(conn)
+		if err != nil {
+			return err.Error()
+		}
+		return string(data)
+	}
+	for _, test := range []struct{ name, got, want string }{
+		{"into the pod", dial(a, "127.0.0.1:15000"), "hello 127.0.0.1"},
+		{"by name", dial(a, "localhost:15000"), "hello 127.0.0.1"},
+		{"from the sandbox", dial(host, "10.0.16.0:80"), "hello 10.0.0.1"},
+		{"between pods", dial(b, "10.0.16.0:80"), "hello 10.0.16.1"},
+		{"to a node", dial(b, "10.0.1.7:10250"), "hello 10.0.16.1"},
+	} {
+		if !strings.HasPrefix(test.got, test.want) {
+			t.Errorf("%s: got %q, want %q", test.name, test.got, test.want)
+		}
+	}
+	if got := dial(b, "127.0.0.1:15000"); !strings.Contains(got, "refused") {
+		t.Errorf("another pod's loopback answers %q", got)
+	}
+	client := start(t, b, program(t, "fetch", "10.0.16.0:80"))
+	if exit := finish(t, client); exit.Code != 0 || !strings.Contains(logOf(t, client), "hello 10.0.16.1") {
+		t.Errorf("a program in another pod got %+v, %q", exit, logOf(t, client))
+	}
+	if err := r.DelAddress(node); err != nil {
+		t.Error(err)
+	}
+	// The address of a removed pod is free at once.
+	if err := a.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := newPod(t, r, "c", "10.0.16.0")
+	server := start(t, again, program(t, "listen", "tcp", ":80"))
+	eventually(t, "it listens", func() bool { return strings.Contains(logOf(t, server), "listening") })
+	if got := dial(b, "10.0.16.0:80"); got != "hello 10.0.16.1" {
+		t.Errorf("the address's next pod answers %q", got)
+	}
+}
