@@ -24,7 +24,7 @@ func changes() []Change {
 // holds the copies.
 type Action struct {
 	// Change is a pointer to one of this package's action types.
-	Change Change
+	Change Change `yaml:"-"`
 }
 
 // Repeat writes an action once for each value of a variable, both ends included. One

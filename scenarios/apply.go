@@ -93,8 +93,8 @@ func (a *Apply) objects() ([]manifestObject, error) {
 func (a *Apply) check(c *checker) {
 	field := "manifest"
 	switch {
-	case a.Manifest != "" && a.File != "":
-		c.wrong("file", "give either manifest or file")
+	case (a.Manifest != "") == (a.File != ""):
+		c.wrong(field, "give either a manifest or a file")
 		return
 	case a.File != "":
 		field = "file"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,6 +22,9 @@ const (
 	// maxNodes is Kubernetes's own limit.
 	maxNodes = 5000
 )
+
+// version is what a version of Istio looks like; [Mesh.Istio] tells editors the same.
+var version = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+].+)?$`)
 
 // object names an object of the cluster. Namespace is "" for a namespace.
 type object struct{ kind, namespace, name string }
@@ -294,6 +298,9 @@ func describe(groups []NodeGroup) string {
 func (c *checker) check(s *Scenario) {
 	c.name("name", s.Name, validation.IsDNS1123Label)
 	table := c.published(s)
+	if s.Mesh.Istio != "" && !version.MatchString(s.Mesh.Istio) {
+		c.wrong("mesh.istio", "%q is no version such as 1.23.2", s.Mesh.Istio)
+	}
 	if webhook, ok := s.Mesh.Values["sidecarInjectorWebhook"].(map[string]any); ok {
 		c.injectsAll = webhook["enableNamespacesByDefault"] == true
 	}

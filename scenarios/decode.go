@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ const (
 	// maxValues bounds the values read from a file, those that aliases and repetitions
 	// repeat included, and maxDepth how deep they nest: a file of a few lines can ask for
 	// any number of them.
-	maxValues = 500_000
+	maxValues = 100_000
 	maxDepth  = 60
 )
 
@@ -124,6 +125,8 @@ func want(t reflect.Type) string {
 	switch {
 	case t == durationType:
 		return "a duration such as 90s or 5m"
+	case t == reflect.TypeFor[Parameter]():
+		return "a mapping such as {value: 100}"
 	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
 		return "a mapping"
 	case t.Kind() == reflect.Slice:
@@ -235,7 +238,7 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 		d.decode(e.value, join(path, e.name), v.Field(known[i].index))
 	}
 	for _, f := range known {
-		if f.required && !slices.ContainsFunc(entries, func(e entry) bool { return e.name == f.name }) {
+		if f.required && !d.bad[path] && !slices.ContainsFunc(entries, func(e entry) bool { return e.name == f.name }) {
 			d.problem(n, join(path, f.name), "is missing; want %s", want(v.Field(f.index).Type()))
 		}
 	}
@@ -297,9 +300,9 @@ func (d *decoder) any(n *yaml.Node, path string) any {
 	case "!!str":
 		text, ok := d.text(n, path, reflect.TypeFor[string]())
 		if ok && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && isExpression(n.Value) {
-			var number int
-			fmt.Sscan(text, &number) // an expression is a whole number always
-			return number
+			if number, err := strconv.Atoi(text); err == nil {
+				return number
+			}
 		}
 		return text
 	case "!!int", "!!float", "!!bool", "!!null":
@@ -343,10 +346,14 @@ func (d *decoder) number(n *yaml.Node, path string, v reflect.Value) {
 	var i int
 	switch {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" && n.Decode(&i) == nil:
-	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && d.names != nil && isExpression(n.Value):
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && d.names != nil && strings.HasPrefix(n.Value, "${"):
+		text, ok := d.text(n, path, v.Type())
+		if !ok {
+			return
+		}
 		var err error
-		if i, err = d.names.evaluate(n.Value[2 : len(n.Value)-1]); err != nil {
-			d.problem(n, path, "%v", err)
+		if i, err = strconv.Atoi(text); err != nil {
+			d.problem(n, path, "%q is not a whole number; put the whole sum into one ${expression}", text)
 			return
 		}
 	default:

@@ -61,7 +61,9 @@ func (e *Expose) check(c *checker) {
 	if e.Name == "" {
 		e.Name = e.Deployment
 	}
-	c.name("name", e.Name, validation.IsDNS1035Label)
+	if e.Name != "" {
+		c.name("name", e.Name, validation.IsDNS1035Label)
+	}
 	if e.Ports != nil && len(e.Ports) == 0 {
 		c.wrong("ports", "a Service needs at least one port")
 	}
@@ -100,10 +102,6 @@ func (e *Expose) check(c *checker) {
 		}
 	}
 	if _, exists := c.deployment(e.Namespace, e.Deployment); exists {
-		field := "deployment"
-		if c.at[join(c.path, "name")] != nil {
-			field = "name"
-		}
-		c.create(field, "v1", object{"Service", e.Namespace, e.Name})
+		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
 	}
 }

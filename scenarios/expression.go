@@ -61,7 +61,7 @@ func (n *names) expand(text string) (string, error) {
 		b.WriteString(before)
 		source, rest, found := strings.Cut(rest, "}")
 		if !found {
-			return "", fmt.Errorf("${%s has no closing brace; write $${ for a ${ that is no expression", rest)
+			return "", fmt.Errorf("${%s has no closing brace; write $${ for a ${ that is no expression", source)
 		}
 		value, err := n.evaluate(source)
 		if err != nil {

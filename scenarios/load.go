@@ -62,12 +62,19 @@ func load(path string, data []byte, overrides map[string]string) (*Scenario, Pro
 			d.override(name, overrides[name], "no expression of %s uses the parameter, so that setting it changes nothing", path)
 		}
 	}
-	newChecker(d).check(s)
+	if !d.tooLarge { // else what is missing may be what was not read
+		newChecker(d).check(s)
+	}
 	return s, d.problems
 }
 
-// yamlError is how the YAML library words a syntax error.
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+// yamlError is how the YAML library words a syntax error. The errors of its parser, as
+// opposed to its scanner, name the line before.
+var (
+	yamlError   = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+	parserError = regexp.MustCompile(`^did not find expected (<document start>|node content|key|'-' indicator|',' or)|^found undefined tag handle`)
+	indentTab   = regexp.MustCompile(`^ *\t`)
+)
 
 // parse returns the top mapping of the file, or notes why there is none.
 func (d *decoder) parse(data []byte) *yaml.Node {
@@ -76,7 +83,8 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		d.problem(at(1), "", "%d bytes are too many for a scenario; the limit is %d", len(data), maxFile)
 		return nil
 	}
-	for i, line := range bytes.Split(data, []byte("\n")) {
+	lines := bytes.Split(data, []byte("\n"))
+	for i, line := range lines {
 		if !utf8.Valid(line) {
 			d.problem(at(i+1), "", "is not UTF-8 text")
 			return nil
@@ -96,12 +104,8 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		}
 	}
 	if !errors.Is(err, io.EOF) {
-		match := yamlError.FindStringSubmatch(err.Error())
-		if match == nil {
-			match = []string{"", "", err.Error()}
-		}
-		line, _ := strconv.Atoi(match[1]) // without a line, the problem is put on the first
-		d.problem(at(line), "", "is not YAML: %s", match[2])
+		line, message := syntaxError(err, lines)
+		d.problem(at(line), "", "is not YAML from here on: %s", message)
 		return nil
 	}
 	root := document.Content[0]
@@ -110,6 +114,31 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// syntaxError takes the YAML library's error apart; the line counts from 1, and is 0 where
+// the library does not tell.
+func syntaxError(err error, lines [][]byte) (line int, message string) {
+	match := yamlError.FindStringSubmatch(err.Error())
+	if match == nil {
+		return 0, err.Error()
+	}
+	line, message = 0, match[2]
+	if n, err := strconv.Atoi(match[1]); err == nil {
+		line = n
+	}
+	switch {
+	case parserError.MatchString(message):
+		line++
+	case strings.Contains(message, "tab character"):
+		// The line is that of what precedes the tab.
+		for i := max(line-1, 0); i < len(lines); i++ {
+			if indentTab.Match(lines[i]) {
+				return i + 1, message + "; indent with spaces"
+			}
+		}
+	}
+	return line, message
 }
 
 // parameters reads the parameters ahead of everything else, since expressions anywhere

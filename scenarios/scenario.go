@@ -71,7 +71,7 @@ type NodeGroup struct {
 // Mesh holds options of the mesh.
 type Mesh struct {
 	// Istio is the version to install, 1.23.2; "" for the program's default.
-	Istio string `yaml:"istio,omitempty" jsonschema:"pattern=^[0-9]+\\.[0-9]+\\.[0-9]+(-.+)?$"`
+	Istio string `yaml:"istio,omitempty" jsonschema:"pattern=^[0-9]+\\.[0-9]+\\.[0-9]+([-+].+)?$"`
 	// Values are Helm values for the istiod chart, over the program's own.
 	Values map[string]any `yaml:"values,omitempty"`
 }

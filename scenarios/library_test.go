@@ -1,0 +1,298 @@
+package scenarios
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+func TestBuiltin(t *testing.T) {
+	list, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range list {
+		names = append(names, s.Name)
+		t.Run(s.Name, func(t *testing.T) {
+			if _, err := os.Stat(s.Name + ".yaml"); err != nil {
+				t.Errorf("the file is not called as the scenario: %v", err)
+			}
+			rendersToItself(t, s)
+		})
+	}
+	want := []string{"clusterip", "eks-nginx", "headless", "hundred-pods", "namespaces", "nodes", "one-pod", "services"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestExpectationsArePublished compares, for every step that reproduces a published one,
+// the change that the scenario expects with the change between the published figures.
+// Only eks-nginx has the nodes of the published steps, so only its objects compare.
+func TestExpectationsArePublished(t *testing.T) {
+	list, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := map[string]int{}
+	for _, s := range list {
+		table, err := PublishedTable(s.Published)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := table.Step(s.Steps[0].Published)
+		for _, step := range s.Steps {
+			if step.Published == 0 {
+				continue
+			}
+			published := table.Step(step.Published)
+			want := map[string]int{}
+			if c, c1 := published.Counts, first.Counts; c != nil {
+				want["cluster"], want["listener"] = c.Cluster-c1.Cluster, c.Listener-c1.Listener
+				want["route"], want["endpoint"] = c.Route-c1.Route, c.Endpoint-c1.Endpoint
+			}
+			if o, o1 := published.Objects, first.Objects; o != nil {
+				want["nodes"], want["pods"], want["services"] = o.Nodes-o1.Nodes, o.Pods-o1.Pods, o.Services-o1.Services
+			}
+			got := map[string]int{}
+			for _, e := range step.Expect.Changes() {
+				got[e.What] = e.Change
+			}
+			for what, change := range want {
+				if g, expected := got[what]; !expected || g != change {
+					t.Errorf("%s, step %s: %s changes by %d (expected: %v), published was %d", s.Name, step.Name, what, g, expected, change)
+				}
+				compared[s.Name]++
+			}
+		}
+	}
+	// Seven steps of the table have counts, two have objects.
+	if compared["eks-nginx"] != 7*4+2*3 {
+		t.Errorf("eks-nginx compares %d figures, not all that were published", compared["eks-nginx"])
+	}
+}
+
+// TestOtherSizes loads every scenario at the ends of its parameters and at others, and
+// works its expectations out again from what its actions do.
+func TestOtherSizes(t *testing.T) {
+	list, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		sizes := map[string]string{}
+		for name, p := range s.Parameters {
+			sizes[name] = fmt.Sprint(p.Min)
+		}
+		cases := []map[string]string{nil}
+		for _, n := range []string{"2", "3", "30", "57"} {
+			other := map[string]string{}
+			for name := range s.Parameters {
+				other[name] = n
+			}
+			cases = append(cases, other)
+		}
+		cases = append(cases, sizes)
+		for _, overrides := range cases {
+			switch overrides["namespaces"] {
+			case "30", "57":
+				overrides["namespaces"] = "7" // more do not fit the node
+			}
+			t.Run(fmt.Sprint(s.Name, overrides), func(t *testing.T) {
+				sized, err := Open(s.Name, overrides)
+				if err != nil {
+					t.Fatal(err)
+				}
+				model := newModel(sized)
+				var first map[string]int
+				for i, step := range sized.Steps {
+					for _, a := range step.Actions {
+						model.do(t, a.Change)
+					}
+					counts := model.counts()
+					if i == 0 {
+						first = counts
+					}
+					for _, e := range step.Expect.Changes() {
+						if want := counts[e.What] - first[e.What]; e.Change != want {
+							t.Errorf("step %s: expects %s %+d, the rules give %+d", step.Name, e.What, e.Change, want)
+						}
+					}
+				}
+				rendersToItself(t, sized)
+			})
+		}
+	}
+}
+
+// model counts what the first witness of a scenario holds, by the rules that were read off
+// the published lists, for Services with unnamed ports.
+type model struct {
+	nodes    int
+	witness  Witness
+	replicas map[Witness]int
+	services map[object]*Expose
+}
+
+func newModel(s *Scenario) *model {
+	m := &model{witness: s.Witnesses[0], replicas: map[Witness]int{}, services: map[object]*Expose{}}
+	m.setNodes(s.Cluster.Nodes)
+	return m
+}
+
+func (m *model) setNodes(groups []NodeGroup) {
+	m.nodes = 0
+	for _, g := range groups {
+		m.nodes += g.Count
+	}
+}
+
+func (m *model) do(t *testing.T, c Change) {
+	switch c := c.(type) {
+	case *Namespace, *Restart:
+	case *Deployment:
+		m.replicas[Witness{c.Namespace, c.Name}] = c.Replicas
+	case *Scale:
+		m.replicas[Witness{c.Namespace, c.Deployment}] = c.Replicas
+	case *Expose:
+		m.services[object{"Service", c.Namespace, c.Name}] = c
+	case *Delete:
+		delete(m.services, object{c.Kind, c.Namespace, c.Name})
+	case *Nodes:
+		m.setNodes(c.Groups)
+	default:
+		t.Fatalf("the model does not know %s", c.Word())
+	}
+}
+
+func (m *model) counts() map[string]int {
+	n := map[string]int{"nodes": m.nodes, "pods": 2 * m.nodes, "services": len(m.services)}
+	for _, replicas := range m.replicas {
+		n["pods"] += replicas
+	}
+	inbound := map[int]bool{}
+	for _, s := range m.services {
+		behind := m.replicas[Witness{s.Namespace, s.Deployment}]
+		own := m.witness == Witness{s.Namespace, s.Deployment}
+		for _, p := range s.Ports {
+			n["cluster"]++
+			listeners := 1
+			if s.Headless {
+				listeners = behind
+				if own {
+					listeners-- // a proxy skips its own address
+				}
+			} else {
+				n["endpoint"] += behind
+			}
+			n["listener"] += 2 * listeners // HTTP and the rest
+			if listeners > 0 {
+				n["route"]++
+			}
+			if own {
+				inbound[p.TargetPort] = true
+			}
+		}
+	}
+	n["cluster"] += len(inbound)
+	n["listener"] += 5 * len(inbound)
+	n["route"] += 2 * len(inbound)
+	return n
+}
+
+// TestPublishedSteps checks that published figures stay beside the steps that reproduce
+// them, and only those, when sizes are overridden.
+func TestPublishedSteps(t *testing.T) {
+	for _, test := range []struct {
+		overrides map[string]string
+		want      []int
+	}{
+		{nil, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{map[string]string{"replicas": "100"}, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{map[string]string{"replicas": "30"}, []int{1, 0, 0, 0, 0, 0, 0, 0, 0}},
+		{map[string]string{"services": "5"}, []int{1, 2, 3, 4, 5, 6, 7, 8, 0}},
+		{map[string]string{"nodes": "15"}, []int{1, 2, 3, 4, 5, 6, 0, 0, 0}},
+	} {
+		s, err := Open("eks-nginx", test.overrides)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, step := range s.Steps {
+			got = append(got, step.Published)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", test.overrides, diff)
+		}
+	}
+}
+
+func TestTooManyPods(t *testing.T) {
+	_, err := Open("eks-nginx", map[string]string{"replicas": "300", "nodes": "20"})
+	want := "scenarios/eks-nginx.yaml:108:61: steps[7].actions[2].scale.replicas: 600 pods of Deployments and 44 of the system do not fit: 20 x m6i.large can hold 580 pods; take more or larger nodes, or raise their maxPods"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestFind(t *testing.T) {
+	folder := t.TempDir()
+	own := filepath.Join(folder, "headless.yaml")
+	if err := os.WriteFile(own, []byte("name: own\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ name, path, text, problem string }{
+		{"headless", "scenarios/headless.yaml", "name: headless\n", ""},
+		{own, own, "name: own\n", ""},
+		{"headles", "", "", `no scenario "headles"; did you mean "headless"? (a file of your own is named with a slash or .yaml: ./headles.yaml)`},
+		{"", "", "", `no scenario ""; known: clusterip,`},
+		{"missing.yaml", "", "", "read the scenario: open missing.yaml: no such file or directory"},
+	} {
+		path, data, err := Find(test.name)
+		if test.problem != "" {
+			if err == nil || !strings.HasPrefix(err.Error(), test.problem) {
+				t.Errorf("%s: got %v, want %s", test.name, err, test.problem)
+			}
+			continue
+		}
+		if err != nil || path != test.path || !strings.Contains(string(data), test.text) {
+			t.Errorf("%s: got %s, %v and %q", test.name, path, err, data)
+		}
+	}
+}
+
+func TestPublishedTable(t *testing.T) {
+	for _, name := range publishedNames() {
+		table, err := PublishedTable(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if table.Name != name || table.Source == "" || len(table.Environment) == 0 {
+			t.Errorf("%s does not say what it is: %+v", name, table)
+		}
+		for i, step := range table.Steps {
+			if step.Step != i+1 || step.Do == "" {
+				t.Errorf("%s: step %d is numbered %d and does %q", name, i+1, step.Step, step.Do)
+			}
+		}
+	}
+	if _, err := PublishedTable("../one-pod"); err == nil {
+		t.Error("a table outside of the folder was found")
+	}
+}
+
+func TestChanges(t *testing.T) {
+	zero, one := 0, 1
+	got := Expect{Endpoint: &one, Cluster: &zero, Pods: &one}.Changes()
+	want := []observations.Expectation{{What: "cluster", Change: 0}, {What: "endpoint", Change: 1}, {What: "pods", Change: 1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

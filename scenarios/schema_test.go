@@ -1,0 +1,213 @@
+package scenarios
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/invopop/jsonschema"
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+)
+
+var update = flag.Bool("update", false, "write scenario.schema.json and testdata/bad/*.txt anew")
+
+const schemaFile = "scenario.schema.json"
+
+// newSchema is the JSON schema of scenario files, for editors.
+func newSchema(t *testing.T) []byte {
+	t.Helper()
+	r := &jsonschema.Reflector{
+		FieldNameTag:               "yaml",
+		RequiredFromJSONSchemaTags: true,
+		ExpandedStruct:             true,
+		Anonymous:                  true,
+		Mapper: func(t reflect.Type) *jsonschema.Schema {
+			if t == reflect.TypeFor[time.Duration]() {
+				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
+			}
+			return nil
+		},
+		// An action is its word and what that takes, and perhaps a repetition.
+		AdditionalFields: func(t reflect.Type) []reflect.StructField {
+			if t != reflect.TypeFor[Action]() {
+				return nil
+			}
+			list := []reflect.StructField{actionField(&Repeat{}, "repeat")}
+			for _, c := range changes() {
+				list = append(list, actionField(c, c.Word()))
+			}
+			return list
+		},
+	}
+	if err := r.AddGoComments(reflect.TypeFor[Scenario]().PkgPath(), ".", jsonschema.WithFullComment()); err != nil {
+		t.Fatal(err)
+	}
+	s := r.Reflect(&Scenario{})
+	s.Title = "meshbench scenario"
+	action := s.Definitions["Action"]
+	for _, c := range changes() {
+		action.OneOf = append(action.OneOf, &jsonschema.Schema{Required: []string{c.Word()}})
+	}
+	for name, definition := range s.Definitions {
+		if name != "Parameter" { // parameters are numbers, not expressions
+			allowExpressions(definition)
+		}
+	}
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out, '\n')
+}
+
+func actionField(v any, word string) reflect.StructField {
+	t := reflect.TypeOf(v)
+	return reflect.StructField{Name: t.Elem().Name(), Type: t, Tag: reflect.StructTag(`yaml:"` + word + `,omitempty"`)}
+}
+
+// allowExpressions lets every whole number of an object be an expression.
+func allowExpressions(object *jsonschema.Schema) {
+	for p := object.Properties.Oldest(); p != nil; p = p.Next() {
+		if p.Value.Type == "integer" {
+			p.Value.Type = ""
+			p.Value.AnyOf = []*jsonschema.Schema{{Type: "integer"}, {Type: "string", Pattern: `^\$\{[^}]*\}$`}}
+		}
+	}
+}
+
+//go:generate go test . -run ^TestSchemaIsCurrent$ -update
+
+func TestSchemaIsCurrent(t *testing.T) {
+	want := newSchema(t)
+	if *update {
+		if err := os.WriteFile(schemaFile, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s does not fit the types any more; run: go generate ./scenarios", schemaFile)
+	}
+}
+
+func compileSchema(t *testing.T) *validator.Schema {
+	t.Helper()
+	data, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := validator.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := validator.NewCompiler()
+	if err := c.AddResource(schemaFile, document); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// instance reads YAML as the schema's validator wants it.
+func instance(t *testing.T, data []byte) any {
+	t.Helper()
+	var x any
+	if err := yaml.Unmarshal(data, &x); err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := json.Marshal(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err = validator.UnmarshalJSON(bytes.NewReader(asJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestSchemaAcceptsScenarios(t *testing.T) {
+	schema := compileSchema(t)
+	files, err := filepath.Glob("*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios found: %v", err)
+	}
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first, _, _ := strings.Cut(string(data), "\n"); first != "# yaml-language-server: $schema="+schemaFile {
+				t.Errorf("the first line does not point editors to the schema: %q", first)
+			}
+			if err := schema.Validate(instance(t, data)); err != nil {
+				t.Error(err)
+			}
+			s, err := Load(file, data, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rendered, err := s.Render()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(instance(t, rendered)); err != nil {
+				t.Errorf("rendered: %v", err)
+			}
+		})
+	}
+}
+
+// TestSchemaRefuses shows that the schema is strict where the decoder is.
+func TestSchemaRefuses(t *testing.T) {
+	schema := compileSchema(t)
+	const frame = "{name: a, title: b, cluster: {nodes: [{type: m6i.large, count: 1}]}, steps: [{name: s, actions: [%]}]}"
+	for action, ok := range map[string]bool{
+		"{scale: {namespace: a, deployment: b, replicas: 1}}":                                      true,
+		`{scale: {namespace: a, deployment: b, replicas: "${n}"}}`:                                 true,
+		`{scale: {namespace: a, deployment: b, replicas: many}}`:                                   false,
+		"{scale: {namespace: a, deployment: b}}":                                                   false,
+		"{scale: {namespace: a, deployment: b, replicas: 1, wait: true}}":                          false,
+		"{repeat: {var: i, from: 1, to: 2}}":                                                       false,
+		"{squeeze: {}}":                                                                            false,
+		"{restart: {namespace: a, deployment: b}, delete: {kind: Service, namespace: a, name: b}}": false,
+	} {
+		err := schema.Validate(instance(t, []byte(strings.Replace(frame, "%", action, 1))))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+}
+
+// TestSchemaDescribes shows that editors get the doc comments.
+func TestSchemaDescribes(t *testing.T) {
+	var s jsonschema.Schema
+	data, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Definitions)) {
+		if s.Definitions[name].Description == "" {
+			t.Errorf("%s has no description", name)
+		}
+	}
+}
