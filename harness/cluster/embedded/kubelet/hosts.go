@@ -1,0 +1,89 @@
+package kubelet
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// There is no DNS in the embedded cluster. What sidecars must find by name is istiod;
+// so the Services of istiod stand in every real pod's hosts file, with the addresses of
+// the ready endpoints because there is no kube-proxy either.
+
+// serviceHost is a Service and the addresses that stand for it.
+type serviceHost struct {
+	namespace, name string
+	addresses       []string // sorted
+}
+
+// serviceHosts finds the Services' ready endpoints.
+func serviceHosts(services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) []serviceHost {
+	var hosts []serviceHost
+	for _, s := range services {
+		host := serviceHost{namespace: s.Namespace, name: s.Name}
+		for _, slice := range endpoints {
+			if slice.Namespace != s.Namespace || slice.Labels[discoveryv1.LabelServiceName] != s.Name {
+				continue
+			}
+			for _, e := range slice.Endpoints {
+				if e.Conditions.Ready == nil || *e.Conditions.Ready {
+					host.addresses = append(host.addresses, e.Addresses...)
+				}
+			}
+		}
+		slices.Sort(host.addresses)
+		host.addresses = slices.Compact(host.addresses)
+		hosts = append(hosts, host)
+	}
+	slices.SortFunc(hosts, func(a, b serviceHost) int {
+		return strings.Compare(a.namespace+"/"+a.name, b.namespace+"/"+b.name)
+	})
+	return hosts
+}
+
+// hostsFile is the pod's /etc/hosts. Each pod begins at another endpoint of a Service
+// (turn), so that several istiods share the proxies.
+func hostsFile(pod *corev1.Pod, services []serviceHost, turn uint32) []byte {
+	var out strings.Builder
+	out.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	if pod.Status.PodIP != "" {
+		name := hostname(pod)
+		if pod.Spec.Subdomain != "" {
+			name = fmt.Sprintf("%s.%s.%s.svc.cluster.local\t%s", name, pod.Spec.Subdomain, pod.Namespace, name)
+		}
+		fmt.Fprintf(&out, "%s\t%s\n", pod.Status.PodIP, name)
+	}
+	for _, alias := range pod.Spec.HostAliases {
+		fmt.Fprintf(&out, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, " "))
+	}
+	for _, s := range services {
+		name := s.name + "." + s.namespace
+		for i := range s.addresses {
+			address := s.addresses[(uint32(i)+turn)%uint32(len(s.addresses))]
+			fmt.Fprintf(&out, "%s\t%s %s %s.svc %s.svc.cluster.local\n", address, s.name, name, name, name)
+		}
+	}
+	return []byte(out.String())
+}
+
+// overwrite makes data the content of the file without making it a new file, since the
+// file is bound into running containers. A reader sees the old or the new content, or
+// for a moment the new with the old's tail.
+func overwrite(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err == nil {
+		err = f.Truncate(int64(len(data)))
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

@@ -1,0 +1,153 @@
+package kubelet
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Image says which program a container image stands for. A container whose image stands
+// for none is simulated.
+type Image struct {
+	// Repository is a pattern for the last elements of the image's repository, each as in
+	// [path.Match]: istio/pilot matches docker.io/istio/pilot:1.23.2, proxyv2 matches any
+	// image whose repository ends in /proxyv2.
+	Repository string
+	// Args are the arguments that the container's must begin with; none matches all. They
+	// tell apart containers of one image: istio/proxyv2 is both the proxy and the init
+	// container.
+	Args []string
+	// Program is the program's path on the host. It runs with the container's arguments.
+	// A container with a command of its own matches only if the command has the program's
+	// file name.
+	Program string
+	// Env are the image's own variables, KEY=value; those of the container win.
+	Env []string
+	// Mounts are files of the host that the image holds.
+	Mounts []runtime.Mount
+	// Dir is the working directory, / when empty.
+	Dir string
+	// Limited images run in only so many pods of each owner, see [Config.Real].
+	Limited bool
+}
+
+// match says whether the image stands for the container, and returns the program's
+// arguments.
+func (i Image) match(container corev1.Container) (args []string, ok bool) {
+	pattern := strings.Split(i.Repository, "/")
+	elements := strings.Split(repository(container.Image), "/")
+	if len(elements) < len(pattern) {
+		return nil, false
+	}
+	for n, element := range elements[len(elements)-len(pattern):] {
+		if ok, err := path.Match(pattern[n], element); err != nil || !ok {
+			return nil, false
+		}
+	}
+	args = container.Args
+	if len(container.Command) > 0 {
+		if path.Base(container.Command[0]) != path.Base(i.Program) {
+			return nil, false
+		}
+		args = slices.Concat(container.Command[1:], container.Args)
+	}
+	if len(args) < len(i.Args) || !slices.Equal(args[:len(i.Args)], i.Args) {
+		return nil, false
+	}
+	return args, true
+}
+
+// repository is an image reference without its tag and digest.
+func repository(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	// A colon before the last slash belongs to the registry's port.
+	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
+		image = image[:colon]
+	}
+	return image
+}
+
+// program is what a container runs.
+type program struct {
+	Image
+	args []string
+}
+
+// programs finds the containers of a pod, init containers among them, that stand for a
+// program, by name.
+func programs(images []Image, pod *corev1.Pod) map[string]program {
+	found := map[string]program{}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		for _, image := range images {
+			if args, ok := image.match(c); ok {
+				found[c.Name] = program{image, args}
+				break
+			}
+		}
+	}
+	return found
+}
+
+// chooser decides which pods are real. Its limit holds for each owner on its own, so
+// that during a rollout the new ReplicaSet gets its share before the old one is gone.
+type chooser struct {
+	limit int // -1 for none
+
+	mu     sync.Mutex
+	living map[string]map[string]bool // owner to its living real pods, by uid
+}
+
+func newChooser(limit int) *chooser {
+	return &chooser{limit: limit, living: map[string]map[string]bool{}}
+}
+
+// choose says whether the pod with these programs is to be real, and limited whether it
+// counts as one of its owner's share until it is released. A pod is real for any program
+// whose image is not limited.
+func (c *chooser) choose(pod *corev1.Pod, programs map[string]program) (isReal, limited bool) {
+	for _, p := range programs {
+		if !p.Limited {
+			return true, false
+		}
+	}
+	if len(programs) == 0 {
+		return false, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pods := c.living[owner(pod)]
+	if c.limit >= 0 && len(pods) >= c.limit {
+		return false, false
+	}
+	if pods == nil {
+		pods = map[string]bool{}
+		c.living[owner(pod)] = pods
+	}
+	pods[string(pod.UID)] = true
+	return true, true
+}
+
+// release gives the pod's place to another; for a pod without one it does nothing.
+func (c *chooser) release(pod *corev1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pods := c.living[owner(pod)]
+	delete(pods, string(pod.UID))
+	if len(pods) == 0 {
+		delete(c.living, owner(pod))
+	}
+}
+
+// owner is the uid of what controls the pod, such as its ReplicaSet; a pod of its own is
+// its own.
+func owner(pod *corev1.Pod) string {
+	if ref := metav1.GetControllerOf(pod); ref != nil {
+		return string(ref.UID)
+	}
+	return string(pod.UID)
+}

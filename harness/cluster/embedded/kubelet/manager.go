@@ -1,0 +1,406 @@
+// Package kubelet makes the nodes of the embedded cluster. To Kubernetes each is a
+// machine of an EC2 instance type with a kubelet: it has a lease, an address, the
+// kubelet API and pods that the scheduler has placed on it. All nodes live in this
+// process, as virtual-kubelets.
+//
+// A container whose image stands for a program ([Image]) runs as a process, with the
+// environment, volumes, probes, restarts and end that a kubelet would give it. All
+// others are simulated: their status says that they run, and nothing else is claimed
+// of them.
+package kubelet
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/virtual-kubelet/virtual-kubelet/log"
+	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
+	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+)
+
+// Config describes the nodes.
+type Config struct {
+	// REST reaches the API server as an administrator. Its rate limit is lifted unless
+	// it sets one: all nodes share the client.
+	REST *rest.Config
+	// Runtime runs the containers that are programs.
+	Runtime Runtime
+	// Images are the images that stand for programs; the first that matches is taken.
+	Images []Image
+	// Real is the number of pods of each owner (ReplicaSet, DaemonSet) whose limited
+	// images run; -1 for all.
+	Real int
+	// Dir is the folder for pods' state (pods) and logs (logs), absolute.
+	Dir string
+	// TLS is for the servers of the kubelet API: a certificate for every address of
+	// Nodes, and the wish for a client certificate, which is verified by ClientCA.
+	TLS *tls.Config
+	// ClientCA signs the clients of the kubelet API, PEM; REST's authority when empty.
+	ClientCA []byte
+	// Network is the range that addresses are of, for its prefix length; 10.0.0.0/16
+	// when zero.
+	Network netip.Prefix
+	// Nodes and Pods are the addresses to give out; 10.0.1.11 to 10.0.1.254 and
+	// 10.0.16.0 to 10.0.255.254 when zero.
+	Nodes, Pods Range
+	// Version is the kubelet version that nodes report; v1.31.4 when empty.
+	Version string
+	// Log gets what goes wrong; slog.Default() when nil.
+	Log *slog.Logger
+}
+
+// Manager runs the nodes.
+type Manager struct {
+	config   Config
+	log      *slog.Logger
+	client   kubernetes.Interface
+	chooser  *chooser
+	nodeIPs  *addresses
+	podIPs   *addresses
+	events   record.EventBroadcaster
+	auth     nodeutil.Auth
+	factory  informers.SharedInformerFactory // what all nodes read
+	istiod   informers.SharedInformerFactory // Services of istiod and their endpoints
+	changed  chan struct{}                   // istiod's endpoints have changed
+	synced   chan struct{}                   // closed when the informers are
+	setNodes sync.Mutex                      // held by SetNodes
+
+	// background is what nodes run under; it ends when Run does.
+	background context.Context
+	end        context.CancelFunc
+
+	mu    sync.Mutex
+	nodes []*virtualNode // by age
+	count int            // of nodes ever made
+	hosts []serviceHost
+}
+
+// istiodSelector selects the Services of istiod, and their EndpointSlices, which have
+// the labels of their Service.
+const istiodSelector = "app=istiod"
+
+// New makes a manager without nodes. Nothing happens until Run.
+func New(config Config) (*Manager, error) {
+	if !config.Network.IsValid() {
+		config.Network = netip.MustParsePrefix("10.0.0.0/16")
+	}
+	if !config.Nodes.First.IsValid() {
+		config.Nodes = Range{netip.MustParseAddr("10.0.1.11"), netip.MustParseAddr("10.0.1.254")}
+	}
+	if !config.Pods.First.IsValid() {
+		config.Pods = Range{netip.MustParseAddr("10.0.16.0"), netip.MustParseAddr("10.0.255.254")}
+	}
+	config.Version = cmp.Or(config.Version, "v1.31.4")
+	config.Log = cmp.Or(config.Log, slog.Default())
+	if config.ClientCA == nil {
+		config.ClientCA = config.REST.CAData
+	}
+	rc := rest.CopyConfig(config.REST)
+	if rc.QPS == 0 {
+		rc.QPS = -1
+	}
+	rc.ContentType = "application/vnd.kubernetes.protobuf"
+	rc.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	client, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return nil, fmt.Errorf("make the nodes' client: %w", err)
+	}
+	auth, err := newAuth(client, config.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		config:  config,
+		log:     config.Log,
+		client:  client,
+		chooser: newChooser(config.Real),
+		nodeIPs: newAddresses(config.Nodes),
+		podIPs:  newAddresses(config.Pods),
+		events:  record.NewBroadcaster(),
+		auth:    auth,
+		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields)),
+		istiod: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.LabelSelector = istiodSelector
+		})),
+		changed: make(chan struct{}, 1),
+		synced:  make(chan struct{}),
+	}
+	// virtual-kubelet tells of errors that it retries and of each pod it sees: worth
+	// having only when something is looked for.
+	m.background, m.end = context.WithCancel(log.WithLogger(context.Background(), vkslog.FromSlog(m.log.With("by", "virtual-kubelet"))))
+
+	signal := func() {
+		select {
+		case m.changed <- struct{}{}:
+		default:
+		}
+	}
+	// Asking for an informer registers it, so that Run waits for it.
+	m.factory.Core().V1().Nodes().Informer()
+	m.factory.Core().V1().ConfigMaps().Informer()
+	m.factory.Core().V1().Secrets().Informer()
+	m.factory.Core().V1().Services().Informer()
+	for _, informer := range []cache.SharedIndexInformer{
+		m.istiod.Core().V1().Services().Informer(),
+		m.istiod.Discovery().V1().EndpointSlices().Informer(),
+	} {
+		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { signal() },
+			UpdateFunc: func(any, any) { signal() },
+			DeleteFunc: func(any) { signal() },
+		}); err != nil {
+			return nil, fmt.Errorf("watch istiod's endpoints: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// withoutManagedFields saves the memory of what nobody here reads.
+func withoutManagedFields(object any) (any, error) {
+	if o, err := meta.Accessor(object); err == nil {
+		o.SetManagedFields(nil)
+	}
+	return object, nil
+}
+
+// Run serves the nodes until ctx ends; then it ends all pods at once, which takes
+// moments, and returns. The nodes' objects stay. It is called once.
+func (m *Manager) Run(ctx context.Context) error {
+	m.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: m.client.CoreV1().Events("")})
+	defer m.events.Shutdown()
+	m.factory.Start(m.background.Done())
+	m.istiod.Start(m.background.Done())
+	defer m.istiod.Shutdown()
+	defer m.factory.Shutdown()
+	defer m.end()
+	for _, factory := range []informers.SharedInformerFactory{m.factory, m.istiod} {
+		for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
+			if !ok {
+				return fmt.Errorf("read %v from the API server: %w", kind, context.Cause(ctx))
+			}
+		}
+	}
+	close(m.synced)
+	for ctx.Err() == nil {
+		select {
+		case <-m.changed:
+			m.updateHosts()
+		case <-ctx.Done():
+		}
+	}
+
+	m.setNodes.Lock() // for good: no more nodes
+	var all sync.WaitGroup
+	for _, n := range m.list() {
+		all.Go(n.shutDown)
+	}
+	all.Wait()
+	return nil
+}
+
+// SetNodes makes the nodes be groups: it adds what is missing and waits until it is
+// Ready, then removes what is too much, unschedulable (cordoned) nodes first and then
+// the newest, with their pods. After an error it can be called again. Run must be under
+// way.
+func (m *Manager) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {
+	m.setNodes.Lock()
+	defer m.setNodes.Unlock()
+	select {
+	case <-m.synced:
+	case <-ctx.Done():
+		return fmt.Errorf("set nodes: the API server's objects have not been read: %w", context.Cause(ctx))
+	}
+	add, surplus := plan(m.list(), groups, m.cordoned)
+	for _, group := range add {
+		for range group.Count {
+			if err := m.addNode(group); err != nil {
+				return fmt.Errorf("add a node of type %s: %w", group.InstanceType, err)
+			}
+		}
+	}
+	if err := m.waitReady(ctx); err != nil {
+		return err
+	}
+	var removals sync.WaitGroup
+	errs := make([]error, len(surplus))
+	for i, n := range surplus {
+		removals.Go(func() {
+			if errs[i] = n.remove(ctx); errs[i] == nil {
+				m.mu.Lock()
+				m.nodes = slices.DeleteFunc(m.nodes, func(other *virtualNode) bool { return other == n })
+				m.mu.Unlock()
+			}
+		})
+	}
+	removals.Wait()
+	return errors.Join(errs...)
+}
+
+func (m *Manager) addNode(group cluster.NodeGroup) error {
+	m.mu.Lock()
+	number := m.count
+	m.count++
+	m.mu.Unlock()
+	n, err := m.startNode(group, number)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.nodes = append(m.nodes, n)
+	m.mu.Unlock()
+	return nil
+}
+
+func (m *Manager) list() []*virtualNode {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.nodes)
+}
+
+// plan compares the nodes, which are in order of age, with the groups wanted.
+func plan(nodes []*virtualNode, groups []cluster.NodeGroup, cordoned func(*virtualNode) bool) (add []cluster.NodeGroup, surplus []*virtualNode) {
+	type kind struct {
+		instanceType string
+		maxPods      int
+	}
+	want := map[kind]int{}
+	var order []kind
+	for _, g := range groups {
+		k := kind{g.InstanceType, g.MaxPods}
+		if _, ok := want[k]; !ok {
+			order = append(order, k)
+		}
+		want[k] += g.Count
+	}
+	keep := slices.Clone(nodes)
+	slices.SortStableFunc(keep, func(a, b *virtualNode) int {
+		return cmp.Compare(number(cordoned(a)), number(cordoned(b)))
+	})
+	for _, n := range keep {
+		k := kind{n.group.InstanceType, n.group.MaxPods}
+		if want[k] > 0 {
+			want[k]--
+		} else {
+			surplus = append(surplus, n)
+		}
+	}
+	for _, k := range order {
+		if want[k] > 0 {
+			add = append(add, cluster.NodeGroup{InstanceType: k.instanceType, Count: want[k], MaxPods: k.maxPods})
+		}
+	}
+	return add, surplus
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (m *Manager) cordoned(n *virtualNode) bool {
+	object, err := m.factory.Core().V1().Nodes().Lister().Get(n.name)
+	return err == nil && object.Spec.Unschedulable
+}
+
+// waitReady waits until all nodes are Ready and take pods.
+func (m *Manager) waitReady(ctx context.Context) error {
+	lister := m.factory.Core().V1().Nodes().Lister()
+	for {
+		var waiting []string
+		for _, n := range m.list() {
+			if object, err := lister.Get(n.name); err != nil || !ready(object) {
+				waiting = append(waiting, n.name)
+			}
+		}
+		if len(waiting) == 0 {
+			return nil
+		}
+		sleep(ctx, 20*time.Millisecond)
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for nodes %s to be Ready: %w", strings.Join(waiting, ", "), context.Cause(ctx))
+		}
+	}
+}
+
+func ready(n *corev1.Node) bool {
+	// The node-lifecycle controller takes this taint off a new node.
+	tainted := slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady })
+	return !tainted && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// updateHosts reads istiod's endpoints and brings the hosts files of all real pods up to
+// date.
+func (m *Manager) updateHosts() {
+	services, err := m.istiod.Core().V1().Services().Lister().List(labels.Everything())
+	if err != nil {
+		m.log.Error("list istiod's Services", "err", err)
+		return
+	}
+	endpoints, err := m.istiod.Discovery().V1().EndpointSlices().Lister().List(labels.Everything())
+	if err != nil {
+		m.log.Error("list istiod's endpoints", "err", err)
+		return
+	}
+	m.mu.Lock()
+	m.hosts = serviceHosts(services, endpoints)
+	m.mu.Unlock()
+	for _, n := range m.list() {
+		for _, p := range n.live() {
+			if err := p.hostsChanged(); err != nil {
+				m.log.Error("write hosts file", "pod", p.key(), "err", err)
+			}
+		}
+	}
+}
+
+func (m *Manager) serviceHosts() []serviceHost {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hosts
+}
+
+func (m *Manager) configMap(namespace, name string) (*corev1.ConfigMap, error) {
+	return m.factory.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
+}
+
+func (m *Manager) secret(namespace, name string) (*corev1.Secret, error) {
+	return m.factory.Core().V1().Secrets().Lister().Secrets(namespace).Get(name)
+}
+
+func (m *Manager) services() ([]*corev1.Service, error) {
+	return m.factory.Core().V1().Services().Lister().List(labels.Everything())
+}
+
+func (m *Manager) token(ctx context.Context, pod *corev1.Pod, spec authenticationv1.TokenRequestSpec) (authenticationv1.TokenRequestStatus, error) {
+	made, err := m.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName,
+		&authenticationv1.TokenRequest{Spec: spec}, metav1.CreateOptions{})
+	if err != nil {
+		return authenticationv1.TokenRequestStatus{}, err
+	}
+	return made.Status, nil
+}

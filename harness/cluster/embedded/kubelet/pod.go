@@ -1,0 +1,472 @@
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// volumeRefresh is the time between two looks at whether a pod's volumes are still
+	// up to date; a kubelet takes about as long.
+	volumeRefresh = time.Minute
+	// setUpRetry is the time between attempts to set up a pod that waits for something,
+	// such as a ConfigMap that is made a moment after its namespace.
+	setUpRetry = 250 * time.Millisecond
+	// deletionCost keeps real pods when a ReplicaSet is scaled down: the controller
+	// removes pods of less cost first.
+	deletionCost = "100"
+)
+
+// pod is a pod of a node.
+type pod struct {
+	node            *virtualNode
+	namespace, name string
+	uid             types.UID
+	object          *corev1.Pod        // as it was at first; not to be changed
+	programs        map[string]program // of the containers that run; nil if it is simulated
+	limited         bool               // counts as one of its owner's real pods
+	ip              netip.Addr
+	since           time.Time
+	dir             string // state: volumes, hosts file
+
+	// containers are those that run. The map does not change.
+	containers map[string]*container
+	// mercy ends when those that do not stop are to be killed at once.
+	mercy    context.Context
+	noMercy  context.CancelFunc
+	stopping context.Context // ends when the pod is to end
+	stop     context.CancelFunc
+	done     chan struct{} // closed when the pod has ended
+
+	volumes    *volumes   // set before the pod is set up
+	publishing sync.Mutex // held around a whole publication, to keep their order
+
+	hosts    sync.Mutex // held around writing the hosts file
+	hasHosts bool       // it has been written
+
+	mu          sync.Mutex
+	sandbox     Sandbox     // nil until the pod has a network
+	latest      *corev1.Pod // as last given by virtual-kubelet; not to be changed
+	seen        map[string]observation
+	hasNetwork  bool // of a simulated pod, too
+	isEnded     bool
+	terminating bool
+	grace       time.Duration
+}
+
+// newPod makes the pod without starting anything.
+func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
+	p := &pod{
+		node:       n,
+		namespace:  object.Namespace,
+		name:       object.Name,
+		uid:        object.UID,
+		ip:         n.ip,
+		since:      time.Now(),
+		dir:        filepath.Join(n.manager.config.Dir, "pods", string(object.UID)),
+		containers: map[string]*container{},
+		done:       make(chan struct{}),
+		object:     object,
+		latest:     object,
+		seen:       map[string]observation{},
+	}
+	if !object.Spec.HostNetwork {
+		ip, err := n.manager.podIPs.take()
+		if err != nil {
+			return nil, fmt.Errorf("give pod %s an address: %w", p.key(), err)
+		}
+		p.ip = ip
+	}
+	p.mercy, p.noMercy = context.WithCancel(context.Background())
+	p.stopping, p.stop = context.WithCancel(context.Background())
+	if s := object.Spec.TerminationGracePeriodSeconds; s != nil {
+		p.grace = time.Duration(*s) * time.Second
+	}
+	if found := programs(n.manager.config.Images, object); len(found) > 0 {
+		var isReal bool
+		if isReal, p.limited = n.manager.chooser.choose(object, found); isReal {
+			p.programs = found
+		}
+	}
+	for _, c := range object.Spec.InitContainers {
+		if prog, ok := p.programs[c.Name]; ok {
+			policy := corev1.RestartPolicyOnFailure
+			if sidecar(c) {
+				policy = corev1.RestartPolicyAlways
+			} else if object.Spec.RestartPolicy == corev1.RestartPolicyNever {
+				policy = corev1.RestartPolicyNever
+			}
+			p.containers[c.Name] = newContainer(p, c, prog, policy)
+		}
+	}
+	for _, c := range object.Spec.Containers {
+		if prog, ok := p.programs[c.Name]; ok {
+			p.containers[c.Name] = newContainer(p, c, prog, object.Spec.RestartPolicy)
+		}
+	}
+	return p, nil
+}
+
+func (p *pod) key() string { return p.namespace + "/" + p.name }
+
+func (p *pod) isReal() bool { return len(p.programs) > 0 }
+
+func (p *pod) hostsFile() string  { return filepath.Join(p.dir, "hosts") }
+func (p *pod) resolvFile() string { return filepath.Join(p.dir, "resolv.conf") }
+
+// logFile is where an attempt of a container writes. Logs outlive their pod.
+func (p *pod) logFile(container string, attempt int) string {
+	return filepath.Join(p.node.manager.config.Dir, "logs",
+		p.namespace+"_"+p.name+"_"+string(p.uid), container, strconv.Itoa(attempt)+".log")
+}
+
+func (p *pod) address() string { return p.ip.String() }
+
+func (p *pod) gracePeriod() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.grace
+}
+
+// start makes the pod run. A simulated pod runs when start returns.
+func (p *pod) start() {
+	if p.isReal() {
+		go p.run()
+		return
+	}
+	p.mu.Lock()
+	p.hasNetwork = true
+	for _, c := range slices.Concat(p.object.Spec.InitContainers, p.object.Spec.Containers) {
+		p.seen[c.Name] = p.simulated(c)
+	}
+	p.mu.Unlock()
+	p.publish()
+}
+
+// simulated is the observation of a container that does not run. p.mu is held.
+func (p *pod) simulated(c corev1.Container) observation {
+	ends := p.object.Spec.RestartPolicy != corev1.RestartPolicyAlways
+	if slices.ContainsFunc(p.object.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == c.Name }) {
+		ends = !sidecar(c)
+	}
+	return simulated(p.object, c, ends, time.Now())
+}
+
+// run is the life of a real pod.
+func (p *pod) run() {
+	defer close(p.done)
+	p.publish()
+	if p.setUp() {
+		var helpers sync.WaitGroup
+		helpers.Go(p.refresh)
+		p.runContainers()
+		<-p.stopping.Done()
+		helpers.Wait()
+	}
+	p.tearDown()
+}
+
+// setUp makes the pod's network and volumes, and says whether it could before the pod is
+// to end.
+func (p *pod) setUp() bool {
+	p.volumes = &volumes{
+		dir:         filepath.Join(p.dir, "volumes"),
+		allocatable: p.node.allocatable,
+		objects:     p.node.manager,
+		tokens:      p.node.manager,
+		now:         time.Now,
+	}
+	var last string
+	for p.stopping.Err() == nil {
+		err := p.trySetUp()
+		if err == nil {
+			return true
+		}
+		if p.stopping.Err() == nil && err.Error() != last { // said once
+			last = err.Error()
+			p.event(corev1.EventTypeWarning, "FailedMount", "%v", err)
+		}
+		sleep(p.stopping, setUpRetry)
+	}
+	return false
+}
+
+func (p *pod) trySetUp() error {
+	if p.sandbox == nil {
+		sandbox, err := p.node.manager.config.Runtime.CreatePod(p.stopping, runtime.PodConfig{
+			UID:         string(p.uid),
+			Namespace:   p.namespace,
+			Name:        p.name,
+			Hostname:    hostname(p.object),
+			IP:          p.ip,
+			HostNetwork: p.object.Spec.HostNetwork,
+		})
+		if err != nil {
+			return fmt.Errorf("create the network of pod %s: %w", p.key(), err)
+		}
+		p.mu.Lock()
+		p.sandbox, p.volumes.uid = sandbox, sandbox.UserID()
+		p.hasNetwork = true
+		p.mu.Unlock()
+		p.publish()
+	}
+	if err := p.volumes.update(p.stopping, p.withStatus()); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+		return err
+	}
+	// Nothing answers there: a name that is not in the hosts file fails at once.
+	if err := os.WriteFile(p.resolvFile(), []byte("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n"), 0o644); err != nil {
+		return err
+	}
+	return p.writeHosts()
+}
+
+// writeHosts writes the pod's hosts file by the present endpoints.
+func (p *pod) writeHosts() error {
+	p.hosts.Lock()
+	defer p.hosts.Unlock()
+	return p.writeHostsLocked()
+}
+
+// hostsChanged writes the hosts file again; one that is not yet written will be by the
+// new endpoints.
+func (p *pod) hostsChanged() error {
+	p.hosts.Lock()
+	defer p.hosts.Unlock()
+	if !p.hasHosts || p.stopping.Err() != nil {
+		return nil
+	}
+	return p.writeHostsLocked()
+}
+
+func (p *pod) writeHostsLocked() error {
+	turn := fnv.New32a()
+	turn.Write([]byte(p.uid))
+	if err := overwrite(p.hostsFile(), hostsFile(p.withStatus(), p.node.manager.serviceHosts(), turn.Sum32())); err != nil {
+		return err
+	}
+	p.hasHosts = true
+	return nil
+}
+
+// refresh keeps the pod's files up to date until the pod is to end.
+func (p *pod) refresh() {
+	for {
+		sleep(p.stopping, volumeRefresh)
+		if p.stopping.Err() != nil {
+			return
+		}
+		p.refreshOnce()
+	}
+}
+
+func (p *pod) refreshOnce() {
+	if err := p.volumes.update(p.stopping, p.withStatus()); err != nil && p.stopping.Err() == nil {
+		p.event(corev1.EventTypeWarning, "FailedMount", "%v", err)
+	}
+}
+
+// runContainers runs the pod's containers, init containers first, until the pod is to
+// end or all have ended for good.
+func (p *pod) runContainers() {
+	spec := p.object.Spec
+	// Sidecars among the init containers end after the others, the last one first.
+	var endSidecars []func()
+	defer func() {
+		for _, end := range slices.Backward(endSidecars) {
+			end()
+		}
+	}()
+	for _, c := range spec.InitContainers {
+		running, ok := p.containers[c.Name]
+		if !ok {
+			p.mu.Lock()
+			p.seen[c.Name] = p.simulated(c)
+			p.mu.Unlock()
+			continue
+		}
+		if !sidecar(c) {
+			running.run(p.stopping)
+			p.mu.Lock()
+			done := succeeded(p.seen[c.Name])
+			p.mu.Unlock()
+			if !done {
+				return
+			}
+			continue
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			running.run(ctx)
+		}()
+		endSidecars = append(endSidecars, func() { cancel(); <-ended })
+		select {
+		case <-running.started.c:
+		case <-p.stopping.Done():
+			return
+		}
+	}
+
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, c := range spec.Containers {
+		running, ok := p.containers[c.Name]
+		if !ok {
+			p.mu.Lock()
+			p.seen[c.Name] = p.simulated(c)
+			p.mu.Unlock()
+			p.publish()
+			continue
+		}
+		all.Go(func() { running.run(p.stopping) })
+		// The next container waits for this one's postStart hook: that is how an
+		// application is held until its proxy is up.
+		select {
+		case <-running.begun.c:
+		case <-p.stopping.Done():
+			return
+		}
+	}
+}
+
+// terminate begins the pod's end; done is closed when it has come. Of several calls the
+// shortest grace period holds.
+func (p *pod) terminate(grace time.Duration) {
+	p.mu.Lock()
+	again := p.terminating
+	p.terminating = true
+	shorter := again && grace < p.grace
+	if !again || shorter {
+		p.grace = grace
+	}
+	p.mu.Unlock()
+	if shorter {
+		time.AfterFunc(grace, p.noMercy)
+	}
+	if again {
+		return
+	}
+	p.node.manager.chooser.release(p.object)
+	p.stop()
+	if !p.isReal() {
+		p.tearDown()
+		close(p.done)
+	}
+}
+
+// tearDown removes what the pod had, and lastly its object from the API.
+func (p *pod) tearDown() {
+	log := p.node.manager.log.With("pod", p.key())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if p.sandbox != nil {
+		if err := p.sandbox.Remove(ctx); err != nil {
+			log.Warn("remove pod's network", "err", err)
+		}
+	}
+	if p.isReal() {
+		if err := os.RemoveAll(p.dir); err != nil {
+			log.Warn("remove pod's folder", "err", err)
+		}
+	}
+	if p.ip != p.node.ip {
+		p.node.manager.podIPs.release(p.ip)
+	}
+	p.mu.Lock()
+	p.isEnded = true
+	p.mu.Unlock()
+	p.noMercy()
+
+	pods := p.node.manager.client.CoreV1().Pods(p.namespace)
+	if p.isReal() {
+		// A kubelet lets a pod reach its last phase before it lets it go. Not so for
+		// simulated ones: they are many, and nothing happened in them.
+		last := p.withStatus()
+		last.ResourceVersion = "" // whatever it is by now
+		if _, err := pods.UpdateStatus(ctx, last, metav1.UpdateOptions{}); err != nil && !gone(err) {
+			log.Warn("write pod's last status", "err", err)
+		}
+	}
+	now := int64(0)
+	err := pods.Delete(ctx, p.name, metav1.DeleteOptions{
+		GracePeriodSeconds: &now,
+		Preconditions:      metav1.NewUIDPreconditions(string(p.uid)),
+	})
+	if err != nil && !gone(err) {
+		// virtual-kubelet deletes it when its grace period has passed.
+		log.Warn("delete pod", "err", err)
+	}
+	p.node.forget(p)
+}
+
+// gone says whether an object is not there any more, or is another one of that name.
+func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
+
+// observe changes what is known of a container and publishes it.
+func (p *pod) observe(container string, change func(*observation)) {
+	p.mu.Lock()
+	o := p.seen[container]
+	change(&o)
+	p.seen[container] = o
+	p.mu.Unlock()
+	p.publish()
+}
+
+// publish hands the pod with its present status to virtual-kubelet, which writes it.
+func (p *pod) publish() {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	p.node.notify(p.withStatus())
+}
+
+// withStatus is a copy of the newest known object with the pod's present status.
+func (p *pod) withStatus() *corev1.Pod {
+	p.mu.Lock()
+	base := p.latest
+	o := observed{hostIP: p.node.ip.String(), start: p.since, containers: maps.Clone(p.seen), ended: p.isEnded}
+	if p.hasNetwork {
+		o.podIP = p.ip.String()
+	}
+	p.mu.Unlock()
+	// virtual-kubelet writes labels and annotations along with the status, so they must
+	// be the newest.
+	if newest, err := p.node.pods.Pods(p.namespace).Get(p.name); err == nil && newest.UID == p.uid {
+		base = newest
+	}
+	object := p.marked(base)
+	object.Status = podStatus(object, o, time.Now())
+	return object
+}
+
+// marked is a copy of the object with the mark that a pod counts as real.
+func (p *pod) marked(object *corev1.Pod) *corev1.Pod {
+	object = object.DeepCopy()
+	if p.limited {
+		metav1.SetMetaDataAnnotation(&object.ObjectMeta, corev1.PodDeletionCost, deletionCost)
+	}
+	return object
+}
+
+// event tells about a real pod.
+func (p *pod) event(kind, reason, format string, args ...any) {
+	p.node.recorder.Eventf(p.object, kind, reason, format, args...)
+}
