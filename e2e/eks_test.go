@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// The EKS article's table, as it was printed: counts with istioctl's header line, memory in
+// Mi. Steps 4 and 6 came without counts.
+var published = []struct {
+	cluster, listener, route, endpoint int
+	low, high                          float64
+}{
+	{16, 22, 8, 16, 25, 25},
+	{16, 22, 8, 16, 22, 24},
+	{18, 29, 11, 116, 24, 25},
+	{0, 0, 0, 0, 31, 31},
+	{18, 225, 11, 16, 36, 38},
+	{0, 0, 0, 0, 33, 33},
+	{18, 225, 11, 16, 33, 33},
+	{19, 227, 12, 116, 38, 38},
+	{37, 263, 30, 1916, 40, 41},
+}
+
+var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
+	var run *command
+	var found report
+	BeforeAll(func() {
+		run = invoker.startRun("eks-nginx")
+		run.wait(15 * time.Minute)
+		run.exits(0)
+		found = run.report()
+		Expect(found.Steps).To(HaveLen(len(published)))
+	})
+
+	It("counts as was published, step by step", func() {
+		for i, want := range published {
+			s := found.Steps[i]
+			if want.cluster == 0 {
+				want.cluster, want.listener, want.route, want.endpoint = 18, 225, 11, 16 // a headless Service, as in step 5
+			}
+			Expect(s.Rows).To(Equal(rows{want.cluster - 1, want.listener - 1, want.route - 1, want.endpoint - 1}), "step %d, %s", i+1, s.Name)
+		}
+	})
+
+	It("holds the published objects at the first and the last step", func() {
+		first, last := found.Steps[0].Objects, found.Steps[len(found.Steps)-1].Objects
+		Expect([]int{first.Nodes, first.Pods, first.Services}).To(Equal([]int{1, 7, 4}))
+		Expect([]int{last.Nodes, last.Pods, last.Services}).To(Equal([]int{20, 244, 24}))
+	})
+
+	It("finds the published memory, within a quarter", func() {
+		for i, want := range published {
+			s := found.Steps[i]
+			median := float64(s.Memory.MedianBytes) / (1 << 20)
+			Expect(median).To(And(BeNumerically(">=", want.low*0.75), BeNumerically("<=", want.high*1.25)), "Mi in step %d, %s", i+1, s.Name)
+		}
+	})
+
+	It("measures when the mesh is quiet, and sidecars that were never dumped", func() {
+		for _, s := range found.Steps {
+			Expect(s.Settled).To(BeTrue(), s.Name)
+			Expect(s.Memory.Samples).To(BeNumerically(">", 0), s.Name)
+			Expect(s.Memory.MinBytes).To(And(BeNumerically(">", 0), BeNumerically("<=", s.Memory.MedianBytes)), s.Name)
+			Expect(s.Memory.MaxBytes).To(BeNumerically(">=", s.Memory.MedianBytes), s.Name)
+			for _, e := range s.Expectations {
+				Expect(e.OK).To(BeTrue(), "%s: %s", s.Name, e.What)
+			}
+		}
+	})
+
+	It("agrees with istioctl on every dump", func() {
+		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", len(published)))
+	})
+
+	It("writes report.json in the promised shape", func() {
+		data, err := os.ReadFile(filepath.Join(run.out, "report.json"))
+		Expect(err).NotTo(HaveOccurred())
+		var raw map[string]any
+		Expect(json.Unmarshal(data, &raw)).To(Succeed())
+		Expect(raw).To(And(HaveKeyWithValue("scenario", "eks-nginx"), HaveKeyWithValue("cluster", "embedded"),
+			HaveKeyWithValue("istio", "1.23.2"), HaveKey("envoy"), HaveKeyWithValue("finished", true)))
+		for _, s := range raw["steps"].([]any) {
+			s := s.(map[string]any)
+			for key, inner := range map[string][]string{
+				"objects":       {"nodes", "pods", "services"},
+				"rows":          {"cluster", "listener", "route", "endpoint"},
+				"memory":        {"medianBytes", "minBytes", "maxBytes", "samples"},
+				"witnessMemory": {"medianBytes", "minBytes", "maxBytes", "samples"},
+				"configObjects": {"clusters", "listeners", "filterChains", "routeConfigs", "virtualHosts", "endpoints"},
+			} {
+				for _, k := range inner {
+					Expect(s).To(HaveKeyWithValue(key, HaveKey(k)))
+				}
+			}
+			Expect(s).To(And(HaveKey("name"), HaveKeyWithValue("settled", true), HaveKeyWithValue("configDumpBytes", BeNumerically(">", 0))))
+			Expect(s["expectations"]).To(HaveEach(And(HaveKey("what"), HaveKey("want"), HaveKey("got"), HaveKeyWithValue("ok", true))))
+		}
+	})
+
+	It("makes the same reports again from the log alone", func() {
+		before := map[string]string{}
+		for _, name := range []string{"report.json", "report.md", "report.csv"} {
+			path := filepath.Join(run.out, name)
+			content, err := os.ReadFile(path)
+			Expect(err).NotTo(HaveOccurred())
+			before[name] = string(content)
+			Expect(os.Remove(path)).To(Succeed())
+		}
+		invoker.run(time.Minute, "report", run.out).succeeds()
+		for name, want := range before {
+			content, err := os.ReadFile(filepath.Join(run.out, name))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(content)).To(Equal(want), name)
+		}
+	})
+
+	It("leaves nothing", func() {
+		run.leavesNothing(time.Second)
+	})
+})

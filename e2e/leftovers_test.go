@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// The moments at which runs are ended are random within a stage of a run, so that over
+// many runs of the suite all are met.
+var _ = Describe("a run that ends early", Label("leftovers"), func() {
+	// moment is within a stage that lasts from low to high seconds after the start.
+	moment := func(low, high float64) time.Duration {
+		d := time.Duration((low + (high-low)*random.Float64()) * float64(time.Second))
+		AddReportEntry("moment", d.String())
+		return d
+	}
+
+	DescribeTable("by a signal",
+		func(signal syscall.Signal, user func() *identity, low, high float64) {
+			run := user().startRun("one-pod", "--real", "1")
+			select {
+			case <-run.ended:
+				Fail("the run ended by itself before the signal")
+			case <-time.After(moment(low, high)):
+			}
+			run.trace.look()
+			Expect(syscall.Kill(run.cmd.Process.Pid, signal)).To(Succeed())
+			code := run.wait(time.Minute)
+			if signal == syscall.SIGKILL {
+				// Nobody is left to clear away but the sandbox itself.
+				run.leavesNothing(20 * time.Second)
+				return
+			}
+			Expect(code).To(Equal(130))
+			run.leavesNothing(time.Second)
+			if records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName)); err == nil && len(records) > 0 {
+				last := records[len(records)-1]
+				Expect(last.End).NotTo(BeNil(), "the log has no end")
+				Expect(last.End.Outcome).To(Equal("interrupted"))
+			}
+		},
+		func(signal syscall.Signal, _ func() *identity, low, high float64) string {
+			return fmt.Sprintf("%s between %g and %g s", signal, low, high)
+		},
+		Entry(nil, syscall.SIGINT, self, 0.2, 3.0),
+		Entry(nil, syscall.SIGINT, self, 3.0, 12.0),
+		Entry(nil, syscall.SIGINT, ordinaryUser, 5.0, 20.0),
+		Entry(nil, syscall.SIGKILL, self, 1.0, 20.0),
+		Entry(nil, syscall.SIGKILL, ordinaryUser, 1.0, 20.0),
+	)
+
+	It("by a failure", func() {
+		run := invoker.startRun("one-pod", "--mesh-set", "pilot=broken")
+		run.wait(3 * time.Minute)
+		run.exits(1)
+		Expect(run.both.String()).To(ContainSubstring("istiod"))
+		run.leavesNothing(time.Second)
+	})
+
+	It("by its time limit", func() {
+		run := invoker.startRun("one-pod", "--timeout", "12s")
+		run.wait(3 * time.Minute)
+		run.exits(4)
+		run.leavesNothing(time.Second)
+	})
+
+	It("keeps its folder for somebody to look at", func() {
+		run := invoker.startRun("one-pod", "--timeout", "3s")
+		run.wait(time.Minute)
+		run.exits(4)
+		Expect(filepath.Join(run.out, "scenario.yaml")).To(BeAnExistingFile())
+		logs, err := os.ReadDir(filepath.Join(run.out, "cluster"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(logs).NotTo(BeEmpty())
+	})
+})
+
+// self is the suite's own user, once there is one.
+func self() *identity { return invoker }
