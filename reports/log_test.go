@@ -193,7 +193,7 @@ func logs() map[string][]observations.Record {
 	for i, r := range oom {
 		if r.Measure != nil && *r.Step == 8 {
 			event := func(level, kind, object, message string) observations.Record {
-				return observations.Record{Time: r.Time, Step: r.Step, Event: &observations.Event{Level: level, Kind: kind, Object: object, Message: message}}
+				return observations.Record{Time: r.Time, Event: &observations.Event{Level: level, Kind: kind, Object: object, Message: message}}
 			}
 			oom = append(oom[:i:i], append([]observations.Record{
 				event("error", "oom-kill", "ns2/test-14/istio-proxy", "killed over its memory limit of 128 Mi"),

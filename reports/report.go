@@ -129,7 +129,7 @@ func (e Expectation) String() string {
 	return fmt.Sprintf("%s should change by %+d against the first step, %s", e.What, e.Want, got)
 }
 
-// Event is an event of the log with its place in the run.
+// Event is an event of the log with its place in the run: the step that was under way.
 type Event struct {
 	Step    string  `json:"step,omitempty"`
 	Seconds float64 `json:"seconds"` // from the run's start
@@ -188,21 +188,22 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		istiod *observations.Istiod                // the last one read
 		builds = map[string]bool{}
 		closed bool
+		during string // step that is under way
 	)
 	for i, rec := range records[1:] {
-		var in *readings
-		name := ""
 		if rec.Step != nil {
 			n := *rec.Step
 			if n < 0 || n >= len(steps) {
 				return nil, fmt.Errorf("record %d of the log belongs to step %d, but scenario %q has %d steps", i+2, n+1, run.Scenario, len(steps))
 			}
-			name = run.Steps[n]
+			during = run.Steps[n]
+			if rec.Measure != nil {
+				during = ""
+			}
 			if steps[n] == nil || rec.Begin != nil {
 				steps[n] = newReadings(rec.Time, istiod)
 			}
-			in = steps[n]
-			in.add(rec)
+			steps[n].add(rec)
 		}
 		switch {
 		case rec.Run != nil:
@@ -212,7 +213,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		case rec.Envoy != nil && rec.Envoy.Version != "":
 			builds[rec.Envoy.Version] = true
 		case rec.Event != nil:
-			r.Events = append(r.Events, Event{Step: name, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: *rec.Event})
+			r.Events = append(r.Events, Event{Step: during, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: *rec.Event})
 		case rec.End != nil:
 			closed = true
 			r.Outcome, r.Error = rec.End.Outcome, rec.End.Error
