@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -120,14 +121,27 @@ func sandboxed(t *testing.T) bool {
 
 func sandboxCommand(t testing.TB, mode string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), stageVariable+"="+stageEnter, modeVariable+"="+mode)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	dir, err := os.MkdirTemp("", "runtime-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	// The go command's folder is closed to other users.
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "runtime.test")
+	data, err := os.ReadFile(self)
+	if err == nil {
+		err = os.WriteFile(binary, data, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), stageVariable+"="+stageEnter, modeVariable+"="+mode)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if mode == "user" && os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinaryUser, Gid: ordinaryUser}
 		if err := os.Chown(dir, ordinaryUser, ordinaryUser); err != nil {
@@ -243,7 +257,9 @@ func testProgram(args []string) int {
 		if len(args) > 1 && args[1] == "polite" {
 			return untilTerminated()
 		}
-		select {}
+		for {
+			time.Sleep(time.Hour)
+		}
 	case "allocate": // MEBIBYTES, by a child when there is a second argument; then stay
 		if len(args) > 2 {
 			cmd := exec.Command("/proc/self/exe", programCommand, "allocate", args[1])
@@ -264,9 +280,10 @@ func testProgram(args []string) int {
 		}
 		fmt.Println("allocated")
 		return untilTerminated()
-	case "burn": // CPU for the given time, then stay
+	case "burn": // the given CPU time, then stay
 		duration, _ := time.ParseDuration(args[1])
-		for end := time.Now().Add(duration); time.Now().Before(end); {
+		for used := (unix.Rusage{}); time.Duration(used.Utime.Nano()+used.Stime.Nano()) < duration; {
+			unix.Getrusage(unix.RUSAGE_SELF, &used)
 		}
 		fmt.Println("burnt")
 		return untilTerminated()
@@ -301,7 +318,7 @@ func testProgram(args []string) int {
 
 func untilTerminated() int {
 	signals := make(chan os.Signal, 1)
-	notify(signals)
+	signal.Notify(signals, syscall.SIGTERM)
 	<-signals
 	return 0
 }

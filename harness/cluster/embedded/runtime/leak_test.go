@@ -1,0 +1,236 @@
+package runtime
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// traces are what a runtime could leave behind, as this process sees it.
+type traces struct {
+	mounts, links, cgroups, network string
+	processes                       int
+	files                           []string
+}
+
+func readTraces(t testing.TB) traces {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var links []string
+	for _, i := range interfaces {
+		links = append(links, i.Name)
+	}
+	namespaces := map[string]bool{}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, process := range processes {
+		if link, err := os.Readlink(process + "/ns/net"); err == nil {
+			namespaces[link] = true
+		}
+	}
+	descriptors, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, descriptor := range descriptors {
+		if target, err := os.Readlink(descriptor); err == nil {
+			files = append(files, regexp.MustCompile(`\d+`).ReplaceAllString(target, "N"))
+		}
+	}
+	return traces{
+		mounts: string(mounts), links: fmt.Sprint(links), cgroups: fmt.Sprint(ownCgroups(t)),
+		network: fmt.Sprint(len(namespaces)), processes: len(processes), files: files,
+	}
+}
+
+func ownCgroups(t testing.TB) []string {
+	hierarchies, err := cgroupHierarchies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, h := range hierarchies {
+		paths, err := filepath.Glob(filepath.Join(h.path, cgroupPrefix+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, paths...)
+	}
+	return found
+}
+
+func TestNothingLeft(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	// The first round makes what Go itself keeps open.
+	var before traces
+	for round := range 2 {
+		if round == 1 {
+			before = readTraces(t)
+		}
+		r, err := New(t.Context(), Config{Dir: filepath.Join(t.TempDir(), "state"), Bridge: "mesh0", Gateway: gateway, PerPodUsers: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outside := readTraces(t)
+		a, b := newPod(t, r, "a", "10.0.16.0"), newPod(t, r, "b", "10.0.16.1")
+		c := start(t, a, program(t, "listen", "tcp", "127.0.0.1:80"))
+		start(t, b, program(t, "sleep"))
+		finish(t, start(t, b, shell(t, "sleep 1000 & exit 0")))
+		if _, err := c.Exec(t.Context(), []string{"sh", "-c", "sleep 1000 >/dev/null 2>&1 &"}, nil, &bytes.Buffer{}, &bytes.Buffer{}, false, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Exec(t.Context(), []string{"true"}, strings.NewReader("x"), &bytes.Buffer{}, nil, true, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Start(t.Context(), ContainerConfig{Name: "no", Program: "/no/such", Log: filepath.Join(t.TempDir(), "log")}); err == nil {
+			t.Fatal("a program that is not there starts")
+		}
+		eventually(t, "it listens", func() bool { return strings.Contains(logOf(t, c), "listening") })
+		conn, err := a.Dial(t.Context(), "tcp", "127.0.0.1:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if running := readTraces(t); running.mounts != outside.mounts {
+			t.Errorf("mounts of a container show in the sandbox:\n%s", running.mounts)
+		} else if running.processes < outside.processes+2 {
+			t.Errorf("%d processes while two containers run", running.processes)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := readTraces(t)
+	for range 100 { // closing a descriptor may be another goroutine's work
+		if len(after.files) <= len(before.files) {
+			break
+		}
+		after = readTraces(t)
+	}
+	if fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+}
+
+// TestKilledSandbox is the whole of TestKilled's sandbox: it starts a container and
+// waits to be killed.
+func TestKilledSandbox(t *testing.T) {
+	if os.Getenv("RUNTIME_TEST_KILLED") == "" || os.Getenv(stageVariable) != stageInside {
+		t.Skip("runs for TestKilled only")
+	}
+	r := newRuntime(t, nil)
+	c := start(t, newPod(t, r, "a", "10.0.16.0"), program(t, "sleep"))
+	fmt.Println("cgroups", ownCgroups(t))
+	namespace, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", c.PID()))
+	fmt.Println("ready", namespace, err)
+	select {}
+}
+
+// TestKilled kills a sandbox's first process: the kernel ends the rest, and the sweep
+// removes the cgroups, but not those of a sandbox that lives.
+func TestKilled(t *testing.T) {
+	if os.Getenv(stageVariable) != "" {
+		t.Skip("runs outside")
+	}
+	for _, mode := range modes() {
+		t.Run(mode, func(t *testing.T) {
+			// run starts a sandbox and returns its first process, its container's
+			// network namespace and its cgroups.
+			run := func() (*os.Process, string, string) {
+				cmd := sandboxCommand(t, mode, "-test.run=^TestKilledSandbox$")
+				cmd.Env = append(cmd.Env, "RUNTIME_TEST_KILLED=1")
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					cmd.Process.Kill()
+					cmd.Wait()
+				})
+				var cgroups string
+				lines := bufio.NewScanner(out)
+				for lines.Scan() {
+					line := lines.Text()
+					switch {
+					case strings.Contains(line, refused):
+						t.Skip(line)
+					case strings.HasPrefix(line, "cgroups "):
+						cgroups = line
+					case strings.HasPrefix(line, "ready "):
+						children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
+						if err != nil {
+							t.Fatal(err)
+						}
+						for _, field := range strings.Fields(string(children)) {
+							pid, _ := strconv.Atoi(field)
+							process, err := os.FindProcess(pid)
+							if err != nil {
+								t.Fatal(err)
+							}
+							return process, strings.Fields(line)[1], cgroups
+						}
+						t.Fatal("no child")
+					}
+				}
+				t.Fatal("the sandbox ended")
+				return nil, "", ""
+			}
+			killed, network, _ := run()
+			living, _, _ := run()
+			inNamespace := func() (found []string) {
+				links, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+				for _, link := range links {
+					if target, _ := os.Readlink(link); target == network {
+						found = append(found, link)
+					}
+				}
+				return found
+			}
+			if mode == "root" && len(inNamespace()) == 0 {
+				t.Fatal("no process in the container's network namespace")
+			}
+			if err := SweepCgroups(); err != nil {
+				t.Fatal(err)
+			}
+			before := ownCgroups(t)
+			if err := killed.Signal(syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the container's processes are gone", func() bool { return len(inNamespace()) == 0 })
+			if err := SweepCgroups(); err != nil {
+				t.Fatal(err)
+			}
+			after := ownCgroups(t)
+			if mode == "root" && os.Getuid() == 0 && len(before) > 0 && len(after) >= len(before) {
+				t.Errorf("cgroups were %v, are %v after the sweep", before, after)
+			}
+			if len(before) > 0 && mode == "root" && len(after) == 0 {
+				t.Errorf("the sweep took the living sandbox's cgroups: %v", before)
+			}
+			living.Kill()
+		})
+	}
+}
