@@ -33,6 +33,9 @@ const (
 	istiodMonitorPort = 15014 // metrics and, for loopback clients without credentials, /debug
 )
 
+// requestTimeout limits one request; a dump of 70 MB takes a few seconds of it.
+const requestTimeout = time.Minute
+
 // Sampler reads one cluster. It is safe for concurrent use.
 type Sampler struct {
 	kube    kubernetes.Interface
@@ -51,6 +54,7 @@ type podKey struct{ namespace, name string }
 func New(cfg *rest.Config) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst = 200, 400
+	cfg.Timeout = requestTimeout
 
 	m, err := metrics.NewForConfig(cfg)
 	if err != nil {
@@ -71,7 +75,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 	return &Sampler{
 		kube:    k,
 		metrics: m,
-		http: &http.Client{Transport: &http.Transport{
+		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 			DialContext:         f.dialHost,
 			MaxIdleConnsPerHost: 1,
 			IdleConnTimeout:     20 * time.Second,
