@@ -31,6 +31,9 @@ const Namespace = "istio-system"
 // DefaultTimeout is how long Install and Upgrade wait for istiod unless told otherwise.
 const DefaultTimeout = 5 * time.Minute
 
+// DefaultHub is where Istio's releases publish their images.
+const DefaultHub = "docker.io/istio"
+
 // createdLabel marks the namespace and the Helm releases that this package made. It
 // touches no others: a cluster's own mesh is not ours to change or remove.
 const createdLabel = "meshbench.dev/created"
@@ -39,7 +42,7 @@ const createdLabel = "meshbench.dev/created"
 type Options struct {
 	// Version is Istio's version, which is the tag of its images: 1.23.2. Required.
 	Version string
-	// Hub is the registry that the images are named after, docker.io/istio.
+	// Hub is the registry that the images are named after; "" is DefaultHub.
 	Hub string
 	// Charts say where the charts come from. Required.
 	Charts Charts
@@ -70,6 +73,9 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 	if err := options.Charts.check(); err != nil {
 		return nil, err
 	}
+	if options.Hub == "" {
+		options.Hub = DefaultHub
+	}
 	if options.Timeout == 0 {
 		options.Timeout = DefaultTimeout
 	}
@@ -81,8 +87,8 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the cluster: %w", err)
 	}
-	layers := append([]Layer{baseValues(options)}, options.Values...)
-	return &Mesh{options: options, values: merge(layers), client: client, config: config}, nil
+	options.Values = append([]Layer{baseValues(options)}, options.Values...)
+	return &Mesh{options: options, values: merge(options.Values), client: client, config: config}, nil
 }
 
 // Install installs the charts base and istiod, or upgrades what an earlier Install left,
@@ -114,6 +120,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 			return observations.Mesh{}, err
 		}
 		charts[name] = c
+	}
+	if err := checkUsed(m.options.Values, charts[baseChart], charts[istiodChart]); err != nil {
+		return observations.Mesh{}, err
 	}
 	if err := m.ensureNamespace(ctx); err != nil {
 		return observations.Mesh{}, err
@@ -271,11 +280,14 @@ func (m *Mesh) removeRootCertificates(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("waiting for istiod's pods to end: %w", err)
 	}
-	copies, err := m.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + rootCertificate})
+	copies, err := m.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: "istio.io/config=true"})
 	if err != nil {
 		return fmt.Errorf("listing config maps %s: %w", rootCertificate, err)
 	}
 	for _, c := range copies.Items {
+		if c.Name != rootCertificate {
+			continue
+		}
 		err := m.client.CoreV1().ConfigMaps(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("deleting config map %s in namespace %s: %w", c.Name, c.Namespace, err)

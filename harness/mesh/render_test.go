@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -113,7 +114,7 @@ func environment(c corev1.Container) map[string]string {
 }
 
 func TestRenderedIstiod(t *testing.T) {
-	m := newMesh(t, Options{Charts: realCharts(t), Hub: "docker.io/istio", Values: []Layer{UpstreamEnvoyValues()}})
+	m := newMesh(t, Options{Charts: realCharts(t), Values: []Layer{UpstreamEnvoyValues()}})
 	objects := render(t, m, istiodChart)
 	deployment := object[appsv1.Deployment](t, objects, "Deployment/istiod")
 	container := deployment.Spec.Template.Spec.Containers[0]
@@ -201,6 +202,40 @@ func TestRenderedLayers(t *testing.T) {
 	}
 	if _, ok := objects["HorizontalPodAutoscaler/istiod"]; !ok {
 		t.Error("the command line cannot turn the autoscaler on")
+	}
+}
+
+func TestUnusedValues(t *testing.T) {
+	charts := realCharts(t)
+	load := func(name string) *chart.Chart {
+		c, err := charts.load(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	base, istiod := load(baseChart), load(istiodChart)
+	good, err := CommandLine(nil, []string{"pilot.env.X=1", "pilot.resources.requests.cpu=1", "meshConfig.accessLogFile=/dev/stdout",
+		"global.proxy.resources.limits.cpu=1", "profile=demo", "compatibilityVersion=1.22", "base.validationURL=", "defaultRevision=", "revision=x",
+		"pilot.cni.enabled=false", "istio_cni.chained=true", "sidecarInjectorWebhook.rewriteAppHTTPProbe=false"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkUsed(append(good, UpstreamEnvoyValues(), baseValues(Options{})), base, istiod); err != nil {
+		t.Error(err)
+	}
+	bad, err := CommandLine(nil, []string{"pilot.evn.X=1", "meshconfig.accessLogFile=/dev/stdout"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = checkUsed(bad, base, istiod)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{`mesh value "pilot.evn.X=1"`, "uses the value pilot.evn:", "uses the value meshconfig:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
 	}
 }
 

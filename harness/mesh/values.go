@@ -3,14 +3,18 @@ package mesh
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/strvals"
 )
 
 // Layer is a set of chart values.
 type Layer struct {
-	// Name says where the values come from, for messages: "the scenario".
+	// Name says where the values come from, for messages: the scenario, a file, a setting.
 	Name string
 	// Values are in the charts' own shape: {"pilot": {"env": {...}}}.
 	Values map[string]any
@@ -35,12 +39,8 @@ func UpstreamEnvoyValues() Layer {
 // run. The pod disruption budget stays: it only matters to evictions, where it keeps the
 // one istiod.
 func baseValues(options Options) Layer {
-	global := map[string]any{"tag": options.Version}
-	if options.Hub != "" {
-		global["hub"] = options.Hub
-	}
 	return Layer{Name: "meshbench", Values: map[string]any{
-		"global": global,
+		"global": map[string]any{"hub": options.Hub, "tag": options.Version},
 		"pilot":  map[string]any{"autoscaleEnabled": false},
 	}}
 }
@@ -55,6 +55,30 @@ func baseChartValues(values map[string]any) map[string]any {
 		}
 	}
 	return known
+}
+
+// checkUsed refuses values that no template of the charts mentions: Helm ignores them, and
+// a misspelt option would be measured as if it had no effect. Only the first level and
+// what is below pilot can be told; other tables are handed on whole.
+func checkUsed(layers []Layer, charts ...*chart.Chart) error {
+	var text strings.Builder
+	for _, c := range charts {
+		for _, f := range slices.Concat(c.Templates, c.Files) {
+			text.Write(f.Data)
+		}
+	}
+	var problems []error
+	for _, layer := range layers {
+		pilot, _ := layer.Values["pilot"].(map[string]any)
+		for prefix, values := range map[string]map[string]any{"": layer.Values, "pilot.": pilot} {
+			for _, key := range slices.Sorted(maps.Keys(values)) {
+				if !strings.Contains(text.String(), "Values."+prefix+key) {
+					problems = append(problems, fmt.Errorf("%s: no template of Istio's charts uses the value %s%s: check its spelling", layer.Name, prefix, key))
+				}
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // merge lays later layers over earlier ones, as Helm does with several value files: maps
@@ -93,7 +117,7 @@ func CommandLine(files, settings []string) ([]Layer, error) {
 			problems = append(problems, fmt.Errorf("mesh values %s: %w", file, err))
 			continue
 		}
-		layers = append(layers, Layer{Name: file, Values: values})
+		layers = append(layers, Layer{Name: "mesh values " + file, Values: values})
 	}
 	for _, setting := range settings {
 		values, err := strvals.Parse(setting)
@@ -101,7 +125,7 @@ func CommandLine(files, settings []string) ([]Layer, error) {
 			problems = append(problems, fmt.Errorf("mesh value %q: %w: write it as pilot.env.NAME=value", setting, err))
 			continue
 		}
-		layers = append(layers, Layer{Name: setting, Values: values})
+		layers = append(layers, Layer{Name: fmt.Sprintf("mesh value %q", setting), Values: values})
 	}
 	return layers, errors.Join(problems...)
 }
