@@ -202,10 +202,12 @@ func TestRestartEvent(t *testing.T) {
 
 func TestOutcome(t *testing.T) {
 	live := t.Context()
-	stopped, cancel := context.WithCancel(live)
-	cancel()
-	over, end := context.WithTimeoutCause(live, 0, fmt.Errorf("%w after 1s", ErrTimeout))
-	defer end()
+	stopped, cancel := context.WithCancelCause(live)
+	cancel(fmt.Errorf("%w by signal", ErrInterrupted))
+	broken, end := context.WithCancelCause(live)
+	end(errors.New("the cluster died"))
+	over, stop := context.WithTimeoutCause(live, 0, fmt.Errorf("%w after 1s", ErrTimeout))
+	defer stop()
 	<-over.Done()
 	for _, c := range []struct {
 		name string
@@ -216,6 +218,7 @@ func TestOutcome(t *testing.T) {
 		{"no error", live, nil, Finished},
 		{"an error", live, errors.New("x"), Failed},
 		{"stopped", stopped, errors.New("x"), Interrupted},
+		{"the cluster died", broken, errors.New("x"), Failed},
 		{"limit hit, whatever broke because of it", over, errors.New("x"), TimedOut},
 	} {
 		r := &run{}

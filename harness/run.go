@@ -30,8 +30,12 @@ const (
 	Failed      = "failed"
 )
 
-// ErrTimeout is the cause of a run's end at its limit.
-var ErrTimeout = errors.New("the run's time limit was hit")
+// Causes of a run's end before its last step: the run's own limit, and, as the cause
+// that the caller cancels the run's context with, somebody's wish.
+var (
+	ErrTimeout     = errors.New("the run's time limit was hit")
+	ErrInterrupted = errors.New("interrupted")
+)
 
 // ScenarioName is the rendered scenario's file in the run's folder.
 const ScenarioName = "scenario.yaml"
@@ -117,7 +121,7 @@ func (r *run) outcome(ctx context.Context, err error) string {
 		return Finished
 	case errors.Is(err, ErrTimeout) || errors.Is(context.Cause(ctx), ErrTimeout):
 		return TimedOut
-	case ctx.Err() != nil:
+	case errors.Is(context.Cause(ctx), ErrInterrupted):
 		return Interrupted
 	}
 	return Failed
@@ -129,7 +133,7 @@ func (r *run) all(ctx context.Context) (err error) {
 		return err
 	}
 	spec := cluster.Spec{
-		Name:              filepath.Base(r.Dir),
+		Name:              fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid()),
 		Nodes:             NodeGroups(r.Scenario.Cluster.Nodes),
 		RealPerDeployment: r.Real,
 		Dir:               filepath.Join(r.Dir, "cluster"),
@@ -165,6 +169,17 @@ func (r *run) all(ctx context.Context) (err error) {
 	defer r.sampler.Close()
 	if err := r.open(ctx, installed); err != nil {
 		return err
+	}
+	// The control plane before the first step: what its own part has cost is counted from
+	// here.
+	control, err := r.sampler.Istiod(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range control {
+		if err := r.log.Append(observations.Record{Istiod: &control[i]}); err != nil {
+			return err
+		}
 	}
 	stop := r.recordSeries(ctx)
 	defer func() { err = errors.Join(err, stop()) }()

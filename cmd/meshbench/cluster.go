@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
 )
@@ -31,7 +34,7 @@ func (s *setup) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.provider, "cluster", "embedded", "where the cluster comes from: embedded")
 	f.StringVar(&s.real, "real", "10", "pods a Deployment whose sidecar really runs: a `number`, or all")
-	f.StringVar(&s.memory, "memory", "auto", "how memory is read on the embedded cluster: auto, cgroup or proc")
+	f.StringVar(&s.memory, "memory", "auto", "how memory is read on the embedded cluster: auto, cgroup2, cgroup1 or proc")
 	f.StringVar(&s.istio, "istio", "", "Istio `version` (default: the scenario's, else "+components.DefaultIstio+")")
 	f.StringVar(&s.charts, "charts", "", "`folder or URL` of Istio's charts base and istiod, instead of the bundled ones")
 	f.StringVar(&s.chartsVersion, "charts-version", "", "`version` of the charts in a chart repository (default: Istio's)")
@@ -58,12 +61,12 @@ type parts struct {
 	mesh     func(*rest.Config) (*mesh.Mesh, error)
 }
 
-// assemble obtains the components and makes provider and mesh. values are the
-// scenario's.
-func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, scenarioIstio string, scenarioValues map[string]any) (*parts, error) {
-	memory, err := embedded.ParseMemory(s.memory)
-	if err != nil {
-		return nil, usage(cmd, err)
+// assemble obtains the components and makes provider and mesh. scenarioIstio and
+// scenarioValues are the scenario's wishes; died is told when the cluster breaks.
+func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, died func(error), scenarioIstio string, scenarioValues map[string]any) (*parts, error) {
+	modes := []runtime.MemoryMode{runtime.MemoryAuto, runtime.MemoryCgroup2, runtime.MemoryCgroup1, runtime.MemoryProc}
+	if !slices.Contains(modes, runtime.MemoryMode(s.memory)) {
+		return nil, usage(cmd, fmt.Errorf("--memory %s: known are %s", s.memory, modes))
 	}
 	if s.provider != "embedded" {
 		return nil, usage(cmd, fmt.Errorf("--cluster %s: known are: embedded", s.provider))
@@ -83,15 +86,19 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, sce
 		return nil, usage(cmd, err)
 	}
 	// Everything that stands in the way is said before a quarter of an hour of building.
-	provider := embedded.New(embedded.Options{Memory: memory, Status: p.Status})
+	var set components.Set
+	provider := embedded.New(embedded.Options{
+		Components: func(context.Context) (embedded.Components, error) { return programs(set), nil },
+		Memory:     runtime.MemoryMode(s.memory),
+		Progress:   func(line string) { p.Status("%s", line) },
+		Died:       died,
+	})
 	if err := provider.Preflight(cmd.Context(), spec); err != nil {
 		return nil, fmt.Errorf("the embedded cluster cannot run on this machine:\n%w", err)
 	}
-	set, err := obtain(cmd, store, p)
-	if err != nil {
+	if set, err = obtain(cmd, p, store); err != nil {
 		return nil, err
 	}
-	provider = embedded.New(embedded.Options{Components: set, Memory: memory, Status: p.Status})
 
 	place := s.charts
 	if place == "" {
@@ -112,6 +119,21 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, sce
 
 // installer is the mesh as the harness wants it.
 func (p *parts) installer(cfg *rest.Config) (harness.Mesh, error) { return p.mesh(cfg) }
+
+// programs are the components in the words of the embedded cluster.
+func programs(set components.Set) embedded.Components {
+	return embedded.Components{
+		Etcd:              set.Path(components.Etcd),
+		APIServer:         set.Path(components.KubeAPIServer),
+		ControllerManager: set.Path(components.KubeControllerManager),
+		Scheduler:         set.Path(components.KubeScheduler),
+		MetricsServer:     set.Path(components.MetricsServer),
+		PilotDiscovery:    set.Path(components.PilotDiscovery),
+		PilotAgent:        set.Path(components.PilotAgent),
+		Envoy:             set.Path(components.Envoy),
+		BootstrapTemplate: set.BootstrapTemplate(),
+	}
+}
 
 // parseNodes reads node groups as m6i.large=20 or m6i.large=20/58, with a pod limit.
 func parseNodes(args []string) ([]cluster.NodeGroup, error) {

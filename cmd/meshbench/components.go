@@ -11,7 +11,7 @@ import (
 
 func componentsCommand() *cobra.Command {
 	var istio string
-	var list, verify, clean bool
+	var list, verify, clean, prune bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
 		Short: "Obtain the programs that the embedded cluster is made of, or list them",
@@ -30,6 +30,8 @@ afterwards nothing touches the network.`,
 			switch {
 			case clean:
 				return store.Clean(cmd.Context())
+			case prune:
+				return store.Prune(cmd.Context())
 			case list:
 				return listComponents(cmd, store)
 			case verify:
@@ -39,7 +41,9 @@ afterwards nothing touches the network.`,
 			for _, a := range args {
 				want = append(want, components.Name(a))
 			}
-			set, err := obtain(cmd, store, want...)
+			p := newProgress(cmd.ErrOrStderr())
+			set, err := obtain(cmd, p, store, want...)
+			p.Close()
 			if err != nil {
 				return err
 			}
@@ -53,7 +57,8 @@ afterwards nothing touches the network.`,
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
-	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean")
+	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components that this version of meshbench has no use for")
+	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune")
 	return cmd
 }
 
@@ -70,17 +75,11 @@ func listComponents(cmd *cobra.Command, store *components.Store) error {
 	return table.Flush()
 }
 
-// obtain gets components with progress on standard error; it says beforehand what
-// stands in the way.
-func obtain(cmd *cobra.Command, store *components.Store, want ...components.Name) (components.Set, error) {
+// obtain gets components, and says beforehand what stands in the way.
+func obtain(cmd *cobra.Command, p *progress, store *components.Store, want ...components.Name) (components.Set, error) {
 	if err := store.Preflight(cmd.Context(), want...); err != nil {
 		return nil, &exit{exitFailure, fmt.Errorf("the components cannot be obtained on this machine:\n%w", err)}
 	}
-	if store.Complete(want...) {
-		return store.Obtain(cmd.Context(), nil, want...)
-	}
-	p := newProgress(cmd.ErrOrStderr())
-	defer p.Close()
 	p.Phase("components")
 	return store.Obtain(cmd.Context(), p, want...)
 }

@@ -25,9 +25,13 @@ func downCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			names := []string{name}
 			if all {
-				var err error
-				if names, err = embedded.List(); err != nil {
+				living, err := embedded.List()
+				if err != nil {
 					return err
+				}
+				names = nil
+				for _, c := range living {
+					names = append(names, c.Name)
 				}
 			}
 			var problems []error
@@ -42,7 +46,7 @@ func downCommand() *cobra.Command {
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "cluster %s is gone\n", n)
 			}
-			problems = append(problems, embedded.Sweep(cmd.Context()))
+			problems = append(problems, embedded.Sweep())
 			return errors.Join(problems...)
 		},
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 )
@@ -50,11 +51,11 @@ func main() {
 	// The embedded cluster is this program again, inside namespaces of its own.
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case "sandbox":
+		case sandbox.Command:
 			os.Exit(sandbox.Main(os.Args[2:]))
-		case "container-init":
+		case runtime.InitCommand:
 			os.Exit(runtime.InitMain(os.Args[2:]))
-		case "container-exec":
+		case runtime.ExecCommand:
 			os.Exit(runtime.ExecMain(os.Args[2:]))
 		}
 	}
@@ -70,7 +71,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	go func() {
 		s := <-signals
 		fmt.Fprintf(stderr, "\n%s: cleaning up (once more to stop at once)\n", s)
-		cancel(fmt.Errorf("interrupted by %s", s))
+		cancel(fmt.Errorf("%w by signal: %s", harness.ErrInterrupted, s))
 		<-signals
 		// The sandbox ends with this process, and takes everything in it along.
 		os.Exit(exitInterrupted)

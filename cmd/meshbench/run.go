@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,12 +56,15 @@ Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario fi
 			p := newProgress(cmd.ErrOrStderr())
 			outcome, err := func() (string, error) {
 				defer p.Close()
+				// A cluster that breaks ends the run.
+				ctx, broken := context.WithCancelCause(cmd.Context())
+				defer broken(nil)
 				spec := cluster.Spec{Nodes: harness.NodeGroups(scenario.Cluster.Nodes), RealPerDeployment: real}
-				parts, err := setup.assemble(cmd, p, spec, scenario.Mesh.Istio, scenario.Mesh.Values)
+				parts, err := setup.assemble(cmd, p, spec, broken, scenario.Mesh.Istio, scenario.Mesh.Values)
 				if err != nil {
 					return "", err
 				}
-				return harness.Run(cmd.Context(), harness.Options{
+				return harness.Run(ctx, harness.Options{
 					Scenario: scenario, Provider: parts.provider, Mesh: parts.installer,
 					Dir: out, Real: real, Timeout: timeout, SettleLimit: settleLimit,
 					Components: parts.set.Versions(), Meshbench: version, Command: os.Args[1:],
@@ -92,7 +97,11 @@ func conclude(cmd *cobra.Command, dir, outcome string, err error) error {
 		return &exit{max(code, exitFailure), fmt.Errorf("%w\nLogs are in %s", err, filepath.Join(dir, "cluster"))}
 	}
 	if missed := r.Missed(); len(missed) > 0 {
-		return &exit{exitMissed, errors.New("expectations were missed:\n  " + joinLines(missed))}
+		lines := make([]string, len(missed))
+		for i, m := range missed {
+			lines[i] = m.String()
+		}
+		return &exit{exitMissed, errors.New("expectations were missed:\n  " + strings.Join(lines, "\n  "))}
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
 			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: real, Dir: logs, Detached: true}
-			parts, err := setup.assemble(cmd, p, spec, "", nil)
+			parts, err := setup.assemble(cmd, p, spec, nil, "", nil)
 			if err != nil {
 				return err
 			}
