@@ -33,15 +33,16 @@ func (p pair) certPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
 }
 
-// keyPEM is the private key in PEM (PKCS #8).
+// keyPEM is the private key in PEM.
 func (p pair) keyPEM() ([]byte, error) { return keyPEM(p.key) }
 
+// keyPEM encodes by SEC 1: Kubernetes reads service account keys in no other way.
 func keyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode private key: %w", err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), nil
 }
 
 // newAuthority makes a self-signed certificate authority.

@@ -1,0 +1,213 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Cluster is a running embedded cluster. It implements cluster.Cluster.
+type Cluster struct {
+	record Record
+	dir    string // state folder
+	client *sandbox.Client
+	config *rest.Config
+
+	// process is the sandbox's first process.
+	process *os.Process
+	// exited is closed when the sandbox has ended.
+	exited <-chan struct{}
+
+	// Only with the cluster's maker:
+	lifeline *os.File    // ends the sandbox when closed; nil once it was let go
+	locked   *os.File    // the state folder
+	died     func(error) // Options.Died
+	cause    error       // why the sandbox ended by itself, once exited
+	ready    atomic.Bool
+	deleting atomic.Bool
+}
+
+// Attach returns a living cluster of the calling user that was made by another
+// command. When nobody made it, or it is being made right now, the error says so.
+func Attach(name string) (*Cluster, error) {
+	root, err := stateRoot()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(root, name)
+	locked, err := lock(dir)
+	if err == nil {
+		locked.Close()
+	}
+	if !errors.Is(err, errBusy) {
+		return nil, fmt.Errorf("there is no cluster named %s; `meshbench list` shows those there are", name)
+	}
+	record, err := readRecord(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s is being made or removed right now: %w", name, err)
+	}
+	c := &Cluster{record: record, dir: dir, client: sandbox.NewClient(dir)}
+	if c.process, err = find(record); err != nil {
+		return nil, fmt.Errorf("find the process of cluster %s: %w", name, err)
+	}
+	c.exited = unlocked(dir)
+	// A cluster that is not ready can be deleted all the same.
+	_ = c.connect()
+	return c, nil
+}
+
+// find returns the sandbox's first process, surely that and no later one of its number:
+// Go holds processes by descriptor, so that what is found stays what is signalled.
+func find(record Record) (*os.Process, error) {
+	process, err := os.FindProcess(record.PID)
+	if err != nil {
+		return nil, err
+	}
+	start, err := startTime(record.PID)
+	if err == nil && start != record.Start {
+		err = os.ErrProcessDone
+	}
+	if err != nil {
+		_ = process.Release()
+		return nil, err
+	}
+	return process, nil
+}
+
+// unlocked returns a channel that is closed when nobody holds the lock of dir.
+func unlocked(dir string) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			locked, err := lock(dir)
+			if err == nil {
+				locked.Close()
+			}
+			if !errors.Is(err, errBusy) {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	return done
+}
+
+// connect reads the kubeconfig.
+func (c *Cluster) connect() error {
+	config, err := clientcmd.BuildConfigFromFlags("", c.record.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	c.config = config
+	return nil
+}
+
+// Record is what is known about the cluster from outside.
+func (c *Cluster) Record() Record { return c.record }
+
+// RESTConfig implements cluster.Cluster.
+func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
+
+// Kubeconfig implements cluster.Cluster.
+func (c *Cluster) Kubeconfig() string { return c.record.Kubeconfig }
+
+// SetNodes implements cluster.Cluster.
+func (c *Cluster) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {
+	return c.explain(c.client.SetNodes(ctx, groups))
+}
+
+// Facts implements cluster.Cluster.
+func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
+	facts, err := c.client.Facts(ctx)
+	return facts, c.explain(err)
+}
+
+// ControlPlaneCost implements cluster.Cluster: etcd, API server, controller manager and
+// scheduler.
+func (c *Cluster) ControlPlaneCost(ctx context.Context) (*observations.Cost, error) {
+	costs, err := c.client.Costs(ctx)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return &costs.ControlPlane, nil
+}
+
+// SandboxCost is the cost of this program's own process inside the sandbox, the
+// virtual nodes above all. It is a cost of the harness, not of the control plane.
+func (c *Cluster) SandboxCost(ctx context.Context) (observations.Cost, error) {
+	costs, err := c.client.Costs(ctx)
+	return costs.Sandbox, c.explain(err)
+}
+
+// explain gives an error of a dead sandbox its cause.
+func (c *Cluster) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-c.exited:
+		return errors.Join(err, c.cause)
+	default:
+		return err
+	}
+}
+
+// endTimeout is how long a sandbox gets to clear away before it is killed.
+const endTimeout = 15 * time.Second
+
+// Delete implements cluster.Cluster. The sandbox clears away by itself; when it has not
+// after 15 seconds, or when ctx is done, it is killed and what it left is removed from
+// here. So a ctx that is done makes the hard end.
+func (c *Cluster) Delete(ctx context.Context) error {
+	c.deleting.Store(true)
+	soft, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	if c.lifeline != nil {
+		c.lifeline.Close()
+	} else if err := c.client.Shutdown(soft); err != nil {
+		cancel() // it does not listen
+	}
+	select {
+	case <-c.exited:
+	case <-soft.Done():
+		if err := c.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("kill the sandbox of cluster %s: %w", c.record.Name, err)
+		}
+		<-c.exited
+	}
+	return c.clear()
+}
+
+// clear removes what a sandbox leaves that was killed.
+func (c *Cluster) clear() error {
+	locked := c.locked
+	if locked == nil {
+		var err error
+		if locked, err = lock(c.dir); err != nil {
+			locked = nil // removed, or already another cluster's
+		}
+	}
+	var errs []error
+	if locked != nil {
+		errs = append(errs, removeState(c.dir, locked))
+		c.locked = nil
+	}
+	errs = append(errs, runtime.SweepCgroups())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove what cluster %s left: %w", c.record.Name, err)
+	}
+	return nil
+}

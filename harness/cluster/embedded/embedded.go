@@ -1,0 +1,274 @@
+// Package embedded is the provider of clusters that are made of processes on this
+// machine, without Docker, a cloud or root: a real control plane and real sidecars in a
+// sandbox of Linux namespaces, on virtual nodes. This package is the outside: it starts
+// and ends sandboxes (package sandbox) and finds those that were left up.
+//
+// The executable that uses this package must serve two hidden commands at the top of
+// main, by the first argument: sandbox.Command and runtime.InitCommand.
+//
+// Nothing is left of a cluster, however it or its maker ends: see package sandbox for
+// its own end, and [Sweep] for the one case in which nobody was left to clear away, when
+// maker and sandbox were killed (SIGKILL) together.
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/harness/components"
+)
+
+// Options are what all clusters of a provider have in common.
+type Options struct {
+	// Components returns the programs; it is asked each time a cluster is made, and may
+	// build them then. Required.
+	Components func(context.Context) (components.Set, error)
+	// Memory says how memory is read; the best way that works when empty.
+	Memory runtime.MemoryMode
+	// Progress, if set, is told what a cluster's start is doing; each line replaces the
+	// one before.
+	Progress func(line string)
+	// Died, if set, is called once when a cluster ends that was not deleted, with the
+	// reason and the last lines of its log. Calls to the cluster fail from then on.
+	Died func(error)
+}
+
+// New returns the provider.
+func New(options Options) cluster.Provider { return &provider{options} }
+
+type provider struct{ Options }
+
+func (*provider) Name() string { return "embedded" }
+
+// sandboxLog is the sandbox's log in the folder of logs.
+const sandboxLog = "sandbox.log"
+
+// Create implements cluster.Provider.
+func (p *provider) Create(ctx context.Context, spec cluster.Spec) (cluster.Cluster, error) {
+	c, err := p.create(ctx, spec)
+	if err != nil {
+		return nil, fmt.Errorf("make cluster %s: %w", spec.Name, err)
+	}
+	return c, nil
+}
+
+func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, err error) {
+	if err := Sweep(); err != nil {
+		return nil, err
+	}
+	programs, err := p.Components(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, locked, err := makeState(spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		record: Record{
+			Name: spec.Name, Created: time.Now(), Detached: spec.Detached, Logs: spec.Dir,
+			Kubeconfig: filepath.Join(dir, sandbox.KubeconfigName),
+		},
+		dir: dir, client: sandbox.NewClient(dir), locked: locked, died: p.Died,
+	}
+	events, err := c.start(spec, programs, p.Memory)
+	if err != nil {
+		return nil, errors.Join(err, removeState(dir, locked))
+	}
+	defer events.Close()
+	if err := p.finish(ctx, c, events); err != nil {
+		// What the start was told to stop by must not stop the clearing away.
+		return nil, errors.Join(err, c.Delete(context.WithoutCancel(ctx)))
+	}
+	return c, nil
+}
+
+// finish makes a usable cluster of a sandbox that was just started.
+func (p *provider) finish(ctx context.Context, c *Cluster, events *os.File) error {
+	if err := writeRecord(c.dir, c.record); err != nil {
+		return err
+	}
+	if err := p.await(ctx, c, events); err != nil {
+		return err
+	}
+	if err := c.connect(); err != nil {
+		return err
+	}
+	if !c.record.Detached {
+		return nil
+	}
+	if _, err := c.lifeline.Write([]byte{sandbox.Detach}); err != nil {
+		return fmt.Errorf("let go of the sandbox: %w", err)
+	}
+	c.lifeline.Close()
+	c.lifeline = nil
+	return nil
+}
+
+// start starts the sandbox process and returns the pipe on which it tells events.
+func (c *Cluster) start(spec cluster.Spec, programs components.Set, memory runtime.MemoryMode) (_ *os.File, err error) {
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, fmt.Errorf("listen on the loopback: %w", err)
+	}
+	defer listener.Close()
+	// Files of the child, which keeps its own copies.
+	var files []*os.File
+	defer func() {
+		for _, file := range files {
+			file.Close()
+		}
+	}()
+	listenerFile, err := listener.File()
+	if err != nil {
+		return nil, fmt.Errorf("hand over the listener: %w", err)
+	}
+	files = append(files, listenerFile)
+	config, err := memoryFile(sandbox.Config{
+		Name:              spec.Name,
+		State:             c.dir,
+		Logs:              spec.Dir,
+		Server:            "https://" + listener.Addr().String(),
+		Nodes:             spec.Nodes,
+		RealPerDeployment: spec.RealPerDeployment,
+		Memory:            memory,
+		Components:        programs,
+	})
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, config)
+	log, err := os.OpenFile(filepath.Join(spec.Dir, sandboxLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the sandbox's log: %w", err)
+	}
+	files = append(files, log)
+	events, eventsChild, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	files = append(files, eventsChild)
+	lifelineChild, lifeline, err := os.Pipe()
+	if err != nil {
+		events.Close()
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	files = append(files, lifelineChild)
+
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{os.Args[0], sandbox.Command}
+	cmd.Dir = "/"
+	// Nothing of the caller's surroundings, proxies above all, may reach the cluster.
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = sandbox.Namespaces()
+	cmd.ExtraFiles = make([]*os.File, sandbox.LifelineFD-2)
+	for fd, file := range map[int]*os.File{
+		sandbox.ConfigFD: config, sandbox.ListenerFD: listenerFile, sandbox.EventFD: eventsChild,
+		sandbox.LockFD: c.locked, sandbox.LifelineFD: lifelineChild,
+	} {
+		cmd.ExtraFiles[fd-3] = file
+	}
+	if err := cmd.Start(); err != nil {
+		events.Close()
+		lifeline.Close()
+		return nil, fmt.Errorf("start the sandbox: %w", err)
+	}
+	c.process, c.lifeline = cmd.Process, lifeline
+	c.record.PID = cmd.Process.Pid
+	// It cannot be gone: nobody has waited for it yet.
+	c.record.Start, err = startTime(cmd.Process.Pid)
+	exited := make(chan struct{})
+	c.exited = exited
+	go func() {
+		end := cmd.Wait()
+		if c.deleting.Load() {
+			close(exited)
+			return
+		}
+		c.cause = fmt.Errorf("the sandbox of cluster %s ended by itself (%v)\n%s", c.record.Name, end,
+			controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog)))
+		close(exited)
+		if c.ready.Load() && c.died != nil {
+			c.died(c.cause)
+		}
+	}()
+	if err != nil {
+		events.Close()
+		return nil, errors.Join(fmt.Errorf("read the sandbox's start time: %w", err), c.Delete(context.Background()))
+	}
+	return events, nil
+}
+
+// await reads events until the cluster stands.
+func (p *provider) await(ctx context.Context, c *Cluster, events *os.File) error {
+	told := make(chan sandbox.Event)
+	go func() {
+		defer close(told)
+		for decoder := json.NewDecoder(events); ; {
+			var event sandbox.Event
+			if err := decoder.Decode(&event); err != nil {
+				return
+			}
+			select {
+			case told <- event:
+			case <-c.exited:
+				return
+			}
+			if event.Ready {
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case event, ok := <-told:
+			switch {
+			case !ok:
+				<-c.exited
+				return c.cause
+			case event.Error != "":
+				return errors.New(event.Error)
+			case event.Ready:
+				c.ready.Store(true)
+				return nil
+			case p.Progress != nil:
+				p.Progress(event.Status)
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// memoryFile is a file without a name that holds config as JSON.
+func memoryFile(config sandbox.Config) (*os.File, error) {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode the sandbox's configuration: %w", err)
+	}
+	fd, err := unix.MemfdCreate("meshbench-config", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make the sandbox's configuration: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "config")
+	// At an explicit place: the child shares the offset, and reads from the start.
+	if _, err := file.WriteAt(text, 0); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("write the sandbox's configuration: %w", err)
+	}
+	return file, nil
+}

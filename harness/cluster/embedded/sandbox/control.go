@@ -1,0 +1,172 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Costs is what the cluster's own processes have cost so far.
+type Costs struct {
+	// ControlPlane is etcd, API server, controller manager and scheduler.
+	ControlPlane observations.Cost
+	// Sandbox is this program's own process inside: the virtual nodes above all.
+	Sandbox observations.Cost
+}
+
+// serveControl serves the control socket. Who may open the state folder may do
+// everything.
+func (s *server) serveControl(ctx context.Context, listener net.Listener) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /facts", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, s.facts(), nil)
+	})
+	mux.HandleFunc("GET /costs", func(w http.ResponseWriter, _ *http.Request) {
+		costs, err := s.costs()
+		answer(w, costs, err)
+	})
+	mux.HandleFunc("PUT /nodes", func(w http.ResponseWriter, r *http.Request) {
+		var groups []cluster.NodeGroup
+		if err := json.NewDecoder(r.Body).Decode(&groups); err != nil {
+			answer(w, nil, fmt.Errorf("decode node groups: %w", err))
+			return
+		}
+		slog.Info("set nodes", "groups", groups)
+		answer(w, struct{}{}, s.kubelet.SetNodes(r.Context(), groups))
+	})
+	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, struct{}{}, nil)
+		s.end(errAsked)
+	})
+	server := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
+	return fmt.Errorf("serve the control socket: %w", server.Serve(listener))
+}
+
+// answer writes value as JSON, or err as text.
+func answer(w http.ResponseWriter, value any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+// facts describe the cluster for the record.
+func (s *server) facts() observations.Cluster {
+	source := s.runtime.MemorySource()
+	enforcer := "cgroup"
+	if source == "proc" {
+		enforcer = "runtime"
+	}
+	return observations.Cluster{
+		Provider:          "embedded",
+		Kubernetes:        s.plane.Version(),
+		MemorySource:      source,
+		LimitsEnforcedBy:  enforcer,
+		RealPerDeployment: s.config.RealPerDeployment,
+		Simulated: []string{
+			"nodes (virtual kubelets, sized like EC2 instances)",
+			"application containers (no process, no usage)",
+			"istio-init (no iptables rules: no traffic is redirected)",
+			"coredns, aws-node, kube-proxy (no process)",
+			"etcd writes without fsync",
+		},
+		Baseline: "eks",
+	}
+}
+
+func (s *server) costs() (Costs, error) {
+	plane, err := s.plane.Cost()
+	if err != nil {
+		return Costs{}, fmt.Errorf("read the control plane's cost: %w", err)
+	}
+	own, err := controlplane.Cost(os.Getpid())
+	if err != nil {
+		return Costs{}, err
+	}
+	return Costs{ControlPlane: plane, Sandbox: own}, nil
+}
+
+// Client speaks to a sandbox's control socket.
+type Client struct{ http *http.Client }
+
+// NewClient speaks to the sandbox whose state folder is dir. It connects on first use.
+func NewClient(dir string) *Client {
+	return &Client{http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, SocketName))
+		},
+		// Calls are seldom; an idle connection would only hinder the sandbox's end.
+		DisableKeepAlives: true,
+	}}}
+}
+
+// Facts describe the cluster.
+func (c *Client) Facts(ctx context.Context) (facts observations.Cluster, err error) {
+	err = c.call(ctx, http.MethodGet, "/facts", nil, &facts)
+	return facts, err
+}
+
+// Costs are the costs so far.
+func (c *Client) Costs(ctx context.Context) (costs Costs, err error) {
+	err = c.call(ctx, http.MethodGet, "/costs", nil, &costs)
+	return costs, err
+}
+
+// SetNodes makes the nodes be groups and returns when they are Ready.
+func (c *Client) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {
+	return c.call(ctx, http.MethodPut, "/nodes", groups, nil)
+}
+
+// Shutdown asks the sandbox to end. It has not ended yet when the call returns.
+func (c *Client) Shutdown(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/shutdown", nil, nil)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body, result any) error {
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode request to the sandbox: %w", err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://sandbox"+path, reader)
+	if err != nil {
+		return fmt.Errorf("make request to the sandbox: %w", err)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask the sandbox: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("read the sandbox's answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return errors.New(strings.TrimSpace(string(text)))
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, result); err != nil {
+		return fmt.Errorf("decode the sandbox's answer: %w", err)
+	}
+	return nil
+}

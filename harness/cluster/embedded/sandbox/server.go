@@ -1,0 +1,246 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/components"
+)
+
+// The sandbox's network: a bridge with a VPC-like range. Nodes are 10.0.1.x, pods
+// 10.0.16.0 and up; the API server's addresses are the baseline's.
+const (
+	bridge  = "mesh0"
+	gateway = "10.0.0.1/16"
+)
+
+// errAsked ends a sandbox in order.
+var errAsked = errors.New("asked to end")
+
+// server is a running sandbox.
+type server struct {
+	config Config
+	events events
+	ctx    context.Context         // done at the end, with its reason as cause
+	end    context.CancelCauseFunc // the first reason counts
+
+	runtime *runtime.Runtime
+	plane   *controlplane.ControlPlane
+	kubelet *kubelet.Manager
+}
+
+func newServer(config Config, events events) *server {
+	s := &server{config: config, events: events}
+	s.ctx, s.end = context.WithCancelCause(context.Background())
+	// Whatever hangs: the process ends, and its maker or the next command removes what
+	// it leaves.
+	context.AfterFunc(s.ctx, func() {
+		time.Sleep(closeTimeout)
+		slog.Error("clearing away took too long", "limit", closeTimeout)
+		os.Exit(1)
+	})
+	return s
+}
+
+// run starts everything and returns when the sandbox shall end, with the reason.
+func (s *server) run() error {
+	if err := s.start(s.ctx); err != nil {
+		s.end(err)
+	}
+	<-s.ctx.Done()
+	return context.Cause(s.ctx)
+}
+
+// start returns when the cluster is ready and served.
+func (s *server) start(ctx context.Context) error {
+	since := time.Now()
+	if err := prepareMounts(s.config.State); err != nil {
+		return err
+	}
+	if err := syscall.Sethostname([]byte(s.config.Name)); err != nil {
+		return fmt.Errorf("set host name: %w", err)
+	}
+	if err := s.startNetwork(ctx); err != nil {
+		return err
+	}
+	if err := s.startPlane(ctx); err != nil {
+		return err
+	}
+	if err := s.startNodes(ctx); err != nil {
+		return err
+	}
+	if err := s.startServing(ctx); err != nil {
+		return err
+	}
+	took("whole cluster", since)
+	s.events.send(Event{Ready: true})
+	return nil
+}
+
+// startNetwork makes the bridge with all addresses that are not a node's or a pod's.
+func (s *server) startNetwork(ctx context.Context) error {
+	since := time.Now()
+	s.events.status("making the network")
+	var err error
+	s.runtime, err = runtime.New(ctx, runtime.Config{
+		Dir:         s.work("runtime"),
+		Bridge:      bridge,
+		Gateway:     netip.MustParsePrefix(gateway),
+		Memory:      s.config.Memory,
+		PerPodUsers: true,
+	})
+	if err != nil {
+		return fmt.Errorf("start the container runtime: %w", err)
+	}
+	for _, address := range []string{
+		baseline.APIServerIP1 + "/16", baseline.APIServerIP2 + "/16", baseline.KubernetesServiceIP + "/32",
+	} {
+		if err := s.runtime.AddAddress(netip.MustParsePrefix(address)); err != nil {
+			return fmt.Errorf("add address %s: %w", address, err)
+		}
+	}
+	for _, note := range s.runtime.Notes() {
+		slog.Info(note)
+	}
+	took("network", since)
+	return nil
+}
+
+func (s *server) startPlane(ctx context.Context) error {
+	since := time.Now()
+	s.events.status("starting etcd and the API server")
+	dir := s.work("controlplane")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("make folder of the control plane: %w", err)
+	}
+	set := s.config.Components
+	var err error
+	s.plane, err = controlplane.Start(ctx, controlplane.Config{
+		Etcd:              set.Path(components.Etcd),
+		APIServer:         set.Path(components.KubeAPIServer),
+		ControllerManager: set.Path(components.KubeControllerManager),
+		Scheduler:         set.Path(components.KubeScheduler),
+		Dir:               dir,
+		Logs:              s.config.Logs,
+		Addresses: []net.IP{
+			net.ParseIP(baseline.APIServerIP1), net.ParseIP(baseline.APIServerIP2),
+			net.ParseIP(baseline.KubernetesServiceIP),
+		},
+		ServiceCIDR: baseline.ServiceCIDR,
+	})
+	if err != nil {
+		return fmt.Errorf("start the control plane: %w", err)
+	}
+	took("control plane", since)
+	go func() {
+		// See package controlplane for why it is not started again.
+		s.end(fmt.Errorf("the control plane failed: %w", <-s.plane.Failed()))
+	}()
+	return nil
+}
+
+// startTimeout bounds the wait for nodes and baseline.
+const startTimeout = 3 * time.Minute
+
+// startNodes starts the nodes and writes the baseline, at the same time, and waits
+// until both stand.
+func (s *server) startNodes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
+		fmt.Errorf("not ready after %v; see the logs in %s", startTimeout, s.config.Logs))
+	defer cancel()
+	since := time.Now()
+	s.events.status("starting nodes and system pods")
+	rest := s.plane.RESTConfig()
+	var err error
+	s.kubelet, err = kubelet.New(kubelet.Config{
+		REST:    rest,
+		Runtime: kubelet.FromRuntime(s.runtime),
+		Images:  images(s.config.Components),
+		Real:    s.config.RealPerDeployment,
+		Dir:     s.work("kubelet"),
+		Logs:    filepath.Join(s.config.Logs, "pods"),
+		TLS:     s.plane.KubeletTLS(),
+		Version: s.plane.Version(),
+	})
+	if err != nil {
+		return fmt.Errorf("start the nodes: %w", err)
+	}
+	applied := make(chan error, 1)
+	go func() { applied <- baseline.Apply(ctx, rest) }()
+	if err := s.kubelet.SetNodes(ctx, s.config.Nodes); err != nil {
+		return fmt.Errorf("start the nodes: %w", err)
+	}
+	took("nodes", since)
+	if err := <-applied; err != nil {
+		return err
+	}
+	since = time.Now()
+	s.events.status("waiting for system pods and the metrics API")
+	nodes := 0
+	for _, group := range s.config.Nodes {
+		nodes += group.Count
+	}
+	if err := baseline.Wait(ctx, rest, nodes); err != nil {
+		return err
+	}
+	took("system pods and metrics API", since)
+	return nil
+}
+
+// startServing serves the host: the API server, the kubeconfig to it, and the control
+// socket.
+func (s *server) startServing(ctx context.Context) error {
+	listener, err := net.FileListener(os.NewFile(ListenerFD, "listener"))
+	if err != nil {
+		return fmt.Errorf("take over the host's listener: %w", err)
+	}
+	go func() {
+		s.end(forward(ctx, listener, net.JoinHostPort(baseline.APIServerIP1, "443")))
+	}()
+	control, err := net.Listen("unix", filepath.Join(s.config.State, SocketName))
+	if err != nil {
+		return fmt.Errorf("listen on the control socket: %w", err)
+	}
+	go func() { s.end(s.serveControl(ctx, control)) }()
+	return s.plane.WriteKubeconfig(filepath.Join(s.config.State, KubeconfigName), s.config.Server)
+}
+
+// closeTimeout bounds the clearing away.
+const closeTimeout = 10 * time.Second
+
+// close ends what would start processes anew, then everything, and removes what lies
+// outside the namespaces.
+func (s *server) close() error {
+	var errs []error
+	if s.kubelet != nil {
+		s.kubelet.Close()
+	}
+	if s.runtime != nil {
+		errs = append(errs, s.runtime.Close())
+	}
+	if s.plane != nil {
+		s.plane.Stop()
+	}
+	errs = append(errs, removeState(s.config.State))
+	return errors.Join(errs...)
+}
+
+// work is a path in the tmpfs that lives as long as the mount namespace.
+func (s *server) work(name string) string { return filepath.Join(s.config.State, workName, name) }
+
+// took notes in the log how long a phase of the start took.
+func took(phase string, since time.Time) {
+	slog.Info("started", "phase", phase, "seconds", time.Since(since).Seconds())
+}
