@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,8 +30,8 @@ type ContainerConfig struct {
 	// UserID is the user and group id to run as; -1 is the pod's own. Where only uid 0
 	// is mapped it is 0 whatever is asked for.
 	UserID int
-	// Mounts are made in the order of their targets, so one may lie in another. The
-	// root of a writable one inside Config.Dir is given to the container's user.
+	// Mounts are made in the order of their targets' depth, so one may lie in another.
+	// The container's user must be able to use them: see Pod.UserID.
 	Mounts []Mount
 	// MemoryLimit in bytes; 0 is none.
 	MemoryLimit int64
@@ -103,11 +102,6 @@ func (p *Pod) start(ctx context.Context, config ContainerConfig) (*Container, er
 	r.warm(config.Program)
 	for _, m := range config.Mounts {
 		r.warm(m.Source)
-		if !m.ReadOnly && r.allUsers && strings.HasPrefix(m.Source, r.config.Dir+"/") {
-			if err := os.Chown(m.Source, c.user, c.user); err != nil {
-				return nil, fmt.Errorf("giving a volume to the container's user: %w", err)
-			}
-		}
 	}
 	p.mu.Lock()
 	name := fmt.Sprintf("pod%d-%d-%s", p.number, p.started, config.Name)

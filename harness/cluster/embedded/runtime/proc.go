@@ -110,10 +110,11 @@ type procGroup struct {
 
 func (g *procGroup) add(c *Container) error {
 	g.cpu.container = c
+	g.memory.mu.Lock()
+	defer g.memory.mu.Unlock()
+	g.memory.taken = time.Time{} // the list lacks it
 	if g.limit > 0 {
-		g.memory.mu.Lock()
 		g.memory.limited[g] = struct{}{}
-		g.memory.mu.Unlock()
 	}
 	return nil
 }

@@ -90,6 +90,7 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, fmt.Errorf("making the runtime's folder: %w", err)
 	}
 	var err error
+	// Mount targets are checked to lie in it, when links have been followed.
 	if r.config.Dir, err = filepath.EvalSymlinks(config.Dir); err != nil {
 		return nil, fmt.Errorf("finding the runtime's folder: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -115,6 +116,9 @@ func TestFileSystem(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Chown(filepath.Join(volumes, "empty"), p.UserID(), p.UserID()); err != nil {
+		t.Fatal(err)
 	}
 	config := shell(t, `
 		cat /etc/hosts /var/run/secrets/token
@@ -417,6 +421,116 @@ broken
 			t.Errorf("no error for %q", broken)
 		}
 	}
+}
+
+// TestCgroup2 shows how the files of a unified hierarchy are read and written, with
+// ordinary files of their format in their place.
+func TestCgroup2(t *testing.T) {
+	g := &cgroup{version: MemoryCgroup2, memory: t.TempDir()}
+	files := map[string]string{
+		"memory.current": "104857600\n", "memory.stat": "anon 5\nactive_file 7\ninactive_file 4857600\n",
+		"cpu.stat": "usage_usec 1500\nuser_usec 1000\n", "cgroup.procs": "12\n13\n",
+		"memory.max": "max\n", "memory.oom.group": "0\n", "memory.events": "low 0\nhigh 0\nmax 9\noom 1\noom_kill 0\n",
+	}
+	write := func(name, content string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(g.memory, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range files {
+		write(name, content)
+	}
+	u, err := g.usage()
+	if err != nil || u.WorkingSetBytes != 100000000 || u.CPUNanos != 1500000 || u.Processes != 2 {
+		t.Errorf("usage is %+v, %v", u, err)
+	}
+	write("memory.stat", "inactive_file 204857600\n")
+	if u, err := g.usage(); err != nil || u.WorkingSetBytes != 0 {
+		t.Errorf("usage is %+v, %v with more inactive pages than all", u, err)
+	}
+	if g.oomKilled() {
+		t.Error("killed without a kill")
+	}
+	write("memory.events", "oom 1\noom_kill 1\n")
+	if !g.oomKilled() {
+		t.Error("not killed after a kill")
+	}
+	if err := g.limit(64 << 20); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{"memory.max": "67108864", "memory.oom.group": "1"} {
+		if data, err := os.ReadFile(filepath.Join(g.memory, name)); err != nil || !strings.HasPrefix(string(data), want) {
+			t.Errorf("%s holds %q, %v", name, data, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(g.memory, "memory.swap.max")); err == nil {
+		t.Error("a control file was made")
+	}
+	os.Remove(filepath.Join(g.memory, "memory.current"))
+	if _, err := g.usage(); err == nil {
+		t.Error("no error without memory.current")
+	}
+}
+
+// TestManyAtOnce starts and removes pods from many goroutines, some in the middle of
+// a start.
+func TestManyAtOnce(t *testing.T) {
+	if !sandboxed(t) {
+		return
+	}
+	r := newRuntime(t, nil)
+	config := program(t, "listen", "tcp", ":80")
+	logs := t.TempDir()
+	var group sync.WaitGroup
+	for i := range 24 {
+		group.Go(func() {
+			p, err := r.CreatePod(t.Context(), PodConfig{UID: "u", Namespace: "test", Name: fmt.Sprint(i), IP: netip.AddrFrom4([4]byte{10, 0, 16, byte(i)})})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			config := config
+			config.Log = filepath.Join(logs, fmt.Sprint(i))
+			if i%4 == 3 {
+				group.Go(func() {
+					if err := p.Remove(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+				if c, err := p.Start(t.Context(), config); err == nil {
+					<-c.Done()
+				}
+				return
+			}
+			c, err := p.Start(t.Context(), config)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer := func() bool {
+				conn, err := p.Dial(t.Context(), "tcp", "127.0.0.1:80")
+				if err != nil {
+					return false
+				}
+				defer conn.Close()
+				data, err := io.ReadAll(conn)
+				return err == nil && string(data) == "hello 127.0.0.1"
+			}
+			eventually(t, "it answers", answer)
+			var out bytes.Buffer
+			if code, err := c.Exec(t.Context(), []string{"hostname"}, nil, &out, &out, false, nil); err != nil || code != 0 || out.String() != fmt.Sprintln(i) {
+				t.Errorf("exec in %d got %d, %q, %v", i, code, out.String(), err)
+			}
+			if u, err := c.Usage(); err != nil || u.WorkingSetBytes == 0 {
+				t.Errorf("usage of %d is %+v, %v", i, u, err)
+			}
+			if err := p.Remove(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestInotifyBudget(t *testing.T) {
