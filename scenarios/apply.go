@@ -66,7 +66,7 @@ func (a *Apply) objects() ([]manifestObject, error) {
 			return list, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the manifest: %s", strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " "))
+			return nil, fmt.Errorf("the manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		if len(n.Content) == 1 && n.Content[0].ShortTag() == "!!null" {
 			continue // an empty document

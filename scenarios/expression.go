@@ -103,7 +103,7 @@ func (n *names) evaluate(source string) (int, error) {
 	case float64:
 		value = r
 	default:
-		return 0, fmt.Errorf("${%s} is %v (%T), not a number", source, result, result)
+		return 0, fmt.Errorf("${%s} is %v, not a number", source, result)
 	}
 	switch {
 	case math.Abs(value) > maxNumber || math.IsNaN(value):
@@ -114,12 +114,12 @@ func (n *names) evaluate(source string) (int, error) {
 	return int(value), nil
 }
 
-// expressionError puts the library's message, which points at the place with a drawing
-// of several lines, on one line.
+// expressionError replaces the drawing with which the library's message points at the
+// place by the place's number.
 func expressionError(source string, err error) error {
 	var at *file.Error
 	if errors.As(err, &at) {
-		return fmt.Errorf("${%s}: %s at character %d", source, strings.ReplaceAll(at.Message, "\n", " "), at.Column+1)
+		return fmt.Errorf("${%s}: %s at character %d", source, at.Message, at.Column+1)
 	}
-	return fmt.Errorf("${%s}: %s", source, strings.ReplaceAll(err.Error(), "\n", " "))
+	return fmt.Errorf("${%s}: %w", source, err)
 }

@@ -341,6 +341,9 @@ func FuzzLoad(f *testing.F) {
 			if p.Line < 1 || p.Column < 1 || p.Message == "" {
 				t.Errorf("a problem without place or message: %#v", p)
 			}
+			if strings.Contains(p.String(), "\n") {
+				t.Errorf("a problem of several lines: %q", p)
+			}
 		}
 	})
 }

@@ -19,7 +19,7 @@ type Problem struct {
 	Message string
 }
 
-// String is file:line:column: path: message, without the parts that are empty.
+// String is file:line:column: path: message on one line, without the parts that are empty.
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -29,7 +29,8 @@ func (p Problem) String() string {
 	if p.Path != "" {
 		b.WriteString(": " + p.Path)
 	}
-	return b.String() + ": " + p.Message
+	b.WriteString(": " + p.Message)
+	return strings.ReplaceAll(b.String(), "\n", " ")
 }
 
 // Problems are all things wrong with a scenario, by line.
