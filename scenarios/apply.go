@@ -10,8 +10,8 @@ import (
 )
 
 // Apply creates or updates the objects of a manifest by server-side apply, in order. It
-// has taken effect when all pods of the Deployments in it are Ready. Exactly one of
-// Manifest and File is given.
+// has taken effect when all pods of the Deployments in it are Ready; pods of other kinds
+// are not checked against the nodes' pod limit. Exactly one of Manifest and File is given.
 type Apply struct {
 	// Manifest is YAML, several documents allowed.
 	Manifest string `yaml:"manifest,omitempty"`
