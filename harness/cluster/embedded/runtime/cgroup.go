@@ -124,8 +124,7 @@ func openCgroup1() (*cgroups, error) {
 		return nil, errors.New("no hierarchy with the memory controller is mounted")
 	}
 	for _, h := range hierarchies {
-		// Where both controllers share a hierarchy the memory folder has cpuacct too.
-		if h.controllers["cpuacct"] && !h.controllers["memory"] && c.cpu == nil {
+		if h.controllers["cpuacct"] && c.cpu == nil {
 			c.cpu, _ = ownCgroup(h.path, filepath.Base(c.memory.Name()))
 		}
 	}
@@ -135,30 +134,47 @@ func openCgroup1() (*cgroups, error) {
 // ownCgroup makes a folder in a hierarchy and locks it, under a new name when name is
 // empty.
 func ownCgroup(hierarchy, name string) (*os.File, error) {
-	var path string
-	var err error
-	if name == "" {
-		path, err = os.MkdirTemp(hierarchy, cgroupPrefix)
-	} else {
-		path = filepath.Join(hierarchy, name)
-		err = os.Mkdir(path, 0o755)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("making a cgroup: %w", err)
-	}
-	dir, err := os.Open(path)
-	if err == nil {
-		// A sweep may have come between: then the lock is taken or the folder is gone.
-		err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			_, err = os.Stat(path)
+	for {
+		path, err := filepath.Join(hierarchy, name), error(nil)
+		if name == "" {
+			path, err = os.MkdirTemp(hierarchy, cgroupPrefix)
+		} else {
+			err = os.Mkdir(path, 0o700)
 		}
-		if err == nil {
+		if err != nil {
+			return nil, fmt.Errorf("making a cgroup in %s: %w", hierarchy, errors.Unwrap(err))
+		}
+		dir, err := lockCgroup(path)
+		if err != nil {
+			return nil, errors.Join(err, removeCgroup(path))
+		}
+		if dir != nil {
 			return dir, nil
 		}
-		dir.Close()
+		// A sweep took it for a dead runtime's before it was locked, and removes it.
 	}
-	return nil, errors.Join(fmt.Errorf("locking cgroup %s: %w", path, err), ignoreGone(os.Remove(path)))
+}
+
+// lockCgroup opens and locks a folder. There is none when another holds the lock or
+// the folder is gone or another user's.
+func lockCgroup(path string) (*os.File, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, ignoreGone(err)
+	}
+	if err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+		if _, err = os.Stat(path); err == nil {
+			return dir, nil
+		}
+	}
+	dir.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	if err = ignoreGone(err); err != nil {
+		return nil, fmt.Errorf("locking cgroup %s: %w", path, err)
+	}
+	return nil, nil
 }
 
 func (c *cgroups) mode() MemoryMode { return c.version }
@@ -382,18 +398,11 @@ func SweepCgroups() error {
 }
 
 func sweepCgroup(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return ignoreGone(err)
+	dir, err := lockCgroup(path)
+	if err != nil || dir == nil {
+		return err
 	}
-	defer dir.Close()
-	switch err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil // its owner lives
-	case err != nil:
-		return fmt.Errorf("locking cgroup %s: %w", path, err)
-	}
-	return removeCgroup(path)
+	return errors.Join(removeCgroup(path), dir.Close())
 }
 
 // ignoreGone drops the error that something is not there or may not be touched by

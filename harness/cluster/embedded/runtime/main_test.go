@@ -105,13 +105,16 @@ func sandboxed(t *testing.T) bool {
 	}
 	for _, mode := range modes() {
 		t.Run(mode, func(t *testing.T) {
-			cmd := sandboxCommand(t, mode, "-test.run=^"+t.Name()[:strings.Index(t.Name(), "/")]+"$", "-test.v")
+			name, _, _ := strings.Cut(t.Name(), "/")
+			cmd := sandboxCommand(t, mode, "-test.run=^"+name+"$", "-test.v")
 			output, err := cmd.CombinedOutput()
 			switch {
 			case err != nil:
 				t.Fatalf("%v\n%s", err, output)
 			case bytes.Contains(output, []byte(refused)):
 				t.Skip(string(output))
+			case !bytes.Contains(output, []byte("--- PASS: "+name+" ")):
+				t.Fatalf("the test did not run:\n%s", output)
 			}
 			t.Logf("%s", output)
 		})

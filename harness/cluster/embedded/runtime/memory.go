@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -21,7 +22,8 @@ import (
 // and without what else a cgroup is charged for (socket buffers, kernel stacks,
 // inodes), because /proc does not tell.
 //
-// CPUNanos is the cgroup's, where there is one for CPU. Otherwise it is the sum over
+// CPUNanos contains what it costs to build the container's root, a few milliseconds (in
+// MemoryProc also the start of this executable, some 30 ms). It is the cgroup's, where there is one for CPU. Otherwise it is the sum over
 // the container's processes and the children they have waited for, in clock ticks of
 // 10 ms; commands of Exec count while they run only. It never decreases.
 type Usage struct {
@@ -55,7 +57,7 @@ type group interface {
 
 // chooseMemory takes the first way that works, by trying it.
 func (r *Runtime) chooseMemory(ctx context.Context, mode MemoryMode) (memory, error) {
-	var refused []error
+	var refused []string
 	for _, way := range []struct {
 		mode MemoryMode
 		open func() (*cgroups, error)
@@ -70,16 +72,16 @@ func (r *Runtime) chooseMemory(ctx context.Context, mode MemoryMode) (memory, er
 			}
 			err = errors.Join(err, m.close())
 		}
-		refused = append(refused, fmt.Errorf("%s: %w", way.mode, err))
+		refused = append(refused, fmt.Sprintf("%s: %v", way.mode, err))
 	}
 	switch mode {
 	case MemoryAuto, "":
-		r.note(fmt.Sprintf("memory is read from /proc and limits are enforced by the runtime, because no memory cgroup can be used: %v", errors.Join(refused...)))
+		r.note(fmt.Sprintf("memory is read from /proc and limits are enforced by the runtime, because no memory cgroup can be used (%s)", strings.Join(refused, "; ")))
 		return newProcMemory(), nil
 	case MemoryProc:
 		return newProcMemory(), nil
 	case MemoryCgroup1, MemoryCgroup2:
-		return nil, fmt.Errorf("reading memory from %w", errors.Join(refused...))
+		return nil, fmt.Errorf("no memory from %s", strings.Join(refused, "; "))
 	default:
 		return nil, fmt.Errorf("memory mode %q: use one of auto, cgroup2, cgroup1, proc", mode)
 	}

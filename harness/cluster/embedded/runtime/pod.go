@@ -87,7 +87,7 @@ func (p *Pod) inNetwork(f func() error) error {
 		p.mu.Lock()
 		if p.removed {
 			p.mu.Unlock()
-			return p.wrap(errors.New("the pod is removed"))
+			return errors.New("the pod is removed")
 		}
 		var err error
 		if p.namespace.IsOpen() {
@@ -95,7 +95,7 @@ func (p *Pod) inNetwork(f func() error) error {
 		}
 		p.mu.Unlock()
 		if err != nil {
-			return p.wrap(fmt.Errorf("entering the network namespace: %w", err))
+			return fmt.Errorf("entering the network namespace: %w", err)
 		}
 		return f()
 	})
@@ -113,7 +113,10 @@ func (p *Pod) Dial(ctx context.Context, network, address string) (net.Conn, erro
 		conn, err = new(net.Dialer).DialContext(ctx, network, address)
 		return err
 	})
-	return conn, err
+	if err != nil {
+		return nil, p.wrap(err)
+	}
+	return conn, nil
 }
 
 // Remove kills the pod's containers, waits for their end and removes the network. It

@@ -57,6 +57,13 @@ func TestContainerEnds(t *testing.T) {
 			if got != test.want {
 				t.Errorf("exit is %+v, want %+v; log:\n%s", got, test.want, logOf(t, c))
 			}
+			if g, ok := c.group.(*cgroup); ok {
+				for _, dir := range g.dirs() {
+					if _, err := os.Stat(dir); err == nil {
+						t.Errorf("cgroup %s is left", dir)
+					}
+				}
+			}
 			if _, err := c.Usage(); err == nil {
 				t.Error("an ended container has usage")
 			}
