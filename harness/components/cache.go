@@ -22,7 +22,7 @@ type manifest struct {
 	Version string    `json:"version"`
 	Pinned  string    `json:"pinned"` // module@version or package==version
 	Go      string    `json:"go"`     // toolchain that built it
-	Built   time.Time `json:"built"`
+	Made    time.Time `json:"made"`
 	Files   []file    `json:"files"`
 }
 

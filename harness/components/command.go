@@ -49,6 +49,9 @@ func (c command) run(ctx context.Context, log io.Writer) error {
 	}
 	err := cmd.Wait()
 	lines.flush()
+	if ps := cmd.ProcessState; ps != nil {
+		fmt.Fprintf(log, "= %s; CPU %.1f s user, %.1f s system\n", ps, ps.UserTime().Seconds(), ps.SystemTime().Seconds())
+	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whoever is left of the group
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -17,6 +17,11 @@
 // pins, or the Python package.
 package components
 
+import (
+	"maps"
+	"slices"
+)
+
 // Name is the name of a component.
 type Name string
 
@@ -61,6 +66,9 @@ func (s Set) ChartsDir() string { return s.Path(Charts) }
 // BootstrapTemplate is the file that pilot-agent expects as
 // /var/lib/istio/envoy/envoy_bootstrap_tmpl.json.
 func (s Set) BootstrapTemplate() string { return s.Path(BootstrapTemplate) }
+
+// Names are the names of the components, sorted.
+func (s Set) Names() []Name { return slices.Sorted(maps.Keys(s)) }
 
 // Versions maps each component's name to its version, for the record of a run.
 func (s Set) Versions() map[string]string {

@@ -230,19 +230,14 @@ func (g *goModules) list(ctx context.Context, s site, out io.Writer, args []stri
 // The kinds of lines that `go build -v` and `go list` write.
 const (
 	goOther    = iota
-	goDownload // "go: downloading MODULE VERSION"
+	goDownload // what is downloaded: a module or toolchain and its version
 	goPackage  // the import path of a package that is now compiled
 )
 
-// parseGoLine tells what a line of the go command's standard error is, with the module
-// (path@version) or the package.
+// parseGoLine tells what a line of the go command's standard error is, and of what.
 func parseGoLine(line string) (kind int, arg string) {
 	if rest, ok := strings.CutPrefix(line, "go: downloading "); ok {
-		f := strings.Fields(rest)
-		if len(f) != 2 {
-			return goOther, ""
-		}
-		return goDownload, f[0] + "@" + f[1]
+		return goDownload, rest
 	}
 	if line == "" || strings.ContainsAny(line, " \t:#\"\\") || strings.HasPrefix(line, ".") || path.Clean(line) != line {
 		return goOther, ""

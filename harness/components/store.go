@@ -28,10 +28,18 @@ type Store struct {
 	units []*unit
 }
 
-// New opens the cache with the pins of one Istio release; "" is [DefaultIstio], see
-// [IstioVersions]. root is the root of the cache; "" is $MESHBENCH_CACHE, or the folder
-// meshbench in the user's cache directory. Nothing is created.
-func New(root, istio string) (*Store, error) {
+// Options say where the cache is and what is wanted of it.
+type Options struct {
+	// Root is the root of the cache; "" is $MESHBENCH_CACHE, or the folder meshbench in
+	// the user's cache directory.
+	Root string
+	// Istio is the Istio release, "1.23.2", one of [IstioVersions]; "" is [DefaultIstio].
+	Istio string
+}
+
+// New opens the cache. Nothing is created.
+func New(o Options) (*Store, error) {
+	root, istio := o.Root, o.Istio
 	if root == "" {
 		root = os.Getenv(RootEnv)
 	}
@@ -120,8 +128,14 @@ func (s *Store) dir(u *unit, p part) string {
 	return filepath.Join(s.root, string(p.name), p.version+"-"+u.key(p.name))
 }
 
-// Root is the folder that holds the components.
-func (s *Store) Root() string { return s.root }
+// Root is the root of the cache; the components are in its folder components.
+func (s *Store) Root() string { return filepath.Dir(s.root) }
+
+// Complete says whether Obtain of the wanted components would find all in the cache.
+func (s *Store) Complete(want ...Name) bool {
+	_, missing, err := s.cached(want)
+	return err == nil && len(missing) == 0
+}
 
 // Obtain returns the wanted components, by default all that an embedded cluster needs,
 // and makes those that are not in the cache yet. When nothing is missing that takes
@@ -275,7 +289,7 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 		if !slices.Contains(names, p.name) {
 			continue
 		}
-		m := manifest{Name: p.name, Version: p.version, Pinned: p.pinned, Go: runtime.Version(), Built: time.Now().UTC()}
+		m := manifest{Name: p.name, Version: p.version, Pinned: p.pinned, Go: runtime.Version(), Made: time.Now().UTC()}
 		if err := seal(where.staged(p.name), m); err != nil {
 			return fmt.Errorf("finishing %s: %w", p.name, err)
 		}
@@ -316,116 +330,109 @@ type Status struct {
 	Current bool   `json:"current"`
 	Cached  bool   `json:"cached"`
 	Path    string `json:"path"` // of its folder in the cache, there or not
-	// Bytes and Built are zero when it is not cached. Built is UTC.
+	// Bytes and Made are zero when it is not cached. Made is UTC.
 	Bytes int64     `json:"bytes"`
-	Built time.Time `json:"built"`
+	Made  time.Time `json:"made"`
 }
 
 // List tells what is pinned, whether it is in the cache, and what else is there.
-func (s *Store) List() ([]Status, error) {
+func (s *Store) List() []Status {
 	var list []Status
-	known := map[string]bool{}
+	pinned := map[string]bool{}
 	for _, u := range s.units {
 		for _, p := range u.parts {
 			st := Status{Name: p.name, Version: p.version, Pinned: p.pinned, Needed: !p.onDemand, Current: true, Path: s.dir(u, p)}
 			if m, err := readManifest(st.Path); err == nil {
-				st.Cached, st.Bytes, st.Built = true, m.size(), m.Built
+				st.Cached, st.Bytes, st.Made = true, m.size(), m.Made
 			}
-			known[st.Path] = true
+			pinned[st.Path] = true
 			list = append(list, st)
 		}
 	}
-	dirs, err := filepath.Glob(filepath.Join(s.root, "*", "*-*", manifestName))
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range dirs {
-		d = filepath.Dir(d)
-		m, err := readManifest(d)
-		if known[d] || err != nil {
-			continue
+	for _, dir := range s.folders() {
+		if m, err := readManifest(dir); err == nil && !pinned[dir] {
+			list = append(list, Status{Name: m.Name, Version: m.Version, Pinned: m.Pinned, Cached: true, Path: dir, Bytes: m.size(), Made: m.Made})
 		}
-		list = append(list, Status{Name: m.Name, Version: m.Version, Pinned: m.Pinned, Cached: true, Path: d, Bytes: m.size(), Built: m.Built})
 	}
-	return list, nil
+	return list
+}
+
+// folders are all components' folders in the cache, whole or not.
+func (s *Store) folders() []string {
+	var dirs []string
+	found, _ := filepath.Glob(filepath.Join(s.root, "*", "*-*")) // the pattern is well-formed
+	for _, d := range found {
+		switch filepath.Base(filepath.Dir(d)) {
+		case "locks", "logs", "work":
+		default:
+			dirs = append(dirs, d)
+		}
+	}
+	return dirs
 }
 
 // Verify reads every cached component and compares its content with the sha256 noted
 // when it was put there. The error names every file that differs.
-func (s *Store) Verify() error {
-	list, err := s.List()
-	if err != nil {
-		return err
-	}
+func (s *Store) Verify(ctx context.Context) error {
 	var errs []error
-	for _, st := range list {
-		if st.Cached {
-			errs = append(errs, verify(st.Path))
+	for _, st := range s.List() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !st.Cached {
+			continue
+		}
+		if err := verify(st.Path); err != nil {
+			errs = append(errs, fmt.Errorf("%w: remove the folder %s, it is made again when needed", err, st.Path))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Clean removes components: those that no pinned release uses any more, or all. It waits
-// for builds under way. It returns the number of bytes removed.
-func (s *Store) Clean(ctx context.Context, all bool) (int64, error) {
+// Clean removes all components, after waiting for builds under way.
+func (s *Store) Clean(ctx context.Context) error {
+	return s.remove(ctx, func(string) bool { return true })
+}
+
+// Prune removes the components that no release pinned here uses any more.
+func (s *Store) Prune(ctx context.Context) error {
 	keep := map[string]bool{}
-	var ids []string
 	for _, v := range IstioVersions() {
 		units, err := unitsFor(v)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, u := range append(units, s.units...) {
-			ids = append(ids, u.id())
 			for _, p := range u.parts {
-				keep[s.dir(u, p)] = !all
+				keep[s.dir(u, p)] = true
 			}
 		}
 	}
+	return s.remove(ctx, func(dir string) bool { return !keep[dir] })
+}
+
+// remove removes folders and what interrupted builds left, holding all locks. They are
+// taken in the order of their names, istio before kubernetes: a build of Istio holds its
+// own while it waits for Kubernetes.
+func (s *Store) remove(ctx context.Context, old func(dir string) bool) error {
 	if _, err := os.Stat(s.root); errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return nil
 	}
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		l, err := s.lock(ctx, id, func() {})
+	ids, _ := filepath.Glob(filepath.Join(s.root, "locks", "*.lock")) // the pattern is well-formed
+	for _, id := range ids {
+		l, err := s.lock(ctx, strings.TrimSuffix(filepath.Base(id), ".lock"), func() {})
 		if err != nil {
-			return 0, err
+			return err
 		}
 		defer l.Unlock()
 	}
-	dirs, err := filepath.Glob(filepath.Join(s.root, "*", "*-*"))
-	if err != nil {
-		return 0, err
-	}
-	work, err := filepath.Glob(filepath.Join(s.root, "work", "*"))
-	if err != nil {
-		return 0, err
-	}
-	var freed int64
-	for _, d := range append(dirs, work...) {
-		if keep[d] || filepath.Dir(d) == filepath.Join(s.root, "locks") || filepath.Dir(d) == filepath.Join(s.root, "logs") {
+	for _, dir := range append(s.folders(), filepath.Join(s.root, "work")) {
+		if filepath.Base(dir) != "work" && !old(dir) {
 			continue
 		}
-		n := treeSize(d)
-		if err := os.RemoveAll(d); err != nil {
-			return freed, err
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("removing a component: %w", err)
 		}
-		freed += n
 	}
-	return freed, nil
-}
-
-func treeSize(dir string) int64 {
-	var n int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it is being counted, not used
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n
+	return nil
 }
