@@ -22,8 +22,8 @@ type container struct {
 	program program
 	policy  corev1.RestartPolicy
 
-	begun   signal // the first attempt has started, its postStart hook included, or has failed
-	started signal // the startup probe has succeeded once
+	begun   moment // the first attempt has started, its postStart hook included, or has failed
+	started moment // the startup probe has succeeded once
 
 	// Guarded by pod.mu.
 	process  Process // of the running attempt, else nil
@@ -31,18 +31,18 @@ type container struct {
 	cpuNanos uint64 // last reading of process
 }
 
-// signal is an event that happens once.
-type signal struct {
+// moment is an event that happens once.
+type moment struct {
 	once sync.Once
 	c    chan struct{}
 }
 
-func newSignal() signal { return signal{c: make(chan struct{})} }
+func newMoment() moment { return moment{c: make(chan struct{})} }
 
-func (s *signal) set() { s.once.Do(func() { close(s.c) }) }
+func (s *moment) set() { s.once.Do(func() { close(s.c) }) }
 
 func newContainer(p *pod, spec corev1.Container, prog program, policy corev1.RestartPolicy) *container {
-	return &container{pod: p, spec: spec, program: prog, policy: policy, begun: newSignal(), started: newSignal()}
+	return &container{pod: p, spec: spec, program: prog, policy: policy, begun: newMoment(), started: newMoment()}
 }
 
 // errConfig is wrapped by errors of what a container refers to: it is tried again, as
@@ -113,7 +113,7 @@ func (c *container) once(ctx context.Context) (runtime.Exit, error) {
 	helpers.Wait()
 
 	exit := process.Exit()
-	c.ended(process)
+	c.ended()
 	c.pod.observe(c.spec.Name, func(o *observation) {
 		o.state = terminated(exit, o.id)
 		o.started, o.ready = false, false
@@ -186,18 +186,13 @@ func (c *container) start(ctx context.Context) (Process, error) {
 	return process, nil
 }
 
-// ended takes the process out of the node's usage and keeps its CPU time in the node's
-// total, which must not fall.
-func (c *container) ended(process Process) {
-	usage, err := process.Usage()
+// ended takes the process out of the node's usage. Its CPU time, as last read, stays in
+// the node's total, which must not fall.
+func (c *container) ended() {
 	c.pod.mu.Lock()
-	cpu := c.cpuNanos
+	defer c.pod.mu.Unlock()
 	c.process = nil
-	c.pod.mu.Unlock()
-	if err == nil {
-		cpu = max(cpu, usage.CPUNanos)
-	}
-	c.pod.node.endedCPU.Add(cpu)
+	c.pod.node.endedCPU.Add(c.cpuNanos)
 }
 
 func (c *container) waiting(reason, message string) {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -51,8 +52,11 @@ type Config struct {
 	// Real is the number of pods of each owner (ReplicaSet, DaemonSet) whose limited
 	// images run; -1 for all.
 	Real int
-	// Dir is the folder for pods' state (pods) and logs (logs), absolute.
+	// Dir is the folder for pods' state, absolute; what a pod had there goes with it.
 	Dir string
+	// Logs is the folder for containers' logs, NAMESPACE_POD_UID/CONTAINER/ATTEMPT.log,
+	// which stay; the folder logs of Dir when empty.
+	Logs string
 	// TLS is for the servers of the kubelet API: a certificate for every address of
 	// Nodes, and the wish for a client certificate, which is verified by ClientCA.
 	TLS *tls.Config
@@ -83,12 +87,12 @@ type Manager struct {
 	factory  informers.SharedInformerFactory // what all nodes read
 	istiod   informers.SharedInformerFactory // Services of istiod and their endpoints
 	changed  chan struct{}                   // istiod's endpoints have changed
-	synced   chan struct{}                   // closed when the informers are
 	setNodes sync.Mutex                      // held by SetNodes
 
-	// background is what nodes run under; it ends when Run does.
+	// background is what everything runs under; it ends with Close.
 	background context.Context
 	end        context.CancelFunc
+	ended      sync.WaitGroup
 
 	mu    sync.Mutex
 	nodes []*virtualNode // by age
@@ -100,7 +104,8 @@ type Manager struct {
 // the labels of their Service.
 const istiodSelector = "app=istiod"
 
-// New makes a manager without nodes. Nothing happens until Run.
+// New makes a manager without nodes, which begins to read from the API server. Close it
+// in the end.
 func New(config Config) (*Manager, error) {
 	if !config.Network.IsValid() {
 		config.Network = netip.MustParsePrefix("10.0.0.0/16")
@@ -111,6 +116,7 @@ func New(config Config) (*Manager, error) {
 	if !config.Pods.First.IsValid() {
 		config.Pods = Range{netip.MustParseAddr("10.0.16.0"), netip.MustParseAddr("10.0.255.254")}
 	}
+	config.Logs = cmp.Or(config.Logs, filepath.Join(config.Dir, "logs"))
 	config.Version = cmp.Or(config.Version, "v1.31.4")
 	config.Log = cmp.Or(config.Log, slog.Default())
 	if config.ClientCA == nil {
@@ -144,19 +150,17 @@ func New(config Config) (*Manager, error) {
 			o.LabelSelector = istiodSelector
 		})),
 		changed: make(chan struct{}, 1),
-		synced:  make(chan struct{}),
 	}
-	// virtual-kubelet tells of errors that it retries and of each pod it sees: worth
-	// having only when something is looked for.
-	m.background, m.end = context.WithCancel(log.WithLogger(context.Background(), vkslog.FromSlog(m.log.With("by", "virtual-kubelet"))))
+	library := vkslog.FromSlog(slog.New(quiet{m.log.Handler()}).With("by", "virtual-kubelet"))
+	m.background, m.end = context.WithCancel(log.WithLogger(context.Background(), library))
 
-	signal := func() {
+	notice := func() {
 		select {
 		case m.changed <- struct{}{}:
 		default:
 		}
 	}
-	// Asking for an informer registers it, so that Run waits for it.
+	// Asking for an informer registers it, so that it is waited for.
 	m.factory.Core().V1().Nodes().Informer()
 	m.factory.Core().V1().ConfigMaps().Informer()
 	m.factory.Core().V1().Secrets().Informer()
@@ -166,15 +170,44 @@ func New(config Config) (*Manager, error) {
 		m.istiod.Discovery().V1().EndpointSlices().Informer(),
 	} {
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { signal() },
-			UpdateFunc: func(any, any) { signal() },
-			DeleteFunc: func(any) { signal() },
+			AddFunc:    func(any) { notice() },
+			UpdateFunc: func(any, any) { notice() },
+			DeleteFunc: func(any) { notice() },
 		}); err != nil {
 			return nil, fmt.Errorf("watch istiod's endpoints: %w", err)
 		}
 	}
+	m.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: m.client.CoreV1().Events("")})
+	m.factory.Start(m.background.Done())
+	m.istiod.Start(m.background.Done())
+	m.ended.Go(func() {
+		for {
+			select {
+			case <-m.changed:
+				m.updateHosts()
+			case <-m.background.Done():
+				return
+			}
+		}
+	})
 	return m, nil
 }
+
+// quiet makes all that it is told a matter for debugging: virtual-kubelet calls errors
+// what it tries again, and what is done for it here (the deletion of pods).
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
+	return q.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return q.Handler.Handle(ctx, r)
+}
+
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
 
 // withoutManagedFields saves the memory of what nobody here reads.
 func withoutManagedFields(object any) (any, error) {
@@ -184,52 +217,34 @@ func withoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// Run serves the nodes until ctx ends; then it ends all pods at once, which takes
-// moments, and returns. The nodes' objects stay. It is called once.
-func (m *Manager) Run(ctx context.Context) error {
-	m.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: m.client.CoreV1().Events("")})
-	defer m.events.Shutdown()
-	m.factory.Start(m.background.Done())
-	m.istiod.Start(m.background.Done())
-	defer m.istiod.Shutdown()
-	defer m.factory.Shutdown()
-	defer m.end()
-	for _, factory := range []informers.SharedInformerFactory{m.factory, m.istiod} {
-		for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
-			if !ok {
-				return fmt.Errorf("read %v from the API server: %w", kind, context.Cause(ctx))
-			}
-		}
-	}
-	close(m.synced)
-	for ctx.Err() == nil {
-		select {
-		case <-m.changed:
-			m.updateHosts()
-		case <-ctx.Done():
-		}
-	}
-
+// Close ends all nodes and pods at once, which takes moments. Their objects stay. The
+// manager cannot be used afterwards.
+func (m *Manager) Close() {
+	m.end()           // first, or controllers would replace the pods
 	m.setNodes.Lock() // for good: no more nodes
 	var all sync.WaitGroup
 	for _, n := range m.list() {
 		all.Go(n.shutDown)
 	}
 	all.Wait()
-	return nil
+	m.ended.Wait()
+	m.factory.Shutdown()
+	m.istiod.Shutdown()
+	m.events.Shutdown()
 }
 
 // SetNodes makes the nodes be groups: it adds what is missing and waits until it is
 // Ready, then removes what is too much, unschedulable (cordoned) nodes first and then
-// the newest, with their pods. After an error it can be called again. Run must be under
-// way.
+// the newest, with their pods. After an error it can be called again.
 func (m *Manager) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {
 	m.setNodes.Lock()
 	defer m.setNodes.Unlock()
-	select {
-	case <-m.synced:
-	case <-ctx.Done():
-		return fmt.Errorf("set nodes: the API server's objects have not been read: %w", context.Cause(ctx))
+	for _, factory := range []informers.SharedInformerFactory{m.factory, m.istiod} {
+		for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
+			if !ok {
+				return fmt.Errorf("read %v from the API server: %w", kind, context.Cause(ctx))
+			}
+		}
 	}
 	add, surplus := plan(m.list(), groups, m.cordoned)
 	for _, group := range add {
@@ -403,4 +418,17 @@ func (m *Manager) token(ctx context.Context, pod *corev1.Pod, spec authenticatio
 		return authenticationv1.TokenRequestStatus{}, err
 	}
 	return made.Status, nil
+}
+
+// deletePod deletes the object of a pod that has ended; that it is gone is no error.
+func (m *Manager) deletePod(ctx context.Context, pod *corev1.Pod) error {
+	now := int64(0)
+	err := m.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: &now,
+		Preconditions:      metav1.NewUIDPreconditions(string(pod.UID)),
+	})
+	if gone(err) {
+		return nil
+	}
+	return err
 }

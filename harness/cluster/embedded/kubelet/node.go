@@ -242,45 +242,32 @@ func (n *virtualNode) remove(ctx context.Context) error {
 	if err != nil && !gone(err) {
 		return fmt.Errorf("delete node %s: %w", n.name, err)
 	}
-	// Those that virtual-kubelet does not know yet, or that have ended.
-	pods := n.manager.client.CoreV1().Pods(corev1.NamespaceAll)
-	placed, err := pods.List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.name})
+	n.shutDown()
+	// Those that had not arrived, or had ended by themselves.
+	left, err := n.manager.client.CoreV1().Pods(corev1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.name})
 	if err != nil {
 		return fmt.Errorf("list pods of node %s: %w", n.name, err)
 	}
-	now := int64(0)
-	for _, p := range placed.Items {
-		err := n.manager.client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{
-			GracePeriodSeconds: &now,
-			Preconditions:      metav1.NewUIDPreconditions(string(p.UID)),
-		})
-		if err != nil && !gone(err) {
+	for _, p := range left.Items {
+		if err := n.manager.deletePod(ctx, &p); err != nil {
 			return fmt.Errorf("delete pod %s/%s of node %s: %w", p.Namespace, p.Name, n.name, err)
 		}
 	}
-	n.shutDown()
 	return nil
 }
 
-// shutDown ends the node's pods at once and everything that runs for it. The node's
-// object stays.
+// shutDown ends everything that runs for the node, and its pods at once.
 func (n *virtualNode) shutDown() {
-	n.mu.Lock()
-	var pods []*pod
-	for _, p := range n.byUID {
-		pods = append(pods, p)
-	}
-	n.mu.Unlock()
+	n.cancel()
+	n.ended.Wait()
 	var all sync.WaitGroup
-	for _, p := range pods {
+	for _, p := range n.live() {
 		all.Go(func() {
 			p.terminate(0)
 			<-p.done
 		})
 	}
 	all.Wait()
-	n.cancel()
-	n.ended.Wait()
 	if err := n.manager.config.Runtime.DelAddress(netip.PrefixFrom(n.ip, n.manager.config.Network.Bits())); err != nil {
 		n.manager.log.Warn("take away node address", "node", n.name, "err", err)
 	}

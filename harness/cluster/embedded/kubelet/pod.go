@@ -131,7 +131,7 @@ func (p *pod) resolvFile() string { return filepath.Join(p.dir, "resolv.conf") }
 
 // logFile is where an attempt of a container writes. Logs outlive their pod.
 func (p *pod) logFile(container string, attempt int) string {
-	return filepath.Join(p.node.manager.config.Dir, "logs",
+	return filepath.Join(p.node.manager.config.Logs,
 		p.namespace+"_"+p.name+"_"+string(p.uid), container, strconv.Itoa(attempt)+".log")
 }
 
@@ -396,26 +396,28 @@ func (p *pod) tearDown() {
 	p.mu.Unlock()
 	p.noMercy()
 
-	pods := p.node.manager.client.CoreV1().Pods(p.namespace)
+	if p.node.manager.background.Err() == nil {
+		if err := p.deleteObject(ctx); err != nil {
+			// virtual-kubelet does it when the grace period has passed.
+			log.Warn("delete pod", "err", err)
+		}
+	}
+	p.node.forget(p)
+}
+
+// deleteObject takes the pod, which has ended, out of the API.
+func (p *pod) deleteObject(ctx context.Context) error {
+	last := p.withStatus()
 	if p.isReal() {
 		// A kubelet lets a pod reach its last phase before it lets it go. Not so for
 		// simulated ones: they are many, and nothing happened in them.
-		last := p.withStatus()
 		last.ResourceVersion = "" // whatever it is by now
-		if _, err := pods.UpdateStatus(ctx, last, metav1.UpdateOptions{}); err != nil && !gone(err) {
-			log.Warn("write pod's last status", "err", err)
+		_, err := p.node.manager.client.CoreV1().Pods(p.namespace).UpdateStatus(ctx, last, metav1.UpdateOptions{})
+		if err != nil && !gone(err) {
+			return err
 		}
 	}
-	now := int64(0)
-	err := pods.Delete(ctx, p.name, metav1.DeleteOptions{
-		GracePeriodSeconds: &now,
-		Preconditions:      metav1.NewUIDPreconditions(string(p.uid)),
-	})
-	if err != nil && !gone(err) {
-		// virtual-kubelet deletes it when its grace period has passed.
-		log.Warn("delete pod", "err", err)
-	}
-	p.node.forget(p)
+	return p.node.manager.deletePod(ctx, last)
 }
 
 // gone says whether an object is not there any more, or is another one of that name.

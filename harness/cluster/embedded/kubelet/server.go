@@ -194,7 +194,7 @@ func (n *virtualNode) exec(ctx context.Context, namespace, pod, name string, cmd
 			}
 		}()
 	}
-	code, err := process.Exec(ctx, cmd, attach.Stdin(), writer(attach.Stdout()), writer(attach.Stderr()), attach.TTY(), resize)
+	code, err := process.Exec(ctx, cmd, attach.Stdin(), attach.Stdout(), attach.Stderr(), attach.TTY(), resize)
 	if err != nil {
 		return err
 	}
@@ -202,14 +202,6 @@ func (n *virtualNode) exec(ctx context.Context, namespace, pod, name string, cmd
 		return utilexec.CodeExitError{Err: fmt.Errorf("exit status %d", code), Code: code}
 	}
 	return nil
-}
-
-// writer is w, or nothing where the client did not ask for the stream.
-func writer(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return w
 }
 
 func (n *virtualNode) attach(_ context.Context, namespace, pod, name string, _ api.AttachIO) error {

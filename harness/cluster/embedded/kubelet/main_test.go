@@ -1,0 +1,180 @@
+package kubelet
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/components"
+	"golang.org/x/sys/unix"
+)
+
+// The test of the whole (cluster_test.go) needs a control plane and namespaces of its
+// own. It starts the test binary again in such namespaces; the test binary is also the
+// program that runs in its containers.
+const (
+	stageVariable  = "KUBELET_TEST_STAGE" // enter, then inside
+	programCommand = "test-program"
+	// programsVariable may name a folder that holds etcd, kube-apiserver,
+	// kube-controller-manager and kube-scheduler.
+	programsVariable = "KUBELET_TEST_PROGRAMS"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case runtime.InitCommand:
+			os.Exit(runtime.InitMain(os.Args[2:]))
+		case programCommand:
+			os.Exit(testProgram(os.Args[2:]))
+		}
+	}
+	if os.Getenv(stageVariable) == "inside" {
+		err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		if err == nil {
+			err = unix.Mount("proc", "/proc", "proc", 0, "")
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// programs are the paths of the control plane's programs.
+type controlPlanePrograms struct{ etcd, apiServer, controllerManager, scheduler string }
+
+// findPrograms skips the test where the programs have not been built.
+func findPrograms(t *testing.T) controlPlanePrograms {
+	t.Helper()
+	if dir := os.Getenv(programsVariable); dir != "" {
+		return controlPlanePrograms{
+			filepath.Join(dir, "etcd"), filepath.Join(dir, "kube-apiserver"),
+			filepath.Join(dir, "kube-controller-manager"), filepath.Join(dir, "kube-scheduler"),
+		}
+	}
+	store, err := components.New(components.Options{})
+	if err != nil {
+		t.Skip(err)
+	}
+	names := []components.Name{components.Etcd, components.KubeAPIServer, components.KubeControllerManager, components.KubeScheduler}
+	if !store.Complete(names...) {
+		t.Skip("the control plane's programs are not built: run `meshbench components`")
+	}
+	set, err := store.Obtain(t.Context(), nil, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return controlPlanePrograms{set.Path(names[0]), set.Path(names[1]), set.Path(names[2]), set.Path(names[3])}
+}
+
+// sandboxed runs the calling test again in namespaces of its own and says whether this
+// is that run.
+func sandboxed(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(stageVariable) == "inside" {
+		return true
+	}
+	p := findPrograms(t)
+	dir := t.TempDir()
+	for name, path := range map[string]string{
+		"etcd": p.etcd, "kube-apiserver": p.apiServer,
+		"kube-controller-manager": p.controllerManager, "kube-scheduler": p.scheduler,
+	} {
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), stageVariable+"=inside", programsVariable+"="+dir)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	if err := cmd.Run(); err != nil {
+		if cmd.ProcessState == nil {
+			t.Skipf("namespaces are refused here: %v", err)
+		}
+		t.Fatal(err)
+	}
+	return false
+}
+
+// testProgram is what tests run in containers.
+func testProgram(args []string) int {
+	fmt.Println("started", strings.Join(args, " "))
+	switch args[0] {
+	case "serve": // PORT: answer until SIGTERM; /ready, /live and /fail change the answers
+		answers := map[string]bool{"/ready": true, "/live": true}
+		mux := http.NewServeMux()
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			if !answers[r.URL.Path] {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			fmt.Fprint(w, "hello from ", os.Getenv("HOSTNAME"))
+		})
+		mux.HandleFunc("/fail/{what}", func(_ http.ResponseWriter, r *http.Request) { answers["/"+r.PathValue("what")] = false })
+		mux.HandleFunc("/exit/{code}", func(_ http.ResponseWriter, r *http.Request) {
+			code, _ := strconv.Atoi(r.PathValue("code"))
+			fmt.Println("exit", code)
+			os.Exit(code)
+		})
+		go http.ListenAndServe(":"+args[1], mux)
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM)
+		<-signals
+		fmt.Println("terminated")
+		return 0
+	case "get": // URL
+		response, err := http.Get(args[1])
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		response.Write(os.Stdout)
+		return 0
+	case "exit": // CODE
+		code, _ := strconv.Atoi(args[1])
+		return code
+	case "wait": // FILE: until it is there
+		for {
+			if _, err := os.Stat(args[1]); err == nil {
+				return 0
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	case "show": // FILE...: the environment and the files, as JSON
+		shown := map[string]string{}
+		for _, v := range os.Environ() {
+			name, value, _ := strings.Cut(v, "=")
+			shown[name] = value
+		}
+		for _, file := range args[1:] {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				data = []byte(err.Error())
+			}
+			shown[file] = string(data)
+		}
+		json.NewEncoder(os.Stdout).Encode(shown)
+		return 0
+	}
+	return 99
+}
