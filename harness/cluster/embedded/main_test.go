@@ -1,0 +1,106 @@
+package embedded_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/harness/components"
+)
+
+// TestMain lets this executable be what meshbench's own is: the sandbox, a container's
+// first process, and the command that makes a cluster.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch args := os.Args[2:]; os.Args[1] {
+		case sandbox.Command:
+			os.Exit(sandbox.Main(args))
+		case runtime.InitCommand:
+			os.Exit(runtime.InitMain(args))
+		case makerCommand:
+			os.Exit(makerMain(args))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// makerCommand is the hidden command of this test that uses the provider as meshbench's
+// commands do, so that tests can kill it, and run it as another user.
+const makerCommand = "maker"
+
+// makerTask is what a maker does, its only argument as JSON.
+type makerTask struct {
+	Do         string // up, down, preflight, sweep, or make: then it deletes when interrupted
+	Spec       cluster.Spec
+	Components components.Set
+	Memory     runtime.MemoryMode
+}
+
+// What a maker prints, each on a line.
+const (
+	saidStatus = "status: "
+	saidReady  = "ready: " // and the kubeconfig
+	saidDied   = "died: "
+)
+
+func makerMain(args []string) int {
+	var task makerTask
+	if err := json.Unmarshal([]byte(args[0]), &task); err != nil {
+		panic(err)
+	}
+	if err := task.run(); err != nil {
+		fmt.Println("error:", err)
+		return 1
+	}
+	return 0
+}
+
+func (task makerTask) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	provider := embedded.New(embedded.Options{
+		Components: func(context.Context) (components.Set, error) { return task.Components, nil },
+		Memory:     task.Memory,
+		Progress:   func(line string) { fmt.Println(saidStatus + line) },
+		Died: func(err error) {
+			fmt.Println(saidDied + err.Error())
+			cancel(err)
+		},
+	})
+	switch task.Do {
+	case "preflight":
+		return provider.Preflight(ctx, task.Spec)
+	case "sweep":
+		return embedded.Sweep()
+	case "down":
+		c, err := embedded.Attach(task.Spec.Name)
+		if err != nil {
+			return err
+		}
+		return c.Delete(ctx)
+	}
+	c, err := provider.Create(ctx, task.Spec)
+	if err != nil {
+		return err
+	}
+	fmt.Println(saidReady + c.Kubeconfig())
+	if task.Do == "up" {
+		return nil
+	}
+	<-ctx.Done()
+	err = context.Cause(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil // interrupted, as wanted
+	}
+	return errors.Join(err, c.Delete(context.Background()))
+}
