@@ -5,6 +5,10 @@ CLUSTER  ?= embedded
 ARGS     ?=
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# One set of flags for building and testing: what differs in them is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS     := $(GOFLAGS) -trimpath
+
 .PHONY: bench build components test unit e2e clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
@@ -12,7 +16,7 @@ bench: build ## run SCENARIO, with further flags in ARGS
 
 # Symbols are left out: 200 sidecars start through this program, so its size counts.
 build: ## build bin/meshbench
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/meshbench ./cmd/meshbench
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/meshbench ./cmd/meshbench
 
 components: build ## obtain what the embedded cluster is made of
 	bin/meshbench components

@@ -88,7 +88,7 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	// Everything that stands in the way is said before a quarter of an hour of building.
 	var set components.Set
 	provider := embedded.New(embedded.Options{
-		Components: func(context.Context) (embedded.Components, error) { return programs(set), nil },
+		Components: func(context.Context) (components.Set, error) { return set, nil },
 		Memory:     runtime.MemoryMode(s.memory),
 		Progress:   func(line string) { p.Status("%s", line) },
 		Died:       died,
@@ -119,21 +119,6 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 
 // installer is the mesh as the harness wants it.
 func (p *parts) installer(cfg *rest.Config) (harness.Mesh, error) { return p.mesh(cfg) }
-
-// programs are the components in the words of the embedded cluster.
-func programs(set components.Set) embedded.Components {
-	return embedded.Components{
-		Etcd:              set.Path(components.Etcd),
-		APIServer:         set.Path(components.KubeAPIServer),
-		ControllerManager: set.Path(components.KubeControllerManager),
-		Scheduler:         set.Path(components.KubeScheduler),
-		MetricsServer:     set.Path(components.MetricsServer),
-		PilotDiscovery:    set.Path(components.PilotDiscovery),
-		PilotAgent:        set.Path(components.PilotAgent),
-		Envoy:             set.Path(components.Envoy),
-		BootstrapTemplate: set.BootstrapTemplate(),
-	}
-}
 
 // parseNodes reads node groups as m6i.large=20 or m6i.large=20/58, with a pod limit.
 func parseNodes(args []string) ([]cluster.NodeGroup, error) {

@@ -55,8 +55,6 @@ func main() {
 			os.Exit(sandbox.Main(os.Args[2:]))
 		case runtime.InitCommand:
 			os.Exit(runtime.InitMain(os.Args[2:]))
-		case runtime.ExecCommand:
-			os.Exit(runtime.ExecMain(os.Args[2:]))
 		}
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
