@@ -584,10 +584,21 @@ func testRestarts(c testCluster) {
 	c.must(c.client.CoreV1().Pods("restarts").Delete(c.Context(), "p", metav1.DeleteOptions{GracePeriodSeconds: &grace}))
 
 	// A container that passes its memory limit.
-	p = testPod("restarts", "greedy", "test/program")
-	p.Spec.Containers[0].Args = []string{programCommand, "serve", "8080"}
-	c.create(p, isReady)
-	if _, err := c.exec("restarts", "greedy", "main", "sh", "-c", "exit 7"); err == nil {
+	greedy := testPod("restarts", "greedy", "test/program", programCommand, "allocate", "200")
+	greedy.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("100Mi")}
+	c.create(greedy, func(p *corev1.Pod) string {
+		if len(p.Status.ContainerStatuses) == 0 {
+			return "no status"
+		}
+		if l := p.Status.ContainerStatuses[0].LastTerminationState.Terminated; l == nil || l.ExitCode != 137 || l.Reason != "OOMKilled" {
+			return "not killed for its memory"
+		}
+		return ""
+	})
+	c.must(c.client.CoreV1().Pods("restarts").Delete(c.Context(), "greedy", metav1.DeleteOptions{GracePeriodSeconds: &grace}))
+
+	c.create(testPod("restarts", "exec", "test/program", programCommand, "serve", "8080"), isReady)
+	if _, err := c.exec("restarts", "exec", "main", "sh", "-c", "exit 7"); err == nil {
 		c.Error("exec loses the exit code")
 	} else if code, ok := err.(utilexec.ExitError); !ok || code.ExitStatus() != 7 {
 		c.Errorf("exec: %v, want exit code 7", err)

@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// programs are the paths of the control plane's programs.
+// controlPlanePrograms are the paths of the control plane's programs.
 type controlPlanePrograms struct{ etcd, apiServer, controllerManager, scheduler string }
 
 // findPrograms skips the test where the programs have not been built.
@@ -85,6 +85,9 @@ func sandboxed(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(stageVariable) == "inside" {
 		return true
+	}
+	if testing.Short() {
+		t.Skip("starts a control plane")
 	}
 	p := findPrograms(t)
 	dir := t.TempDir()
@@ -153,6 +156,14 @@ func testProgram(args []string) int {
 	case "exit": // CODE
 		code, _ := strconv.Atoi(args[1])
 		return code
+	case "allocate": // MEBIBYTES
+		mebibytes, _ := strconv.Atoi(args[1])
+		memory := make([]byte, mebibytes<<20)
+		for i := 0; i < len(memory); i += 4096 {
+			memory[i] = 1
+		}
+		time.Sleep(time.Hour)
+		return int(memory[0])
 	case "wait": // FILE: until it is there
 		for {
 			if _, err := os.Stat(args[1]); err == nil {

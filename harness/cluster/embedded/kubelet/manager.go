@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/ec2"
 	"github.com/virtual-kubelet/virtual-kubelet/log"
 	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
 	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
@@ -302,7 +303,7 @@ func plan(nodes []*virtualNode, groups []cluster.NodeGroup, cordoned func(*virtu
 	want := map[kind]int{}
 	var order []kind
 	for _, g := range groups {
-		k := kind{g.InstanceType, g.MaxPods}
+		k := kind{g.InstanceType, podLimit(g)}
 		if _, ok := want[k]; !ok {
 			order = append(order, k)
 		}
@@ -313,7 +314,7 @@ func plan(nodes []*virtualNode, groups []cluster.NodeGroup, cordoned func(*virtu
 		return cmp.Compare(number(cordoned(a)), number(cordoned(b)))
 	})
 	for _, n := range keep {
-		k := kind{n.group.InstanceType, n.group.MaxPods}
+		k := kind{n.group.InstanceType, podLimit(n.group)}
 		if want[k] > 0 {
 			want[k]--
 		} else {
@@ -326,6 +327,15 @@ func plan(nodes []*virtualNode, groups []cluster.NodeGroup, cordoned func(*virtu
 		}
 	}
 	return add, surplus
+}
+
+// podLimit is the group's pod limit, whether it is stated or the instance type's own: a
+// caller who read it off a node means the same node.
+func podLimit(g cluster.NodeGroup) int {
+	if typ, err := ec2.Lookup(g.InstanceType); err == nil && g.MaxPods == 0 {
+		return typ.MaxPods()
+	}
+	return g.MaxPods
 }
 
 func number(b bool) int {
