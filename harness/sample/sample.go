@@ -48,12 +48,12 @@ type Sampler struct {
 
 type podKey struct{ namespace, name string }
 
-// New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy's
-// rate limit is raised, as sampling must not queue behind itself. Call
+// New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy has
+// no rate limit, as sampling paces itself and must not queue behind itself. Call
 // [Sampler.Close] in the end.
 func New(cfg *rest.Config) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
-	cfg.QPS, cfg.Burst = 200, 400
+	cfg.QPS = -1
 	cfg.Timeout = requestTimeout
 
 	m, err := metrics.NewForConfig(cfg)
