@@ -61,15 +61,16 @@ func TestPlan(t *testing.T) {
 		add      []cluster.NodeGroup
 		surplus  []string
 	}{
-		{"first", nil, nil, []cluster.NodeGroup{group("m6i.large", 1, 0)}, []cluster.NodeGroup{group("m6i.large", 1, 0)}, nil},
+		{"first", nil, nil, []cluster.NodeGroup{group("m6i.large", 1, 0)}, []cluster.NodeGroup{group("m6i.large", 1, 29)}, nil},
 		{"nothing to do", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 1, 0)}, nil, nil},
-		{"more", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 20, 0)}, []cluster.NodeGroup{group("m6i.large", 19, 0)}, nil},
+		{"more", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 20, 0)}, []cluster.NodeGroup{group("m6i.large", 19, 29)}, nil},
 		{"newest goes", []n{{"a", "m6i.large", 0}, {"b", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 1, 0)}, nil, []string{"b"}},
 		{"cordoned goes", []n{{"a", "m6i.large", 0}, {"b", "m6i.large", 0}, {"c", "m6i.large", 0}}, []string{"a"}, []cluster.NodeGroup{group("m6i.large", 2, 0)}, nil, []string{"a"}},
 		{"cordoned stays when needed", []n{{"a", "m6i.large", 0}, {"b", "m6i.large", 0}}, []string{"a"}, []cluster.NodeGroup{group("m6i.large", 2, 0)}, nil, nil},
-		{"another type", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.32xlarge", 1, 0)}, []cluster.NodeGroup{group("m6i.32xlarge", 1, 0)}, []string{"a"}},
+		{"another type", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.32xlarge", 1, 0)}, []cluster.NodeGroup{group("m6i.32xlarge", 1, 737)}, []string{"a"}},
 		{"another pod limit", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 1, 110)}, []cluster.NodeGroup{group("m6i.large", 1, 110)}, []string{"a"}},
-		{"two groups of one kind", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 1, 0), group("m6i.large", 2, 0)}, []cluster.NodeGroup{group("m6i.large", 2, 0)}, nil},
+		{"two groups of one kind", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 1, 0), group("m6i.large", 2, 0)}, []cluster.NodeGroup{group("m6i.large", 2, 29)}, nil},
+		{"the type's own pod limit, stated", []n{{"a", "m6i.large", 0}}, nil, []cluster.NodeGroup{group("m6i.large", 1, 29)}, nil, nil},
 		{"none", []n{{"a", "m6i.large", 0}}, nil, nil, nil, []string{"a"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
