@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -25,8 +26,8 @@ type Cluster struct {
 	client *sandbox.Client
 	config *rest.Config
 
-	// process is the sandbox's first process.
-	process *os.Process
+	// kill ends the sandbox's first process, and so all, hard.
+	kill func() error
 	// exited is closed when the sandbox has ended.
 	exited <-chan struct{}
 
@@ -59,50 +60,38 @@ func Attach(name string) (*Cluster, error) {
 		return nil, fmt.Errorf("cluster %s is being made or removed right now: %w", name, err)
 	}
 	c := &Cluster{record: record, dir: dir, client: sandbox.NewClient(dir)}
-	if c.process, err = find(record); err != nil {
+	if err := c.find(); err != nil {
 		return nil, fmt.Errorf("find the process of cluster %s: %w", name, err)
 	}
-	c.exited = unlocked(dir)
 	// A cluster that is not ready can be deleted all the same.
 	_ = c.connect()
 	return c, nil
 }
 
-// find returns the sandbox's first process, surely that and no later one of its number:
-// Go holds processes by descriptor, so that what is found stays what is signalled.
-func find(record Record) (*os.Process, error) {
-	process, err := os.FindProcess(record.PID)
+// find finds the sandbox's first process, surely that and no later one of its number:
+// a descriptor stays with the process that it was opened on.
+func (c *Cluster) find() error {
+	fd, err := unix.PidfdOpen(c.record.PID, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	start, err := startTime(record.PID)
-	if err == nil && start != record.Start {
-		err = os.ErrProcessDone
+	if start, err := startTime(c.record.PID); err != nil || start != c.record.Start {
+		unix.Close(fd)
+		return errors.Join(os.ErrProcessDone, err)
 	}
-	if err != nil {
-		_ = process.Release()
-		return nil, err
-	}
-	return process, nil
-}
-
-// unlocked returns a channel that is closed when nobody holds the lock of dir.
-func unlocked(dir string) <-chan struct{} {
-	done := make(chan struct{})
+	c.kill = func() error { return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) }
+	exited := make(chan struct{})
+	c.exited = exited
 	go func() {
-		defer close(done)
+		defer close(exited)
+		// Readable once the process has ended (pidfd_open(2)).
 		for {
-			locked, err := lock(dir)
-			if err == nil {
-				locked.Close()
-			}
-			if !errors.Is(err, errBusy) {
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); !errors.Is(err, unix.EINTR) {
 				return
 			}
-			time.Sleep(50 * time.Millisecond)
 		}
 	}()
-	return done
+	return nil
 }
 
 // connect reads the kubeconfig.
@@ -183,7 +172,7 @@ func (c *Cluster) Delete(ctx context.Context) error {
 	select {
 	case <-c.exited:
 	case <-soft.Done():
-		if err := c.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if err := c.kill(); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("kill the sandbox of cluster %s: %w", c.record.Name, err)
 		}
 		<-c.exited

@@ -187,7 +187,7 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, memory runti
 		lifeline.Close()
 		return nil, fmt.Errorf("start the sandbox: %w", err)
 	}
-	c.process, c.lifeline = cmd.Process, lifeline
+	c.kill, c.lifeline = cmd.Process.Kill, lifeline
 	c.record.PID = cmd.Process.Pid
 	// It cannot be gone: nobody has waited for it yet.
 	c.record.Start, err = startTime(cmd.Process.Pid)

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 
 // patience is how long a test waits for what must happen. It is only ever used up by
 // a failure.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // user is who makes a cluster.
 type user struct {
@@ -80,7 +81,9 @@ func newLab(t *testing.T, user user) *lab {
 func (l *lab) command(task makerTask) *exec.Cmd {
 	task.Spec.Name = "lab"
 	task.Spec.Dir = l.logs
-	task.Spec.Nodes = []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 1}}
+	if task.Spec.Nodes == nil {
+		task.Spec.Nodes = []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 1}}
+	}
 	text, err := json.Marshal(task)
 	if err != nil {
 		l.t.Fatal(err)
@@ -214,7 +217,8 @@ func (f footprint) left() []string {
 	for _, process := range processes {
 		for kind, namespace := range f.namespaces {
 			if got, err := os.Readlink(filepath.Join(process, "ns", kind)); err == nil && got == namespace {
-				left = append(left, "process "+filepath.Base(process))
+				status, _ := os.ReadFile(filepath.Join(process, "status"))
+				left = append(left, "process "+filepath.Base(process)+"\n"+string(status))
 				break
 			}
 		}
@@ -284,6 +288,16 @@ func (l *lab) idle() components.Set {
 	return set
 }
 
+// run runs a maker to its end and returns what it prints.
+func (l *lab) run(task makerTask) string {
+	l.t.Helper()
+	out, err := l.command(task).Output()
+	if err != nil {
+		l.t.Fatalf("%s: %v\n%s", task.Do, err, out)
+	}
+	return string(out)
+}
+
 // TestNothingIsLeftOfAStart ends a cluster whose control plane never gets ready.
 func TestNothingIsLeftOfAStart(t *testing.T) {
 	for _, user := range users() {
@@ -296,7 +310,13 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 			{"maker killed", func(_ *lab, m *maker, _ footprint) { m.Process.Kill() }, ""},
 			{"sandbox killed", func(_ *lab, _ *maker, f footprint) { syscall.Kill(f.sandbox, syscall.SIGKILL) }, "signal: killed"},
 			{"sandbox told to end", func(_ *lab, _ *maker, f footprint) { syscall.Kill(f.sandbox, syscall.SIGTERM) }, "ended by itself"},
-			{"all of the sandbox's processes killed", func(_ *lab, _ *maker, f footprint) {
+			{"control plane killed", func(l *lab, _ *maker, f footprint) {
+				eventually(l.t, "two programs", func(context.Context) error {
+					if pids := descendants(f.sandbox); len(pids) != 2 {
+						return fmt.Errorf("there are %d", len(pids))
+					}
+					return nil
+				})
 				for _, pid := range descendants(f.sandbox) {
 					syscall.Kill(pid, syscall.SIGKILL)
 				}
@@ -306,9 +326,7 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 				syscall.Kill(f.sandbox, syscall.SIGKILL)
 				m.Process.Kill()
 				m.end()
-				if out, err := l.command(makerTask{Do: "sweep"}).Output(); err != nil {
-					l.t.Errorf("sweep: %v\n%s", err, out)
-				}
+				l.run(makerTask{Do: "sweep"})
 			}, ""},
 		} {
 			t.Run(user.name+"/"+test.name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/observations"
 )
 
 // TestMain lets this executable be what meshbench's own is: the sandbox, a container's
@@ -39,7 +40,7 @@ const makerCommand = "maker"
 
 // makerTask is what a maker does, its only argument as JSON.
 type makerTask struct {
-	Do         string // up, down, preflight, sweep, or make: then it deletes when interrupted
+	Do         string // make (until interrupted), up, nodes, facts, down, sweep, preflight
 	Spec       cluster.Spec
 	Components components.Set
 	Memory     runtime.MemoryMode
@@ -50,7 +51,14 @@ const (
 	saidStatus = "status: "
 	saidReady  = "ready: " // and the kubeconfig
 	saidDied   = "died: "
+	saidFacts  = "facts: " // as JSON
 )
+
+// facts is what a cluster tells.
+type facts struct {
+	Cluster        observations.Cluster
+	Plane, Sandbox observations.Cost
+}
 
 func makerMain(args []string) int {
 	var task makerTask
@@ -82,13 +90,32 @@ func (task makerTask) run() error {
 		return provider.Preflight(ctx, task.Spec)
 	case "sweep":
 		return embedded.Sweep()
-	case "down":
+	case "nodes", "facts", "down":
 		c, err := embedded.Attach(task.Spec.Name)
 		if err != nil {
 			return err
 		}
-		return c.Delete(ctx)
+		switch task.Do {
+		case "nodes":
+			return c.SetNodes(ctx, task.Spec.Nodes)
+		case "down":
+			return c.Delete(ctx)
+		}
+		var f facts
+		var plane *observations.Cost
+		var errs [3]error
+		f.Cluster, errs[0] = c.Facts(ctx)
+		f.Sandbox, errs[1] = c.SandboxCost(ctx)
+		plane, errs[2] = c.ControlPlaneCost(ctx)
+		if err := errors.Join(errs[:]...); err != nil {
+			return err
+		}
+		f.Plane = *plane
+		text, err := json.Marshal(f)
+		fmt.Println(saidFacts + string(text))
+		return err
 	}
+	task.Spec.Detached = task.Do == "up"
 	c, err := provider.Create(ctx, task.Spec)
 	if err != nil {
 		return err

@@ -154,14 +154,14 @@ func (s *server) startPlane(ctx context.Context) error {
 // startTimeout bounds the wait for nodes and baseline.
 const startTimeout = 3 * time.Minute
 
-// startNodes starts the nodes and writes the baseline, at the same time, and waits
-// until both stand.
+// startNodes starts the nodes, then writes the baseline and waits until it stands. One
+// after the other: the scheduler lets pods wait that were there before a node was.
 func (s *server) startNodes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
 		fmt.Errorf("not ready after %v; see the logs in %s", startTimeout, s.config.Logs))
 	defer cancel()
 	since := time.Now()
-	s.events.status("starting nodes and system pods")
+	s.events.status("starting nodes")
 	rest := s.plane.RESTConfig()
 	var err error
 	s.kubelet, err = kubelet.New(kubelet.Config{
@@ -177,17 +177,15 @@ func (s *server) startNodes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the nodes: %w", err)
 	}
-	applied := make(chan error, 1)
-	go func() { applied <- baseline.Apply(ctx, rest) }()
 	if err := s.kubelet.SetNodes(ctx, s.config.Nodes); err != nil {
 		return fmt.Errorf("start the nodes: %w", err)
 	}
 	took("nodes", since)
-	if err := <-applied; err != nil {
+	since = time.Now()
+	s.events.status("starting system pods and the metrics API")
+	if err := baseline.Apply(ctx, rest); err != nil {
 		return err
 	}
-	since = time.Now()
-	s.events.status("waiting for system pods and the metrics API")
 	nodes := 0
 	for _, group := range s.config.Nodes {
 		nodes += group.Count
