@@ -26,9 +26,11 @@ const minPip = "v20.3"
 
 // Disk space that a first run takes, measured with Go 1.26 on x86_64 and rounded up.
 const (
-	cacheBytes     = 1 << 30 // programs, and the temporary files of their builds
-	buildBytes     = 2 << 30 // GOCACHE
-	moduleBytes    = 3 << 29 // GOMODCACHE
+	// Programs, 0.6 GiB, and half-made packages, which the go command keeps to its end.
+	cacheBytes  = 5 << 29
+	buildBytes  = 3 << 30 // GOCACHE, 2.7 GiB
+	moduleBytes = 5 << 28 // GOMODCACHE, 0.75 GiB unpacked and 0.3 GiB packed
+
 	bytesPerMebi   = 1 << 20 // for messages
 	pythonOrPip    = "install Python 3 with pip (Debian, Ubuntu: apt-get install python3-pip)"
 	goFromUpstream = "install Go %s or newer and put it on PATH"

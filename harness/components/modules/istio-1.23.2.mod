@@ -1,15 +1,11 @@
-// istiod, pilot-agent, istioctl and the charts. Versions shared with the Kubernetes
-// programs are raised to theirs, so that what both use is compiled once. README.md
-// beside this file says how it is made.
+// Istio 1.23.2: istiod, pilot-agent, istioctl and the charts. Versions that the
+// Kubernetes programs use too are theirs where these are higher, so that what both
+// import is compiled once. README.md beside this file says how it is made.
 module meshbench.invalid/istio
 
 go 1.22.0
 
-require (
-	istio.io/api v1.23.2
-	istio.io/client-go v1.23.2
-	istio.io/istio v0.0.0-20240917190016-da0b3f29e9f9
-)
+require istio.io/istio v0.0.0-20240917190016-da0b3f29e9f9
 
 require (
 	cel.dev/expr v0.15.0 // indirect
@@ -185,6 +181,8 @@ require (
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	helm.sh/helm/v3 v3.15.1 // indirect
+	istio.io/api v1.23.2 // indirect
+	istio.io/client-go v1.23.2 // indirect
 	k8s.io/api v0.31.4 // indirect
 	k8s.io/apiextensions-apiserver v0.31.4 // indirect
 	k8s.io/apimachinery v0.31.4 // indirect

@@ -40,10 +40,15 @@ modules() {
   done | sed '/^$/d; /^meshbench.invalid/d' | sort -u
 }
 
-# Everything Kubernetes pins raises the versions here; then only what is imported stays.
+# Istio's API modules have releases; the commits that Istio's go.mod names are not on
+# every proxy. What Kubernetes pins raises the versions here. Of it all only what is
+# imported stays.
 kubernetes=("$here"/kubernetes-*.mod)
-sed -n 's/^\t\([^ ]*\) \(v[^ ]*\)\( \/\/ indirect\)\{0,1\}$/\1 \2/p' "${kubernetes[-1]}" |
-  grep -v -e '^k8s.io/kubernetes ' -e '^sigs.k8s.io/metrics-server ' -e '^github.com/prometheus/prometheus ' | write_mod
+{
+  printf '%s\n' "istio.io/api v$release" "istio.io/client-go v$release"
+  sed -n 's/^\t\([^ ]*\) \(v[^ ]*\)\( \/\/ indirect\)\{0,1\}$/\1 \2/p' "${kubernetes[-1]}" |
+    grep -v -e '^k8s.io/kubernetes ' -e '^sigs.k8s.io/metrics-server ' -e '^github.com/imdario/mergo '
+} | write_mod
 modules >imported
 write_mod <imported
 rm -f go.sum
