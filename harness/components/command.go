@@ -126,6 +126,8 @@ func advice(said string) string {
 			"tls handshake timeout", "connection reset", "newconnectionerror", "max retries exceeded", "read timed out",
 			"proxyconnect", "x509:", "certificate_verify_failed", "dial tcp", "module lookup disabled by goproxy=off"},
 			"the first run downloads Go modules and a Python package: check the network connection, `go env GOPROXY` and `python3 -m pip config list`"},
+		{[]string{"executable file not found"},
+			"install what is missing (Go, Python 3 with pip) and put it on PATH"},
 		{[]string{"no module named pip"},
 			"install pip for python3 (Debian, Ubuntu: apt-get install python3-pip)"},
 		{[]string{"no matching distribution", "could not find a version"},

@@ -147,6 +147,7 @@ func TestAdvice(t *testing.T) {
 		"ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.":       "not what is pinned",
 		"/usr/local/go/pkg/tool/linux_amd64/link: signal: killed":                         "memory",
 		"go: download go1.26.8 for linux/amd64: toolchain not available":                  "Go release",
+		`go: exec: "go": executable file not found in $PATH`:                              "install",
 		"/usr/bin/python3: No module named pip":                                           "python3-pip",
 		"open /root/.cache/go-build/x: permission denied":                                 "writable",
 		"x.go:1:2: undefined: y":                                                          "read the log",
