@@ -217,8 +217,11 @@ func (f footprint) left() []string {
 	for _, process := range processes {
 		for kind, namespace := range f.namespaces {
 			if got, err := os.Readlink(filepath.Join(process, "ns", kind)); err == nil && got == namespace {
-				status, _ := os.ReadFile(filepath.Join(process, "status"))
-				left = append(left, "process "+filepath.Base(process)+"\n"+string(status))
+				// A zombie is nothing but its exit status: whoever is init on this machine
+				// takes it when it gets to that.
+				if status, err := os.ReadFile(filepath.Join(process, "status")); err == nil && !strings.Contains(string(status), "State:\tZ") {
+					left = append(left, "process "+filepath.Base(process)+"\n"+string(status))
+				}
 				break
 			}
 		}

@@ -221,8 +221,9 @@ func withoutManagedFields(object any) (any, error) {
 // Close ends all nodes and pods at once, which takes moments. Their objects stay. The
 // manager cannot be used afterwards.
 func (m *Manager) Close() {
-	m.end()           // first, or controllers would replace the pods
-	m.setNodes.Lock() // for good: no more nodes
+	m.end() // first, or controllers would replace the pods
+	m.setNodes.Lock()
+	defer m.setNodes.Unlock()
 	var all sync.WaitGroup
 	for _, n := range m.list() {
 		all.Go(n.shutDown)
@@ -234,12 +235,17 @@ func (m *Manager) Close() {
 	m.events.Shutdown()
 }
 
+var errClosed = errors.New("the nodes have been closed")
+
 // SetNodes makes the nodes be groups: it adds what is missing and waits until it is
 // Ready, then removes what is too much, unschedulable (cordoned) nodes first and then
 // the newest, with their pods. After an error it can be called again.
 func (m *Manager) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {
 	m.setNodes.Lock()
 	defer m.setNodes.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(m.background, func() { cancel(errClosed) })()
 	for _, factory := range []informers.SharedInformerFactory{m.factory, m.istiod} {
 		for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
 			if !ok {

@@ -294,7 +294,7 @@ func (n *virtualNode) UpdatePod(_ context.Context, object *corev1.Pod) error {
 	p, ok := n.byUID[object.UID]
 	n.mu.Unlock()
 	if !ok {
-		return errdefs.NotFoundf("pod %s/%s is not on node %s", object.Namespace, object.Name, n.name)
+		return n.notFound(object.Namespace, object.Name)
 	}
 	p.mu.Lock()
 	p.latest = object
@@ -308,7 +308,7 @@ func (n *virtualNode) DeletePod(_ context.Context, object *corev1.Pod) error {
 	p, ok := n.byUID[object.UID]
 	n.mu.Unlock()
 	if !ok {
-		return errdefs.NotFoundf("pod %s/%s is not on node %s", object.Namespace, object.Name, n.name)
+		return n.notFound(object.Namespace, object.Name)
 	}
 	grace := p.gracePeriod()
 	switch s := object.DeletionGracePeriodSeconds; {
@@ -322,15 +322,19 @@ func (n *virtualNode) DeletePod(_ context.Context, object *corev1.Pod) error {
 	return nil
 }
 
-// GetPod is a pod that has not begun to end.
+// GetPod is a pod that has not begun to end: one that ends may have a successor of the
+// same name, which virtual-kubelet is to create.
 func (n *virtualNode) GetPod(_ context.Context, namespace, name string) (*corev1.Pod, error) {
 	p, err := n.find(namespace, name)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
-	latest := p.latest
+	latest, terminating := p.latest, p.terminating
 	p.mu.Unlock()
+	if terminating {
+		return nil, n.notFound(namespace, name)
+	}
 	return p.marked(latest), nil
 }
 
@@ -366,22 +370,25 @@ func (n *virtualNode) live() []*pod {
 	return pods
 }
 
-// find is the pod of that name that has not begun to end: one that ends may have a
-// successor of the same name.
+// find is the pod of that name; of two, the one that has not begun to end.
 func (n *virtualNode) find(namespace, name string) (*pod, error) {
-	pods := n.live()
-	i := slices.IndexFunc(pods, func(p *pod) bool {
+	var found *pod
+	for _, p := range n.live() {
 		if p.namespace != namespace || p.name != name {
-			return false
+			continue
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return !p.terminating
-	})
-	if i < 0 {
-		return nil, errdefs.NotFoundf("pod %s/%s is not on node %s", namespace, name, n.name)
+		if found = p; p.stopping.Err() == nil {
+			break
+		}
 	}
-	return pods[i], nil
+	if found == nil {
+		return nil, n.notFound(namespace, name)
+	}
+	return found, nil
+}
+
+func (n *virtualNode) notFound(namespace, name string) error {
+	return errdefs.NotFoundf("pod %s/%s is not on node %s", namespace, name, n.name)
 }
 
 func (n *virtualNode) forget(p *pod) {
