@@ -174,7 +174,11 @@ func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Se
 	}
 	if err := g.Wait(); err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("obtaining components: %w; what is already compiled is kept", context.Cause(ctx))
+			cause := context.Cause(ctx)
+			if !errors.Is(cause, ctx.Err()) { // the name of a signal alone
+				cause = fmt.Errorf("%w: %w", ctx.Err(), cause)
+			}
+			return nil, fmt.Errorf("obtaining components: %w; what is already compiled is kept", cause)
 		}
 		return nil, err
 	}

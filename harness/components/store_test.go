@@ -247,13 +247,13 @@ func TestCancelledWhileWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Unlock()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	_, err = s.Obtain(ctx, ProgressFunc(func(e Event) {
 		if e.Phase == Waiting {
-			cancel()
+			cancel(errors.New("interrupt"))
 		}
 	}))
-	if !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "interrupt") {
 		t.Errorf("got %v", err)
 	}
 }
