@@ -28,6 +28,9 @@ type identity struct {
 	runs       int
 }
 
+// ordinary is the ordinary user once there is one.
+var ordinary *identity
+
 // nobody is the uid of the ordinary user that root runs commands as.
 const nobody = 65534
 
@@ -37,18 +40,20 @@ func ordinaryUser() *identity {
 	if os.Getuid() != 0 {
 		return invoker
 	}
-	dir := filepath.Join(work, "ordinary")
-	if _, err := os.Stat(dir); err != nil {
-		Expect(os.Mkdir(dir, 0o755)).To(Succeed())
-		Expect(os.Chown(dir, nobody, nobody)).To(Succeed())
-		linkComponents(filepath.Join(dir, "cache"))
+	if ordinary != nil {
+		return ordinary
 	}
-	return &identity{
+	dir := filepath.Join(work, "ordinary")
+	Expect(os.Mkdir(dir, 0o755)).To(Succeed())
+	Expect(os.Chown(dir, nobody, nobody)).To(Succeed())
+	linkComponents(filepath.Join(dir, "cache"))
+	ordinary = &identity{
 		name: "an ordinary user", uid: nobody, dir: dir,
 		env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_CACHE_HOME=" + filepath.Join(dir, "xdg"),
 			"MESHBENCH_CACHE=" + filepath.Join(dir, "cache"), "GOTOOLCHAIN=local"},
 		credential: &syscall.Credential{Uid: nobody, Gid: nobody},
 	}
+	return ordinary
 }
 
 // linkComponents makes a cache for the ordinary user out of the invoker's: folders of the
@@ -222,7 +227,7 @@ func (c *command) story() string {
 	logs, _ := filepath.Glob(filepath.Join(c.out, "cluster", "*.log"))
 	for _, log := range logs {
 		if content, err := os.ReadFile(log); err == nil {
-			fmt.Fprintf(&text, "--- %s\n%s\n", log, tail(string(content), 15))
+			fmt.Fprintf(&text, "--- %s\n%s\n", log, tail(string(content), 8))
 		}
 	}
 	return text.String()
@@ -231,5 +236,9 @@ func (c *command) story() string {
 // tail are the last n lines.
 func tail(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+	lines = lines[max(0, len(lines)-n):]
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), 300)]
+	}
+	return strings.Join(lines, "\n")
 }

@@ -70,8 +70,8 @@ var _ = BeforeSuite(func() {
 })
 
 var _ = AfterSuite(func() {
-	for _, r := range started {
-		r.kill()
+	for _, c := range started {
+		c.kill()
 	}
 	if failed {
 		fmt.Printf("the runs' folders are kept in %s\n", work)
@@ -89,7 +89,7 @@ var _ = ReportAfterEach(func(report SpecReport) {
 		return
 	}
 	failed = true
-	for _, r := range started[max(0, len(started)-2):] {
-		fmt.Println(r.story())
+	for _, c := range started[max(0, len(started)-2):] {
+		fmt.Println(c.story())
 	}
 })
