@@ -32,12 +32,10 @@ type Cluster struct {
 	exited <-chan struct{}
 
 	// Only with the cluster's maker:
-	lifeline *os.File    // ends the sandbox when closed; nil once it was let go
-	locked   *os.File    // the state folder
-	died     func(error) // Options.Died
-	cause    error       // why the sandbox ended by itself, once exited
-	ready    atomic.Bool
+	lifeline *os.File // ends the sandbox when closed; nil once it was let go
+	locked   *os.File // the state folder
 	deleting atomic.Bool
+	cause    error // why the sandbox ended by itself, once exited; nil when deleting
 }
 
 // Attach returns a living cluster of the calling user that was made by another

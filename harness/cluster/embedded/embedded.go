@@ -82,7 +82,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 			Name: spec.Name, Created: time.Now(), Detached: spec.Detached, Logs: spec.Dir,
 			Kubeconfig: filepath.Join(dir, sandbox.KubeconfigName),
 		},
-		dir: dir, client: sandbox.NewClient(dir), locked: locked, died: p.Died,
+		dir: dir, client: sandbox.NewClient(dir), locked: locked,
 	}
 	events, err := c.start(spec, programs, p.Memory)
 	if err != nil {
@@ -92,6 +92,14 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 	if err := p.finish(ctx, c, events); err != nil {
 		// What the start was told to stop by must not stop the clearing away.
 		return nil, errors.Join(err, c.Delete(context.WithoutCancel(ctx)))
+	}
+	if p.Died != nil {
+		go func() {
+			<-c.exited
+			if c.cause != nil {
+				p.Died(c.cause)
+			}
+		}()
 	}
 	return c, nil
 }
@@ -195,16 +203,11 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, memory runti
 	c.exited = exited
 	go func() {
 		end := cmd.Wait()
-		if c.deleting.Load() {
-			close(exited)
-			return
+		if !c.deleting.Load() {
+			c.cause = fmt.Errorf("the sandbox of cluster %s ended by itself (%v)\n%s", c.record.Name, end,
+				controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog)))
 		}
-		c.cause = fmt.Errorf("the sandbox of cluster %s ended by itself (%v)\n%s", c.record.Name, end,
-			controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog)))
 		close(exited)
-		if c.ready.Load() && c.died != nil {
-			c.died(c.cause)
-		}
 	}()
 	if err != nil {
 		events.Close()
@@ -243,7 +246,6 @@ func (p *provider) await(ctx context.Context, c *Cluster, events *os.File) error
 			case event.Error != "":
 				return errors.New(event.Error)
 			case event.Ready:
-				c.ready.Store(true)
 				return nil
 			case p.Progress != nil:
 				p.Progress(event.Status)

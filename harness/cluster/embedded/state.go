@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 )
 
 // A cluster's state folder is ROOT/NAME, with ROOT /tmp/meshbench-UID. It holds what
@@ -89,6 +90,9 @@ func isStill(dir string, file *os.File) bool {
 	return err1 == nil && err2 == nil && os.SameFile(now, then)
 }
 
+// maxSocket is the longest path that a Unix socket can have on Linux (unix(7)).
+const maxSocket = 107
+
 // makeState makes and locks the state folder of a new cluster. What a dead cluster of
 // that name left is removed.
 func makeState(name string) (dir string, locked *os.File, err error) {
@@ -97,6 +101,10 @@ func makeState(name string) (dir string, locked *os.File, err error) {
 		return "", nil, err
 	}
 	dir = filepath.Join(root, name)
+	if socket := filepath.Join(dir, sandbox.SocketName); len(socket) > maxSocket {
+		return "", nil, fmt.Errorf("the path %s is too long for a socket (%d of %d characters): set TMPDIR to a shorter folder, or take a shorter name",
+			socket, len(socket), maxSocket)
+	}
 	// Others may look at, or sweep, the folder between our two steps.
 	for range 50 {
 		err = os.Mkdir(dir, 0o700)
