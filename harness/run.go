@@ -202,7 +202,7 @@ func (r *run) connect() (err error) {
 		return fmt.Errorf("preparing to sample: %w", err)
 	}
 	r.actor = &actor{kube: r.kube, cluster: r.cluster, status: r.Progress.Status}
-	r.settler = &settler{kube: r.kube, sampler: r.sampler, memory: &r.memory, status: r.Progress.Status}
+	r.settler = &settler{kube: r.kube, sampler: r.sampler, memory: &r.memory, status: r.Progress.Status, witnesses: r.witnesses}
 	return nil
 }
 
@@ -369,11 +369,7 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 	if err != nil {
 		return err
 	}
-	for _, w := range r.Scenario.Witnesses {
-		witness, ok := r.witness(pods, w.Namespace+"/"+w.Deployment)
-		if !ok {
-			continue // its step has not come yet
-		}
+	for _, witness := range r.witnesses(pods) {
 		r.Progress.Status("counting the configuration of %s/%s", witness.Namespace, witness.Name)
 		envoy, err := r.sampler.Envoy(ctx, witness)
 		if err != nil {
@@ -392,6 +388,18 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 		}
 	}
 	return nil
+}
+
+// witnesses are the proxies to be dumped, one for each Deployment that the scenario
+// names and that is there already, in the scenario's order.
+func (r *run) witnesses(pods []sample.Pod) []sample.Pod {
+	var picked []sample.Pod
+	for _, w := range r.Scenario.Witnesses {
+		if p, ok := r.witness(pods, w.Namespace+"/"+w.Deployment); ok {
+			picked = append(picked, p)
+		}
+	}
+	return picked
 }
 
 // witness picks the proxy of a Deployment to be dumped: the one that was dumped before,

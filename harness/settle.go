@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,8 @@ type settler struct {
 	sampler *sample.Sampler
 	memory  *recent
 	status  func(format string, args ...any)
+	// witnesses picks the proxies that the step's measurement will dump.
+	witnesses func([]sample.Pod) []sample.Pod
 
 	quiet      sample.Quiet // the last snapshot
 	quietSince time.Time    // since when nothing changed
@@ -138,8 +141,8 @@ func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, er
 	before := s.quiet
 	s.quiet = q
 	now := time.Now()
-	if s.quietSince.IsZero() || q.Triggers != before.Triggers || q.Pushes != before.Pushes ||
-		q.Converged != before.Converged || q.Connected != before.Connected {
+	before.Stale, before.Rejected = q.Stale, q.Rejected // conditions of their own
+	if s.quietSince.IsZero() || !reflect.DeepEqual(q, before) {
 		s.quietSince = now
 	}
 	return now.Sub(s.quietSince) >= quietFor, "istiod is pushing", nil
@@ -158,20 +161,18 @@ func (s *settler) acknowledged(_ context.Context, pods []sample.Pod) (bool, stri
 	return true, "", nil
 }
 
-// listenersGone holds when no witness has a listener that drains or warms. Only
-// witnesses are asked: the others' memory must not feel the question.
+// listenersGone holds when nothing of the witnesses' listeners drains or warms. Only
+// those that are or will be dumped are asked: the others' memory must not feel the
+// question.
 func (s *settler) listenersGone(ctx context.Context, pods []sample.Pod) (bool, string, error) {
-	for _, p := range pods {
-		if !p.RealSidecar || !s.sampler.IsWitness(p.Namespace, p.Name) {
-			continue
-		}
+	for _, p := range s.witnesses(pods) {
 		state, err := s.sampler.ProxyState(ctx, p)
 		if err != nil {
 			return false, "", err
 		}
 		if !state.Settled() {
-			return false, fmt.Sprintf("%s/%s: %d listeners drain, %d warm up", p.Namespace, p.Name,
-				state.ListenersDraining, state.ListenersWarming), nil
+			return false, fmt.Sprintf("%s/%s: %d listeners and %d filter chains drain, %d listeners warm up", p.Namespace, p.Name,
+				state.ListenersDraining, state.FilterChainsDraining, state.ListenersWarming), nil
 		}
 	}
 	return true, "", nil

@@ -44,15 +44,15 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 			if logs, err = filepath.Abs(logs); err != nil {
 				return fmt.Errorf("finding the folder for logs: %w", err)
 			}
+			if err := os.MkdirAll(logs, 0o755); err != nil {
+				return fmt.Errorf("making the folder for logs: %w", err)
+			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
 			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: real, Dir: logs, Detached: true}
 			parts, err := setup.assemble(cmd, p, spec, nil, "", nil)
 			if err != nil {
 				return err
-			}
-			if err := os.MkdirAll(logs, 0o755); err != nil {
-				return fmt.Errorf("making the folder for logs: %w", err)
 			}
 			p.Phase("cluster")
 			c, err := parts.provider.Create(cmd.Context(), spec)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	goruntime "runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
