@@ -35,39 +35,67 @@ func (f Finding) String() string {
 	return f.Text
 }
 
-// summary is the verdict in one line.
-func (r *Report) summary() string {
-	var held, expectations, equal, counts, within, ranges, unsettled int
+// share is how many of the judged cases are good.
+type share struct{ good, all int }
+
+func (s *share) judge(ok, judged bool) {
+	if ok {
+		s.good++
+	}
+	if judged {
+		s.all++
+	}
+}
+
+// String is the share in words.
+func (s share) String() string { return fmt.Sprintf("%d of %d", s.good, s.all) }
+
+// score is what the verdict is made of.
+type score struct {
+	measured     share // steps
+	settled      share // measured steps
+	expectations share
+	counts       share // as published
+	memory       share // steps whose median lies near the published range
+}
+
+func (r *Report) score() score {
+	total := len(r.Environment.Steps)
+	sc := score{measured: share{total - len(r.Missing), total}}
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
-			held, expectations = tally(held, expectations, e.OK, e.Got != nil || s.Measured)
+			sc.expectations.judge(e.OK, e.Got != nil || s.Measured)
 		}
 		for _, f := range s.Published {
 			switch {
 			case f.isCount():
-				equal, counts = tally(equal, counts, f.Match, f.Got != nil || s.Measured)
+				sc.counts.judge(f.Match, f.Got != nil || s.Measured)
 			case f.What == "memory":
-				within, ranges = tally(within, ranges, f.Match, f.Got != nil || s.Measured)
+				sc.memory.judge(f.Match, f.Got != nil || s.Measured)
 			}
 		}
-		if s.Measured && !s.Settled {
-			unsettled++
+		if s.Measured {
+			sc.settled.judge(s.Settled, true)
 		}
 	}
-	total := len(r.Environment.Steps)
-	parts := []string{fmt.Sprintf("%d of %d steps measured", total-len(r.Missing), total)}
-	if expectations > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d expectations hold", held, expectations))
+	return sc
+}
+
+// summary is the verdict in one line.
+func (r *Report) summary() string {
+	sc := r.score()
+	parts := []string{sc.measured.String() + " steps measured"}
+	if sc.expectations.all > 0 {
+		parts = append(parts, sc.expectations.String()+" expectations hold")
 	}
-	if counts > 0 {
-		parts = append(parts, fmt.Sprintf("%d of %d published counts match", equal, counts))
+	if sc.counts.all > 0 {
+		parts = append(parts, sc.counts.String()+" published counts match")
 	}
-	if ranges > 0 {
-		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %d of %d steps",
-			100*publishedTolerance, within, ranges))
+	if sc.memory.all > 0 {
+		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*publishedTolerance, sc.memory))
 	}
-	if unsettled > 0 {
-		parts = append(parts, fmt.Sprintf("%s not settled", plural(unsettled, "step")))
+	if n := sc.settled.all - sc.settled.good; n > 0 {
+		parts = append(parts, fmt.Sprintf("%s not settled", plural(n, "step")))
 	}
 	return r.verdict() + ": " + strings.Join(parts, "; ") + "."
 }
@@ -82,17 +110,6 @@ func (r *Report) verdict() string {
 	default:
 		return "ok"
 	}
-}
-
-// tally counts one judged case.
-func tally(good, all int, ok, judged bool) (int, int) {
-	if ok {
-		good++
-	}
-	if judged {
-		all++
-	}
-	return good, all
 }
 
 // findings are what a reader must not miss, the worst first.

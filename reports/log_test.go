@@ -78,6 +78,31 @@ func madeLog() []observations.Record {
 		GoHeapBytes: 22 << 20, CPUSeconds: 1.5, Pushes: map[string]float64{"cds": 0, "eds": 0, "lds": 0, "rds": 0}}
 	add(observations.Record{Istiod: ptr(istiod)})
 
+	// wait lets time pass. Every second the sidecars' memory is read, which the log
+	// places where it was read; it nears what the step's readings say it becomes.
+	now := map[string]float64{}
+	wait := func(seconds int, s madeStep) {
+		for second := range seconds {
+			series := observations.Series{Node: "m6i-1"}
+			for pod := range s.real {
+				name := fmt.Sprintf("test-%d", pod)
+				target := s.medianMi + 0.05*float64(pod)
+				if pod == 0 && s.witnessMi > 0 {
+					target = s.witnessMi
+				}
+				if s.name == "restart" && seconds == 12 && second == 3 {
+					now[name] = 0
+				}
+				now[name] += 0.4 * (target - now[name])
+				series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "ns1", Pod: name,
+					Container: "istio-proxy", MemoryBytes: int64(now[name] * mi), CPUSeconds: float64(second)})
+			}
+			series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery", MemoryBytes: 60 << 20})
+			records = append(records, observations.Record{Time: at.Add(time.Duration(second) * time.Second), Series: &series})
+		}
+		at = at.Add(time.Duration(seconds) * time.Second)
+	}
+
 	for i, s := range madeSteps {
 		step = ptr(i)
 		begin := observations.Begin{Name: s.name, Do: s.do, Published: i + 1, PublishedFigures: &observations.Published{
@@ -109,7 +134,7 @@ func madeLog() []observations.Record {
 		}
 		// A reading on the way to quiet, of a pod that is gone afterwards.
 		usage(fmt.Sprintf("test-old-%d", i), "ns1/test", 99, false)
-		at = at.Add(12 * time.Second)
+		wait(12, s)
 		add(observations.Record{Settle: &observations.Settle{Settled: true, Seconds: 12.3, Took: map[string]float64{"rollouts": 5, "pushes": 12.3}}})
 		add(observations.Record{Objects: &observations.Objects{Nodes: s.nodes, Pods: s.pods, Services: s.svcs, Sidecars: s.sidecars,
 			RealSidecars: s.real, SimulatedPods: s.pods - s.real}})
@@ -134,7 +159,7 @@ func madeLog() []observations.Record {
 			add(observations.Record{Usage: &observations.Usage{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery", MemoryBytes: 60 << 20, Measured: at}})
 			add(observations.Record{Series: &observations.Series{Node: "m6i-1", Containers: []observations.SeriesPoint{
 				{Namespace: "ns1", Pod: "test-0", Container: "istio-proxy", MemoryBytes: 30 << 20, CPUSeconds: 1.25}}}})
-			at = at.Add(10 * time.Second)
+			wait(10, s)
 		}
 		for pod := range s.real {
 			add(observations.Record{Envoy: &observations.Envoy{Namespace: "ns1", Pod: fmt.Sprintf("test-%d", pod), Workload: "ns1/test",

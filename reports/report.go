@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -51,6 +52,10 @@ type Report struct {
 	PublishedSource string `json:"publishedSource,omitempty"`
 	// Environment is everything that memory depends on, as the log holds it.
 	Environment observations.Run `json:"environment"`
+
+	// series is the memory of the sidecars over the whole run. It is not part of
+	// report.json, which it would make many times larger: the log has it.
+	series []podSeries
 }
 
 // Step is one step of a run. What could not be read is nil.
@@ -187,6 +192,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		steps  = make([]*readings, len(run.Steps)) // nil until begun
 		istiod *observations.Istiod                // the last one read
 		builds = map[string]bool{}
+		series = map[string]*podSeries{}
 		closed bool
 		during string // step that is under way
 	)
@@ -210,6 +216,10 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			return nil, fmt.Errorf("record %d of the log describes a second run: a log is of one run", i+2)
 		case rec.Istiod != nil:
 			istiod = rec.Istiod
+		case rec.Series != nil:
+			addSeries(series, rec.Series, rec.Time.Sub(r.Started).Seconds())
+		case rec.Proxy != nil:
+			dumped(series, rec.Proxy.Namespace+"/"+rec.Proxy.Pod, rec.Time.Sub(r.Started).Seconds())
 		case rec.Envoy != nil && rec.Envoy.Version != "":
 			builds[rec.Envoy.Version] = true
 		case rec.Event != nil:
@@ -223,6 +233,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.EnvoyBuilds = append(r.EnvoyBuilds, build)
 	}
 	slices.Sort(r.EnvoyBuilds)
+	for _, pod := range slices.Sorted(maps.Keys(series)) {
+		r.series = append(r.series, *series[pod])
+	}
 	if r.Envoy == "" && len(r.EnvoyBuilds) > 0 {
 		r.Envoy = r.EnvoyBuilds[0] // a cluster whose proxy image the harness did not choose
 	}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,12 +18,17 @@ type Writer struct {
 
 // Writers lists every format.
 func Writers() []Writer {
-	return []Writer{
+	writers := []Writer{
+		{Name: "html", File: "report.html", Write: HTML},
 		{Name: "markdown", File: "report.md", Write: Markdown},
 		{Name: "json", File: "report.json", Write: JSON},
 		{Name: "csv", File: "report.csv", Write: CSV},
 		{Name: "console", Write: func(w io.Writer, r *Report) error { return Console(w, r, false) }},
 	}
+	for _, name := range plotNames {
+		writers = append(writers, plotWriter(name))
+	}
+	return writers
 }
 
 // WriteAll writes the report in every format that has a file into dir and returns the
@@ -34,6 +40,12 @@ func WriteAll(dir string, r *Report) ([]string, error) {
 			continue
 		}
 		path := filepath.Join(dir, w.File)
+		if sub := filepath.Dir(w.File); sub != "." {
+			// Only the folders inside the run's: a run whose folder is missing is a mistake.
+			if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+				return paths, fmt.Errorf("making the folder of %s: %w", path, err)
+			}
+		}
 		if err := writeFile(path, r, w); err != nil {
 			return paths, fmt.Errorf("writing %s: %w", path, err)
 		}
@@ -43,7 +55,7 @@ func WriteAll(dir string, r *Report) ([]string, error) {
 }
 
 func writeFile(path string, r *Report, w Writer) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+w.File+".*")
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(w.File)+".*")
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,318 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/meshbench/meshbench/reports/plot"
+)
+
+// figure is a plot of the report with its name, which is that of its file too.
+type figure struct {
+	name    string
+	caption string // what to see in it, in words
+	plot.Figure
+}
+
+// figures are all plots of a report, in the order of the page.
+func (r *Report) figures() []figure {
+	all := []figure{r.memoryByStep(), r.countsByStep(), r.memoryOverTime(), r.memoryByConfiguration()}
+	all = append(all, r.istiodFigures()...)
+	if !r.Finished {
+		for i := range all {
+			all[i].Note = strings.TrimSpace("INCOMPLETE: the run did not finish. " + all[i].Note)
+		}
+	}
+	return all
+}
+
+// stepNames are the names of the steps, those marked that were not quiet; note says so.
+func (r *Report) stepNames() (names []string, note string) {
+	for _, s := range r.Steps {
+		name := s.Name
+		if !s.Settled {
+			name += " *"
+			note = "* not measured in a quiet mesh"
+		}
+		names = append(names, name)
+	}
+	return names, note
+}
+
+// spreadOut moves the i-th of the points in one row up or down, so that they do not
+// hide one another: by the golden ratio's multiples, which never bunch.
+func spreadOut(row, i int) float64 {
+	const ratio = 0.6180339887498949
+	return float64(row) + 0.5*(math.Mod(0.5+float64(i)*ratio, 1)-0.5)
+}
+
+func (r *Report) memoryByStep() figure {
+	f := figure{name: "memory-by-step", caption: "Every point is a pod. Witnesses, whose configuration was dumped before the reading, are not part of the median."}
+	f.Title, f.XName = "Memory of a sidecar at each step", "memory of a sidecar, Mi"
+	f.Rows, f.Note = r.stepNames()
+	published := plot.Series{Name: "published range", Colour: plot.Mute, Shape: plot.Span}
+	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Circle}
+	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Triangle}
+	medians := plot.Series{Name: "median of those never dumped", Colour: plot.Ink, Shape: plot.Tick}
+	for row, s := range r.Steps {
+		if p, ok := s.published("memory"); ok {
+			published.Points = append(published.Points, plot.Point{X: p.Published, Y: float64(row), To: cmp.Or(p.PublishedHigh, p.Published)})
+		}
+		for i, pod := range s.Sidecars {
+			point := plot.Point{X: float64(pod.MemoryBytes) / mi, Y: spreadOut(row, i)}
+			if pod.Witness {
+				witnesses.Points = append(witnesses.Points, point)
+			} else {
+				pods.Points = append(pods.Points, point)
+			}
+		}
+		if s.Memory.Samples > 0 {
+			medians.Points = append(medians.Points, plot.Point{X: float64(s.Memory.MedianBytes) / mi, Y: float64(row)})
+		}
+	}
+	f.Series = []plot.Series{published, pods, witnesses, medians}
+	return f
+}
+
+func (r *Report) countsByStep() figure {
+	f := figure{name: "counts-by-step", caption: "A ring around a count says that the published count is the same; a cross stands where a published count differs. The axis is logarithmic."}
+	what, header := "rows", 0
+	if r.countsInLines() {
+		what, header = "lines", 1
+	}
+	f.Title, f.XName, f.Log = "Configuration of the witness at each step", what+" that istioctl proxy-config prints", true
+	f.Rows, f.Note = r.stepNames()
+	shapes := []plot.Series{
+		{Name: "cluster", Colour: plot.Blue, Shape: plot.Circle},
+		{Name: "listener", Colour: plot.Vermillion, Shape: plot.Triangle},
+		{Name: "route", Colour: plot.Green, Shape: plot.Square},
+		{Name: "endpoint", Colour: plot.Purple, Shape: plot.Diamond},
+	}
+	same := plot.Series{Name: "as published", Colour: plot.Faint, Shape: plot.Ring}
+	differs := plot.Series{Name: "published, and differs", Colour: plot.Ink, Shape: plot.Cross}
+	for row, s := range r.Steps {
+		for i, kind := range rowCounts {
+			n, ok := s.count(kind)
+			if !ok {
+				continue
+			}
+			point := plot.Point{X: float64(n + header), Y: float64(row) + 0.2*(float64(i)-1.5)}
+			shapes[i].Points = append(shapes[i].Points, point)
+			if p, ok := s.published(kind); ok && p.Match {
+				same.Points = append(same.Points, point)
+			} else if ok {
+				differs.Points = append(differs.Points, plot.Point{X: p.Published, Y: point.Y})
+			}
+		}
+	}
+	f.Series = append(shapes, same, differs)
+	return f
+}
+
+// seriesPoints is how many points a figure over time draws, for all pods together, at
+// most; with more, each pod's highest reading in equal parts of the run stands for them.
+const seriesPoints = 6000
+
+func (r *Report) memoryOverTime() figure {
+	f := figure{name: "memory-over-time", caption: "Every line is a pod, read each second; a pod is a witness from its first dump on. The numbered bands are the steps, in the order of the table."}
+	unit, scale := "seconds", 1.0
+	if r.Seconds > 300 {
+		unit, scale = "minutes", 60
+	}
+	f.Title, f.XName, f.YName = "Memory of every sidecar over time", unit+" since the run's start", "memory of a sidecar, Mi"
+	for i, s := range r.Steps {
+		end := r.Seconds
+		if i+1 < len(r.Steps) {
+			end = r.Steps[i+1].Began
+		}
+		f.Bands = append(f.Bands, plot.Band{From: s.Began / scale, To: end / scale, Label: fmt.Sprint(s.Number)})
+	}
+	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Line}
+	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Line}
+	for _, one := range r.series {
+		before, after := one.line(r.Seconds, max(20, seriesPoints/len(r.series)))
+		for _, line := range []struct {
+			to     *plot.Series
+			points []plot.Point
+		}{{&pods, before}, {&witnesses, after}} {
+			for _, p := range line.points {
+				line.to.Points = append(line.to.Points, plot.Point{X: p.X / scale, Y: p.Y / mi})
+			}
+			line.to.Points = append(line.to.Points, plot.Point{X: math.NaN()}) // the next pod's line is another
+		}
+	}
+	f.Series = append(r.moments(scale), pods, witnesses)
+	return f
+}
+
+// line are the series' points before and after the pod was first dumped, in bytes, at
+// most about n of them. A gap, where the pod was not there, is a point that is no number.
+func (s *podSeries) line(seconds float64, n int) (before, after []plot.Point) {
+	const gap = 15 // seconds: longer than a scrape that fails and is tried again
+	width := seconds / float64(n)
+	to := &before
+	var last float64
+	for i, at := range s.seconds {
+		p := plot.Point{X: at, Y: float64(s.bytes[i])}
+		if at > s.dumped && to == &before {
+			if len(before) > 0 {
+				after = append(after, before[len(before)-1]) // the lines meet
+			}
+			to = &after
+		}
+		if points := *to; len(points) > 0 && at-last > gap {
+			*to = append(points, plot.Point{X: math.NaN()}, p)
+		} else if end := len(points) - 1; end >= 0 && math.Floor(points[end].X/width) == math.Floor(at/width) {
+			points[end].Y = max(points[end].Y, p.Y)
+		} else {
+			*to = append(points, p)
+		}
+		last = at
+	}
+	return before, after
+}
+
+// moments are the events that explain a line's turns.
+func (r *Report) moments(scale float64) []plot.Series {
+	kinds := []plot.Series{
+		{Name: "killed", Colour: plot.Ink, Glyph: plot.Cross},
+		{Name: "restarted", Colour: plot.Green, Glyph: plot.Triangle},
+		{Name: "reconnected to istiod", Colour: plot.Purple, Glyph: plot.Diamond},
+		{Name: "another warning", Colour: plot.Faint, Glyph: plot.Square},
+	}
+	for _, e := range r.Events {
+		kind := 3
+		switch {
+		case strings.Contains(e.Kind, "kill"):
+			kind = 0
+		case strings.Contains(e.Kind, "restart"):
+			kind = 1
+		case strings.Contains(e.Kind, "reconnect"):
+			kind = 2
+		case e.Level == levelInfo:
+			continue
+		}
+		kinds[kind].Points = append(kinds[kind].Points, plot.Point{X: e.Seconds / scale})
+	}
+	for i := range kinds {
+		kinds[i].Shape = plot.Moment
+	}
+	return kinds
+}
+
+func (r *Report) memoryByConfiguration() figure {
+	f := figure{name: "memory-by-configuration"}
+	f.Title, f.XName, f.YName = "Memory against the size of the configuration", "config_dump of the witness, MB", "memory of a sidecar, Mi"
+	spread := plot.Series{Name: "lowest to highest", Colour: plot.Blue, Shape: plot.Whisker}
+	medians := plot.Series{Name: "median at a step", Colour: plot.Blue, Shape: plot.Circle}
+	unquiet := plot.Series{Name: "at a step that was not quiet (not fitted)", Colour: plot.Vermillion, Shape: plot.Triangle}
+	var x, y []float64
+	for _, s := range r.Steps {
+		if s.Memory.Samples == 0 || s.ConfigDumpBytes == 0 {
+			continue
+		}
+		p := plot.Point{X: float64(s.ConfigDumpBytes) / 1e6, Y: float64(s.Memory.MedianBytes) / mi}
+		spread.Points = append(spread.Points, plot.Point{X: p.X, Y: float64(s.Memory.MinBytes) / mi, To: float64(s.Memory.MaxBytes) / mi})
+		if !s.Settled || !s.Measured {
+			unquiet.Points = append(unquiet.Points, p)
+			continue
+		}
+		medians.Points = append(medians.Points, p)
+		x, y = append(x, p.X), append(y, p.Y)
+	}
+	f.Series = []plot.Series{spread, medians, unquiet}
+	if len(x) < 3 || slices.Max(x) == slices.Min(x) {
+		f.caption = "A line is fitted through three steps or more whose configurations differ in size."
+		return f
+	}
+	// Least squares, every step alike.
+	at0, slope := stat.LinearRegression(x, y, nil, false)
+	fitted := plot.Series{Name: "least squares", Colour: plot.Green, Shape: plot.Line}
+	for _, v := range []float64{slices.Min(x), slices.Max(x)} {
+		fitted.Points = append(fitted.Points, plot.Point{X: v, Y: at0 + slope*v})
+	}
+	f.Series = append([]plot.Series{fitted}, f.Series...)
+	f.caption = fmt.Sprintf("Fitted through %d medians: %.1f Mi and %.1f Mi more for each MB of configuration (R² %.2f). A description of this run, not a model: one size stands for all kinds of objects.",
+		len(x), at0, slope, stat.RSquared(x, y, nil, at0, slope))
+	return f
+}
+
+// istiodFigures are what the control plane cost: its memory at each step's end and its
+// work in each step.
+func (r *Report) istiodFigures() []figure {
+	figures := []struct {
+		name, title, axis string
+		value             func(*Istiod) float64 // NaN where it was not read
+	}{
+		{"istiod-memory", "istiod's memory at each step's end", "memory, Mi", func(i *Istiod) float64 {
+			return float64(cmp.Or(i.MemoryBytes, i.ResidentBytes)) / mi
+		}},
+		{"istiod-cpu", "istiod's CPU in each step", "CPU, seconds", func(i *Istiod) float64 {
+			return work(i, func(w *IstiodWork) float64 { return w.CPUSeconds })
+		}},
+		{"istiod-push", "mean time of a push in each step", "mean push, ms", func(i *Istiod) float64 {
+			return work(i, func(w *IstiodWork) float64 { return w.MeanPushSeconds * 1e3 })
+		}},
+		{"istiod-convergence", "mean time from a change to its arrival at a proxy", "mean convergence, ms", func(i *Istiod) float64 {
+			return work(i, func(w *IstiodWork) float64 { return w.MeanConvergenceSeconds * 1e3 })
+		}},
+	}
+	var all []figure
+	for _, one := range figures {
+		f := figure{name: one.name}
+		f.Title, f.XName, f.FromZero = one.title, one.axis, true
+		f.Rows, f.Note = r.stepNames()
+		bars := plot.Series{Colour: plot.Blue, Shape: plot.Bar}
+		for row, s := range r.Steps {
+			if s.Istiod != nil {
+				bars.Points = append(bars.Points, plot.Point{Y: float64(row), To: one.value(s.Istiod)})
+			}
+		}
+		f.Series = []plot.Series{bars}
+		all = append(all, f)
+	}
+	return all
+}
+
+func work(i *Istiod, of func(*IstiodWork) float64) float64 {
+	if i.Since == nil {
+		return math.NaN()
+	}
+	return of(i.Since)
+}
+
+// plotNames are the names of figures.
+var plotNames = []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-configuration", "istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
+
+// plotWidth is the width of a plot's file and of the wide one on the page, in pixels.
+const plotWidth = 1040
+
+// plotWriter writes one of the report's plots as a file of its own.
+func plotWriter(name string) Writer {
+	return Writer{Name: "plot-" + name, File: "plots/" + name + ".svg", Write: func(w io.Writer, r *Report) error {
+		for _, f := range r.figures() {
+			if f.name != name {
+				continue
+			}
+			if f.Empty() {
+				f.Note = strings.TrimSpace(nothingRead + " " + f.Note)
+			}
+			svg, err := f.SVG(plotWidth, true)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(svg)
+			return err
+		}
+		return fmt.Errorf("the report has no plot %q", name)
+	}}
+}
+
+// nothingRead stands where a plot would be empty.
+const nothingRead = "The log holds nothing of this."

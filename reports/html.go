@@ -1,0 +1,247 @@
+package reports
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+
+	"github.com/meshbench/meshbench/reports/plot"
+)
+
+// Widths of the plots on the page, in pixels: the narrow ones are shown on narrow
+// screens, so that their text keeps its size.
+const (
+	halfWidth   = 512 // two beside one another
+	narrowWidth = 340
+)
+
+//go:embed report.html.tmpl
+var pageTemplate string
+
+// page is what the template prints.
+type page struct {
+	*Report
+	Verdict  string // ok, MISS or INCOMPLETE
+	Good     bool
+	Headline string
+	Title    string
+	Style    template.CSS
+	Tiles    []tile
+	Problems []Finding // errors and warnings
+	Facts    []Finding
+
+	StepHeader []string
+	StepRows   []pageRow
+	Notes      []string // under the table of steps
+
+	Plots       map[string]pagePlot
+	IstiodPlots []pagePlot
+
+	Config, Memory, Istiod, Work, Expectations, Events, Environment, Readings pageTable
+
+	HelmValues string
+	Dumps      []pageDump
+	Files      []string // the report in other formats
+}
+
+// tile is one number of the verdict.
+type tile struct {
+	Share string
+	What  string
+	Good  bool
+	Info  bool // not part of the verdict
+}
+
+// pageRow is a row of the table of steps.
+type pageRow struct {
+	Published bool
+	Cells     []pageCell
+}
+
+type pageCell struct{ Text, Mark, Class, Meaning string }
+
+// pagePlot is a plot in its widths.
+type pagePlot struct {
+	Title, Caption string
+	Wide, Narrow   template.HTML
+	Empty          bool
+}
+
+// pageTable is a section for the template.
+type pageTable struct {
+	Title   string
+	Header  []string
+	Rows    [][]string
+	Numbers []bool // columns that stand to the right
+}
+
+// pageDump is one witness of a step with the links to its dumps.
+type pageDump struct {
+	Step, Pod string
+	Links     []dumpLink
+}
+
+// HTML prints the report as one page that needs nothing else: no network, no script.
+// Links lead to the files beside it.
+func HTML(w io.Writer, r *Report) error {
+	t, err := template.New("report").Parse(pageTemplate)
+	if err != nil {
+		return fmt.Errorf("reading the page's template: %w", err)
+	}
+	p, err := newPage(r)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, p)
+}
+
+func newPage(r *Report) (*page, error) {
+	p := &page{
+		Report: r, Verdict: r.verdict(), Title: r.title(), Style: template.CSS(plot.Style()),
+		Plots: map[string]pagePlot{}, HelmValues: strings.TrimSpace(r.Environment.Mesh.Values),
+		StepHeader: tableHeader,
+	}
+	p.Headline, p.Good = r.headline()
+	sc := r.score()
+	for _, t := range []struct {
+		share
+		what string
+		info bool
+	}{
+		{sc.counts, "counts as published", false},
+		{sc.expectations, "changes as expected", false},
+		{sc.measured, "steps measured", false},
+		{sc.settled, "steps in a quiet mesh", false},
+		{sc.memory, fmt.Sprintf("medians of memory within %g %% of the published range", 100*publishedTolerance), true},
+	} {
+		if t.all > 0 {
+			p.Tiles = append(p.Tiles, tile{Share: t.share.String(), What: t.what, Good: t.good == t.all, Info: t.info})
+		}
+	}
+	for _, f := range r.Findings {
+		if f.Level == levelInfo {
+			p.Facts = append(p.Facts, f)
+		} else {
+			p.Problems = append(p.Problems, f)
+		}
+	}
+	published := false
+	for _, row := range r.table() {
+		published = published || row.published
+		cells := make([]pageCell, len(row.cells))
+		for i, c := range row.cells {
+			class, meaning := markMeaning(c.mark)
+			cells[i] = pageCell{c.text, c.mark, class, meaning}
+		}
+		p.StepRows = append(p.StepRows, pageRow{row.published, cells})
+	}
+	if published {
+		p.Notes = append(p.Notes, strings.ReplaceAll(marksLegend, "   ", " · "))
+		if r.PublishedSource != "" {
+			p.Notes = append(p.Notes, "Published: "+r.PublishedSource)
+		}
+	}
+	p.Notes = append(p.Notes, strings.ReplaceAll(r.countsNote(), "`", ""),
+		"Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
+
+	for _, f := range r.figures() {
+		wide := plotWidth
+		istiod := strings.HasPrefix(f.name, "istiod-")
+		if istiod {
+			wide = halfWidth
+		}
+		one := pagePlot{Title: f.Title, Caption: f.caption, Empty: f.Empty()}
+		if !one.Empty {
+			for _, size := range []struct {
+				to    *template.HTML
+				width int
+			}{{&one.Wide, wide}, {&one.Narrow, narrowWidth}} {
+				svg, err := f.SVG(size.width, false)
+				if err != nil {
+					return nil, fmt.Errorf("drawing %s: %w", f.name, err)
+				}
+				*size.to = template.HTML(svg)
+			}
+		}
+		if istiod {
+			p.IstiodPlots = append(p.IstiodPlots, one)
+		} else {
+			p.Plots[f.name] = one
+		}
+	}
+
+	config, memory, istiod, work := r.detailTables()
+	for _, t := range []struct {
+		to *pageTable
+		of section
+	}{
+		{&p.Config, config}, {&p.Memory, memory}, {&p.Istiod, istiod}, {&p.Work, work},
+		{&p.Expectations, r.expectationTable()}, {&p.Events, r.eventTable()},
+		{&p.Environment, r.environmentTable()}, {&p.Readings, r.readingTable()},
+	} {
+		*t.to = pageTable{t.of.title, t.of.header, t.of.rows, t.of.numbers()}
+	}
+	for _, d := range r.dumps() {
+		if n := len(p.Dumps) - 1; n < 0 || p.Dumps[n].Step != d.Step || p.Dumps[n].Pod != d.Pod {
+			p.Dumps = append(p.Dumps, pageDump{Step: d.Step, Pod: d.Pod})
+		}
+		last := &p.Dumps[len(p.Dumps)-1]
+		last.Links = append(last.Links, d)
+	}
+	for _, w := range Writers() {
+		if w.File != "" && w.Name != "html" {
+			p.Files = append(p.Files, w.File)
+		}
+	}
+	return p, nil
+}
+
+// markMeaning is a mark's class in the style sheet and its meaning in words.
+func markMeaning(mark string) (class, meaning string) {
+	switch mark {
+	case markEqual:
+		return "good", "as published"
+	case markNear:
+		return "near", fmt.Sprintf("within %g %% of the published range", 100*publishedTolerance)
+	case markDiffer:
+		return "bad", "differs"
+	}
+	return "", ""
+}
+
+// headline is the verdict for a reader in a hurry, and whether all is well.
+func (r *Report) headline() (text string, good bool) {
+	sc := r.score()
+	switch {
+	case r.verdict() == "MISS":
+		n := len(r.Missed())
+		return plural(n, "change") + " not as expected", false
+	case !r.Finished:
+		return fmt.Sprintf("Incomplete: %s steps measured", sc.measured), false
+	case sc.counts.good < sc.counts.all:
+		return fmt.Sprintf("The changes are as expected, but %s published counts match", sc.counts), false
+	case sc.settled.good < sc.settled.all:
+		return fmt.Sprintf("The counts match, but only %s steps were measured in a quiet mesh", sc.settled), false
+	case sc.counts.all+sc.expectations.all == 0:
+		return "All steps measured; nothing was expected of them", true
+	default:
+		return "All counts match", true
+	}
+}
+
+// readingTable lists every sidecar's reading.
+func (r *Report) readingTable() section {
+	t := section{"Every reading", []string{"step", "pod", "node", "memory Mi", "CPU m", "witness"}, nil}
+	for _, s := range r.Steps {
+		for _, c := range s.Sidecars {
+			witness := ""
+			if c.Witness {
+				witness = "yes"
+			}
+			t.rows = append(t.rows, []string{s.Name, c.Pod, c.Node, mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), witness})
+		}
+	}
+	return t
+}

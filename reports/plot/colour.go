@@ -1,0 +1,107 @@
+package plot
+
+import (
+	"fmt"
+	"html"
+	"image/color"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Colour is a colour that the reader's scheme decides. Those of series are of Okabe and
+// Ito's palette (Color Universal Design, 2008), which people of every colour vision can
+// tell apart; the dark scheme takes its lighter members.
+type Colour int
+
+// Colours. Ink is for text, Faint for axes, Grid and Shade for the background, Mute
+// for what others found, Page is the background itself.
+const (
+	Ink Colour = iota
+	Faint
+	Grid
+	Shade
+	Mute
+	Page
+	Blue
+	Vermillion
+	Green
+	Purple
+)
+
+// palette holds each colour's variable in style sheets and its light and dark values.
+// The light values are different from one another: they tell which colour is meant.
+var palette = [...]struct{ name, light, dark string }{
+	Ink:        {"ink", "#1B1F24", "#E6EAEF"},
+	Faint:      {"faint", "#7A828C", "#8B949E"},
+	Grid:       {"grid", "#E3E7EB", "#2C333B"},
+	Shade:      {"shade", "#EEF1F4", "#20262D"},
+	Mute:       {"mute", "#C3CBD3", "#4A545F"},
+	Page:       {"page", "#FFFFFF", "#14181D"},
+	Blue:       {"blue", "#0072B2", "#56B4E9"},
+	Vermillion: {"vermillion", "#D55E00", "#E69F00"},
+	Green:      {"green", "#009E73", "#00B98A"},
+	Purple:     {"purple", "#A8528A", "#CC79A7"},
+}
+
+// rgb is the light value, for the canvas.
+func (c Colour) rgb() color.Color {
+	v, err := strconv.ParseUint(palette[c].light[1:], 16, 32)
+	if err != nil {
+		panic(err) // palette is written by hand
+	}
+	return color.RGBA{R: uint8(v >> 16), G: uint8(v >> 8), B: uint8(v), A: 255}
+}
+
+// Style is the style sheet that gives the colours their values: light, and dark on a
+// screen whose reader asks for it. A page uses them as var(--ink) and so on.
+func Style() string {
+	var light, dark strings.Builder
+	for _, c := range palette {
+		fmt.Fprintf(&light, "--%s:%s;", c.name, c.light)
+		fmt.Fprintf(&dark, "--%s:%s;", c.name, c.dark)
+	}
+	return ":root{" + light.String() + "}\n@media screen and (prefers-color-scheme:dark){:root{" + dark.String() + "}}\n"
+}
+
+// family are fonts of the same widths: the one that text was measured in, then those
+// that other systems have.
+const family = `"Liberation Sans",Arimo,Arial,Helvetica,sans-serif`
+
+var (
+	// fontOfText is what vgsvg says of every text; it is said once for all instead.
+	fontOfText = regexp.MustCompile(`\n?\s*style="font-family:[^"]*?font-style:normal;`)
+	hexColour  = regexp.MustCompile(`#[0-9A-F]{6}`)
+)
+
+// finish makes of what the canvas wrote an element for a page or a document: colours
+// become variables, and the size that of the reader's page.
+func (f *Figure) finish(svg string, width, height int, file bool) []byte {
+	svg = svg[strings.Index(svg, "<svg"):]
+	svg = svg[strings.Index(svg, ">")+1:]
+	svg = fontOfText.ReplaceAllString(svg, ` style="`)
+	variables := map[string]string{}
+	for _, c := range palette {
+		variables[c.light] = "var(--" + c.name + "," + c.light + ")"
+	}
+	svg = hexColour.ReplaceAllStringFunc(svg, func(hex string) string {
+		if v, ok := variables[hex]; ok {
+			return v
+		}
+		return hex
+	})
+	var b strings.Builder
+	if file {
+		fmt.Fprintf(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
+	}
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s" style="font-family:%s">`,
+		width, height, width, height, html.EscapeString(f.Title), html.EscapeString(family))
+	if file {
+		fmt.Fprintf(&b, "\n<style>%s</style>\n<rect width=\"100%%\" height=\"100%%\" style=\"fill:var(--page,#FFFFFF)\"/>", Style())
+	}
+	b.WriteString(svg)
+	return []byte(b.String())
+}
+
+// number prints a value of an axis.
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
