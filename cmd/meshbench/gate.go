@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/gate"
+)
+
+// exitRegression is for runs that are worse than, or other than, their baseline.
+const exitRegression = 5
+
+func gateCommand() *cobra.Command {
+	var (
+		baseline string
+		limits   []string
+		accept   bool
+		why      string
+		out      documentFiles
+	)
+	cmd := &cobra.Command{
+		Use:   "gate --baseline FILE RUN...",
+		Short: "Hold runs against a baseline, or accept them as the new one",
+		Long: `Hold runs against the baseline of their scenario. RUN is the folder of a run or of a
+repeated run; several are taken for repeats of one another.
+
+A count that changed is a regression. Memory that rose by more than its limit, and
+significantly, is one; that fell so is an improvement, which passes. Limits are the
+baseline's own, else 4 % and 0.5 Mi for memory, 50 % and 32 Mi for istiod's memory.
+
+Runs that differ from the baseline in what memory depends on are refused. --accept makes
+the runs the new baseline, with a dated line in its history that says why.
+
+Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was missed,
+4 the run hit its time limit or is not complete, 5 regression. Where there are several,
+4 goes before 3 and 3 before 5.`,
+		Example: `  meshbench gate --baseline reports/baselines/headless.json runs/headless-20261124-061500
+  meshbench gate --baseline reports/baselines/headless.json --limit memory=3%,1Mi,p=0.01 runs/nightly
+  meshbench gate --baseline reports/baselines/headless.json --accept --why "Istio 1.24" runs/nightly`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case baseline == "":
+				return usage(cmd, errors.New("give the baseline: --baseline reports/baselines/NAME.json"))
+			case accept && why == "":
+				return usage(cmd, errors.New("--accept needs --why TEXT: why the baseline is made anew, for its history"))
+			case !accept && why != "":
+				return usage(cmd, errors.New("--why goes with --accept"))
+			}
+			given := gate.Limits{}
+			for _, text := range limits {
+				l, err := gate.ParseLimit(text)
+				if err != nil {
+					return usage(cmd, err)
+				}
+				maps.Copy(given, l)
+			}
+			runs, err := readRuns(args)
+			if err != nil {
+				return err
+			}
+			before, err := gate.ReadBaseline(baseline)
+			if accept && errors.Is(err, os.ErrNotExist) {
+				before, err = nil, nil // the first one
+			}
+			if err != nil {
+				return err
+			}
+			if accept {
+				return acceptRuns(cmd, baseline, before, runs, given, why, &out)
+			}
+			r, err := gate.Gate(before, baseline, runs, given)
+			if err != nil {
+				return err
+			}
+			if err := out.write(cmd.OutOrStdout(), r.Document()); err != nil {
+				return err
+			}
+			switch r.Kind() {
+			case gate.TimedOut, gate.Unfinished:
+				return &exit{code: exitTimeout}
+			case gate.Missed:
+				return &exit{code: exitMissed}
+			case gate.Regression:
+				return &exit{code: exitRegression}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&baseline, "baseline", "", "the baseline's `FILE`, reports/baselines/NAME.json")
+	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric in place of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, as in memory=4%,0.5Mi,p=0.05, or METRIC=off (repeatable); with --accept they are kept")
+	cmd.Flags().BoolVar(&accept, "accept", false, "make the runs the new baseline")
+	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")
+	out.flags(cmd)
+	return cmd
+}
+
+// readRuns reads runs as one side.
+func readRuns(dirs []string) (*compare.Side, error) {
+	var sides []*compare.Side
+	for _, dir := range dirs {
+		side, err := compare.ReadRuns(dir)
+		if err != nil {
+			return nil, err
+		}
+		sides = append(sides, side)
+	}
+	if len(sides) == 1 {
+		return sides[0], nil
+	}
+	return compare.Join(fmt.Sprintf("%d folders from %s on", len(dirs), dirs[0]), sides...)
+}
+
+// acceptRuns makes the runs the new baseline and prints how it differs from the one before.
+func acceptRuns(cmd *cobra.Command, path string, before *gate.Baseline, runs *compare.Side, limits gate.Limits, why string, out *documentFiles) error {
+	b, err := gate.Accept(before, runs, limits, why, time.Now())
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		c, err := compare.Compare([]*compare.Side{before.Side(path + " before"), runs})
+		if err != nil {
+			return err
+		}
+		if err := out.write(cmd.OutOrStdout(), c.Document()); err != nil {
+			return err
+		}
+	}
+	if err := b.Write(path); err != nil {
+		return err
+	}
+	last := b.History[len(b.History)-1]
+	fmt.Fprintf(cmd.OutOrStdout(), "%s is now made of %d runs: %s, %s\n", path, len(last.Runs), last.Date, last.Why)
+	return nil
+}

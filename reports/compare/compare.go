@@ -1,0 +1,184 @@
+package compare
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/meshbench/meshbench/reports/stats"
+)
+
+// Comparison sets sides beside the first of them.
+type Comparison struct {
+	Scenario string
+	Sides    []*Side
+	// Warnings must not be missed: they name what makes the comparison doubtful.
+	Warnings []string
+	// Notes weaken single results.
+	Notes []string
+	Rows  []Row // by metric, then step
+}
+
+// Row is one metric at one step. Of a side without a value the cell is nil.
+type Row struct {
+	Metric Metric
+	Step   string
+	Cells  []*stats.Summary
+	// Against holds for each side after the first its comparison with the first.
+	Against []*stats.Comparison
+}
+
+// Compare compares the second and further sides with the first. All must be of the same
+// scenario; what else they differ in becomes a warning.
+func Compare(sides []*Side) (*Comparison, error) {
+	if len(sides) < 2 {
+		return nil, errors.New("a comparison needs at least two sides")
+	}
+	first := sides[0]
+	c := &Comparison{Scenario: first.Scenario, Sides: sides}
+	for i, s := range sides {
+		if s.Scenario != first.Scenario {
+			return nil, fmt.Errorf("%s is of scenario %s and %s of scenario %s: only runs of the same scenario can be compared", first.Name, first.Scenario, s.Name, s.Scenario)
+		}
+		for _, d := range s.Mixed {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("the runs of %s differ among themselves in what memory depends on: %s", s.Name, d.In("one", "another")))
+		}
+		for _, text := range s.Incomplete() {
+			c.Warnings = append(c.Warnings, s.Name+": "+text)
+		}
+		if i == 0 {
+			continue
+		}
+		for _, d := range first.Environment.Differences(s.Environment) {
+			if d.Subject {
+				c.Notes = append(c.Notes, d.In(first.Name, s.Name))
+			} else {
+				c.Warnings = append(c.Warnings, fmt.Sprintf("%s and %s differ in what memory depends on: %s; differences below may come from that alone", first.Name, s.Name, d.In(first.Name, s.Name)))
+			}
+		}
+	}
+	steps := stepNames(sides)
+	for _, name := range steps {
+		for _, s := range sides {
+			if s.Step(name) == nil {
+				c.Warnings = append(c.Warnings, fmt.Sprintf("%s has no step %s", s.Name, name))
+			}
+		}
+	}
+	for _, m := range Metrics() {
+		notes := map[string][]string{} // steps by note
+		var order []string
+		for _, name := range steps {
+			row := Row{Metric: m, Step: name, Cells: make([]*stats.Summary, len(sides)), Against: make([]*stats.Comparison, len(sides)-1)}
+			old := first.Step(name)
+			for i, s := range sides {
+				step := s.Step(name)
+				// A side alone is compared with itself, for its summary.
+				if own := m.Compare(step, step); own != nil {
+					row.Cells[i] = &own.New
+				}
+				if i == 0 {
+					continue
+				}
+				against := m.Compare(old, step)
+				if against == nil {
+					continue
+				}
+				row.Against[i-1] = against
+				row.Cells[i] = &against.New
+				if len(sides) == 2 {
+					row.Cells[0] = &against.Old // of the same observations as the test
+				}
+				for _, w := range against.Warnings {
+					if notes[w] == nil {
+						order = append(order, w)
+					}
+					if !slices.Contains(notes[w], name) {
+						notes[w] = append(notes[w], name)
+					}
+				}
+			}
+			if slices.ContainsFunc(row.Cells, func(s *stats.Summary) bool { return s != nil }) {
+				c.Rows = append(c.Rows, row)
+			}
+		}
+		for _, w := range order {
+			at := strings.Join(notes[w], ", ")
+			if len(notes[w]) == len(steps) {
+				at = "all steps"
+			}
+			c.Notes = append(c.Notes, fmt.Sprintf("%s, %s: %s", m.Title, at, w))
+		}
+	}
+	return c, nil
+}
+
+// stepNames are the steps of all sides, in the first side's order.
+func stepNames(sides []*Side) []string {
+	var names []string
+	for _, side := range sides {
+		for i, s := range side.Steps {
+			if slices.Contains(names, s.Name) {
+				continue
+			}
+			at := 0
+			if i > 0 {
+				at = 1 + slices.Index(names, side.Steps[i-1].Name)
+			}
+			names = slices.Insert(names, at, s.Name)
+		}
+	}
+	return names
+}
+
+// Compare compares the metric at a step of two sides; nil where one has no value.
+func (m Metric) Compare(a, b *Step) *stats.Comparison {
+	if a == nil || b == nil {
+		return nil
+	}
+	var c stats.Comparison
+	if m.Exact {
+		before, after := a.Counts[m.Name], b.Counts[m.Name]
+		if len(before) == 0 || len(after) == 0 {
+			return nil
+		}
+		c = stats.CompareExact(before, after)
+	} else {
+		before, after := a.Readings[m.Name], b.Readings[m.Name]
+		if len(before) == 0 || len(after) == 0 {
+			return nil
+		}
+		c = stats.Compare(before, after)
+	}
+	return &c
+}
+
+// Differs says whether a comparison of the metric found a difference: of counts any, of
+// noisy quantities one that is significant and larger than two runs of the same version
+// show.
+func (m Metric) Differs(c *stats.Comparison) bool {
+	return c != nil && c.Significant(stats.Alpha) && (m.Exact || math.Abs(c.Relative()) > m.Floor)
+}
+
+// Summary says in one line how much differs.
+func (c *Comparison) Summary() string {
+	var counts, equal, noisy, moved int
+	for _, row := range c.Rows {
+		for _, against := range row.Against {
+			switch {
+			case against == nil:
+			case row.Metric.Exact && row.Metric.Differs(against):
+				counts++
+			case row.Metric.Exact:
+				equal++
+			case row.Metric.Differs(against):
+				moved++
+			default:
+				noisy++
+			}
+		}
+	}
+	return fmt.Sprintf("%d of %d counts differ; %d of %d noisy figures (memory and the like) differ significantly", counts, counts+equal, moved, moved+noisy)
+}

@@ -1,0 +1,308 @@
+package compare
+
+import (
+	"bufio"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Document is what is printed of a comparison, for a terminal, as Markdown or as a page.
+type Document struct {
+	Title string
+	// Verdict is the answer in a few words, Good what it amounts to; "" for none.
+	Verdict  string
+	Good     bool
+	Warnings []string
+	Lines    []string // what was found, most important first
+	Legend   []string // what is compared
+	Tables   []Table
+	Notes    []string
+}
+
+// Table is a table with a title. The first of Names columns stand to the left, the
+// others, numbers, to the right.
+type Table struct {
+	Title  string
+	Header []string
+	Names  int
+	Rows   []TableRow
+}
+
+// TableRow is a row; Differs sets it off from those in which nothing changed.
+type TableRow struct {
+	Cells   []string
+	Differs bool
+}
+
+const (
+	// consoleWidth is the terminal that text is wrapped for, in columns.
+	consoleWidth = 100
+	// same stands for a difference that is no more than chance.
+	same = "~"
+	// tilde explains it.
+	tilde = "~ no significant difference, or one as small as between two runs of the same version. ± is the 95 % confidence interval of the median (±∞: six observations are needed for one)."
+)
+
+// Document is the comparison for people: noisy figures by metric and step, and the
+// counts that differ.
+func (c *Comparison) Document() *Document {
+	d := &Document{
+		Title:    "Comparison of " + c.Scenario,
+		Lines:    []string{c.Summary() + "."},
+		Warnings: c.Warnings,
+		Notes:    append([]string{tilde}, c.Notes...),
+	}
+	letters := make([]string, len(c.Sides))
+	for i, s := range c.Sides {
+		letters[i] = letter(i)
+		d.Legend = append(d.Legend, fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy))
+	}
+	header := []string{letters[0]}
+	for _, l := range letters[1:] {
+		header = append(header, l, l+"-"+letters[0], "change", "test")
+	}
+	counts := Table{Title: "Counts that differ", Header: []string{"step", "count", letters[0]}, Names: 2}
+	for _, l := range letters[1:] {
+		counts.Header = append(counts.Header, l, "change")
+	}
+	tables := map[string]*Table{}
+	var order []string
+	for _, row := range c.Rows {
+		m := row.Metric
+		if m.Exact {
+			if cells, differs := countCells(row); differs {
+				counts.Rows = append(counts.Rows, TableRow{Cells: append([]string{row.Step, m.Title}, cells...), Differs: true})
+			}
+			continue
+		}
+		t := tables[m.Name]
+		if t == nil {
+			title := strings.ToUpper(m.Title[:1]) + m.Title[1:] + ", " + string(m.Unit)
+			t = &Table{Title: title, Header: append([]string{"step"}, header...), Names: 1}
+			tables[m.Name] = t
+			order = append(order, m.Name)
+		}
+		t.Rows = append(t.Rows, noisyRow(row))
+	}
+	if len(counts.Rows) > 0 {
+		d.Tables = append(d.Tables, counts)
+	}
+	for _, name := range order {
+		d.Tables = append(d.Tables, *tables[name])
+	}
+	return d
+}
+
+// countCells are the values of a count with the changes against the first side.
+func countCells(row Row) (cells []string, differs bool) {
+	for i, s := range row.Cells {
+		text := "-"
+		if s != nil {
+			text = Count.Format(s.Center)
+			if s.Lo != s.Hi {
+				text = fmt.Sprintf("%s (%s-%s)", text, Count.Format(s.Lo), Count.Format(s.Hi))
+			}
+		}
+		cells = append(cells, text)
+		if i == 0 {
+			continue
+		}
+		change := "-"
+		if against := row.Against[i-1]; against != nil {
+			change = Count.Signed(against.Change())
+			differs = differs || row.Metric.Differs(against)
+		}
+		cells = append(cells, change)
+	}
+	return cells, differs
+}
+
+func noisyRow(row Row) TableRow {
+	out := TableRow{Cells: []string{row.Step}}
+	for i, s := range row.Cells {
+		text := "-"
+		if s != nil {
+			text = strings.TrimSpace(row.Metric.Unit.Format(s.Center) + " " + s.Interval())
+		}
+		out.Cells = append(out.Cells, text)
+		if i == 0 {
+			continue
+		}
+		against := row.Against[i-1]
+		if against == nil {
+			out.Cells = append(out.Cells, "-", "-", "-")
+			continue
+		}
+		change := same
+		if row.Metric.Differs(against) {
+			change = fmt.Sprintf("%+.1f%%", 100*against.Relative())
+			out.Differs = true
+		}
+		out.Cells = append(out.Cells, row.Metric.Unit.Signed(against.Change()), change, against.String())
+	}
+	return out
+}
+
+// letter names a side in tables: A to Z, then S27 and on.
+func letter(i int) string {
+	if i < 26 {
+		return string(rune('A' + i))
+	}
+	return fmt.Sprintf("S%d", i+1)
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// Console prints the document for a terminal or a CI log.
+func (d *Document) Console(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	wrap(out, "", d.Title)
+	for _, text := range d.Legend {
+		wrap(out, "  ", text)
+	}
+	for _, text := range d.Warnings {
+		fmt.Fprintln(out)
+		wrap(out, "WARNING ", text)
+	}
+	for _, t := range d.Tables {
+		fmt.Fprintf(out, "\n%s\n", t.Title)
+		t.console(out)
+	}
+	fmt.Fprintln(out)
+	for _, text := range d.Notes {
+		bullet := "- "
+		if text == tilde {
+			bullet = ""
+		}
+		wrap(out, bullet, text)
+	}
+	fmt.Fprintln(out)
+	for _, text := range d.Lines {
+		wrap(out, "", text)
+	}
+	if d.Verdict != "" {
+		wrap(out, "", d.Verdict)
+	}
+	return out.Flush()
+}
+
+// console prints the table with aligned columns. text/tabwriter aligns all columns to
+// one side.
+func (t Table) console(out io.Writer) {
+	widths := make([]int, len(t.Header))
+	lines := [][]string{t.Header}
+	for _, row := range t.Rows {
+		lines = append(lines, row.Cells)
+	}
+	for _, cells := range lines {
+		for i, c := range cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, cells := range lines {
+		var b strings.Builder
+		for i, c := range cells {
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
+			if i < t.Names {
+				b.WriteString(c + space + "  ")
+			} else {
+				b.WriteString(space + c + "  ")
+			}
+		}
+		fmt.Fprintln(out, strings.TrimRight(b.String(), " "))
+	}
+}
+
+// wrap prints text in lines of consoleWidth, those after the first indented under it.
+func wrap(out io.Writer, bullet, text string) {
+	indent := strings.Repeat(" ", utf8.RuneCountInString(bullet))
+	line := bullet
+	for i, word := range strings.Fields(text) {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > consoleWidth {
+			fmt.Fprintln(out, line)
+			line = indent + word
+			continue
+		}
+		if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	fmt.Fprintln(out, line)
+}
+
+// Markdown prints the document in GitHub's Markdown, as for a step summary.
+func (d *Document) Markdown(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "# %s\n\n", escape(d.Title))
+	if d.Verdict != "" {
+		fmt.Fprintf(out, "**%s**\n\n", escape(d.Verdict))
+	}
+	for _, text := range d.Warnings {
+		fmt.Fprintf(out, "> **Warning:** %s\n\n", escape(text))
+	}
+	list(out, d.Lines)
+	list(out, d.Legend)
+	for _, t := range d.Tables {
+		fmt.Fprintf(out, "## %s\n\n", escape(t.Title))
+		row := func(cells []string, bold bool) {
+			for _, c := range cells {
+				if c = escape(c); bold {
+					c = "**" + c + "**"
+				}
+				fmt.Fprintf(out, "| %s ", c)
+			}
+			fmt.Fprintln(out, "|")
+		}
+		row(t.Header, false)
+		for i := range t.Header {
+			if i < t.Names {
+				fmt.Fprint(out, "| --- ")
+			} else {
+				fmt.Fprint(out, "| ---: ")
+			}
+		}
+		fmt.Fprintln(out, "|")
+		for _, r := range t.Rows {
+			row(r.Cells, r.Differs)
+		}
+		fmt.Fprintln(out)
+	}
+	list(out, d.Notes)
+	return out.Flush()
+}
+
+func list(out io.Writer, items []string) {
+	for _, text := range items {
+		fmt.Fprintf(out, "- %s\n", escape(text))
+	}
+	if len(items) > 0 {
+		fmt.Fprintln(out)
+	}
+}
+
+// escape keeps text from being taken for Markdown, and in one line.
+func escape(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "*", `\*`, "_", `\_`, "`", "\\`", "<", "&lt;", "~", `\~`, "\n", " ").Replace(text)
+}
+
+//go:embed document.html.tmpl
+var pageTemplate string
+
+// HTML prints the document as one page that needs nothing else: no network, no script.
+func (d *Document) HTML(w io.Writer) error {
+	t, err := template.New("document").Parse(pageTemplate)
+	if err != nil {
+		return fmt.Errorf("reading the page's template: %w", err)
+	}
+	return t.Execute(w, d)
+}

@@ -1,0 +1,283 @@
+// Package gate holds runs against a baseline: what must not change, and how far what is
+// noisy may.
+//
+// Counts are exact: any change of one is a regression, up or down, for the mesh now does
+// something else. A noisy metric has moved when its change is larger than its [Limit]
+// and significant. How large a change two runs of the same version show, and why both
+// are needed, is in package stats. Where there are too few readings for any test (a step
+// with one real sidecar), the limit alone decides; a metric that a run reads only once
+// is then not judged.
+package gate
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"strings"
+
+	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/stats"
+)
+
+// Kind is what was found.
+type Kind string
+
+// Kinds, the worst first: a run that is not complete cannot be judged as a whole, and
+// a missed expectation says more than a changed figure.
+const (
+	TimedOut    Kind = "time-out"
+	Unfinished  Kind = "unfinished"
+	Missed      Kind = "missed expectation"
+	Regression  Kind = "regression"
+	Improvement Kind = "improvement"
+	OK          Kind = "ok"
+)
+
+// Finding is one thing that was found.
+type Finding struct {
+	Kind Kind
+	Step string // "" for none
+	Text string // the whole of it, for people
+}
+
+// Result is what a gate has to say.
+type Result struct {
+	Findings   []Finding // the worst first
+	Notes      []string  // what was not judged, and why
+	Comparison *compare.Comparison
+	judged     int
+}
+
+// Kind is the worst of what was found.
+func (r *Result) Kind() Kind {
+	if len(r.Findings) == 0 {
+		return OK
+	}
+	return r.Findings[0].Kind
+}
+
+// Passed says whether the runs may go through.
+func (r *Result) Passed() bool { return r.Kind() == OK || r.Kind() == Improvement }
+
+// Gate holds runs against the baseline, whose name is for people. Limits replace those
+// of the baseline. It refuses runs of another scenario and runs that differ from the
+// baseline, or among themselves, in what memory depends on.
+func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result, error) {
+	if err := limits.check(); err != nil {
+		return nil, err
+	}
+	if b.Scenario != runs.Scenario {
+		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
+	}
+	var differ []string
+	for _, d := range b.Environment.Differences(runs.Environment) {
+		if !d.Subject {
+			differ = append(differ, d.In("the baseline", "the run"))
+		}
+	}
+	for _, d := range runs.Mixed {
+		if !d.Subject {
+			differ = append(differ, d.In("one run", "another"))
+		}
+	}
+	if len(differ) > 0 {
+		return nil, fmt.Errorf("%s cannot be held against %s, for they differ in what memory depends on: %s; "+
+			"run it the same way, see how far they differ with meshbench compare, or make the baseline anew with --accept", runs.Name, name, strings.Join(differ, "; "))
+	}
+	side := b.Side(name)
+	comparison, err := compare.Compare([]*compare.Side{side, runs})
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Comparison: comparison}
+	r.completeness(runs)
+	limits = Defaults().with(b.Limits).with(limits)
+	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
+	r.coverage(side, runs, limits)
+	for _, row := range comparison.Rows {
+		if c := row.Against[0]; c != nil {
+			limit, judged := limits[row.Metric.Name]
+			switch {
+			case row.Metric.Exact:
+				r.count(row, c)
+			case judged:
+				r.noisy(row, c, limit)
+			}
+		}
+	}
+	r.sort()
+	return r, nil
+}
+
+func (r *Result) add(kind Kind, step, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if step != "" {
+		text = step + ": " + text
+	}
+	r.Findings = append(r.Findings, Finding{kind, step, text})
+}
+
+func (r *Result) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// completeness finds what ended early and what was missed.
+func (r *Result) completeness(runs *compare.Side) {
+	for _, run := range runs.Runs {
+		if !run.Finished {
+			kind, why := Unfinished, "the run was not finished"
+			switch run.Outcome {
+			case "timeout":
+				kind, why = TimedOut, "the run hit its time limit"
+			case "":
+				why = "the run's log was cut off"
+			}
+			text := fmt.Sprintf("%s (%s)", why, run.Name)
+			if len(run.Missing) > 0 {
+				text += ", not measured: " + strings.Join(run.Missing, ", ")
+			}
+			if run.Error != "" {
+				text += "; " + run.Error
+			}
+			r.add(kind, "", "%s", text)
+		}
+		for _, m := range run.Missed {
+			text := m.Expectation.String()
+			if len(runs.Runs) > 1 {
+				text += " (" + run.Name + ")"
+			}
+			r.add(Missed, m.Step, "%s", text)
+		}
+	}
+}
+
+// coverage finds what the baseline has and the runs have not.
+func (r *Result) coverage(side, runs *compare.Side, limits Limits) {
+	for i := range side.Steps {
+		was := &side.Steps[i]
+		is := runs.Step(was.Name)
+		if is == nil {
+			r.add(Unfinished, was.Name, "this step of the baseline was not measured")
+			continue
+		}
+		for _, m := range compare.Metrics() {
+			switch _, judged := limits[m.Name]; {
+			case !m.Has(was) || m.Has(is):
+			case m.Exact || judged && !m.PerRun:
+				r.add(Unfinished, was.Name, "%s (%s): the baseline has it, the run did not read it", m.Title, m.Name)
+			case judged:
+				r.note("%s: %s (%s): the baseline has it, the run did not read it", was.Name, m.Title, m.Name)
+			}
+		}
+	}
+	for _, s := range runs.Steps {
+		if side.Step(s.Name) == nil {
+			r.note("%s: the baseline has no such step, it was not judged; accept the run to have it judged from now on", s.Name)
+		}
+	}
+}
+
+// count judges an exact metric.
+func (r *Result) count(row compare.Row, c *stats.Comparison) {
+	r.judged++
+	if !c.Significant(0) {
+		return
+	}
+	is := compare.Count.Format(c.New.Center)
+	if c.New.Lo != c.New.Hi {
+		is = fmt.Sprintf("%s to %s among the runs", compare.Count.Format(c.New.Lo), compare.Count.Format(c.New.Hi))
+	}
+	r.add(Regression, row.Step, "%s (%s): %s, in the baseline %s", row.Metric.Title, row.Metric.Name, is, compare.Count.Format(c.Old.Center))
+}
+
+// noisy judges a metric with a limit.
+func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
+	r.judged++
+	m := row.Metric
+	if math.Abs(c.Change()) <= max(limit.Relative*c.Old.Center, limit.Absolute) {
+		return
+	}
+	text := fmt.Sprintf("%s (%s) %s %s (%+.1f %%): %s, in the baseline %s; %s; limit %s", m.Title, m.Name,
+		m.Unit.Signed(c.Change()), m.Unit, 100*c.Relative(), m.Unit.Format(c.New.Center), m.Unit.Format(c.Old.Center), c, limit.text(m))
+	switch {
+	case c.Testable(limit.P) && !c.Significant(limit.P):
+		r.note("%s: %s. Not significant: it may be chance; repeat the run", row.Step, text)
+		return
+	case c.Testable(limit.P):
+	case m.PerRun:
+		r.judged--
+		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)
+		return
+	case !c.Apart:
+		r.note("%s: %s. Not judged: too few readings, and the runs' medians overlap", row.Step, text)
+		return
+	default:
+		text += " alone, for there are too few readings for a test"
+	}
+	kind := Regression
+	if c.Change() < 0 {
+		kind = Improvement
+	}
+	r.add(kind, row.Step, "%s", text)
+}
+
+// sort brings the worst to the front and keeps the order of the steps.
+func (r *Result) sort() {
+	var sorted []Finding
+	for _, kind := range []Kind{TimedOut, Unfinished, Missed, Regression, Improvement} {
+		for _, f := range r.Findings {
+			if f.Kind == kind {
+				sorted = append(sorted, f)
+			}
+		}
+	}
+	r.Findings = sorted
+}
+
+// Summary is the verdict in one line.
+func (r *Result) Summary() string {
+	counts := map[Kind]int{}
+	for _, f := range r.Findings {
+		counts[f.Kind]++
+	}
+	var parts []string
+	for _, k := range []struct {
+		kind     Kind
+		one, all string
+	}{
+		{TimedOut, "time-out", "time-outs"}, {Unfinished, "thing not measured", "things not measured"}, {Missed, "missed expectation", "missed expectations"},
+		{Regression, "regression", "regressions"}, {Improvement, "improvement", "improvements"},
+	} {
+		switch n := counts[k.kind]; n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 "+k.one)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %s", n, k.all))
+		}
+	}
+	word := "PASS"
+	if !r.Passed() {
+		word = "FAIL"
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "nothing changed")
+	}
+	return fmt.Sprintf("%s: %s; %d figures judged", word, strings.Join(parts, ", "), r.judged)
+}
+
+// Document is the result for people, the comparison beneath it.
+func (r *Result) Document() *compare.Document {
+	d := r.Comparison.Document()
+	d.Title = fmt.Sprintf("Gate of %s: %s against %s", r.Comparison.Scenario, r.Comparison.Sides[1].Name, r.Comparison.Sides[0].Name)
+	d.Verdict, d.Good = r.Summary(), r.Passed()
+	d.Lines = nil
+	for _, f := range r.Findings {
+		d.Lines = append(d.Lines, strings.ToUpper(string(f.Kind))+" "+f.Text)
+	}
+	if r.Passed() && r.Kind() == Improvement {
+		d.Lines = append(d.Lines, "Accept what has improved with --accept --why TEXT: from then on falling back is a regression.")
+	}
+	d.Notes = append(d.Notes, r.Notes...)
+	return d
+}

@@ -1,0 +1,133 @@
+package gate
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/stats"
+)
+
+// Limit is how far a noisy metric may move from its baseline. It has moved when the
+// change is larger than both Relative and Absolute allow and is more than chance.
+type Limit struct {
+	// Relative is a share of the baseline's value: 0.04 is 4 %.
+	Relative float64 `json:"relative"`
+	// Absolute is in what logs hold: bytes, or seconds.
+	Absolute float64 `json:"absolute"`
+	// P is the level of significance (stats.Alpha).
+	P float64 `json:"p"`
+	// Off says that the metric is not judged.
+	Off bool `json:"off,omitempty"`
+}
+
+// Limits are limits by the name of their metric. Counts have none: they are exact, any
+// change is one.
+type Limits map[string]Limit
+
+// Defaults are the limits of a baseline that sets no others. Metrics without one are
+// compared but not judged.
+//
+// Memory: medians of two runs of the same version on the same machine were seen to lie
+// within about 1 % of each other, so 4 % is far outside and 5 % is found. istiod's
+// memory is a Go heap read once, which doubles between collections.
+func Defaults() Limits {
+	return Limits{
+		"memory":        {Relative: 0.04, Absolute: 0.5 * (1 << 20), P: stats.Alpha},
+		"istiod.memory": {Relative: 0.5, Absolute: 32 << 20, P: stats.Alpha},
+	}
+}
+
+// with are the limits with others in their place.
+func (l Limits) with(others Limits) Limits {
+	all := Limits{}
+	maps.Copy(all, l)
+	maps.Copy(all, others)
+	return all
+}
+
+// check says the first limit that makes no sense.
+func (l Limits) check() error {
+	for _, name := range slices.Sorted(maps.Keys(l)) {
+		limit := l[name]
+		m, err := compare.MetricNamed(name)
+		switch {
+		case err != nil:
+			return err
+		case m.Exact:
+			return fmt.Errorf("the limit of %s makes no sense: counts are exact, any change is one", name)
+		case limit.Off:
+		case !(limit.Relative >= 0 && limit.Relative <= 10):
+			return fmt.Errorf("the limit of %s makes no sense: a relative change of %g, expected 0 to 10 (0.04 is 4 %%)", name, limit.Relative)
+		case !(limit.Absolute >= 0) || math.IsInf(limit.Absolute, 0):
+			return fmt.Errorf("the limit of %s makes no sense: an absolute change of %g, expected 0 or more", name, limit.Absolute)
+		case limit.Relative == 0 && limit.Absolute == 0:
+			return fmt.Errorf("the limit of %s makes no sense: with 0 any noise is a regression; give a relative or an absolute change, or off", name)
+		case !(limit.P > 0 && limit.P <= 0.5):
+			return fmt.Errorf("the limit of %s makes no sense: a p-value of %g, expected more than 0 and at most 0.5 (usual is %g)", name, limit.P, stats.Alpha)
+		}
+	}
+	return nil
+}
+
+// ParseLimit reads a limit as it is given on the command line: METRIC=4%,0.5Mi,p=0.05,
+// or METRIC=off. What is not given is 0, and p is stats.Alpha.
+func ParseLimit(text string) (Limits, error) {
+	name, rest, found := strings.Cut(text, "=")
+	if !found {
+		return nil, fmt.Errorf("limit %q: expected METRIC=PERCENT,ABSOLUTE,p=P, as in memory=4%%,0.5Mi,p=0.05, or METRIC=off", text)
+	}
+	m, err := compare.MetricNamed(name)
+	if err != nil {
+		return nil, fmt.Errorf("limit %q: %w", text, err)
+	}
+	limit := Limit{P: stats.Alpha}
+	for _, part := range strings.Split(rest, ",") {
+		switch {
+		case part == "off":
+			limit.Off = true
+			continue
+		case strings.HasSuffix(part, "%"):
+			limit.Relative, err = strconv.ParseFloat(strings.TrimSuffix(part, "%"), 64)
+			limit.Relative /= 100
+		case strings.HasPrefix(part, "p="):
+			limit.P, err = strconv.ParseFloat(part[2:], 64)
+		case m.Unit != compare.Count && strings.HasSuffix(part, string(m.Unit)):
+			limit.Absolute, err = strconv.ParseFloat(strings.TrimSuffix(part, string(m.Unit)), 64)
+			limit.Absolute = m.Unit.Raw(limit.Absolute)
+		default:
+			err = fmt.Errorf("not one of them")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("limit %q: %q: expected a change in percent (4%%), one in %s, p=0.05, or off", text, part, cmpUnit(m))
+		}
+	}
+	limits := Limits{name: limit}
+	if err := limits.check(); err != nil {
+		return nil, fmt.Errorf("limit %q: %w", text, err)
+	}
+	return limits, nil
+}
+
+func cmpUnit(m compare.Metric) string {
+	if m.Unit == compare.Count {
+		return "nothing else"
+	}
+	return fmt.Sprintf("%s (0.5%s)", m.Unit, m.Unit)
+}
+
+// text is the limit for people.
+func (l Limit) text(m compare.Metric) string {
+	var parts []string
+	if l.Relative > 0 {
+		parts = append(parts, fmt.Sprintf("%g %%", math.Round(l.Relative*1e6)/1e4))
+	}
+	if l.Absolute > 0 {
+		parts = append(parts, m.Unit.Format(l.Absolute)+" "+string(m.Unit))
+	}
+	return strings.Join(parts, " and ")
+}
