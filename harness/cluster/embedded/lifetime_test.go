@@ -392,3 +392,57 @@ func TestNameIsTaken(t *testing.T) {
 	first.end()
 	f.expectGone(t)
 }
+
+// TestNothingIsLeftAtAnyMoment interrupts or kills the maker of a whole cluster at
+// moments that have no name, from its first milliseconds on.
+func TestNothingIsLeftAtAnyMoment(t *testing.T) {
+	for _, user := range users() {
+		for i, moment := range []time.Duration{
+			1, 5, 10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000, 2000, 3000, 4000, 5000, 6000,
+		} {
+			moment *= time.Millisecond
+			signal := []syscall.Signal{syscall.SIGINT, syscall.SIGKILL}[i%2]
+			t.Run(fmt.Sprintf("%s/%v after %v", user.name, signal, moment), func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, user)
+				m := l.start(makerTask{Do: "make", Components: l.real()})
+				time.Sleep(moment)
+				m.Process.Signal(signal)
+				m.end()
+				eventually(t, "left", func(context.Context) error { return l.anything() })
+			})
+		}
+	}
+}
+
+// anything says what there is of the lab's cluster, without having seen it alive.
+func (l *lab) anything() error {
+	states, _ := filepath.Glob(filepath.Join(l.tmp, "meshbench-*", "*"))
+	if len(states) > 0 {
+		return fmt.Errorf("state: %v", states)
+	}
+	// Every process of a cluster writes to one of its logs.
+	files, _ := filepath.Glob("/proc/[0-9]*/fd/[12]")
+	for _, file := range files {
+		if target, err := os.Readlink(file); err == nil && strings.HasPrefix(target, l.tmp) {
+			return fmt.Errorf("a process that writes %s: %s", target, file)
+		}
+	}
+	// A living cluster's cgroups are locked. Trying that lock would disturb others.
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return err
+	}
+	cgroups, _ := filepath.Glob("/sys/fs/cgroup/meshbench-*")
+	inController, _ := filepath.Glob("/sys/fs/cgroup/*/meshbench-*")
+	for _, path := range append(cgroups, inController...) {
+		var stat syscall.Stat_t
+		if err := syscall.Stat(path, &stat); err != nil {
+			continue
+		}
+		if !strings.Contains(string(locks), fmt.Sprintf(":%d ", stat.Ino)) {
+			return fmt.Errorf("cgroup %s", path)
+		}
+	}
+	return nil
+}
