@@ -13,6 +13,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
 // trace follows a command's process and all that come of it, so that what is left of them
@@ -24,6 +25,9 @@ type trace struct {
 	cgroups    map[string]bool    // folders
 	stopped    chan struct{}
 	once       sync.Once
+	// end is when the command, and all of it, had to be gone, in ticks since boot. What is
+	// started later may have been given the number of a namespace that was freed.
+	end uint64
 }
 
 // process is a process for good: numbers are used again, with a later start.
@@ -51,7 +55,16 @@ func follow(pid int) *trace {
 	return t
 }
 
-func (t *trace) stop() { t.once.Do(func() { close(t.stopped) }) }
+// stop ends following: the command has ended.
+func (t *trace) stop() {
+	t.once.Do(func() { close(t.stopped) })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err == nil {
+		t.end = uint64(now.Nano() / int64(10*time.Millisecond)) // USER_HZ is 100
+	}
+}
 
 // look adds the descendants of what is known.
 func (t *trace) look() {
@@ -123,7 +136,7 @@ func (t *trace) left() []string {
 			continue
 		}
 		for _, ns := range namespacesOf(pid) {
-			if t.namespaces[ns] {
+			if t.namespaces[ns] && p.start <= t.end {
 				left = append(left, fmt.Sprintf("namespace %s with process %d: %s", ns, pid, commandLine(pid)))
 			}
 		}
@@ -139,7 +152,6 @@ func (t *trace) left() []string {
 // leavesNothing waits until nothing is left of a command that has ended: no process,
 // namespace, cgroup, state folder, and on the host no mount and no interface.
 func (c *command) leavesNothing(limit time.Duration) {
-	c.trace.stop()
 	left := func() []string {
 		left := append(c.trace.left(), host.changes()...)
 		if c.out != "" {

@@ -29,8 +29,6 @@ type leftUp struct {
 func leaveUp(who *identity, args ...string) *leftUp {
 	GinkgoHelper()
 	c := &leftUp{name: fmt.Sprintf("e2e-%d-%d", os.Getpid(), who.uid)}
-	os.MkdirAll(who.dir+"/"+c.name, 0o777) // TEMPORARY
-	os.Chmod(who.dir+"/"+c.name, 0o777) // TEMPORARY
 	c.up = who.run(5*time.Minute, append([]string{"up", "--name", c.name, "--logs", who.dir + "/" + c.name}, args...)...)
 	c.kubeconfig = strings.TrimSpace(c.up.succeeds())
 	Expect(c.kubeconfig).To(BeAnExistingFile())
@@ -101,6 +99,7 @@ func (c *leftUp) down(who *identity) {
 	GinkgoHelper()
 	c.up.trace.look()
 	who.run(time.Minute, "down", "--name", c.name).succeeds()
+	c.up.trace.stop()
 	Expect(c.kubeconfig).NotTo(BeAnExistingFile())
 	c.up.leavesNothing(time.Second)
 	who.run(time.Minute, "down", "--name", c.name).exits(1)
