@@ -136,6 +136,7 @@ func (r *run) all(ctx context.Context) (err error) {
 		Name:              fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid()),
 		Nodes:             NodeGroups(r.Scenario.Cluster.Nodes),
 		RealPerDeployment: r.Real,
+		Sidecars:          Sidecars(r.Scenario, r.Real),
 		Dir:               filepath.Join(r.Dir, "cluster"),
 	}
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {

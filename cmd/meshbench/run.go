@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,76 +15,217 @@ import (
 
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
+// runner is the command run.
+type runner struct {
+	set         map[string]string
+	out         string
+	timeout     time.Duration
+	settleLimit time.Duration
+	repeat      int
+	seed        uint64
+	real        int
+	setup       setup
+}
+
 func runCommand() *cobra.Command {
-	var (
-		set         map[string]string
-		out         string
-		timeout     time.Duration
-		settleLimit time.Duration
-		setup       setup
-	)
+	r := &runner{}
 	cmd := &cobra.Command{
-		Use:   "run SCENARIO",
+		Use:   "run SCENARIO...",
 		Short: "Run a scenario: cluster, mesh, steps, report",
 		Long: `Run a scenario, one of the built-in ones (meshbench list) or a file: make a cluster,
 install Istio, do the steps, measure after each, and print the report. Everything lies
 in the run's folder afterwards; the cluster is gone, however the run ends.
+
+Several scenarios, or one that is repeated, run one after another in a random order that
+is recorded, each on a cluster of its own.
 
 Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario file,
 3 an expectation was missed, 4 the time limit was hit, 130 interrupted.`,
 		Example: `  meshbench run headless
   meshbench run headless --set replicas=30 --real 5
   meshbench run eks-nginx --real all --out runs/all-real
+  meshbench run headless --repeat 5
   meshbench run ./my-experiment.yaml --mesh-set pilot.env.PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES=true`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			scenario, err := scenarios.Open(args[0], set)
-			if err != nil {
-				return &exit{exitUsage, err}
-			}
-			real, err := setup.realPods()
-			if err != nil {
-				return usage(cmd, err)
-			}
-			if out == "" {
-				out = filepath.Join("runs", scenario.Name+"-"+time.Now().Format("20060102-150405"))
-			}
-			if out, err = filepath.Abs(out); err != nil {
-				return fmt.Errorf("finding the run's folder: %w", err)
-			}
-			p := newProgress(cmd.ErrOrStderr())
-			outcome, err := func() (string, error) {
-				defer p.Close()
-				// A cluster that breaks ends the run.
-				ctx, broken := context.WithCancelCause(cmd.Context())
-				defer broken(nil)
-				spec := cluster.Spec{Nodes: harness.NodeGroups(scenario.Cluster.Nodes), RealPerDeployment: real}
-				parts, err := setup.assemble(cmd, p, spec, broken, scenario.Mesh.Istio, scenario.Mesh.Values)
-				if err != nil {
-					return "", err
-				}
-				return harness.Run(ctx, harness.Options{
-					Scenario: scenario, Provider: parts.provider, Mesh: parts.installer,
-					Dir: out, Real: real, Timeout: timeout, SettleLimit: settleLimit,
-					Components: parts.set.Versions(), Meshbench: version, Command: os.Args[1:],
-					Progress: p,
-				})
-			}()
-			if outcome == "" {
-				return err // before anything was started
-			}
-			return conclude(cmd, out, outcome, err)
-		},
+		Args: cobra.MinimumNArgs(1),
+		RunE: r.run,
 	}
-	setFlag(cmd, &set)
-	cmd.Flags().StringVar(&out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
-	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Minute, "limit of the whole run")
-	cmd.Flags().DurationVar(&settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
-	setup.flags(cmd)
+	setFlag(cmd, &r.set)
+	cmd.Flags().StringVar(&r.out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
+	cmd.Flags().DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
+	cmd.Flags().DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
+	cmd.Flags().IntVar(&r.repeat, "repeat", 1, "`times` that each scenario is run")
+	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that the order of several runs follows from (default: a new one)")
+	r.setup.flags(cmd)
 	return cmd
+}
+
+// job is one run that is to be done.
+type job struct {
+	scenario *scenarios.Scenario
+	dir      string
+}
+
+func (r *runner) run(cmd *cobra.Command, args []string) error {
+	var chosen []*scenarios.Scenario
+	var problems []error
+	for _, name := range args {
+		s, err := scenarios.Open(name, r.set)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		chosen = append(chosen, s)
+	}
+	if len(problems) > 0 {
+		return &exit{exitUsage, errors.Join(problems...)}
+	}
+	var err error
+	if r.real, err = r.setup.realPods(); err != nil {
+		return usage(cmd, err)
+	}
+	if r.repeat < 1 {
+		return usage(cmd, fmt.Errorf("--repeat %d: give 1 or more", r.repeat))
+	}
+	if !cmd.Flags().Changed("seed") {
+		r.seed = rand.Uint64()
+	}
+	jobs, err := r.plan(chosen, time.Now())
+	if err != nil {
+		return err
+	}
+	// The worst end is the command's; an interruption ends all.
+	var worst *exit
+	for i, j := range jobs {
+		if len(jobs) > 1 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "run %d of %d: %s\n", i+1, len(jobs), j.dir)
+		}
+		err := r.one(cmd, j)
+		if err == nil {
+			continue
+		}
+		var coded *exit
+		if !errors.As(err, &coded) || coded.code == exitUsage || coded.code == exitInterrupted {
+			return err
+		}
+		if len(jobs) == 1 {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "meshbench: %s: %s\n", j.dir, coded)
+		if worst == nil || worst.code == exitMissed {
+			worst = &exit{coded.code, errors.New("not every run was good, see above")}
+		}
+	}
+	if worst != nil {
+		return worst
+	}
+	return nil
+}
+
+// plan lays out the runs' folders and puts the runs in their order. What is repeated
+// gets a folder with run-01, run-02, … in it and a file that records seed and order.
+func (r *runner) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error) {
+	out := r.out
+	if out == "" {
+		name := "several"
+		if len(chosen) == 1 {
+			name = chosen[0].Name
+		}
+		out = filepath.Join("runs", name+"-"+now.Format("20060102-150405"))
+	}
+	out, err := filepath.Abs(out)
+	if err != nil {
+		return nil, fmt.Errorf("finding the run's folder: %w", err)
+	}
+	var jobs []job
+	for _, s := range chosen {
+		dir := out
+		if len(chosen) > 1 {
+			dir = filepath.Join(out, s.Name)
+		}
+		if r.repeat == 1 {
+			jobs = append(jobs, job{s, dir})
+			continue
+		}
+		for i := range r.repeat {
+			jobs = append(jobs, job{s, filepath.Join(dir, fmt.Sprintf("run-%02d", i+1))})
+		}
+	}
+	seen := map[string]bool{}
+	for _, j := range jobs {
+		if seen[j.dir] {
+			return nil, &exit{exitUsage, fmt.Errorf("scenario %s is named twice: use --repeat", j.scenario.Name)}
+		}
+		seen[j.dir] = true
+	}
+	random := rand.New(rand.NewPCG(r.seed, 0))
+	random.Shuffle(len(jobs), func(a, b int) { jobs[a], jobs[b] = jobs[b], jobs[a] })
+	if r.repeat > 1 {
+		return jobs, r.keepOrder(out, jobs)
+	}
+	return jobs, nil
+}
+
+// keepOrder writes, beside each scenario's repeated runs, what order they were done in.
+func (r *runner) keepOrder(out string, jobs []job) error {
+	var order []string
+	parents := map[string]string{} // to the scenario's name
+	for _, j := range jobs {
+		name, err := filepath.Rel(filepath.Dir(out), j.dir)
+		if err != nil {
+			return fmt.Errorf("recording the order of runs: %w", err)
+		}
+		order = append(order, name)
+		parents[filepath.Dir(j.dir)] = j.scenario.Name
+	}
+	for dir, scenario := range parents {
+		text, err := json.MarshalIndent(map[string]any{"scenario": scenario, "seed": r.seed, "order": order}, "", "  ")
+		if err == nil {
+			err = os.MkdirAll(dir, 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("recording the order of runs: %w", err)
+		}
+	}
+	return nil
+}
+
+// one does one run and reports on it.
+func (r *runner) one(cmd *cobra.Command, j job) error {
+	outcome, err := r.measure(cmd, j)
+	if outcome == "" {
+		return err // before anything was started
+	}
+	return conclude(cmd, j.dir, outcome, err)
+}
+
+// measure does one run; the outcome is "" when nothing was started.
+func (r *runner) measure(cmd *cobra.Command, j job) (outcome string, err error) {
+	p := newProgress(cmd.ErrOrStderr())
+	defer p.Close()
+	// A cluster that breaks ends the run.
+	ctx, broken := context.WithCancelCause(cmd.Context())
+	defer broken(nil)
+	spec := cluster.Spec{
+		Nodes:             harness.NodeGroups(j.scenario.Cluster.Nodes),
+		RealPerDeployment: r.real,
+		Sidecars:          harness.Sidecars(j.scenario, r.real),
+	}
+	parts, err := r.setup.assemble(cmd, p, spec, broken, j.scenario.Mesh.Istio, j.scenario.Mesh.Values)
+	if err != nil {
+		return "", err
+	}
+	return harness.Run(ctx, harness.Options{
+		Scenario: j.scenario, Provider: parts.provider, Mesh: parts.installer,
+		Dir: j.dir, Real: r.real, Timeout: r.timeout, SettleLimit: r.settleLimit,
+		Components: parts.set.Versions(), Meshbench: version, Command: os.Args[1:],
+		Progress: p,
+	})
 }
 
 // conclude reports on what the log holds and turns the outcome into an exit code.

@@ -46,12 +46,13 @@ func Attach(name string) (*Cluster, error) {
 		return nil, err
 	}
 	dir := filepath.Join(root, name)
-	locked, err := lock(dir)
-	if err == nil {
-		locked.Close()
-	}
-	if !errors.Is(err, errBusy) {
-		return nil, fmt.Errorf("there is no cluster named %s; `meshbench list` shows those there are", name)
+	if !alive(dir) {
+		records, err := List()
+		names := []string{}
+		for _, record := range records {
+			names = append(names, record.Name)
+		}
+		return nil, errors.Join(fmt.Errorf("there is no cluster named %s; there are %q", name, names), err)
 	}
 	record, err := readRecord(dir)
 	if err != nil {

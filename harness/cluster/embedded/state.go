@@ -40,15 +40,15 @@ type Record struct {
 	Start uint64
 }
 
-// stateRoot is the folder of all state folders of the calling user. It is made when
-// missing, and refused when somebody else could write to it.
+// stateRoot is the folder of all state folders of the calling user. It may not exist.
+// It is refused when somebody else could write to it.
 func stateRoot() (string, error) {
 	uid := os.Geteuid()
 	root := filepath.Join(os.TempDir(), "meshbench-"+strconv.Itoa(uid))
-	if err := os.Mkdir(root, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", fmt.Errorf("make the folder of clusters: %w", err)
-	}
 	info, err := os.Lstat(root)
+	if errors.Is(err, os.ErrNotExist) {
+		return root, nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("look at the folder of clusters: %w", err)
 	}
@@ -57,6 +57,23 @@ func stateRoot() (string, error) {
 		return "", fmt.Errorf("%s is not a folder that only you can read: remove it and try again", root)
 	}
 	return root, nil
+}
+
+// stateFolders are the paths of all state folders of the calling user.
+func stateFolders() ([]string, error) {
+	root, err := stateRoot()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the folder of clusters: %w", err)
+	}
+	var dirs []string
+	for _, entry := range entries {
+		dirs = append(dirs, filepath.Join(root, entry.Name()))
+	}
+	return dirs, nil
 }
 
 // errBusy says that a state folder's cluster is alive.
@@ -105,29 +122,31 @@ func makeState(name string) (dir string, locked *os.File, err error) {
 		return "", nil, fmt.Errorf("the path %s is too long for a socket (%d of %d characters): set TMPDIR to a shorter folder, or take a shorter name",
 			socket, len(socket), maxSocket)
 	}
-	// Others may look at, or sweep, the folder between our two steps.
+	// Others may look at, or sweep, the folders between our steps.
 	for range 50 {
+		if err = os.Mkdir(root, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", nil, fmt.Errorf("make the folder of clusters: %w", err)
+		}
 		err = os.Mkdir(dir, 0o700)
-		if err != nil && !errors.Is(err, os.ErrExist) {
-			return "", nil, fmt.Errorf("make the cluster's state folder: %w", err)
-		}
 		made := err == nil
-		locked, err = lock(dir)
-		if err == nil && made {
-			return dir, locked, nil
+		if err == nil || errors.Is(err, os.ErrExist) {
+			locked, err = lock(dir)
 		}
-		if err == nil { // a dead cluster's
-			err = os.RemoveAll(dir)
-			locked.Close()
-			if err != nil {
+		switch {
+		case err == nil && made:
+			return dir, locked, nil
+		case err == nil: // a dead cluster's
+			if err := removeState(dir, locked); err != nil {
 				return "", nil, fmt.Errorf("remove what a dead cluster left: %w", err)
 			}
-			continue
+		case errors.Is(err, errBusy), errors.Is(err, os.ErrNotExist):
+			time.Sleep(20 * time.Millisecond)
+		default:
+			return "", nil, fmt.Errorf("make the cluster's state folder: %w", err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	if errors.Is(err, errBusy) {
-		return "", nil, fmt.Errorf("there is already a cluster named %s: end it with `meshbench down %s`, or take another name", name, name)
+		return "", nil, fmt.Errorf("there is already a cluster named %s: end it with `meshbench down --name %s`, or take another name", name, name)
 	}
 	return "", nil, fmt.Errorf("lock the cluster's state folder: %w", err)
 }
@@ -139,7 +158,7 @@ func removeState(dir string, locked *os.File) error {
 	if !isStill(dir, locked) {
 		return nil
 	}
-	return os.RemoveAll(dir)
+	return sandbox.RemoveState(dir)
 }
 
 // writeRecord writes the record of a cluster.
@@ -189,22 +208,15 @@ func startTime(pid int) (uint64, error) {
 // Sweep removes what clusters left whose processes were all killed: their state
 // folders and their cgroups. Everything else ended with them. Create sweeps too.
 func Sweep() error {
-	root, err := stateRoot()
+	dirs, err := stateFolders()
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return fmt.Errorf("read the folder of clusters: %w", err)
-	}
 	var errs []error
-	for _, entry := range entries {
-		dir := filepath.Join(root, entry.Name())
-		locked, err := lock(dir)
-		if err != nil {
-			continue // alive, or gone meanwhile
+	for _, dir := range dirs {
+		if locked, err := lock(dir); err == nil { // else alive, or gone meanwhile
+			errs = append(errs, removeState(dir, locked))
 		}
-		errs = append(errs, removeState(dir, locked))
 	}
 	errs = append(errs, runtime.SweepCgroups())
 	if err := errors.Join(errs...); err != nil {
@@ -215,22 +227,13 @@ func Sweep() error {
 
 // List returns the records of all living clusters of the calling user, by name.
 func List() ([]Record, error) {
-	root, err := stateRoot()
+	dirs, err := stateFolders()
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return nil, fmt.Errorf("read the folder of clusters: %w", err)
-	}
 	var records []Record
-	for _, entry := range entries {
-		dir := filepath.Join(root, entry.Name())
-		locked, err := lock(dir)
-		if err == nil {
-			locked.Close()
-		}
-		if !errors.Is(err, errBusy) {
+	for _, dir := range dirs {
+		if !alive(dir) {
 			continue
 		}
 		// Without a record it is just being made or removed.
@@ -239,4 +242,13 @@ func List() ([]Record, error) {
 		}
 	}
 	return records, nil
+}
+
+// alive says whether there is a living cluster in dir.
+func alive(dir string) bool {
+	locked, err := lock(dir)
+	if err == nil {
+		locked.Close()
+	}
+	return errors.Is(err, errBusy)
 }

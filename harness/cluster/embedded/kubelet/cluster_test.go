@@ -221,7 +221,8 @@ func testPod(namespace, name, image string, args ...string) *corev1.Pod {
 		},
 	}
 	if len(args) == 3 && args[1] == "serve" {
-		p.Spec.Containers[0].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{
+		// A kubelet waits a second only for a probe, which is too short for a busy machine.
+		p.Spec.Containers[0].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, TimeoutSeconds: 30, ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{
 			Command: []string{"kubelet.test", programCommand, "get", "http://127.0.0.1:" + args[2] + "/ready"}}}}
 	}
 	return p
@@ -230,8 +231,14 @@ func testPod(namespace, name, image string, args ...string) *corev1.Pod {
 func probe(path string, port int) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt(port)}},
-		PeriodSeconds: 1, FailureThreshold: 2,
+		PeriodSeconds: 1, FailureThreshold: 2, TimeoutSeconds: 30,
 	}
+}
+
+// startup gives a program a minute.
+func startup(p *corev1.Probe) *corev1.Probe {
+	p.FailureThreshold = 60
+	return p
 }
 
 func deployment(namespace, name string, replicas int32, containers ...corev1.Container) *appsv1.Deployment {
@@ -608,7 +615,7 @@ func testRestarts(c testCluster) {
 func testProbes(c testCluster) {
 	c.namespace("probes")
 	p := testPod("probes", "p", "test/program", programCommand, "serve", "8080")
-	p.Spec.Containers[0].StartupProbe = probe("/live", 8080)
+	p.Spec.Containers[0].StartupProbe = startup(probe("/live", 8080))
 	p.Spec.Containers[0].LivenessProbe = probe("/live", 8080)
 	p.Spec.Containers[0].ReadinessProbe = probe("/ready", 8080)
 	p = c.create(p, isReady)
@@ -646,7 +653,7 @@ func testOrder(c testCluster) {
 	p.Spec.Volumes = []corev1.Volume{{Name: "scratch"}}
 	p.Spec.InitContainers = []corev1.Container{
 		{Name: "istio-init", Image: "istio/proxyv2", Args: []string{"istio-iptables"}},
-		{Name: "side", Image: "test/program", Args: []string{programCommand, "serve", "9090"}, RestartPolicy: &always, StartupProbe: probe("/live", 9090)},
+		{Name: "side", Image: "test/program", Args: []string{programCommand, "serve", "9090"}, RestartPolicy: &always, StartupProbe: startup(probe("/live", 9090))},
 		{Name: "real-init", Image: "test/program", Args: []string{programCommand, "get", "http://127.0.0.1:9090/live"}},
 	}
 	proxy := corev1.Container{Name: "proxy", Image: "test/program", Args: []string{programCommand, "serve", "8080"}, VolumeMounts: scratch,
@@ -655,7 +662,7 @@ func testOrder(c testCluster) {
 	// The application fails if the file is not there when it starts.
 	p.Spec.Containers[0].Command = []string{"kubelet.test"}
 	p.Spec.Containers[0].Args = []string{programCommand, "serve", "8081"}
-	p.Spec.Containers[0].StartupProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"test", "-e", "/scratch/proxied"}}}, FailureThreshold: 1}
+	p.Spec.Containers[0].StartupProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"test", "-e", "/scratch/proxied"}}}, FailureThreshold: 1, TimeoutSeconds: 30}
 	p.Spec.Containers = append([]corev1.Container{proxy}, p.Spec.Containers...)
 	p = c.create(p, isReady)
 	init := p.Status.InitContainerStatuses

@@ -2,11 +2,12 @@ package sandbox
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 )
 
 // forward copies every connection that listener accepts to a new connection to
@@ -16,8 +17,14 @@ func forward(ctx context.Context, listener net.Listener, target string) error {
 	defer context.AfterFunc(ctx, func() { listener.Close() })()
 	for {
 		outer, err := listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return context.Cause(ctx)
+		}
 		if err != nil {
-			return fmt.Errorf("accept a connection to the API server: %w", err)
+			// Too many open files, as a rule: that passes.
+			slog.Error("accept a connection to the API server", "error", err)
+			time.Sleep(100 * time.Millisecond)
+			continue
 		}
 		go func() {
 			defer outer.Close()

@@ -39,12 +39,20 @@ func mountBasics(work string) error {
 	return nil
 }
 
-// removeState removes the state folder. The tmpfs in it is in the way and detached
-// first.
-func removeState(state string) error {
+// detachWork takes the tmpfs away, which would be in the way of removing the state
+// folder.
+func detachWork(state string) error {
 	err := syscall.Unmount(filepath.Join(state, workName), syscall.MNT_DETACH)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, fs.ErrNotExist) {
-		err = nil // it was not mounted yet
+		return nil // it was not mounted yet
 	}
-	return errors.Join(err, os.RemoveAll(state))
+	return err
+}
+
+// RemoveState removes a state folder, and the folder of all state folders when that
+// was the last one.
+func RemoveState(state string) error {
+	err := os.RemoveAll(state)
+	_ = os.Remove(filepath.Dir(state)) // refused while there are others
+	return err
 }

@@ -231,7 +231,7 @@ func (s *server) close() error {
 	if s.plane != nil {
 		s.plane.Stop()
 	}
-	errs = append(errs, removeState(s.config.State))
+	errs = append(errs, detachWork(s.config.State), RemoveState(s.config.State))
 	return errors.Join(errs...)
 }
 

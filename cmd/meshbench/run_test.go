@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+func TestPlanOfRuns(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	dirs := func(g *WithT, r *runner, names ...string) (order []string, base string) {
+		base = t.TempDir()
+		if r.out != "" {
+			r.out = filepath.Join(base, r.out)
+		}
+		var chosen []*scenarios.Scenario
+		for _, n := range names {
+			s, err := scenarios.Open(n, nil)
+			g.Expect(err).NotTo(HaveOccurred())
+			chosen = append(chosen, s)
+		}
+		jobs, err := r.plan(chosen, now)
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, j := range jobs {
+			order = append(order, j.dir)
+		}
+		return order, base
+	}
+
+	t.Run("one run", func(t *testing.T) {
+		g := NewWithT(t)
+		order, _ := dirs(g, &runner{repeat: 1}, "one-pod")
+		here, err := os.Getwd()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(order).To(Equal([]string{filepath.Join(here, "runs/one-pod-20260102-030405")}))
+	})
+	t.Run("repeated", func(t *testing.T) {
+		g := NewWithT(t)
+		order, base := dirs(g, &runner{repeat: 3, seed: 7, out: "x"}, "one-pod")
+		g.Expect(order).To(ConsistOf(filepath.Join(base, "x/run-01"), filepath.Join(base, "x/run-02"), filepath.Join(base, "x/run-03")))
+		var kept struct {
+			Scenario string
+			Seed     uint64
+			Order    []string
+		}
+		text, err := os.ReadFile(filepath.Join(base, "x", compare.RepeatFile))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(json.Unmarshal(text, &kept)).To(Succeed())
+		g.Expect(kept.Scenario).To(Equal("one-pod"))
+		g.Expect(kept.Seed).To(Equal(uint64(7)))
+		for i, name := range kept.Order {
+			g.Expect(filepath.Join(base, name)).To(Equal(order[i]))
+		}
+	})
+	t.Run("the order follows from the seed", func(t *testing.T) {
+		g := NewWithT(t)
+		relative := func(seed uint64) (names []string) {
+			order, base := dirs(g, &runner{repeat: 5, seed: seed, out: "x"}, "one-pod", "headless")
+			g.Expect(order).To(HaveLen(10))
+			for _, dir := range order {
+				name, err := filepath.Rel(base, dir)
+				g.Expect(err).NotTo(HaveOccurred())
+				names = append(names, name)
+			}
+			return names
+		}
+		g.Expect(relative(1)).To(Equal(relative(1)))
+		g.Expect(relative(1)).NotTo(Equal(relative(2)))
+	})
+	t.Run("named twice", func(t *testing.T) {
+		g := NewWithT(t)
+		s, err := scenarios.Open("one-pod", nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		_, err = (&runner{repeat: 1, out: t.TempDir()}).plan([]*scenarios.Scenario{s, s}, now)
+		g.Expect(err).To(MatchError(ContainSubstring("named twice")))
+	})
+}

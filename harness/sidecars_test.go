@@ -1,0 +1,32 @@
+package harness
+
+import (
+	"testing"
+
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+func TestSidecars(t *testing.T) {
+	for _, c := range []struct {
+		scenario string
+		real     int
+		want     int
+	}{
+		{"one-pod", 10, 1},
+		{"hundred-pods", 10, 10},
+		{"hundred-pods", -1, 100},
+		{"headless", 10, 20},  // a restart: 10 old, 10 new
+		{"headless", -1, 125}, // a restart: 100 and a quarter
+		{"eks-nginx", 10, 20},
+		{"eks-nginx", -1, 200},
+		{"eks-nginx", 0, 0},
+	} {
+		s, err := scenarios.Open(c.scenario, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Sidecars(s, c.real); got != c.want {
+			t.Errorf("%s with %d real: %d, want %d", c.scenario, c.real, got, c.want)
+		}
+	}
+}
