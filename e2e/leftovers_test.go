@@ -24,8 +24,8 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 	}
 
 	DescribeTable("by a signal",
-		func(signal syscall.Signal, user func() *identity, low, high float64) {
-			run := user().startRun("one-pod", "--real", "1")
+		func(signal syscall.Signal, user func() *identity, scenario string, low, high float64) {
+			run := user().startRun(scenario, "--real", "2")
 			select {
 			case <-run.ended:
 				Fail("the run ended by itself before the signal")
@@ -47,14 +47,14 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 				Expect(last.End.Outcome).To(Equal("interrupted"))
 			}
 		},
-		func(signal syscall.Signal, _ func() *identity, low, high float64) string {
-			return fmt.Sprintf("%s between %g and %g s", signal, low, high)
+		func(signal syscall.Signal, _ func() *identity, scenario string, low, high float64) string {
+			return fmt.Sprintf("%s, %s between %g and %g s", signal, scenario, low, high)
 		},
-		Entry(nil, syscall.SIGINT, self, 0.2, 3.0),
-		Entry(nil, syscall.SIGINT, self, 3.0, 12.0),
-		Entry(nil, syscall.SIGINT, ordinaryUser, 5.0, 20.0),
-		Entry(nil, syscall.SIGKILL, self, 1.0, 20.0),
-		Entry(nil, syscall.SIGKILL, ordinaryUser, 1.0, 20.0),
+		Entry(nil, syscall.SIGINT, self, "one-pod", 0.1, 3.0),
+		Entry(nil, syscall.SIGINT, self, "one-pod", 3.0, 15.0),
+		Entry(nil, syscall.SIGINT, ordinaryUser, "headless", 15.0, 50.0),
+		Entry(nil, syscall.SIGKILL, self, "headless", 15.0, 50.0),
+		Entry(nil, syscall.SIGKILL, ordinaryUser, "one-pod", 0.1, 20.0),
 	)
 
 	It("by a failure", func() {
