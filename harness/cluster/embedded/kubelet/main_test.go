@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -124,16 +125,16 @@ func sandboxed(t *testing.T) bool {
 func testProgram(args []string) int {
 	fmt.Println("started", strings.Join(args, " "))
 	switch args[0] {
-	case "serve": // PORT: answer until SIGTERM; /ready, /live and /fail change the answers
-		answers := map[string]bool{"/ready": true, "/live": true}
+	case "serve": // PORT: answer until SIGTERM; after /fail/PATH that path fails
+		var failing sync.Map
 		mux := http.NewServeMux()
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			if !answers[r.URL.Path] {
+			if _, ok := failing.Load(r.URL.Path); ok {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 			fmt.Fprint(w, "hello from ", os.Getenv("HOSTNAME"))
 		})
-		mux.HandleFunc("/fail/{what}", func(_ http.ResponseWriter, r *http.Request) { answers["/"+r.PathValue("what")] = false })
+		mux.HandleFunc("/fail/{what}", func(_ http.ResponseWriter, r *http.Request) { failing.Store("/"+r.PathValue("what"), true) })
 		mux.HandleFunc("/exit/{code}", func(_ http.ResponseWriter, r *http.Request) {
 			code, _ := strconv.Atoi(r.PathValue("code"))
 			fmt.Println("exit", code)
