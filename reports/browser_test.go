@@ -23,7 +23,7 @@ import (
 // installed. The screenshots are kept with go test -artifacts.
 func TestPageInABrowser(t *testing.T) {
 	browser := startBrowser(t)
-	for _, name := range []string{"whole", "miss", "cut"} {
+	for _, name := range []string{"whole", "oom", "cut"} {
 		dir := t.TempDir()
 		if _, err := WriteAll(dir, build(t, logs()[name])); err != nil {
 			t.Fatal(err)
@@ -205,7 +205,7 @@ func (p *opened) check(t *testing.T) {
 	if m.ScrollWidth > m.InnerWidth {
 		t.Errorf("the page is %d wide on a screen of %d", m.ScrollWidth, m.InnerWidth)
 	}
-	if m.Plots != 8 || m.Texts < 200 {
+	if m.Plots != 9 || m.Texts < 200 {
 		t.Errorf("looked at %d plots and %d texts only", m.Plots, m.Texts)
 	}
 	for _, o := range m.Overlaps {

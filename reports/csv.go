@@ -8,13 +8,15 @@ import (
 	"strconv"
 )
 
-// CSV prints one row for each step and metric. Counts are rows, without istioctl's
+// CSV prints one row for each step and metric, after one that says whether the run was
+// finished, which is of no step. Counts are rows, without istioctl's
 // header line; where lines were published, the published columns are one less too.
 // Metrics that were not read have no row. subject is the workload or type that a
 // metric is of, where it is not of the whole step.
 func CSV(w io.Writer, r *Report) error {
 	out := csv.NewWriter(w)
 	out.Write([]string{"run", "scenario", "step", "name", "metric", "subject", "value", "unit", "published", "published_high", "match"})
+	out.Write([]string{r.Run, r.Scenario, "", "", "finished", "", number(one(r.Finished)), "", "", "", ""})
 	for _, s := range r.Steps {
 		row := func(metric, subject string, value float64, unit string) {
 			line := []string{r.Run, r.Scenario, strconv.Itoa(s.Number), s.Name, metric, subject, number(value), unit, "", "", ""}
@@ -34,9 +36,8 @@ func CSV(w io.Writer, r *Report) error {
 			}
 			out.Write(line)
 		}
-		yes := map[bool]float64{true: 1}
-		row("measured", "", yes[s.Measured], "")
-		row("settled", "", yes[s.Settled], "")
+		row("measured", "", one(s.Measured), "")
+		row("settled", "", one(s.Settled), "")
 		for _, what := range objectCounts {
 			if n, ok := s.count(what); ok {
 				row(what, "", float64(n), "")

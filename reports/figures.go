@@ -17,12 +17,24 @@ import (
 type figure struct {
 	name    string
 	caption string // what to see in it, in words
+	half    bool   // on the page, two stand beside one another
 	plot.Figure
 }
 
 // figures are all plots of a report, in the order of the page.
 func (r *Report) figures() []figure {
-	all := []figure{r.memoryByStep(), r.countsByStep(), r.memoryOverTime(), r.memoryByConfiguration()}
+	all := []figure{r.memoryByStep(), r.countsByStep(), r.memoryOverTime(),
+		r.memoryBySize("memory-by-dump", "config_dump of the witness, MB", "MB of configuration", func(s *Step) float64 { return float64(s.ConfigDumpBytes) / 1e6 }),
+		r.memoryBySize("memory-by-objects", "configuration objects of the witness, thousands", "thousand objects", func(s *Step) float64 {
+			n := 0
+			if s.ConfigObjects != nil {
+				for _, k := range configKinds(*s.ConfigObjects) {
+					n += k.count
+				}
+			}
+			return float64(n) / 1e3
+		}),
+	}
 	all = append(all, r.istiodFigures()...)
 	if !r.Finished {
 		for i := range all {
@@ -206,18 +218,22 @@ func (r *Report) moments(scale float64) []plot.Series {
 	return kinds
 }
 
-func (r *Report) memoryByConfiguration() figure {
-	f := figure{name: "memory-by-configuration"}
-	f.Title, f.XName, f.YName = "Memory against the size of the configuration", "config_dump of the witness, MB", "memory of a sidecar, Mi"
+// memoryBySize sets the memory at each step beside the size of the configuration, which
+// is 0 where it was not read.
+func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64) figure {
+	f := figure{name: name, half: true}
+	f.Title, f.XName, f.YName = "Memory against the size of the configuration", axis, "memory of a sidecar, Mi"
 	spread := plot.Series{Name: "lowest to highest", Colour: plot.Blue, Shape: plot.Whisker}
 	medians := plot.Series{Name: "median at a step", Colour: plot.Blue, Shape: plot.Circle}
 	unquiet := plot.Series{Name: "at a step that was not quiet (not fitted)", Colour: plot.Vermillion, Shape: plot.Triangle}
 	var x, y []float64
-	for _, s := range r.Steps {
-		if s.Memory.Samples == 0 || s.ConfigDumpBytes == 0 {
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		at := size(s)
+		if s.Memory.Samples == 0 || at == 0 {
 			continue
 		}
-		p := plot.Point{X: float64(s.ConfigDumpBytes) / 1e6, Y: float64(s.Memory.MedianBytes) / mi}
+		p := plot.Point{X: at, Y: float64(s.Memory.MedianBytes) / mi}
 		spread.Points = append(spread.Points, plot.Point{X: p.X, Y: float64(s.Memory.MinBytes) / mi, To: float64(s.Memory.MaxBytes) / mi})
 		if !s.Settled || !s.Measured {
 			unquiet.Points = append(unquiet.Points, p)
@@ -238,8 +254,8 @@ func (r *Report) memoryByConfiguration() figure {
 		fitted.Points = append(fitted.Points, plot.Point{X: v, Y: at0 + slope*v})
 	}
 	f.Series = append([]plot.Series{fitted}, f.Series...)
-	f.caption = fmt.Sprintf("Fitted through %d medians: %.1f Mi and %.1f Mi more for each MB of configuration (R² %.2f). A description of this run, not a model: one size stands for all kinds of objects.",
-		len(x), at0, slope, stat.RSquared(x, y, nil, at0, slope))
+	f.caption = fmt.Sprintf("Fitted through the medians of %d steps: %.1f Mi and %.1f Mi for each %s (R² %.2f).",
+		len(x), at0, slope, unit, stat.RSquared(x, y, nil, at0, slope))
 	return f
 }
 
@@ -265,7 +281,7 @@ func (r *Report) istiodFigures() []figure {
 	}
 	var all []figure
 	for _, one := range figures {
-		f := figure{name: one.name}
+		f := figure{name: one.name, half: true}
 		f.Title, f.XName, f.FromZero = one.title, one.axis, true
 		f.Rows, f.Note = r.stepNames()
 		bars := plot.Series{Colour: plot.Blue, Shape: plot.Bar}
@@ -288,7 +304,7 @@ func work(i *Istiod, of func(*IstiodWork) float64) float64 {
 }
 
 // plotNames are the names of figures.
-var plotNames = []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-configuration", "istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
+var plotNames = []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-dump", "memory-by-objects", "istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
 
 // plotWidth is the width of a plot's file and of the wide one on the page, in pixels.
 const plotWidth = 1040

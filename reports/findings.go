@@ -137,12 +137,12 @@ func (r *Report) findings() []Finding {
 			}
 		}
 	}
+	if sc := r.score(); sc.settled.all > 0 && sc.settled.good == 0 {
+		add(levelWarning, "unsettled", "", "No step was measured in a quiet mesh: none of the figures may be relied on.")
+	}
 	for _, s := range r.Steps {
-		if s.Settle != nil && !s.Settle.Settled {
-			add(levelWarning, "unsettled", s.Name, "the mesh was not quiet after %.0f s (%s): these figures may be of a state on the way",
-				s.Settle.Seconds, cmp.Or(strings.Join(s.Settle.Unmet, "; "), "no reason recorded"))
-		} else if s.Settle == nil && s.Measured {
-			add(levelWarning, "unsettled", s.Name, "measured without waiting for a quiet mesh")
+		if text := s.unsettledText(); text != "" {
+			add(levelWarning, "unsettled", s.Name, "%s", text)
 		}
 	}
 	found = append(found, r.eventFindings()...)
@@ -204,6 +204,19 @@ func (r *Report) findings() []Finding {
 		return slices.Index(worst, a.Level) - slices.Index(worst, b.Level)
 	})
 	return found
+}
+
+// unsettledText says that the step was not measured in a quiet mesh, and why; "" when
+// it was, or was not measured.
+func (s *Step) unsettledText() string {
+	switch {
+	case s.Settle == nil && s.Measured:
+		return "measured without waiting for a quiet mesh"
+	case s.Settle != nil && !s.Settle.Settled:
+		return fmt.Sprintf("the mesh was not quiet after %.0f s (%s): these figures may be of a state on the way",
+			s.Settle.Seconds, cmp.Or(strings.Join(s.Settle.Unmet, "; "), "no reason recorded"))
+	}
+	return ""
 }
 
 // hasFigures says whether anything was published for a step.
@@ -321,8 +334,13 @@ func growth(before, now *Step) string {
 		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].title, is[i].count-was[i].count, was[i].count, is[i].count)
 	}
 	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
-	if d := now.ConfigDumpBytes - before.ConfigDumpBytes; len(changed) > 0 && d != 0 {
+	d := now.ConfigDumpBytes - before.ConfigDumpBytes
+	switch {
+	case len(changed) > 0 && d != 0:
 		text += fmt.Sprintf("; dump %+.0f kB", float64(d)/1e3)
+	case max(d, -d) > before.ConfigDumpBytes/20:
+		// Counts leave out what is on its way in or out; a dump does not.
+		text += fmt.Sprintf(", yet dump %+.0f kB: it also holds what is being replaced (listeners that drain)", float64(d)/1e3)
 	}
 	if before.Memory.Samples > 0 && now.Memory.Samples > 0 {
 		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/mi)

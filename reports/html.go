@@ -149,7 +149,7 @@ func newPage(r *Report) (*page, error) {
 	for _, f := range r.figures() {
 		wide := plotWidth
 		istiod := strings.HasPrefix(f.name, "istiod-")
-		if istiod {
+		if f.half {
 			wide = halfWidth
 		}
 		one := pagePlot{Title: f.Title, Caption: f.caption, Empty: f.Empty()}

@@ -94,7 +94,11 @@ func madeLog() []observations.Record {
 					now[name] = 0
 				}
 				now[name] += 0.4 * (target - now[name])
-				series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "ns1", Pod: name,
+				namespace := "ns1"
+				if pod >= 10 {
+					namespace = "ns2"
+				}
+				series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: namespace, Pod: name,
 					Container: "istio-proxy", MemoryBytes: int64(now[name] * mi), CPUSeconds: float64(second)})
 			}
 			series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery", MemoryBytes: 60 << 20})

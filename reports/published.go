@@ -31,7 +31,7 @@ type PublishedFigure struct {
 	PublishedHigh float64 `json:"publishedHigh,omitempty"`
 	// Got is in the unit of the published figure: where that is lines, the header
 	// line was added to the run's rows. It is nil when it was not read.
-	Got *float64 `json:"got"`
+	Got *float64 `json:"got" jsonschema:"nullable"`
 	// Unit is lines, rows or Mi; "" for objects.
 	Unit  string `json:"unit,omitempty"`
 	Match bool   `json:"match"`

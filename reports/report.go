@@ -65,11 +65,11 @@ type Step struct {
 	Do     string `json:"do,omitempty"` // in words
 	// Measured says that the measurement was completed.
 	Measured bool                  `json:"measured"`
-	Objects  *observations.Objects `json:"objects"`
+	Objects  *observations.Objects `json:"objects" jsonschema:"nullable"`
 	// Rows are the rows that istioctl proxy-config prints, without its header line.
 	// They, ConfigObjects and ConfigDumpBytes are of the witness that Witness names.
-	Rows            *observations.Counts        `json:"rows"`
-	ConfigObjects   *observations.ConfigObjects `json:"configObjects"`
+	Rows            *observations.Counts        `json:"rows" jsonschema:"nullable"`
+	ConfigObjects   *observations.ConfigObjects `json:"configObjects" jsonschema:"nullable"`
 	ConfigDumpBytes int64                       `json:"configDumpBytes"`
 	Witness         string                      `json:"witness,omitempty"` // namespace/pod
 	// Memory is of the real sidecars (container istio-proxy) that were never dumped,
@@ -121,7 +121,7 @@ type Sidecar struct {
 type Expectation struct {
 	What string `json:"what"`
 	Want int    `json:"want"`
-	Got  *int   `json:"got"` // nil when the counts were not read
+	Got  *int   `json:"got" jsonschema:"nullable"` // nil when the counts were not read
 	OK   bool   `json:"ok"`
 }
 

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,9 @@ func Writers() []Writer {
 		{Name: "markdown", File: "report.md", Write: Markdown},
 		{Name: "json", File: "report.json", Write: JSON},
 		{Name: "csv", File: "report.csv", Write: CSV},
+		{Name: "junit", File: "report.junit.xml", Write: JUnit},
+		{Name: "openmetrics", File: "report.openmetrics.txt", Write: OpenMetrics},
+		{Name: "bench", File: "report.bench.txt", Write: Bench},
 		{Name: "console", Write: func(w io.Writer, r *Report) error { return Console(w, r, false) }},
 	}
 	for _, name := range plotNames {
@@ -65,7 +69,11 @@ func writeFile(path string, r *Report, w Writer) (err error) {
 			os.Remove(temp.Name())
 		}
 	}()
-	if err := w.Write(temp, r); err != nil {
+	buffer := bufio.NewWriterSize(temp, 1<<16)
+	if err := w.Write(buffer, r); err != nil {
+		return err
+	}
+	if err := buffer.Flush(); err != nil {
 		return err
 	}
 	// CreateTemp makes files that only their owner can read.
@@ -76,4 +84,20 @@ func writeFile(path string, r *Report, w Writer) (err error) {
 		return err
 	}
 	return os.Rename(temp.Name(), path)
+}
+
+// MissingDumps says in one sentence which of the raw dumps that the log speaks of are not
+// in the run's folder, where the reports' links lead; "" when all are there.
+func MissingDumps(dir string, r *Report) string {
+	var missing []string
+	for _, d := range r.dumps() {
+		if _, err := os.Stat(filepath.Join(dir, d.Path)); err != nil {
+			missing = append(missing, d.Path)
+		}
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: %d of %d raw dumps are not here (the first: %s), so the reports' links to them lead nowhere: copy the folder dumps beside the log",
+		dir, len(missing), len(r.dumps()), missing[0])
 }

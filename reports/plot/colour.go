@@ -33,7 +33,7 @@ const (
 // The light values are different from one another: they tell which colour is meant.
 var palette = [...]struct{ name, light, dark string }{
 	Ink:        {"ink", "#1B1F24", "#E6EAEF"},
-	Faint:      {"faint", "#7A828C", "#8B949E"},
+	Faint:      {"faint", "#626B75", "#8B949E"},
 	Grid:       {"grid", "#E3E7EB", "#2C333B"},
 	Shade:      {"shade", "#EEF1F4", "#20262D"},
 	Mute:       {"mute", "#C3CBD3", "#4A545F"},

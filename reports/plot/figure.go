@@ -242,7 +242,12 @@ func (f *Figure) limits() (low, high Point) {
 	case len(f.Bands) == 0:
 		low.X, high.X = low.X-x, high.X+x
 	}
-	low.Y, high.Y = low.Y-y, high.Y+2*y
+	if low.Y >= 0 {
+		low.Y = max(0, low.Y-y) // memory below nothing makes no sense
+	} else {
+		low.Y -= y
+	}
+	high.Y += 2 * y
 	if len(f.Rows) > 0 {
 		low.Y, high.Y = -0.6, float64(len(f.Rows))-0.4
 	}
@@ -279,7 +284,7 @@ func ticks(low, high float64) []plot.Tick {
 	}
 	var marks []plot.Tick
 	for i := math.Ceil(low / step); i*step <= high && len(marks) < 20; i++ {
-		marks = append(marks, plot.Tick{Value: i * step, Label: number(i * step)})
+		marks = append(marks, plot.Tick{Value: i * step, Label: number(i*step + 0)}) // + 0: no -0
 	}
 	return marks
 }
