@@ -44,7 +44,7 @@ const (
 	// same stands for a difference that is no more than chance.
 	same = "~"
 	// tilde explains it.
-	tilde = "~ no significant difference, or one as small as between two runs of the same version. ± is the 95 % confidence interval of the median (±∞: six observations are needed for one)."
+	tilde = "~ no significant difference, or one as small as between two runs of the same version. ± is the confidence interval of the median, of 90 % or more (±∞: five observations are needed for one)."
 )
 
 // Document is the comparison for people: noisy figures by metric and step, and the

@@ -55,11 +55,13 @@ type Difference struct {
 	What string
 	A, B string // the values, or what only the one has
 	// Subject says that the difference is what one compares versions for, the Istio
-	// version and what comes with it, rather than a flaw of the comparison.
+	// version, rather than a flaw of the comparison.
 	Subject bool
+	// Counts says that counts depend on it too, not memory alone.
+	Counts bool
 }
 
-// String names the difference for people, who are told what a and b are called.
+// In names the difference for people, who know the two environments as a and b.
 func (d Difference) In(a, b string) string {
 	return fmt.Sprintf("%s: %s in %s, %s in %s", d.What, d.A, a, d.B, b)
 }
@@ -78,8 +80,7 @@ func (e Environment) Differences(o Environment) []Difference {
 			add(what, a, b)
 		}
 	}
-	newIstio := e.Istio != o.Istio
-	if newIstio {
+	if e.Istio != o.Istio {
 		found = append(found, Difference{What: "Istio version", A: orNone(e.Istio), B: orNone(o.Istio), Subject: true})
 	}
 	known("Envoy version", e.Envoy, o.Envoy)
@@ -88,9 +89,7 @@ func (e Environment) Differences(o Environment) []Difference {
 		add("Envoy worker threads", fmt.Sprint(e.Workers), fmt.Sprint(o.Workers))
 	}
 	add("cluster", e.Cluster, o.Cluster)
-	add("shape of the cluster", e.Shape, o.Shape)
 	known("way of reading memory", e.MemorySource, o.MemorySource)
-	add("real sidecars a Deployment", realText(e.RealPerDeployment), realText(o.RealPerDeployment))
 	add("simulated", only(e.Simulated, o.Simulated), only(o.Simulated, e.Simulated))
 	known("host", e.HostOS, o.HostOS)
 	if e.HostCPUs > 0 && o.HostCPUs > 0 {
@@ -98,11 +97,17 @@ func (e Environment) Differences(o Environment) []Difference {
 	}
 	known("xDS", e.XDS, o.XDS)
 	add("age of a proxy's connection to istiod (s)", fmt.Sprint(e.ReconnectSeconds), fmt.Sprint(o.ReconnectSeconds))
+	memoryOnly := len(found)
+	add("shape of the cluster", e.Shape, o.Shape)
+	add("real sidecars a Deployment", realText(e.RealPerDeployment), realText(o.RealPerDeployment))
 	// The images' tag is among the values: it says no more than the version does.
 	a, b := strings.Split(untagged(e), "\n"), strings.Split(untagged(o), "\n")
 	add("Helm values", only(a, b), only(b, a))
 	for _, name := range slices.Sorted(maps.Keys(union(e.Parameters, o.Parameters))) {
 		add("parameter "+name, number(e.Parameters, name), number(o.Parameters, name))
+	}
+	for i := range found[memoryOnly:] {
+		found[memoryOnly+i].Counts = true
 	}
 	return found
 }

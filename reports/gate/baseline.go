@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -82,9 +81,6 @@ func parseBaseline(data []byte) (*Baseline, error) {
 	var b Baseline
 	if err := dec.Decode(&b); err != nil {
 		return nil, err
-	}
-	if err := dec.Decode(new(json.RawMessage)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the baseline in its file")
 	}
 	if err := b.check(); err != nil {
 		return nil, err

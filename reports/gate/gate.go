@@ -5,7 +5,7 @@
 // something else. A noisy metric has moved when its change is larger than its [Limit]
 // and significant. How large a change two runs of the same version show, and why both
 // are needed, is in package stats. Where there are too few readings for any test (a step
-// with one real sidecar), the limit alone decides; a metric that a run reads only once
+// with one real sidecar), the limit alone decides, widened by [Untested]; a metric that a run reads only once
 // is then not judged.
 package gate
 
@@ -61,7 +61,9 @@ func (r *Result) Passed() bool { return r.Kind() == OK || r.Kind() == Improvemen
 
 // Gate holds runs against the baseline, whose name is for people. Limits replace those
 // of the baseline. It refuses runs of another scenario and runs that differ from the
-// baseline, or among themselves, in what memory depends on.
+// baseline, or among themselves, in what the figures depend on. With the limits of all
+// noisy metrics off, counts alone are judged, and only what they depend on must be the
+// same.
 func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result, error) {
 	if err := limits.check(); err != nil {
 		return nil, err
@@ -69,19 +71,21 @@ func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result,
 	if b.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
 	}
+	limits = Defaults().with(b.Limits).with(limits)
+	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
 	var differ []string
-	for _, d := range b.Environment.Differences(runs.Environment) {
-		if !d.Subject {
-			differ = append(differ, d.In("the baseline", "the run"))
-		}
-	}
-	for _, d := range runs.Mixed {
-		if !d.Subject {
-			differ = append(differ, d.In("one run", "another"))
+	for _, pair := range []struct {
+		differences []compare.Difference
+		a, b        string
+	}{{b.Environment.Differences(runs.Environment), "the baseline", "the run"}, {runs.Mixed, "one run", "another"}} {
+		for _, d := range pair.differences {
+			if !d.Subject && (d.Counts || len(limits) > 0) {
+				differ = append(differ, d.In(pair.a, pair.b))
+			}
 		}
 	}
 	if len(differ) > 0 {
-		return nil, fmt.Errorf("%s cannot be held against %s, for they differ in what memory depends on: %s; "+
+		return nil, fmt.Errorf("%s cannot be held against %s, for they differ in what the figures depend on: %s; "+
 			"run it the same way, see how far they differ with meshbench compare, or make the baseline anew with --accept", runs.Name, name, strings.Join(differ, "; "))
 	}
 	side := b.Side(name)
@@ -91,8 +95,6 @@ func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result,
 	}
 	r := &Result{Comparison: comparison}
 	r.completeness(runs)
-	limits = Defaults().with(b.Limits).with(limits)
-	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
 	r.coverage(side, runs, limits)
 	for _, row := range comparison.Rows {
 		if c := row.Against[0]; c != nil {
@@ -194,16 +196,20 @@ func (r *Result) count(row compare.Row, c *stats.Comparison) {
 func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 	r.judged++
 	m := row.Metric
+	testable := c.Testable(limit.P)
+	if !testable {
+		limit.Relative, limit.Absolute = Untested*limit.Relative, Untested*limit.Absolute
+	}
 	if math.Abs(c.Change()) <= max(limit.Relative*c.Old.Center, limit.Absolute) {
 		return
 	}
 	text := fmt.Sprintf("%s (%s) %s %s (%+.1f %%): %s, in the baseline %s; %s; limit %s", m.Title, m.Name,
 		m.Unit.Signed(c.Change()), m.Unit, 100*c.Relative(), m.Unit.Format(c.New.Center), m.Unit.Format(c.Old.Center), c, limit.text(m))
 	switch {
-	case c.Testable(limit.P) && !c.Significant(limit.P):
+	case testable && !c.Significant(limit.P):
 		r.note("%s: %s. Not significant: it may be chance; repeat the run", row.Step, text)
 		return
-	case c.Testable(limit.P):
+	case testable:
 	case m.PerRun:
 		r.judged--
 		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)

@@ -1,0 +1,343 @@
+package compare
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/compare/comparetest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(20261124, stream)) }
+
+// side is made of as many runs of the same version, changed by change.
+func side(t testing.TB, name string, runs int, source *rand.Rand, change func([]observations.Record)) *Side {
+	t.Helper()
+	var sides []*Side
+	for i := range runs {
+		records := comparetest.Log(fmt.Sprintf("%s-%d", name, i+1), comparetest.Seen, source)
+		if change != nil {
+			change(records)
+		}
+		s, err := FromLog(fmt.Sprintf("run-%02d", i+1), records, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sides = append(sides, s)
+	}
+	joined, err := Join(name, sides...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return joined
+}
+
+func compared(t testing.TB, sides ...*Side) *Comparison {
+	t.Helper()
+	c, err := Compare(sides)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// differing are the rows in which a difference was found, as step/metric.
+func (c *Comparison) differing() []string {
+	var found []string
+	for _, row := range c.Rows {
+		if slices.ContainsFunc(row.Against, row.Metric.Differs) {
+			found = append(found, row.Step+"/"+row.Metric.Name)
+		}
+	}
+	return found
+}
+
+// planted raises memory of headless by 5 %, takes a row of clusterip away, and is read
+// on another machine.
+func planted(records []observations.Record) {
+	comparetest.Raise(records, 3, 1.05)
+	for _, r := range records {
+		if r.Run != nil {
+			r.Run.Host.CPUs = 4
+		}
+		if r.Proxy != nil && *r.Step == 2 {
+			r.Proxy.Rows.Listener--
+		}
+	}
+}
+
+func TestGolden(t *testing.T) {
+	documents := map[string]*Document{
+		"two":   compared(t, side(t, "old", 1, random(1), nil), side(t, "new", 1, random(2), planted)).Document(),
+		"three": compared(t, side(t, "old", 5, random(3), nil), side(t, "same", 5, random(4), nil), side(t, "new", 5, random(5), planted)).Document(),
+	}
+	for name, d := range documents {
+		for format, write := range map[string]func(*bytes.Buffer) error{
+			"console":  func(b *bytes.Buffer) error { return d.Console(b) },
+			"markdown": func(b *bytes.Buffer) error { return d.Markdown(b) },
+			"html":     func(b *bytes.Buffer) error { return d.HTML(b) },
+		} {
+			t.Run(name+"/"+format, func(t *testing.T) {
+				var b bytes.Buffer
+				if err := write(&b); err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join("testdata", name+"."+format+".golden")
+				if *update {
+					if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(string(want), b.String()); diff != "" {
+					t.Errorf("differs from %s (look at it, then go test -update):\n%s", path, diff)
+				}
+			})
+		}
+	}
+}
+
+// TestSameVersion: twenty comparisons of repeats of the same version, single ones and
+// five a side, find no difference in anything.
+func TestSameVersion(t *testing.T) {
+	source := random(100)
+	for _, runs := range []int{1, 5} {
+		for i := range 20 {
+			c := compared(t, side(t, "a", runs, source, nil), side(t, "b", runs, source, nil))
+			if found := c.differing(); len(found) > 0 {
+				t.Errorf("comparison %d of %d runs a side: %q", i+1, runs, found)
+			}
+			if len(c.Warnings) > 0 {
+				t.Errorf("warnings: %q", c.Warnings)
+			}
+		}
+	}
+}
+
+// TestPlanted: a rise of 5 % and a row less are found, and nothing else. With single runs
+// the noise of both hides the rise now and then (1 of 200 by the model).
+func TestPlanted(t *testing.T) {
+	source := random(200)
+	for _, runs := range []int{1, 5} {
+		found := 0
+		for range 20 {
+			c := compared(t, side(t, "a", runs, source, nil), side(t, "b", runs, source, planted))
+			switch got := strings.Join(c.differing(), " "); got {
+			case "headless/memory clusterip/rows.listener":
+				found++
+			case "clusterip/rows.listener":
+			default:
+				t.Errorf("%d runs a side: %s", runs, got)
+			}
+			if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "host CPUs: 2 in a, 4 in b") {
+				t.Errorf("warnings: %q", c.Warnings)
+			}
+		}
+		if found < 19 || runs > 1 && found < 20 {
+			t.Errorf("%d runs a side: found in %d of 20", runs, found)
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	tests := map[string]struct {
+		change func(run *observations.Run)
+		want   string // the difference named; "" for none
+	}{
+		"nothing":        {func(*observations.Run) {}, ""},
+		"folder":         {func(r *observations.Run) { r.ID, r.Meshbench = "other", "v2" }, ""},
+		"Istio":          {func(r *observations.Run) { r.Mesh.Istio, r.Mesh.Values = "1.24.0", "global:\n  tag: 1.24.0\n" }, "Istio version: 1.23.2 in a, 1.24.0 in b"},
+		"Envoy":          {func(r *observations.Run) { r.Mesh.Envoy = "1.41.0" }, "Envoy version: 1.40.0 in a, 1.41.0 in b"},
+		"unknown Envoy":  {func(r *observations.Run) { r.Mesh.Envoy = "" }, ""},
+		"source":         {func(r *observations.Run) { r.Cluster.MemorySource = "proc" }, "way of reading memory: cgroup2 in a, proc in b"},
+		"real":           {func(r *observations.Run) { r.Cluster.RealPerDeployment = -1 }, "real sidecars a Deployment: 10 in a, all in b"},
+		"simulated":      {func(r *observations.Run) { r.Cluster.Simulated = []string{"nodes", "istio-init"} }, "simulated: application containers in a, istio-init in b"},
+		"order":          {func(r *observations.Run) { r.Cluster.Simulated = []string{"application containers", "nodes"} }, ""},
+		"CPUs":           {func(r *observations.Run) { r.Host.CPUs = 8 }, "host CPUs: 2 in a, 8 in b"},
+		"architecture":   {func(r *observations.Run) { r.Host.OS = "linux/arm64" }, "host: linux/amd64 in a, linux/arm64 in b"},
+		"xDS":            {func(r *observations.Run) { r.Mesh.XDS = "sotw" }, "xDS: delta in a, sotw in b"},
+		"reconnections":  {func(r *observations.Run) { r.Mesh.ReconnectSeconds = 0 }, "age of a proxy's connection to istiod (s): 1800 in a, 0 in b"},
+		"cluster":        {func(r *observations.Run) { r.Cluster.Provider = "kind" }, "cluster: embedded in a, kind in b"},
+		"shape":          {func(r *observations.Run) { r.Cluster.Baseline = "" }, "shape of the cluster: eks in a, none in b"},
+		"values":         {func(r *observations.Run) { r.Mesh.Values += "  proxy:\n    concurrency: 4\n" }, "Helm values: none in a, proxy:; concurrency: 4 in b"},
+		"parameters":     {func(r *observations.Run) { r.Parameters = map[string]int{"replicas": 30} }, "parameter replicas: 100 in a, 30 in b"},
+		"more parameter": {func(r *observations.Run) { r.Parameters = map[string]int{"replicas": 100, "n": 1} }, "parameter n: none in a, 1 in b"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			a := side(t, "a", 1, random(1), nil)
+			b := side(t, "b", 1, random(2), func(records []observations.Record) { tt.change(records[0].Run) })
+			c := compared(t, a, b)
+			said := slices.Concat(c.Warnings, c.Notes)
+			if named := slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, tt.want) }); !named {
+				t.Errorf("%q is not in %q", tt.want, said)
+			}
+			loud := len(c.Warnings) > 0
+			if want := tt.want != "" && name != "Istio"; loud != want {
+				t.Errorf("warnings %q", c.Warnings)
+			}
+		})
+	}
+	t.Run("workers", func(t *testing.T) {
+		b := side(t, "b", 1, random(2), func(records []observations.Record) {
+			for _, r := range records {
+				if r.Envoy != nil {
+					r.Envoy.Workers = 4
+				}
+			}
+		})
+		if c := compared(t, side(t, "a", 1, random(1), nil), b); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "Envoy worker threads: 2 in a, 4 in b") {
+			t.Errorf("warnings %q", c.Warnings)
+		}
+	})
+	t.Run("among repeats", func(t *testing.T) {
+		n := 0
+		b := side(t, "b", 3, random(2), func(records []observations.Record) { n++; records[0].Run.Host.CPUs = n })
+		c := compared(t, side(t, "a", 1, random(1), nil), b)
+		if len(c.Warnings) != 2 || !strings.Contains(c.Warnings[0], "runs of b differ among themselves") {
+			t.Errorf("warnings %q", c.Warnings)
+		}
+	})
+}
+
+func TestIncomplete(t *testing.T) {
+	records := comparetest.Log("cut", comparetest.Seen, random(1))
+	cut := slices.IndexFunc(records, func(r observations.Record) bool { return r.Measure != nil && *r.Step == 4 })
+	b, err := FromLog("cut", records[:cut], true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := compared(t, side(t, "a", 1, random(2), nil), b)
+	want := []string{"b: run cut is not complete (the log was cut off): not measured: restart, rescale, small-nodes, ns2, services",
+		"b has no step restart", "b has no step rescale", "b has no step small-nodes", "b has no step ns2", "b has no step services"}
+	for i := range want {
+		want[i] = "cut" + want[i][1:]
+	}
+	if diff := cmp.Diff(want, c.Warnings); diff != "" {
+		t.Error(diff)
+	}
+	unsettled := side(t, "loud", 1, random(3), func(records []observations.Record) {
+		for _, r := range records {
+			if r.Settle != nil && *r.Step == 1 {
+				r.Settle.Settled = false
+			}
+		}
+	})
+	if c := compared(t, side(t, "a", 1, random(2), nil), unsettled); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "not quiet at pods") {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+}
+
+func TestStepsOfRepeats(t *testing.T) {
+	// The first run did not get to the steps that the second one has.
+	short := &Side{Name: "s", Runs: []Run{{Name: "1"}}, Steps: []Step{{Name: "a"}, {Name: "c"}}}
+	long := &Side{Name: "l", Runs: []Run{{Name: "2"}}, Steps: []Step{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}}
+	for i := range short.Steps {
+		short.Steps[i].Counts = map[string][]float64{}
+	}
+	for i := range long.Steps {
+		long.Steps[i].Counts = map[string][]float64{"objects.pods": {float64(i)}}
+	}
+	joined, err := Join("both", short, long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range joined.Steps {
+		names = append(names, fmt.Sprint(s.Name, s.Counts["objects.pods"]))
+	}
+	if want := []string{"a[0]", "b[1]", "c[2]", "d[3]"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+}
+
+func TestReadRuns(t *testing.T) {
+	write := func(dir string, records []observations.Record) {
+		t.Helper()
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		for _, r := range records {
+			if err := json.NewEncoder(&b).Encode(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, observations.LogName), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := t.TempDir()
+	log := func(stream uint64) []observations.Record {
+		return comparetest.Log("x", comparetest.Seen, random(stream))
+	}
+	write(filepath.Join(root, "one"), log(1))
+	for i := range uint64(12) { // in order beyond nine
+		write(filepath.Join(root, "twelve", fmt.Sprintf("run-%02d", i+1)), log(i))
+	}
+	os.WriteFile(filepath.Join(root, "twelve", RepeatFile), []byte(`{"scenario":"eks-nginx","seed":1,"order":[1,2]}`), 0o644)
+	other := log(1)
+	other[0].Run.Scenario = "other"
+	write(filepath.Join(root, "mixed", "run-01"), log(1))
+	write(filepath.Join(root, "mixed", "run-02"), other)
+	newer := log(1)
+	newer[0].Run.Schema = 7
+	write(filepath.Join(root, "newer"), newer)
+	write(filepath.Join(root, "hole", "run-01"), log(1))
+	os.MkdirAll(filepath.Join(root, "hole", "run-02"), 0o755)
+	os.MkdirAll(filepath.Join(root, "empty"), 0o755)
+	os.MkdirAll(filepath.Join(root, "nothing"), 0o755)
+	os.WriteFile(filepath.Join(root, "nothing", observations.LogName), nil, 0o644)
+
+	for name, want := range map[string]int{"one": 1, "twelve": 12} {
+		s, err := ReadRuns(filepath.Join(root, name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(s.Runs) != want || len(s.Step("headless").Readings["memory"]) != want || s.Runs[want-1].Name != map[int]string{1: "one", 12: "run-12"}[want] {
+			t.Errorf("%s: %d runs, %+v", name, len(s.Runs), s.Runs)
+		}
+	}
+	for name, want := range map[string]string{
+		"absent":                       "absent: there is no such folder",
+		"empty":                        "is not the folder of a run: it holds neither observations.jsonl nor folders run-01",
+		"one/" + observations.LogName:  "is a file: give the folder of a run",
+		"mixed":                        "holds runs of different scenarios, eks-nginx (run-01) and other (run-02)",
+		"newer":                        "the log has format version 7, this program reads version 1",
+		"hole":                         "run-02/observations.jsonl: there is no log here",
+		"nothing":                      "nothing: the log ends before it says what was run",
+		"twelve/run-01/no/such/folder": "there is no such folder",
+	} {
+		_, err := ReadRuns(filepath.Join(root, name))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestCompareErrors(t *testing.T) {
+	a := side(t, "a", 1, random(1), nil)
+	if _, err := Compare([]*Side{a}); err == nil {
+		t.Error("one side can be compared")
+	}
+	b := side(t, "b", 1, random(1), func(records []observations.Record) { records[0].Run.Scenario = "headless" })
+	if _, err := Compare([]*Side{a, b}); err == nil || err.Error() != "a is of scenario eks-nginx and b of scenario headless: only runs of the same scenario can be compared" {
+		t.Error(err)
+	}
+}

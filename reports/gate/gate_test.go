@@ -1,0 +1,318 @@
+package gate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/compare/comparetest"
+)
+
+func random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(20261124, stream)) }
+
+// side is made of as many runs of the same version, changed by change, nil for no change.
+func side(t testing.TB, runs int, source *rand.Rand, change func([]observations.Record) []observations.Record) *compare.Side {
+	t.Helper()
+	var sides []*compare.Side
+	for i := range runs {
+		records := comparetest.Log("x", comparetest.Seen, source)
+		if change != nil {
+			records = change(records)
+		}
+		s, err := compare.FromLog(fmt.Sprintf("run-%02d", i+1), records, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sides = append(sides, s)
+	}
+	joined, err := compare.Join("runs/new", sides...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return joined
+}
+
+var day = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+
+// baseline is made of runs and goes through its file.
+func baseline(t testing.TB, runs *compare.Side) *Baseline {
+	t.Helper()
+	made, err := Accept(nil, runs, nil, "for the test", day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "b.json")
+	if err := made.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadBaseline(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(made, read); diff != "" {
+		t.Fatalf("the file holds something else:\n%s", diff)
+	}
+	return read
+}
+
+func gated(t testing.TB, b *Baseline, runs *compare.Side, limits Limits) *Result {
+	t.Helper()
+	r, err := Gate(b, "b.json", runs, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// each changes single records.
+func each(change func(r observations.Record)) func([]observations.Record) []observations.Record {
+	return func(records []observations.Record) []observations.Record {
+		for _, r := range records {
+			change(r)
+		}
+		return records
+	}
+}
+
+func raise(step int, by float64) func([]observations.Record) []observations.Record {
+	return func(records []observations.Record) []observations.Record {
+		comparetest.Raise(records, step, by)
+		return records
+	}
+}
+
+func without(drop func(r observations.Record) bool) func([]observations.Record) []observations.Record {
+	return func(records []observations.Record) []observations.Record { return slices.DeleteFunc(records, drop) }
+}
+
+func TestPlanted(t *testing.T) {
+	atStep := func(r observations.Record, step int) bool { return r.Step != nil && *r.Step == step }
+	tests := map[string]struct {
+		change func([]observations.Record) []observations.Record
+		kind   Kind
+		want   []string // the beginnings of all findings
+	}{
+		"nothing":               {nil, OK, nil},
+		"memory +5 %":           {raise(3, 1.05), Regression, []string{"headless: memory of a sidecar (memory) +1."}},
+		"memory -5 %":           {raise(3, 0.95), Improvement, []string{"headless: memory of a sidecar (memory) -1."}},
+		"memory +1 %":           {raise(3, 1.01), OK, nil},
+		"memory of one sidecar": {raise(0, 1.07), Regression, []string{"one-pod: memory of a sidecar (memory) +"}},
+		"a count less": {each(func(r observations.Record) {
+			if r.Proxy != nil && atStep(r, 2) {
+				r.Proxy.Objects.VirtualHosts--
+			}
+		}), Regression, []string{"clusterip: virtual hosts (configObjects.virtualHosts): 11, in the baseline 12"}},
+		"a count more that is expected": {each(func(r observations.Record) {
+			if r.Proxy != nil && atStep(r, 2) {
+				r.Proxy.Rows.Listener++
+			}
+		}), Missed, []string{"clusterip: listener should change by +7 against the first step, got +8", "clusterip: rows of listeners (rows.listener): 29, in the baseline 28"}},
+		"a step without a record": {without(func(r observations.Record) bool { return atStep(r, 4) }), Unfinished,
+			[]string{"the run was not finished (run-01), not measured: restart", "restart: this step of the baseline was not measured"}},
+		"a step not measured": {without(func(r observations.Record) bool { return r.Measure != nil && atStep(r, 8) }), Unfinished,
+			[]string{"the run was not finished (run-01), not measured: services", "services: this step of the baseline was not measured"}},
+		"a scenario without the step": {func(records []observations.Record) []observations.Record {
+			records[0].Run.Steps = records[0].Run.Steps[:8]
+			return slices.DeleteFunc(records, func(r observations.Record) bool { return atStep(r, 8) })
+		}, Unfinished, []string{"services: this step of the baseline was not measured"}},
+		"no memory read": {without(func(r observations.Record) bool { return r.Usage != nil && atStep(r, 5) }), Unfinished,
+			[]string{"rescale: memory of a sidecar (memory): the baseline has it, the run did not read it"}},
+		"no configuration read": {without(func(r observations.Record) bool { return r.Proxy != nil && atStep(r, 7) }), Unfinished, append([]string{
+			"ns2: rows of clusters", "ns2: rows of listeners", "ns2: rows of routes", "ns2: rows of endpoints", "ns2: clusters", "ns2: listeners",
+			"ns2: filter chains", "ns2: route configurations", "ns2: virtual hosts", "ns2: endpoints"}, "ns2: listener should change by +205 against the first step, it could not be read")},
+		"time-out": {func(records []observations.Record) []observations.Record {
+			cut := slices.IndexFunc(records, func(r observations.Record) bool { return r.Measure != nil && atStep(r, 7) })
+			end := records[len(records)-1]
+			end.End.Outcome, end.End.Error = "timeout", "the time limit of 30m0s was hit"
+			return append(records[:cut:cut], end)
+		}, TimedOut, []string{"the run hit its time limit (run-01), not measured: ns2, services; the time limit of 30m0s was hit",
+			"ns2: this step of the baseline was not measured", "services: this step of the baseline was not measured"}},
+		"cut off": {func(records []observations.Record) []observations.Record { return records[:len(records)-1] }, Unfinished,
+			[]string{"the run's log was cut off (run-01)"}},
+		// A single reading a run says nothing.
+		"istiod's memory x3": {each(func(r observations.Record) {
+			if r.Istiod != nil {
+				r.Istiod.MemoryBytes *= 3
+			}
+		}), OK, nil},
+	}
+	b := baseline(t, side(t, 1, random(1), nil))
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := gated(t, b, side(t, 1, random(2), tt.change), nil)
+			var texts []string
+			for _, f := range r.Findings {
+				texts = append(texts, f.Text)
+			}
+			ok := len(texts) == len(tt.want) && r.Kind() == tt.kind
+			for i := range min(len(texts), len(tt.want)) {
+				ok = ok && strings.HasPrefix(texts[i], tt.want[i])
+			}
+			if !ok {
+				t.Errorf("%s: %q, want %s: %q", r.Kind(), texts, tt.kind, tt.want)
+			}
+			if passed := tt.kind == OK || tt.kind == Improvement; r.Passed() != passed || strings.HasPrefix(r.Summary(), "PASS") != passed {
+				t.Errorf("passed %t, %s", r.Passed(), r.Summary())
+			}
+		})
+	}
+}
+
+// TestRepeats: with repeats on both sides istiod's memory is judged too, and a rise that
+// is small beside the noise of one run is found when the limit asks for it.
+func TestRepeats(t *testing.T) {
+	b := baseline(t, side(t, 6, random(1), nil))
+	r := gated(t, b, side(t, 6, random(2), each(func(r observations.Record) {
+		if r.Istiod != nil && *r.Step == 1 {
+			r.Istiod.MemoryBytes *= 3
+		}
+		if r.Usage != nil && *r.Step == 3 {
+			r.Usage.MemoryBytes = r.Usage.MemoryBytes * 102 / 100
+		}
+	})), Limits{"memory": {Relative: 0.015, P: 0.01}})
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, f.Step)
+	}
+	if want := []string{"headless", "pods"}; !slices.Equal(got, want) {
+		t.Errorf("%q: %v", got, r.Findings)
+	}
+}
+
+// TestSameVersion: twenty repeats of the same version against baselines of one and of
+// five runs, and five repeats at a time, raise no alarm, and none is praised.
+func TestSameVersion(t *testing.T) {
+	source := random(300)
+	for _, of := range []struct{ baseline, runs int }{{1, 1}, {5, 1}, {5, 5}} {
+		for i := range 20 {
+			b := baseline(t, side(t, of.baseline, source, nil))
+			if r := gated(t, b, side(t, of.runs, source, nil), nil); r.Kind() != OK {
+				t.Errorf("%d of %+v: %v", i+1, of, r.Findings)
+			}
+		}
+	}
+}
+
+// TestRise: a rise of 5 % at any one step is found by single runs.
+func TestRise(t *testing.T) {
+	source := random(400)
+	b := baseline(t, side(t, 5, source, nil))
+	found := 0
+	const times = 40
+	for i := range times {
+		step := 1 + i%8
+		r := gated(t, b, side(t, 1, source, raise(step, 1.05)), nil)
+		if r.Kind() == Regression && r.Findings[0].Step == b.Steps[step].Name && len(r.Findings) == 1 {
+			found++
+		} else if len(r.Findings) > 0 {
+			t.Errorf("raised at %s: %v", b.Steps[step].Name, r.Findings)
+		}
+	}
+	if found < times-1 {
+		t.Errorf("found %d of %d", found, times)
+	}
+}
+
+// TestRealRuns holds the runs in MESHBENCH_RUNS against each other: of the same scenario
+// and version, read the same way, none may raise an alarm.
+func TestRealRuns(t *testing.T) {
+	root := os.Getenv("MESHBENCH_RUNS")
+	if root == "" {
+		t.Skip("MESHBENCH_RUNS names no folder with runs of the same version")
+	}
+	logs, err := filepath.Glob(filepath.Join(root, "*", observations.LogName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	repeats, err := filepath.Glob(filepath.Join(root, "*", "run-*", observations.LogName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []*compare.Side
+	for _, log := range append(logs, repeats...) {
+		s, err := compare.ReadRuns(filepath.Dir(log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Incomplete()) == 0 && len(s.Runs[0].Missed) == 0 {
+			runs = append(runs, s)
+		}
+	}
+	pairs := 0
+	for i, a := range runs {
+		for _, b := range runs[i+1:] {
+			if a.Scenario != b.Scenario || len(a.Environment.Differences(b.Environment)) > 0 {
+				continue
+			}
+			pairs++
+			if r := gated(t, baseline(t, a), b, nil); r.Kind() != OK {
+				t.Errorf("%s and %s: %v", a.Name, b.Name, r.Findings)
+			}
+		}
+	}
+	if pairs == 0 {
+		t.Errorf("%s holds no two runs that can be compared", root)
+	}
+	t.Logf("%d pairs", pairs)
+}
+
+func TestRefused(t *testing.T) {
+	b := baseline(t, side(t, 1, random(1), nil))
+	first := func(change func(run *observations.Run)) func([]observations.Record) []observations.Record {
+		return func(records []observations.Record) []observations.Record { change(records[0].Run); return records }
+	}
+	n := 0
+	tests := map[string]struct {
+		runs   *compare.Side
+		limits Limits
+		want   string // "" for not refused
+	}{
+		"scenario":    {side(t, 1, random(2), first(func(r *observations.Run) { r.Scenario = "headless" })), nil, "b.json is the baseline of scenario eks-nginx, runs/new a run of headless"},
+		"CPUs":        {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs = 4 })), nil, "host CPUs: 2 in the baseline, 4 in the run"},
+		"two at once": {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs, r.Cluster.MemorySource = 4, "proc" })), nil, "way of reading memory: cgroup2 in the baseline, proc in the run; host CPUs"},
+		"repeats":     {side(t, 2, random(2), first(func(r *observations.Run) { n++; r.Mesh.XDS = []string{"delta", "sotw"}[n-1] })), nil, "xDS: delta in one run, sotw in another"},
+		"Istio": {side(t, 1, random(2), first(func(r *observations.Run) {
+			r.Mesh.Istio, r.Mesh.Values = "1.24.0", strings.ReplaceAll(r.Mesh.Values, "1.23.2", "1.24.0")
+		})), nil, ""},
+		"counts alone":  {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs = 4 })), Limits{"memory": {Off: true}, "istiod.memory": {Off: true}}, ""},
+		"their sizes":   {side(t, 1, random(2), first(func(r *observations.Run) { r.Parameters["replicas"] = 9 })), Limits{"memory": {Off: true}, "istiod.memory": {Off: true}}, "parameter replicas: 100 in the baseline, 9 in the run"},
+		"limit of what": {side(t, 1, random(2), nil), Limits{"memroy": {Relative: 1, P: 0.05}}, `there is no metric "memroy"; there are memory,`},
+	}
+	for name, tt := range tests {
+		_, err := Gate(b, "b.json", tt.runs, tt.limits)
+		if tt.want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+func TestDocument(t *testing.T) {
+	b := baseline(t, side(t, 5, random(1), nil))
+	d := gated(t, b, side(t, 5, random(2), raise(3, 1.06)), nil).Document()
+	var console, markdown, html strings.Builder
+	for _, err := range []error{d.Console(&console), d.Markdown(&markdown), d.HTML(&html)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{"console": console.String(), "markdown": strings.ReplaceAll(markdown.String(), `\`, ""), "html": html.String()} {
+		for _, want := range []string{"FAIL: 1 regression; ", "REGRESSION headless: memory of a sidecar"} {
+			if !strings.Contains(strings.Join(strings.Fields(text), " "), want) {
+				t.Errorf("%s does not say %q:\n%s", name, want, text)
+			}
+		}
+	}
+}
