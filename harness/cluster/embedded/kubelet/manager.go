@@ -402,7 +402,7 @@ func (m *Manager) updateHosts() {
 	m.mu.Unlock()
 	for _, n := range m.list() {
 		for _, p := range n.live() {
-			if err := p.hostsChanged(); err != nil {
+			if err := p.writeHosts(false); err != nil {
 				m.log.Error("write hosts file", "pod", p.key(), "err", err)
 			}
 		}

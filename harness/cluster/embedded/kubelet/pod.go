@@ -151,20 +151,21 @@ func (p *pod) start() {
 	}
 	p.mu.Lock()
 	p.hasNetwork = true
-	for _, c := range slices.Concat(p.object.Spec.InitContainers, p.object.Spec.Containers) {
-		p.seen[c.Name] = p.simulated(c)
-	}
 	p.mu.Unlock()
+	for _, c := range p.object.Spec.InitContainers {
+		p.simulate(c, !sidecar(c))
+	}
+	for _, c := range p.object.Spec.Containers {
+		p.simulate(c, p.object.Spec.RestartPolicy != corev1.RestartPolicyAlways)
+	}
 	p.publish()
 }
 
-// simulated is the observation of a container that does not run. p.mu is held.
-func (p *pod) simulated(c corev1.Container) observation {
-	ends := p.object.Spec.RestartPolicy != corev1.RestartPolicyAlways
-	if slices.ContainsFunc(p.object.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == c.Name }) {
-		ends = !sidecar(c)
-	}
-	return simulated(p.object, c, ends, time.Now())
+// simulate takes the container, which does not run, for running, or for having ended.
+func (p *pod) simulate(c corev1.Container, ends bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen[c.Name] = simulated(p.object, c, ends, time.Now())
 }
 
 // run is the life of a real pod.
@@ -225,38 +226,27 @@ func (p *pod) trySetUp() error {
 		p.mu.Unlock()
 		p.publish()
 	}
-	if err := p.volumes.update(p.stopping, p.withStatus()); err != nil {
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.dir, 0o755); err != nil {
+	if err := p.volumes.update(p.stopping, p.withStatus()); err != nil {
 		return err
 	}
 	// Nothing answers there: a name that is not in the hosts file fails at once.
 	if err := os.WriteFile(p.resolvFile(), []byte("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n"), 0o644); err != nil {
 		return err
 	}
-	return p.writeHosts()
+	return p.writeHosts(true)
 }
 
-// writeHosts writes the pod's hosts file by the present endpoints.
-func (p *pod) writeHosts() error {
+// writeHosts writes the pod's hosts file by the present endpoints: for the first time, or
+// again. A file that was not yet written need not be, it will have the new endpoints.
+func (p *pod) writeHosts(first bool) error {
 	p.hosts.Lock()
 	defer p.hosts.Unlock()
-	return p.writeHostsLocked()
-}
-
-// hostsChanged writes the hosts file again; one that is not yet written will be by the
-// new endpoints.
-func (p *pod) hostsChanged() error {
-	p.hosts.Lock()
-	defer p.hosts.Unlock()
-	if !p.hasHosts || p.stopping.Err() != nil {
+	if p.stopping.Err() != nil || !first && !p.hasHosts {
 		return nil
 	}
-	return p.writeHostsLocked()
-}
-
-func (p *pod) writeHostsLocked() error {
 	turn := fnv.New32a()
 	turn.Write([]byte(p.uid))
 	if err := overwrite(p.hostsFile(), hostsFile(p.withStatus(), p.node.manager.serviceHosts(), turn.Sum32())); err != nil {
@@ -297,9 +287,7 @@ func (p *pod) runContainers() {
 	for _, c := range spec.InitContainers {
 		running, ok := p.containers[c.Name]
 		if !ok {
-			p.mu.Lock()
-			p.seen[c.Name] = p.simulated(c)
-			p.mu.Unlock()
+			p.simulate(c, !sidecar(c))
 			continue
 		}
 		if !sidecar(c) {
@@ -331,9 +319,7 @@ func (p *pod) runContainers() {
 	for _, c := range spec.Containers {
 		running, ok := p.containers[c.Name]
 		if !ok {
-			p.mu.Lock()
-			p.seen[c.Name] = p.simulated(c)
-			p.mu.Unlock()
+			p.simulate(c, spec.RestartPolicy != corev1.RestartPolicyAlways)
 			p.publish()
 			continue
 		}
