@@ -120,8 +120,7 @@ func (t *trace) find(program string) int {
 	return 0
 }
 
-// left lists what is still there of the command: processes, namespaces, cgroups, and
-// anything of this suite's program.
+// left lists what is still there of the command: processes, namespaces, cgroups.
 func (t *trace) left() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,7 +132,6 @@ func (t *trace) left() []string {
 		}
 		if _, ours := t.processes[p]; ours {
 			left = append(left, fmt.Sprintf("process %d: %s", pid, commandLine(pid)))
-			continue
 		}
 		for _, ns := range namespacesOf(pid) {
 			if t.namespaces[ns] && p.start <= t.end {

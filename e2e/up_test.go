@@ -20,10 +20,11 @@ import (
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
-// left up is a cluster for kubectl.
+// leftUp is a cluster for kubectl.
 type leftUp struct {
 	name, kubeconfig string
 	up               *command
+	ended            bool
 }
 
 func leaveUp(who *identity, args ...string) *leftUp {
@@ -32,7 +33,11 @@ func leaveUp(who *identity, args ...string) *leftUp {
 	c.up = who.run(5*time.Minute, append([]string{"up", "--name", c.name, "--logs", who.dir + "/" + c.name}, args...)...)
 	c.kubeconfig = strings.TrimSpace(c.up.succeeds())
 	Expect(c.kubeconfig).To(BeAnExistingFile())
-	DeferCleanup(func() { who.run(time.Minute, "down", "--name", c.name) })
+	DeferCleanup(func() {
+		if !c.ended {
+			who.run(time.Minute, "down", "--name", c.name)
+		}
+	})
 	return c
 }
 
@@ -98,7 +103,10 @@ func (c *leftUp) killedForMemory() {
 func (c *leftUp) down(who *identity) {
 	GinkgoHelper()
 	c.up.trace.look()
+	// What could be left is seen while it is there.
+	Expect(c.up.trace.left()).To(And(ContainElement(HavePrefix("process")), ContainElement(HavePrefix("namespace"))))
 	who.run(time.Minute, "down", "--name", c.name).succeeds()
+	c.ended = true
 	c.up.trace.stop()
 	Expect(c.kubeconfig).NotTo(BeAnExistingFile())
 	c.up.leavesNothing(time.Second)
