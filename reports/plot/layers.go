@@ -45,6 +45,7 @@ func (l layers) Plot(c draw.Canvas, p *plot.Plot) {
 		}
 		c.StrokeLine2(grid, c.Min.X, y(t.Value), c.Max.X, y(t.Value))
 	}
+	foot := c.Min.Y + glyphSize + 2 // of moments: those of one time stand above one another
 	for _, s := range l.f.Series {
 		if s.Shape == Line {
 			for _, run := range s.runs() {
@@ -72,10 +73,13 @@ func (l layers) Plot(c draw.Canvas, p *plot.Plot) {
 				dashed := stroke(s.Colour, 1)
 				dashed.Dashes = []vg.Length{3, 3}
 				c.StrokeLine2(dashed, at.X, c.Min.Y, at.X, c.Max.Y-lineHeight)
-				c.DrawGlyphNoClip(s.Glyph.glyph(s.Colour), vg.Point{X: at.X, Y: c.Min.Y + glyphSize + 2})
+				c.DrawGlyphNoClip(s.Glyph.glyph(s.Colour), vg.Point{X: at.X, Y: foot})
 			default:
 				c.DrawGlyphNoClip(s.Shape.glyph(s.Colour), at)
 			}
+		}
+		if s.Shape == Moment {
+			foot += 3 * glyphSize
 		}
 	}
 }
