@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -170,8 +169,7 @@ func (n *virtualNode) object(typ ec2.Type, number int) *corev1.Node {
 		return corev1.NodeCondition{Type: kind, Status: status, Reason: reason, Message: message, LastHeartbeatTime: now, LastTransitionTime: now}
 	}
 	// The ids are of no machine, but must differ, and be the same in every run.
-	id := sha256.Sum256([]byte(n.name))
-	system := uuid.NewSHA1(uuid.NameSpaceDNS, []byte(n.name)).String()
+	id := uuid.NewSHA1(uuid.NameSpaceDNS, []byte(n.name)).String()
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: n.name,
@@ -202,9 +200,9 @@ func (n *virtualNode) object(typ ec2.Type, number int) *corev1.Node {
 				condition(corev1.NodePIDPressure, corev1.ConditionFalse, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 			},
 			NodeInfo: corev1.NodeSystemInfo{
-				MachineID:               fmt.Sprintf("%x", id[:16]),
-				SystemUUID:              system,
-				BootID:                  system,
+				MachineID:               strings.ReplaceAll(id, "-", ""),
+				SystemUUID:              id,
+				BootID:                  id,
 				KernelVersion:           kernel(),
 				OSImage:                 "meshbench (virtual node)",
 				ContainerRuntimeVersion: "meshbench://1",
