@@ -93,7 +93,7 @@ func (r *Report) memoryByStep() figure {
 }
 
 func (r *Report) countsByStep() figure {
-	f := figure{name: "counts-by-step", caption: "A ring around a count says that the published count is the same; a cross stands where a published count differs. The axis is logarithmic."}
+	f := figure{name: "counts-by-step", caption: "The axis is logarithmic."}
 	what, header := "rows", 0
 	if r.countsInLines() {
 		what, header = "lines", 1
@@ -124,11 +124,14 @@ func (r *Report) countsByStep() figure {
 		}
 	}
 	f.Series = append(shapes, same, differs)
+	if len(same.Points)+len(differs.Points) > 0 {
+		f.caption = "A ring around a count says that the published count is the same; a cross stands where a published count differs. " + f.caption
+	}
 	return f
 }
 
-// seriesPoints is how many points a figure over time draws, for all pods together, at
-// most; with more, each pod's highest reading in equal parts of the run stands for them.
+// seriesPoints is about how many points a figure over time draws, for all pods together,
+// at most; of more, the highest of neighbours stands for them.
 const seriesPoints = 6000
 
 func (r *Report) memoryOverTime() figure {
@@ -147,8 +150,14 @@ func (r *Report) memoryOverTime() figure {
 	}
 	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Line}
 	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Line}
+	var lives float64 // of all pods together, in seconds
 	for _, one := range r.series {
-		before, after := one.line(r.Seconds, max(20, seriesPoints/len(r.series)))
+		if n := len(one.seconds); n > 0 {
+			lives += one.seconds[n-1] - one.seconds[0]
+		}
+	}
+	for _, one := range r.series {
+		before, after := one.line(max(0.5, lives/seriesPoints))
 		for _, line := range []struct {
 			to     *plot.Series
 			points []plot.Point
@@ -163,11 +172,11 @@ func (r *Report) memoryOverTime() figure {
 	return f
 }
 
-// line are the series' points before and after the pod was first dumped, in bytes, at
-// most about n of them. A gap, where the pod was not there, is a point that is no number.
-func (s *podSeries) line(seconds float64, n int) (before, after []plot.Point) {
+// line are the series' points before and after the pod was first dumped, in bytes, one
+// in each part of the run that is width seconds long. A gap, where the pod was not there,
+// is a point that is no number.
+func (s *podSeries) line(width float64) (before, after []plot.Point) {
 	const gap = 15 // seconds: longer than a scrape that fails and is tried again
-	width := seconds / float64(n)
 	to := &before
 	var last float64
 	for i, at := range s.seconds {

@@ -202,16 +202,16 @@ func TestSeries(t *testing.T) {
 		}
 	}
 	s := podSeries{dumped: 4.5, seconds: []float64{1, 2, 3, 4, 5, 6, 40, 41}, bytes: []int64{1, 2, 9, 4, 5, 6, 7, 8}}
-	text := func(n int) string {
-		before, after := s.line(50, n)
+	text := func(width float64) string {
+		before, after := s.line(width)
 		return strings.ReplaceAll(fmt.Sprint(before, after), " 0}", "}")
 	}
 	// All points: two lines that meet at the dump, a gap of 34 s.
-	if got, want := text(50), "[{1 1} {2 2} {3 9} {4 4}] [{4 4} {5 5} {6 6} {NaN 0} {40 7} {41 8}]"; got != want {
+	if got, want := text(1), "[{1 1} {2 2} {3 9} {4 4}] [{4 4} {5 5} {6 6} {NaN 0} {40 7} {41 8}]"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	// A fifth of them: the highest stands for its neighbours.
-	if got, want := text(10), "[{1 9}] [{1 9} {5 6} {NaN 0} {40 8}]"; got != want {
+	if got, want := text(5), "[{1 9}] [{1 9} {5 6} {NaN 0} {40 8}]"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

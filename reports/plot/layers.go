@@ -43,6 +43,9 @@ func (l layers) Plot(c draw.Canvas, p *plot.Plot) {
 		if len(l.f.Rows) > 0 {
 			break
 		}
+		if len(l.f.Bands) > 0 && y(t.Value) > c.Max.Y-lineHeight {
+			continue // it would strike the labels of the bands out
+		}
 		c.StrokeLine2(grid, c.Min.X, y(t.Value), c.Max.X, y(t.Value))
 	}
 	foot := c.Min.Y + glyphSize + 2 // of moments: those of one time stand above one another
