@@ -115,7 +115,8 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 		return usage(cmd, err)
 	})
 	root.AddCommand(runCommand(), upCommand(), downCommand(), listCommand(), validateCommand(),
-		componentsCommand(), reportCommand(), compareCommand(), gateCommand())
+		componentsCommand(), reportCommand(), compareCommand(), gateCommand(),
+		fitCommand(), predictCommand())
 	for _, c := range root.Commands() {
 		if check := c.Args; check != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshbench/meshbench/harness/cluster/ec2"
+	"github.com/meshbench/meshbench/reports/costmodel"
+)
+
+// Port numbers of the Services that predict is asked about: the first of each kind of
+// protocol, so that HTTP and detected ports do not meet.
+var firstPort = map[costmodel.Protocol]int{costmodel.Detected: 80, costmodel.HTTP: 8080, costmodel.TCP: 9000}
+
+// asked are the flags of predict.
+type asked struct {
+	model            string
+	services         int
+	pods             int
+	ports            int
+	protocol         string
+	headless         int
+	headlessPods     int
+	headlessProtocol string
+	proxies          int
+	inbound          int
+	machines         []string
+	json             bool
+}
+
+func predictCommand() *cobra.Command {
+	var a asked
+	cmd := &cobra.Command{
+		Use:   "predict",
+		Short: "Say what a mesh will cost: a sidecar, all of them, istiod",
+		Long: `Say what a mesh will cost by a model that 'meshbench fit' made, or by the one that comes
+with the program: the objects in a sidecar's configuration by Istio's counting rules,
+the memory of a sidecar, of all of them and of istiod, and what share of a machine they
+take. It warns of what lies outside of what was measured.`,
+		Example: `  meshbench predict --services 400 --pods-per-service 3 --headless 10
+  meshbench predict --services 60 --pods-per-service 5 --protocol http --machine m6i.large
+  meshbench predict --model model.json --headless 1 --pods-per-headless 100`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := a.question(cmd)
+			if err != nil {
+				return usage(cmd, err)
+			}
+			m, err := costmodel.Default()
+			if a.model != "" {
+				m, err = costmodel.Read(a.model)
+			}
+			if err != nil {
+				return err
+			}
+			answer := m.Predict(q)
+			out := cmd.OutOrStdout()
+			if a.json {
+				e := json.NewEncoder(out)
+				e.SetIndent("", "  ")
+				return e.Encode(answer)
+			}
+			name := a.model
+			if name == "" {
+				name = "built in"
+			}
+			fmt.Fprintf(out, "Model: %s. Measured: %s\n\n", name, m.Provenance())
+			return answer.Print(out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&a.model, "model", "", "`file` of a model that 'meshbench fit' wrote (default: the built-in one)")
+	f.IntVar(&a.services, "services", 0, "`number` of Services with an address")
+	f.IntVar(&a.pods, "pods-per-service", 1, "pods behind each (`number`)")
+	f.IntVar(&a.ports, "ports-per-service", 1, "ports of each (`number`)")
+	f.StringVar(&a.protocol, "protocol", string(costmodel.Detected), "how Istio takes their ports, by name or appProtocol: detected (unnamed), http (also grpc) or tcp")
+	f.IntVar(&a.headless, "headless", 0, "`number` of headless Services, with one port each")
+	f.IntVar(&a.headlessPods, "pods-per-headless", 0, "pods behind each (`number`; default as --pods-per-service)")
+	f.StringVar(&a.headlessProtocol, "headless-protocol", string(costmodel.Detected), "how Istio takes their port")
+	f.IntVar(&a.proxies, "proxies", 0, "`number` of sidecars (default: each of these pods has one)")
+	f.IntVar(&a.inbound, "inbound-ports", 0, "ports that the sidecar's own pod serves (`number`; default: those of its Service)")
+	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `type` to compare with; several by commas")
+	f.BoolVar(&a.json, "json", false, "print JSON")
+	return cmd
+}
+
+// question is what the flags ask, or what is wrong with them.
+func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
+	flags := cmd.Flags()
+	if !flags.Changed("pods-per-headless") {
+		a.headlessPods = a.pods
+	}
+	// The sidecar's own pod is one of those behind the Services.
+	own, inbound := a.protocol, a.ports
+	if a.services == 0 {
+		own, inbound = a.headlessProtocol, min(1, a.headless)
+	}
+	if !flags.Changed("inbound-ports") {
+		a.inbound = inbound
+	}
+	if !flags.Changed("proxies") {
+		a.proxies = a.services*a.pods + a.headless*a.headlessPods
+	}
+	var problems []error
+	for _, n := range []struct {
+		flag  string
+		value int
+		least int
+	}{
+		{"services", a.services, 0}, {"pods-per-service", a.pods, 0}, {"ports-per-service", a.ports, 1},
+		{"headless", a.headless, 0}, {"pods-per-headless", a.headlessPods, 0}, {"proxies", a.proxies, 0}, {"inbound-ports", a.inbound, 0},
+	} {
+		if n.value < n.least {
+			problems = append(problems, fmt.Errorf("--%s %d: give at least %d", n.flag, n.value, n.least))
+		}
+	}
+	for _, p := range []struct{ flag, value string }{{"protocol", a.protocol}, {"headless-protocol", a.headlessProtocol}} {
+		if !slices.Contains(costmodel.Protocols(), costmodel.Protocol(p.value)) {
+			problems = append(problems, fmt.Errorf("--%s %s: known are %v", p.flag, p.value, costmodel.Protocols()))
+		}
+	}
+	for _, name := range a.machines {
+		t, err := ec2.Lookup(name)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--machine: %w", err))
+		}
+		q.Machines = append(q.Machines, t)
+	}
+	if len(problems) > 0 {
+		return q, errors.Join(problems...)
+	}
+	protocol, headless := costmodel.Protocol(a.protocol), costmodel.Protocol(a.headlessProtocol)
+	q.Proxies = a.proxies
+	q.Pods = a.services*a.pods + a.headless*a.headlessPods + costmodel.SystemPods
+	q.Services = a.services + a.headless + costmodel.SystemServices
+	if a.services > 0 {
+		q.Mesh.Services = append(q.Mesh.Services, costmodel.Services{Count: a.services, Pods: a.pods, Ports: ports(protocol, a.ports)})
+	}
+	if a.headless > 0 {
+		q.Mesh.Services = append(q.Mesh.Services, costmodel.Services{Count: a.headless, Pods: a.headlessPods, Headless: true, Ports: ports(headless, 1)})
+	}
+	q.Mesh.Own = ports(costmodel.Protocol(own), a.inbound)
+	return q, nil
+}
+
+// ports are n ports of one protocol.
+func ports(p costmodel.Protocol, n int) []costmodel.Port {
+	var list []costmodel.Port
+	for i := range n {
+		list = append(list, costmodel.Port{Number: firstPort[p] + i, Protocol: p})
+	}
+	return list
+}

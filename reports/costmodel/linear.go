@@ -1,0 +1,380 @@
+package costmodel
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+const (
+	// Confidence is the level of all intervals.
+	Confidence = 0.95
+	// VIFLimit is the variance inflation factor from which on a column is taken to have
+	// moved with others: nine tenths of its variance is theirs. Source: Marquardt,
+	// Technometrics 12 (1970), 591.
+	VIFLimit = 10
+	// leastDF is how many more points than coefficients a fit needs, so that something is
+	// left to judge it by.
+	leastDF = 3
+)
+
+// Point is one observation: what was there, and what it cost.
+type Point struct {
+	Run, Step string
+	X         []float64 // one value a column
+	Y         float64   // bytes
+}
+
+// Linear is a least-squares model of memory over columns. Its intervals are Student's,
+// for points whose deviations are independent and of equal variance.
+type Linear struct {
+	// Points is the number of observations, DF the degrees of freedom that are left.
+	Points int `json:"points"`
+	DF     int `json:"degreesOfFreedom"`
+	// R2 is the share of the variance that the columns explain.
+	R2 float64 `json:"r2"`
+	// StdDev is the standard deviation of the residuals, in bytes.
+	StdDev float64 `json:"residualStdDevBytes"`
+	// Intercept is the memory where all columns are 0, in bytes.
+	Intercept float64 `json:"interceptBytes"`
+	Terms     []Term  `json:"terms"`
+	// Tied are columns that have no term since they always moved with others.
+	Tied []Tie `json:"tied,omitempty"`
+	// Fixed are columns that have no term since they never changed.
+	Fixed []Fixed `json:"fixed,omitempty"`
+	// Inverse is the inverse of the terms' centred sums of squares and products, from
+	// which the widths of intervals come.
+	Inverse   [][]float64 `json:"inverse"`
+	Residuals []Residual  `json:"residuals"`
+}
+
+// Term is a column with a coefficient.
+type Term struct {
+	Column      string  `json:"column"`
+	Coefficient float64 `json:"bytes"` // for one more
+	Lo          float64 `json:"lo"`    // confidence interval
+	Hi          float64 `json:"hi"`
+	// VIF is the factor by which the other columns' moving along widens the interval,
+	// squared; 1 where none does.
+	VIF  float64 `json:"vif"`
+	Mean float64 `json:"mean"`
+	Range
+}
+
+// Range is where a column was in the observations.
+type Range struct {
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+}
+
+// Tie is a column whose effect cannot be told from that of others. Its share is in
+// their coefficients.
+type Tie struct {
+	Column string `json:"column"`
+	// With are the columns it moved with.
+	With []string `json:"with"`
+	// Relation is what it was: Relation[0], and Relation[i+1] for one of term i; give or
+	// take Spread, the largest deviation.
+	Relation []float64 `json:"relation"`
+	Spread   float64   `json:"spread"`
+	Range
+}
+
+// Fixed is a column that had one value only.
+type Fixed struct {
+	Column string  `json:"column"`
+	Value  float64 `json:"value"`
+}
+
+// Residual is an observation and what the model makes of it, in bytes.
+type Residual struct {
+	Run      string  `json:"run"`
+	Step     string  `json:"step"`
+	Observed float64 `json:"observed"`
+	Fitted   float64 `json:"fitted"`
+}
+
+// Estimate is what the model says of one point, in bytes.
+type Estimate struct {
+	Bytes float64 `json:"bytes"`
+	// Lo and Hi are the prediction interval: of one more observation.
+	Lo float64 `json:"lo"`
+	Hi float64 `json:"hi"`
+	// Warnings say where the point lies outside of what was fitted.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// fit fits the points; columns names their values. Columns that cannot be told from
+// others are tied to them, the later to the earlier.
+func fit(columns []string, points []Point) (*Linear, error) {
+	if len(points) == 0 {
+		return nil, errors.New("there is no usable step")
+	}
+	l := &Linear{Points: len(points)}
+	x := make([][]float64, len(columns)) // by column
+	var kept []int
+	for j, name := range columns {
+		for _, p := range points {
+			x[j] = append(x[j], p.X[j])
+		}
+		if slices.Min(x[j]) == slices.Max(x[j]) {
+			l.Fixed = append(l.Fixed, Fixed{name, x[j][0]})
+			continue
+		}
+		kept = append(kept, j)
+	}
+	others := func(j int) []int { return slices.DeleteFunc(slices.Clone(kept), func(k int) bool { return k == j }) }
+	var tied []int
+	for {
+		worst, highest := -1, float64(VIFLimit)
+		for _, j := range kept {
+			// Of columns that are tied to one another, and so to the same degree, the last.
+			if v := inflation(x, j, others(j)); v >= highest*(1-1e-6) {
+				worst, highest = j, v
+			}
+		}
+		if worst < 0 {
+			break
+		}
+		tied = append(tied, worst)
+		kept = others(worst)
+	}
+	slices.Sort(tied)
+	for _, j := range tied {
+		l.Tied = append(l.Tied, tie(columns, x, j, kept))
+	}
+
+	l.DF = len(points) - len(kept) - 1
+	if l.DF < leastDF {
+		return nil, fmt.Errorf("%d usable steps are too few for %d columns (%s): the fit needs at least %d",
+			len(points), len(kept), strings.Join(pick(columns, kept), ", "), len(kept)+1+leastDF)
+	}
+	y := make([]float64, len(points))
+	for i, p := range points {
+		y[i] = p.Y
+	}
+	beta := solve(x, kept, y)
+	l.Intercept = beta[0]
+	var rss float64
+	for i, p := range points {
+		f := beta[0]
+		for k, j := range kept {
+			f += beta[k+1] * x[j][i]
+		}
+		rss += (y[i] - f) * (y[i] - f)
+		l.Residuals = append(l.Residuals, Residual{p.Run, p.Step, y[i], f})
+	}
+	l.StdDev = math.Sqrt(rss / float64(l.DF))
+	if tss := stat.Variance(y, nil) * float64(len(y)-1); tss > 0 {
+		l.R2 = 1 - rss/tss
+	}
+	if err := l.invert(x, kept); err != nil {
+		return nil, err
+	}
+	for k, j := range kept {
+		half := l.t() * l.StdDev * math.Sqrt(l.Inverse[k][k])
+		l.Terms = append(l.Terms, Term{
+			Column: columns[j], Coefficient: beta[k+1], Lo: beta[k+1] - half, Hi: beta[k+1] + half,
+			VIF: inflation(x, j, others(j)), Mean: stat.Mean(x[j], nil), Range: Range{slices.Min(x[j]), slices.Max(x[j])},
+		})
+	}
+	return l, nil
+}
+
+// solve returns the least-squares coefficients of y over the columns, the constant
+// first. Columns are scaled: endpoints are counted in thousands, clusters in tens.
+func solve(x [][]float64, columns []int, y []float64) []float64 {
+	n := len(y)
+	a := mat.NewDense(n, len(columns)+1, nil)
+	scale := make([]float64, len(columns)+1)
+	for i := range n {
+		a.Set(i, 0, 1)
+	}
+	scale[0] = 1
+	for k, j := range columns {
+		scale[k+1] = max(mat.Max(mat.NewVecDense(n, x[j])), 1)
+		for i, v := range x[j] {
+			a.Set(i, k+1, v/scale[k+1])
+		}
+	}
+	var svd mat.SVD
+	svd.Factorize(a, mat.SVDThin)
+	var b mat.Dense
+	svd.SolveTo(&b, mat.NewDense(n, 1, slices.Clone(y)), max(1, svd.Rank(1e-10)))
+	beta := mat.Col(nil, 0, &b)
+	for k := range beta {
+		beta[k] /= scale[k]
+	}
+	return beta
+}
+
+// inflation is the variance inflation factor of column j among others.
+func inflation(x [][]float64, j int, others []int) float64 {
+	if len(others) == 0 {
+		return 1
+	}
+	beta := solve(x, others, x[j])
+	var rss float64
+	for i, v := range x[j] {
+		f := beta[0]
+		for k, o := range others {
+			f += beta[k+1] * x[o][i]
+		}
+		rss += (v - f) * (v - f)
+	}
+	tss := stat.Variance(x[j], nil) * float64(len(x[j])-1)
+	return 1 / max(rss/tss, 1e-12) // exact dependence, give or take rounding
+}
+
+// tie describes column j by the kept ones.
+func tie(columns []string, x [][]float64, j int, kept []int) Tie {
+	t := Tie{Column: columns[j], Relation: solve(x, kept, x[j]), Range: Range{slices.Min(x[j]), slices.Max(x[j])}}
+	for k, o := range kept {
+		// A column that accounts for less than a tenth of the movement is none of those.
+		if math.Abs(t.Relation[k+1])*stat.StdDev(x[o], nil) > stat.StdDev(x[j], nil)/10 {
+			t.With = append(t.With, columns[o])
+		}
+	}
+	for i, v := range x[j] {
+		f := t.Relation[0]
+		for k, o := range kept {
+			f += t.Relation[k+1] * x[o][i]
+		}
+		t.Spread = max(t.Spread, math.Abs(v-f))
+	}
+	return t
+}
+
+// invert sets Inverse.
+func (l *Linear) invert(x [][]float64, kept []int) error {
+	k := len(kept)
+	if k == 0 {
+		return nil
+	}
+	squares := mat.NewSymDense(k, nil)
+	for a := range k {
+		for b := a; b < k; b++ {
+			squares.SetSym(a, b, stat.Covariance(x[kept[a]], x[kept[b]], nil)*float64(l.Points-1))
+		}
+	}
+	var c mat.Cholesky
+	var inverse mat.SymDense
+	if !c.Factorize(squares) {
+		return errors.New("the columns are not independent") // tied before
+	}
+	if err := c.InverseTo(&inverse); err != nil {
+		var condition mat.Condition // a warning of lost digits, of which doubles have enough
+		if !errors.As(err, &condition) {
+			return fmt.Errorf("computing intervals: %w", err)
+		}
+	}
+	for a := range k {
+		l.Inverse = append(l.Inverse, mat.Row(nil, a, &inverse))
+	}
+	return nil
+}
+
+// t is the factor of a two-sided interval.
+func (l *Linear) t() float64 {
+	return distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(l.DF)}.Quantile(1 - (1-Confidence)/2)
+}
+
+// form is the quadratic form d·Inverse·d.
+func (l *Linear) form(d []float64) float64 {
+	var sum float64
+	for a := range d {
+		for b := range d {
+			sum += d[a] * l.Inverse[a][b] * d[b]
+		}
+	}
+	return max(sum, 0)
+}
+
+// Predict estimates one more observation at values, by column.
+func (l *Linear) Predict(values map[string]float64) Estimate {
+	e := Estimate{Bytes: l.Intercept}
+	away := make([]float64, len(l.Terms))
+	for k, t := range l.Terms {
+		v := values[t.Column]
+		e.Bytes += t.Coefficient * v
+		away[k] = v - t.Mean
+		if v < t.Min || v > t.Max {
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.6g is outside of the range that was measured, %.6g to %.6g", t.Column, v, t.Min, t.Max))
+		}
+	}
+	half := l.t() * l.StdDev * math.Sqrt(1+1/float64(l.Points)+l.form(away))
+	e.Lo, e.Hi = e.Bytes-half, e.Bytes+half
+	for _, t := range l.Tied {
+		if v := values[t.Column]; !l.follows(t, v, t.Relation[0], values) {
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s is not as it always was with %s (%.6g, where %.6g goes with the rest): the model cannot tell them apart, and the interval does not know",
+				t.Column, strings.Join(t.With, " and "), v, l.tiedValue(t, t.Relation[0], values)))
+		}
+	}
+	for _, f := range l.Fixed {
+		if v := values[f.Column]; v != f.Value {
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.6g; it was always %.6g, so what it costs is unknown and not in the estimate", f.Column, v, f.Value))
+		}
+	}
+	return e
+}
+
+// Slope estimates what a change of the columns costs. Unknown, it returns a reason.
+func (l *Linear) Slope(change map[string]float64) (e Estimate, unknown string) {
+	d := make([]float64, len(l.Terms))
+	for k, t := range l.Terms {
+		d[k] = change[t.Column]
+		e.Bytes += t.Coefficient * d[k]
+	}
+	half := l.t() * l.StdDev * math.Sqrt(l.form(d))
+	e.Lo, e.Hi = e.Bytes-half, e.Bytes+half
+	for _, t := range l.Tied {
+		if !l.follows(t, change[t.Column], 0, change) {
+			return Estimate{}, fmt.Sprintf("%s always moved with %s", t.Column, strings.Join(t.With, " and "))
+		}
+	}
+	for _, f := range l.Fixed {
+		if change[f.Column] != 0 {
+			return Estimate{}, f.Column + " never changed"
+		}
+	}
+	return e, ""
+}
+
+// follows says whether a tied column's value is what its relation says, within what it
+// was, or 5 %.
+func (l *Linear) follows(t Tie, v, constant float64, values map[string]float64) bool {
+	spread := t.Spread
+	if constant == 0 { // a change
+		spread = 0
+	}
+	return math.Abs(v-l.tiedValue(t, constant, values)) <= max(spread, 0.05*math.Abs(v), 1e-6)
+}
+
+func (l *Linear) tiedValue(t Tie, constant float64, values map[string]float64) float64 {
+	for k, term := range l.Terms {
+		constant += t.Relation[k+1] * values[term.Column]
+	}
+	return constant
+}
+
+// Tie in words.
+func (t Tie) String() string {
+	if len(t.With) == 0 {
+		return t.Column + " barely moved on its own"
+	}
+	return fmt.Sprintf("%s always moved with %s: what they cost is not split, it is all in the coefficients of the latter", t.Column, strings.Join(t.With, " and "))
+}
+
+func pick(names []string, indexes []int) []string {
+	var list []string
+	for _, i := range indexes {
+		list = append(list, names[i])
+	}
+	return list
+}

@@ -1,0 +1,217 @@
+// Package costmodel says what a mesh will cost. [Fit] makes a model of runs: memory of a
+// sidecar as a linear function of the objects in its configuration, and of istiod as one
+// of Services, pods, proxies and endpoints. [Model.Predict] puts a mesh that was never
+// run into it.
+//
+// # What is fitted
+//
+// An observation is the median over the never-dumped sidecars of one workload in one
+// settled step, beside the configuration of that workload's witness. Sidecars of a step
+// are not independent of one another (Envoy's heap grows in whole steps at the same
+// configuration), so that their readings one by one would make intervals too narrow.
+//
+// Memory depends on a proxy's past, too: listeners that came and went leave a larger
+// heap behind. Only sidecars that started in their step count, and not those that a
+// rolling restart started, which held the listeners of both old and new pods for a while.
+// Istiod's memory is that of its highest push; only an istiod that started in its step
+// counts. How far the others are from the model is reported beside it.
+package costmodel
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Schema is the version of a model's file format.
+const Schema = 1
+
+// kind is what a model's file says it is.
+const kind = "meshbench cost model"
+
+// Model is what [Fit] makes. Its JSON form is the file of `meshbench fit`.
+type Model struct {
+	Kind   string   `json:"kind"`
+	Schema int      `json:"schema"`
+	Runs   []Source `json:"runs"`
+	// Readings is the number of sidecars' readings behind the sidecar's observations.
+	Readings int     `json:"readings"`
+	Sidecar  *Linear `json:"sidecar"`
+	// Istiod is nil, and NoIstiod says why, where the runs are too few for it.
+	Istiod   *Linear `json:"istiod,omitempty"`
+	NoIstiod string  `json:"noIstiod,omitempty"`
+	// SidecarHistory and IstiodHistory are about readings that were not fitted.
+	SidecarHistory *History `json:"sidecarHistory,omitempty"`
+	IstiodHistory  *History `json:"istiodHistory,omitempty"`
+	// Skipped are the steps that could not be used.
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// History is how far those that lived through changes are from the model of those that
+// started in place, in bytes: observed less fitted, by step.
+type History struct {
+	Steps  int     `json:"steps"`
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+// Options change a fit.
+type Options struct {
+	// Grown fits proxies and control planes that lived through changes as well.
+	Grown bool
+}
+
+// Fit makes a model of runs. Runs that differ in what memory depends on are refused, and
+// so are too few steps.
+func Fit(logs []Log, o Options) (*Model, error) {
+	d, err := observe(logs)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Kind: kind, Schema: Schema, Runs: d.sources, Readings: d.sidecars, Skipped: d.skipped}
+	sidecar, istiod := d.fresh, d.freshIstiod
+	if o.Grown {
+		sidecar, istiod = slices.Concat(sidecar, d.grown), slices.Concat(istiod, d.grownIstiod)
+	}
+	if m.Sidecar, err = fit(sidecarColumns, sidecar); err != nil {
+		hint := "the scenario cost-model is made for it"
+		if !o.Grown && len(d.grown) > 0 {
+			hint += fmt.Sprintf(", and --grown takes %d more steps, of proxies that lived through changes", len(d.grown))
+		}
+		return nil, fmt.Errorf("a model of sidecars: %w; %s", err, hint)
+	}
+	if m.Istiod, err = fit(istiodColumns, istiod); err != nil {
+		m.NoIstiod = err.Error()
+	}
+	if !o.Grown {
+		m.SidecarHistory = m.Sidecar.history(sidecarColumns, d.grown)
+		m.IstiodHistory = m.Istiod.history(istiodColumns, d.grownIstiod)
+	}
+	return m, nil
+}
+
+// history compares points with the model.
+func (l *Linear) history(columns []string, points []Point) *History {
+	if l == nil || len(points) == 0 {
+		return nil
+	}
+	var off []float64
+	for _, p := range points {
+		off = append(off, p.Y-l.Predict(named(columns, p.X)).Bytes)
+	}
+	return &History{Steps: len(points), Median: median(off), Min: slices.Min(off), Max: slices.Max(off)}
+}
+
+// Write writes the model's file.
+func (m *Model) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	return e.Encode(m)
+}
+
+// Read reads a model's file.
+func Read(path string) (*Model, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the cost model: %w", err)
+	}
+	m, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+//go:embed default.json
+var builtin []byte
+
+// Default is the model that comes with the program: of runs of the scenarios cost-model
+// and cost-model-headless on an embedded cluster; its Runs say on which machine.
+func Default() (*Model, error) { return parse(builtin) }
+
+func parse(text []byte) (*Model, error) {
+	m := &Model{}
+	expected := "expected a file that `meshbench fit` wrote"
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(m); err != nil {
+		return nil, fmt.Errorf("this is no cost model (%w); %s", err, expected)
+	}
+	if m.Kind != kind {
+		return nil, fmt.Errorf("this is no cost model (kind %q); %s", m.Kind, expected)
+	}
+	if m.Schema != Schema {
+		return nil, fmt.Errorf("the cost model has format version %d, this program reads version %d: fit it again", m.Schema, Schema)
+	}
+	if m.Sidecar == nil || len(m.Runs) == 0 || !m.Sidecar.valid(sidecarColumns) || m.Istiod != nil && !m.Istiod.valid(istiodColumns) {
+		return nil, fmt.Errorf("the cost model is damaged; %s", expected)
+	}
+	return m, nil
+}
+
+// valid says whether a model that was read can be computed with.
+func (l *Linear) valid(columns []string) bool {
+	if l.DF < 1 || l.Points < 1 || len(l.Inverse) != len(l.Terms) || len(l.Terms)+len(l.Tied)+len(l.Fixed) != len(columns) {
+		return false
+	}
+	var names []string
+	for k, t := range l.Terms {
+		if len(l.Inverse[k]) != len(l.Terms) {
+			return false
+		}
+		names = append(names, t.Column)
+	}
+	for _, t := range l.Tied {
+		if len(t.Relation) != len(l.Terms)+1 {
+			return false
+		}
+		names = append(names, t.Column)
+	}
+	for _, f := range l.Fixed {
+		names = append(names, f.Column)
+	}
+	slices.Sort(names)
+	return slices.Equal(names, slices.Sorted(slices.Values(columns)))
+}
+
+// Unit is something a mesh may have one more of, and what that adds to a sidecar.
+type Unit struct {
+	Name    string
+	Objects observations.ConfigObjects
+}
+
+// Units are what the costs of a fit are told for.
+func Units() []Unit {
+	one := func(p Protocol, headless bool, pods int) observations.ConfigObjects {
+		return Services{Pods: pods, Headless: headless}.port(p)
+	}
+	http := one(HTTP, false, 0)
+	http.VirtualHosts++ // of the route configuration that it shares
+	return []Unit{
+		{"a Service port, detected", one(Detected, false, 0)},
+		{"a Service port, http", http},
+		{"a Service port, tcp", one(TCP, false, 0)},
+		{"a pod behind a Service port", observations.ConfigObjects{Endpoints: 1}},
+		{"a pod behind a headless port, detected", HeadlessPod},
+		{"a pod behind a headless port, tcp", observations.ConfigObjects{Listeners: 1, FilterChains: 1}},
+	}
+}
+
+// HeadlessPod is what a pod behind a headless Service with a detected port adds.
+var HeadlessPod = observations.ConfigObjects{Listeners: 1, FilterChains: 2}
+
+// PublishedHeadlessMB is the published cost of a headless Service's pod to a sidecar, in
+// MB (10^6 bytes): real Envoy, 100 to 3,000 headless pods.
+const PublishedHeadlessMB = 0.083
+
+// Cost is what the model says that objects add to a sidecar. Where it cannot tell,
+// unknown says why.
+func (m *Model) Cost(o observations.ConfigObjects) (e Estimate, unknown string) {
+	return m.Sidecar.Slope(named(sidecarColumns, sidecarValues(o)))
+}

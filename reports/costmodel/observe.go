@@ -1,0 +1,217 @@
+package costmodel
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Columns of the two models.
+var (
+	sidecarColumns = []string{"clusters", "listeners", "filterChains", "routeConfigs", "virtualHosts", "endpoints"}
+	istiodColumns  = []string{"services", "pods", "proxies", "endpoints"}
+)
+
+// sidecarContainer is the container whose memory is a sidecar's.
+const sidecarContainer = "istio-proxy"
+
+func sidecarValues(o observations.ConfigObjects) []float64 {
+	return []float64{float64(o.Clusters), float64(o.Listeners), float64(o.FilterChains), float64(o.RouteConfigs), float64(o.VirtualHosts), float64(o.Endpoints)}
+}
+
+// named gives values their columns' names.
+func named(columns []string, values []float64) map[string]float64 {
+	m := make(map[string]float64, len(columns))
+	for i, c := range columns {
+		m[c] = values[i]
+	}
+	return m
+}
+
+// Source is a run that a model was fitted from, with all that memory depends on.
+type Source struct {
+	Started time.Time `json:"started"`
+	observations.Run
+}
+
+// Log is a run's log.
+type Log struct {
+	Path    string
+	Records []observations.Record
+}
+
+// data is what logs hold for the models.
+type data struct {
+	sources []Source
+	// fresh are medians over sidecars that started in their step, in a configuration
+	// that stood; grown over those that lived through changes.
+	fresh, grown []Point
+	// freshIstiod are of an istiod that started in its step.
+	freshIstiod, grownIstiod []Point
+	sidecars                 int // readings behind fresh
+	skipped                  []string
+}
+
+// observe reads the points of runs.
+func observe(logs []Log) (*data, error) {
+	d := &data{}
+	for _, log := range logs {
+		if len(log.Records) == 0 || log.Records[0].Run == nil {
+			return nil, fmt.Errorf("%s: the log is empty", log.Path)
+		}
+		source := Source{log.Records[0].Time, *log.Records[0].Run}
+		for _, r := range log.Records {
+			if r.Envoy != nil { // what the proxies themselves said
+				source.Mesh.Envoy = cmp.Or(r.Envoy.Version, source.Mesh.Envoy)
+				source.Mesh.Workers = cmp.Or(r.Envoy.Workers, source.Mesh.Workers)
+				break
+			}
+		}
+		for _, other := range d.sources {
+			if difference := differs(other.Run, source.Run); difference != "" {
+				return nil, fmt.Errorf("%s and %s differ in what memory depends on, %s: fit them apart", other.ID, source.ID, difference)
+			}
+			if other.ID == source.ID && other.Started.Equal(source.Started) {
+				return nil, fmt.Errorf("%s: run %s is given twice", log.Path, source.ID)
+			}
+		}
+		d.sources = append(d.sources, source)
+		d.add(source.ID, log.Records)
+	}
+	return d, nil
+}
+
+// differs names what two runs' memory cannot be compared for.
+func differs(a, b observations.Run) string {
+	for _, x := range []struct{ what, a, b string }{
+		{"cluster", a.Cluster.Provider, b.Cluster.Provider},
+		{"Istio", a.Mesh.Istio, b.Mesh.Istio},
+		{"Envoy", a.Mesh.Envoy, b.Mesh.Envoy},
+		{"xDS", a.Mesh.XDS, b.Mesh.XDS},
+		{"worker threads", fmt.Sprint(a.Mesh.Workers), fmt.Sprint(b.Mesh.Workers)},
+		{"CPUs of the machine", fmt.Sprint(a.Host.CPUs), fmt.Sprint(b.Host.CPUs)},
+		{"way of reading memory", a.Cluster.MemorySource, b.Cluster.MemorySource},
+	} {
+		if x.a != x.b {
+			return fmt.Sprintf("%s (%s and %s)", x.what, cmp.Or(x.a, "unknown"), cmp.Or(x.b, "unknown"))
+		}
+	}
+	return ""
+}
+
+// step gathers the records of one step.
+type step struct {
+	name     string
+	restarts []string // workloads that were replaced pod by pod
+	settled  bool
+	measured bool
+	objects  observations.Objects
+	usage    map[string]observations.Usage // by pod
+	proxies  []observations.Proxy
+	istiod   map[string]observations.Istiod // by pod
+}
+
+// add takes in one run.
+func (d *data) add(run string, records []observations.Record) {
+	seen := map[string]bool{}   // sidecars read in an earlier step
+	istiodBefore := "(nothing)" // the pod at the step before
+	var s *step
+	finish := func() {
+		if s == nil {
+			return
+		}
+		if s.measured && s.settled {
+			d.take(run, s, seen, istiodBefore)
+		} else {
+			d.skipped = append(d.skipped, fmt.Sprintf("%s, step %s: it was not settled", run, s.name))
+		}
+		for pod := range s.usage {
+			seen[pod] = true
+		}
+		for pod := range s.istiod {
+			istiodBefore = pod
+		}
+	}
+	for _, r := range records {
+		if r.Begin != nil {
+			finish()
+			s = &step{name: r.Begin.Name, usage: map[string]observations.Usage{}, istiod: map[string]observations.Istiod{}}
+			continue
+		}
+		if s == nil || r.Step == nil {
+			continue
+		}
+		switch {
+		case r.Action != nil && r.Action.Name == "restart":
+			s.restarts = append(s.restarts, r.Action.Detail[strings.LastIndex(r.Action.Detail, " ")+1:])
+		case r.Settle != nil:
+			s.settled = r.Settle.Settled
+			clear(s.usage) // of the way to quiet
+		case r.Objects != nil:
+			s.objects = *r.Objects
+		case r.Usage != nil:
+			if u := *r.Usage; u.Container == sidecarContainer && u.MemoryBytes > 0 {
+				s.usage[u.Namespace+"/"+u.Pod] = u
+			}
+		case r.Proxy != nil:
+			s.proxies = append(s.proxies, *r.Proxy)
+		case r.Istiod != nil:
+			s.istiod[r.Istiod.Pod] = *r.Istiod
+		case r.Measure != nil:
+			s.measured = true
+		}
+	}
+	finish()
+}
+
+// take makes a settled step's points.
+func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore string) {
+	for _, p := range s.proxies {
+		var fresh, grown []float64
+		for pod, u := range s.usage {
+			switch {
+			case u.Workload != p.Workload || u.Witness:
+			case seen[pod] || slices.Contains(s.restarts, u.Workload):
+				grown = append(grown, float64(u.MemoryBytes))
+			default:
+				fresh = append(fresh, float64(u.MemoryBytes))
+			}
+		}
+		if len(fresh) > 0 {
+			d.sidecars += len(fresh)
+			d.fresh = append(d.fresh, Point{run, s.name, sidecarValues(p.Objects), median(fresh)})
+		}
+		if len(grown) > 0 {
+			d.grown = append(d.grown, Point{run, s.name, sidecarValues(p.Objects), median(grown)})
+		}
+	}
+	if len(s.istiod) != 1 || len(s.proxies) == 0 {
+		return
+	}
+	for pod, i := range s.istiod {
+		if i.MemoryBytes == 0 {
+			continue
+		}
+		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects.Endpoints), float64(i.MemoryBytes)}
+		if pod == istiodBefore {
+			d.grownIstiod = append(d.grownIstiod, p)
+		} else {
+			d.freshIstiod = append(d.freshIstiod, p)
+		}
+	}
+}
+
+func istiodValues(services, pods, proxies, endpoints int) []float64 {
+	return []float64{float64(services), float64(pods), float64(proxies), float64(endpoints)}
+}
+
+// median of values, which it sorts; there is at least one.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}

@@ -1,0 +1,81 @@
+package costmodel
+
+import (
+	"math"
+
+	"github.com/meshbench/meshbench/harness/cluster/ec2"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Question is a mesh whose cost is asked for.
+type Question struct {
+	Mesh Mesh
+	// Proxies is the number of sidecars, Pods and Services the number of all objects of
+	// the cluster that istiod watches.
+	Proxies, Pods, Services int
+	// Machines are the instance types to compare with.
+	Machines []ec2.Type
+}
+
+// Answer is what the model says. Memory is in bytes.
+type Answer struct {
+	Parts   []Part                     `json:"parts"`
+	Objects observations.ConfigObjects `json:"configObjects"` // of one sidecar
+	Proxies int                        `json:"proxies"`
+	Sidecar Estimate                   `json:"sidecar"`
+	// All is of all sidecars together. Its interval is the sidecar's times their number:
+	// what the model is off by, it is off by for each of them.
+	All    Estimate  `json:"all"`
+	Istiod *Estimate `json:"istiod,omitempty"`
+	Shares []Share   `json:"shares"`
+}
+
+// Share is what sidecars and istiod take of a machine's memory that is left to pods.
+type Share struct {
+	Type        string `json:"type"`
+	Allocatable int64  `json:"allocatableBytes"`
+	// Pods is how many pods with a sidecar fit by the pod limit, and Machines how many
+	// machines that makes for all.
+	Pods     int `json:"pods"`
+	Machines int `json:"machines"`
+	// Sidecar, Full and Istiod are shares of Allocatable: of one sidecar, of those of a
+	// machine that is full, and of istiod.
+	Sidecar float64 `json:"sidecar"`
+	Full    float64 `json:"full"`
+	Istiod  float64 `json:"istiod,omitempty"`
+}
+
+// daemonPods run on every node: aws-node and kube-proxy.
+const daemonPods = 2
+
+// Predict answers a question.
+func (m *Model) Predict(q Question) Answer {
+	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies}
+	a.Objects = Objects(a.Parts)
+	a.Sidecar = m.Sidecar.Predict(named(sidecarColumns, sidecarValues(a.Objects)))
+	n := float64(q.Proxies)
+	a.All = Estimate{Bytes: n * a.Sidecar.Bytes, Lo: n * a.Sidecar.Lo, Hi: n * a.Sidecar.Hi}
+	if m.Istiod != nil {
+		e := m.Istiod.Predict(named(istiodColumns, istiodValues(q.Services, q.Pods, q.Proxies, a.Objects.Endpoints)))
+		a.Istiod = &e
+	}
+	for _, t := range q.Machines {
+		s := Share{Type: t.Name, Allocatable: t.Allocatable(0).Memory, Pods: t.MaxPods() - daemonPods}
+		s.Machines = int(math.Ceil(n / float64(s.Pods)))
+		s.Sidecar = a.Sidecar.Bytes / float64(s.Allocatable)
+		s.Full = s.Sidecar * float64(s.Pods)
+		if a.Istiod != nil {
+			s.Istiod = a.Istiod.Bytes / float64(s.Allocatable)
+		}
+		a.Shares = append(a.Shares, s)
+	}
+	return a
+}
+
+// SystemPods and SystemServices are those of a cluster of EKS's shape with one node and
+// Istio: coredns twice, metrics-server, istiod, aws-node and kube-proxy; kubernetes,
+// kube-dns, metrics-server and istiod.
+const (
+	SystemPods     = 6
+	SystemServices = 4
+)

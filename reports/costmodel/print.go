@@ -1,0 +1,246 @@
+package costmodel
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/plot"
+)
+
+const (
+	ki = 1 << 10
+	mi = 1 << 20
+	gi = 1 << 30
+	mb = 1e6
+)
+
+// printer is a writer that keeps its first error.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+// table prints rows whose cells are separated by tabs; all but the first column stand
+// to the right.
+func (p *printer) table(rows ...string) {
+	if p.err != nil {
+		return
+	}
+	t := tabwriter.NewWriter(p.w, 0, 0, 3, ' ', 0)
+	for _, r := range align(rows) {
+		fmt.Fprintln(t, "  "+r)
+	}
+	p.err = t.Flush()
+}
+
+// align pads cells from the left.
+func align(rows []string) []string {
+	var width []int
+	cells := make([][]string, len(rows))
+	for i, r := range rows {
+		cells[i] = strings.Split(r, "\t")
+		for j, c := range cells[i] {
+			if j == len(width) {
+				width = append(width, 0)
+			}
+			width[j] = max(width[j], len([]rune(c)))
+		}
+	}
+	aligned := make([]string, len(rows))
+	for i, r := range cells {
+		for j := 1; j < len(r); j++ {
+			r[j] = fmt.Sprintf("%*s", width[j], r[j])
+		}
+		aligned[i] = strings.Join(r, "\t")
+	}
+	return aligned
+}
+
+// size prints memory in the unit that suits it.
+func size(bytes float64) string {
+	if math.Abs(bytes) >= 4*gi {
+		return fmt.Sprintf("%.1f Gi", bytes/gi)
+	}
+	return fmt.Sprintf("%.1f Mi", bytes/mi)
+}
+
+func (e Estimate) interval(unit float64, format string) string {
+	return fmt.Sprintf(format+" to "+format, e.Lo/unit, e.Hi/unit)
+}
+
+// Print says what the fit found, for people.
+func (m *Model) Print(w io.Writer) error {
+	p := &printer{w: w}
+	p.line("Measured: %s", m.Provenance())
+	p.line("")
+	p.line("A sidecar's memory, from the medians of %d steps (%d readings of sidecars)", m.Sidecar.Points, m.Readings)
+	m.Sidecar.print(p)
+	m.SidecarHistory.print(p, "Sidecars that lived through the changes")
+	p.line("")
+	p.line("What one more of each costs a sidecar")
+	rows := []string{"\tKiB each\t95 % interval"}
+	for _, u := range Units() {
+		e, unknown := m.Cost(u.Objects)
+		if unknown != "" {
+			rows = append(rows, fmt.Sprintf("%s\t?\t%s", u.Name, unknown))
+			continue
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%.2f\t%s", u.Name, e.Bytes/ki, e.interval(ki, "%.2f")))
+	}
+	p.table(rows...)
+	if e, unknown := m.Cost(HeadlessPod); unknown == "" {
+		p.line("  In MB, a pod behind a headless port costs %.3f (%s); published: %.3f (real Envoy, 100 to 3,000 headless pods).",
+			e.Bytes/mb, e.interval(mb, "%.3f"), PublishedHeadlessMB)
+	}
+	p.line("")
+	if m.Istiod == nil {
+		p.line("There is no model of istiod: %s.", m.NoIstiod)
+	} else {
+		p.line("istiod's memory, from %d steps", m.Istiod.Points)
+		m.Istiod.print(p)
+		m.IstiodHistory.print(p, "An istiod that lived through the changes")
+	}
+	if len(m.Skipped) > 0 {
+		p.line("")
+		p.line("Not used: %s.", strings.Join(m.Skipped, "; "))
+	}
+	return p.err
+}
+
+func (l *Linear) print(p *printer) {
+	p.line("  R² %.4f, standard deviation of the residuals %.2f Mi, %d degrees of freedom", l.R2, l.StdDev/mi, l.DF)
+	rows := []string{
+		"\tKiB each\t95 % interval\tVIF\tmeasured range",
+		fmt.Sprintf("(where all are 0)\t%.0f\t\t\t", l.Intercept/ki),
+	}
+	highest := 1.0
+	for _, t := range l.Terms {
+		rows = append(rows, fmt.Sprintf("%s\t%.2f\t%s\t%.1f\t%.0f to %.0f", t.Column, t.Coefficient/ki,
+			Estimate{Lo: t.Lo, Hi: t.Hi}.interval(ki, "%.2f"), t.VIF, t.Min, t.Max))
+		highest = max(highest, t.VIF)
+	}
+	p.table(rows...)
+	for _, t := range l.Tied {
+		p.line("  Collinear: %s.", t)
+	}
+	for _, f := range l.Fixed {
+		p.line("  Never changed: %s was %.0f in every step, so what it costs is not known.", f.Column, f.Value)
+	}
+	if len(l.Tied) == 0 {
+		p.line("  No column moved with others so much that it cannot be told from them (largest VIF %.1f, limit %d).", highest, VIFLimit)
+	}
+}
+
+func (h *History) print(p *printer, who string) {
+	if h == nil {
+		return
+	}
+	p.line("  %s are not in the model: they hold %+.1f Mi against it (median of %d, %+.1f to %+.1f).", who, h.Median/mi, h.Steps, h.Min/mi, h.Max/mi)
+}
+
+// Provenance says what the model was measured on.
+func (m *Model) Provenance() string {
+	r := m.Runs[0]
+	var runs []string
+	for _, x := range m.Runs {
+		runs = append(runs, x.Scenario)
+	}
+	runs = slices.Compact(runs)
+	return fmt.Sprintf("%s, on a cluster of kind %s (Kubernetes %s), Istio %s, Envoy %s with %d worker threads, %s xDS; %s with %d CPUs; memory read from %s; %d runs (%s)",
+		r.Started.Format("2006-01-02"), r.Cluster.Provider, r.Cluster.Kubernetes, r.Mesh.Istio, r.Mesh.Envoy, r.Mesh.Workers,
+		r.Mesh.XDS, r.Host.OS, r.Host.CPUs, r.Cluster.MemorySource, len(m.Runs), strings.Join(runs, ", "))
+}
+
+// Figures are the residual plots by the names of their files.
+func (m *Model) Figures() map[string]*plot.Figure {
+	figures := map[string]*plot.Figure{"residuals-sidecar.svg": m.Sidecar.figure("Residuals: memory of a sidecar")}
+	if m.Istiod != nil {
+		figures["residuals-istiod.svg"] = m.Istiod.figure("Residuals: memory of istiod")
+	}
+	return figures
+}
+
+// figure shows what each step's median is off from the fit.
+func (l *Linear) figure(title string) *plot.Figure {
+	f := &plot.Figure{
+		Title: title, XName: "fitted (Mi)", YName: "observed less fitted (Mi)",
+		Note: fmt.Sprintf("R² %.4f; the lines are at ± 2 standard deviations, %.2f Mi", l.R2, 2*l.StdDev/mi),
+	}
+	points := plot.Series{Name: "step", Colour: plot.Blue, Shape: plot.Circle}
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, r := range l.Residuals {
+		x := r.Fitted / mi
+		low, high = min(low, x), max(high, x)
+		points.Points = append(points.Points, plot.Point{X: x, Y: (r.Observed - r.Fitted) / mi})
+	}
+	for _, at := range []float64{-2, 0, 2} {
+		y := at * l.StdDev / mi
+		f.Series = append(f.Series, plot.Series{Colour: plot.Faint, Shape: plot.Line, Points: []plot.Point{{X: low, Y: y}, {X: high, Y: y}}})
+	}
+	f.Series = append(f.Series, points)
+	return f
+}
+
+// Print says what a mesh will cost, for people.
+func (a Answer) Print(w io.Writer) error {
+	p := &printer{w: w}
+	p.line("Configuration of each sidecar")
+	rows := []string{"\tclusters\tlisteners\tfilter chains\troute configs\tvirtual hosts\tendpoints"}
+	row := func(name string, o observations.ConfigObjects) {
+		rows = append(rows, fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%d\t%d", name, o.Clusters, o.Listeners, o.FilterChains, o.RouteConfigs, o.VirtualHosts, o.Endpoints))
+	}
+	for _, part := range a.Parts {
+		row(part.Name, part.Objects)
+	}
+	row("together", a.Objects)
+	p.table(rows...)
+	p.line("")
+	p.line("Memory, with 95 % prediction intervals")
+	rows = []string{
+		fmt.Sprintf("a sidecar\t%s\t%s to %s", size(a.Sidecar.Bytes), size(a.Sidecar.Lo), size(a.Sidecar.Hi)),
+		fmt.Sprintf("all %d sidecars\t%s\t%s to %s", a.Proxies, size(a.All.Bytes), size(a.All.Lo), size(a.All.Hi)),
+	}
+	if a.Istiod != nil {
+		rows = append(rows, fmt.Sprintf("istiod\t%s\t%s to %s", size(a.Istiod.Bytes), size(a.Istiod.Lo), size(a.Istiod.Hi)))
+	}
+	p.table(rows...)
+	if len(a.Shares) > 0 {
+		p.line("")
+		p.line("Shares of the memory that a machine leaves to pods")
+		rows = []string{"\tleft to pods\ta sidecar\tpods by limit\ttheir sidecars\tmachines for all\tistiod"}
+		for _, s := range a.Shares {
+			istiod := ""
+			if a.Istiod != nil {
+				istiod = fmt.Sprintf("%.1f %%", 100*s.Istiod)
+			}
+			rows = append(rows, fmt.Sprintf("%s\t%s\t%.2f %%\t%d\t%.1f %%\t%d\t%s", s.Type, size(float64(s.Allocatable)),
+				100*s.Sidecar, s.Pods, 100*s.Full, s.Machines, istiod))
+		}
+		p.table(rows...)
+	}
+	for _, x := range []struct {
+		who string
+		e   *Estimate
+	}{{"a sidecar", &a.Sidecar}, {"istiod", a.Istiod}} {
+		if x.e == nil || len(x.e.Warnings) == 0 {
+			continue
+		}
+		p.line("")
+		p.line("WARNING: the model of %s is asked for what was not measured; its interval holds if memory goes on growing in line.", x.who)
+		for _, warning := range x.e.Warnings {
+			p.line("  %s", warning)
+		}
+	}
+	return p.err
+}
