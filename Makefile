@@ -29,7 +29,7 @@ unit: build ## vet, unit tests, command-line tests
 	go test $$(go list ./... | grep -v /e2e)
 
 e2e: build ## end-to-end tests on the embedded cluster
-	go test ./e2e -count=1 -timeout 40m -v
+	MESHBENCH_E2E=1 go test ./e2e -count=1 -timeout 40m -v
 
 clean: ## remove what was built here; the component cache stays
 	rm -rf bin

@@ -320,12 +320,17 @@ func (r *run) step(ctx context.Context, index int) error {
 	if err != nil {
 		return err
 	}
-	control, err := r.cluster.ControlPlaneCost(ctx)
+	costs, err := r.cluster.Costs(ctx)
 	if err != nil {
-		return fmt.Errorf("asking for the control plane's cost: %w", err)
+		return fmt.Errorf("asking for the cluster's cost: %w", err)
+	}
+	// The nodes are this program, too.
+	if n := costs.Nodes; n != nil {
+		self.CPUSeconds += n.CPUSeconds
+		self.MemoryBytes += n.MemoryBytes
 	}
 	return add(observations.Record{Measure: &observations.Measure{
-		Seconds: time.Since(begin).Seconds(), Harness: self, ControlPlane: control,
+		Seconds: time.Since(begin).Seconds(), Harness: self, ControlPlane: costs.ControlPlane,
 	}})
 }
 

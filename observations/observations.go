@@ -282,7 +282,8 @@ type Histogram struct {
 // Measure closes a step's measurement.
 type Measure struct {
 	Seconds float64 `json:"seconds"` // of the whole step
-	// Harness is this program's own cost so far (control plane apart).
+	// Harness is this program's own cost so far, the virtual nodes included and the
+	// control plane apart.
 	Harness Cost `json:"harness"`
 	// ControlPlane is the cost of etcd, the API server and the like, where the
 	// provider can tell.

@@ -58,6 +58,14 @@ type Provider interface {
 	Create(ctx context.Context, spec Spec) (Cluster, error)
 }
 
+// Costs are what a cluster costs the machine it runs on; nil where that is not known.
+type Costs struct {
+	// ControlPlane is etcd, the API server, the controllers and the scheduler.
+	ControlPlane *observations.Cost
+	// Nodes is the part of this program that stands in for nodes.
+	Nodes *observations.Cost
+}
+
 // Cluster is a running cluster.
 type Cluster interface {
 	// RESTConfig works from this process. The caller may change its copy.
@@ -70,9 +78,9 @@ type Cluster interface {
 	SetNodes(ctx context.Context, groups []NodeGroup) error
 	// Facts describe the cluster for the record.
 	Facts(ctx context.Context) (observations.Cluster, error)
-	// ControlPlaneCost is the cost of the control plane's processes so far; nil where
-	// the provider cannot tell.
-	ControlPlaneCost(ctx context.Context) (*observations.Cost, error)
+	// Costs are what the cluster's processes have cost so far, where the provider can
+	// tell: those of the control plane, and those of this program that run the nodes.
+	Costs(ctx context.Context) (Costs, error)
 	// Delete removes everything that Create made. It is safe to call twice.
 	Delete(ctx context.Context) error
 }

@@ -123,21 +123,13 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 	return facts, c.explain(err)
 }
 
-// ControlPlaneCost implements cluster.Cluster: etcd, API server, controller manager and
-// scheduler.
-func (c *Cluster) ControlPlaneCost(ctx context.Context) (*observations.Cost, error) {
+// Costs implements cluster.Cluster. The nodes are the sandbox's own process.
+func (c *Cluster) Costs(ctx context.Context) (cluster.Costs, error) {
 	costs, err := c.client.Costs(ctx)
 	if err != nil {
-		return nil, c.explain(err)
+		return cluster.Costs{}, c.explain(err)
 	}
-	return &costs.ControlPlane, nil
-}
-
-// SandboxCost is the cost of this program's own process inside the sandbox, the
-// virtual nodes above all. It is a cost of the harness, not of the control plane.
-func (c *Cluster) SandboxCost(ctx context.Context) (observations.Cost, error) {
-	costs, err := c.client.Costs(ctx)
-	return costs.Sandbox, c.explain(err)
+	return cluster.Costs{ControlPlane: &costs.ControlPlane, Nodes: &costs.Sandbox}, nil
 }
 
 // explain gives an error of a dead sandbox its cause.

@@ -182,8 +182,14 @@ func (l *lab) footprint() footprint {
 	}
 	f.sandbox = record.PID
 	for _, kind := range []string{"pid", "net", "mnt", "ipc", "uts"} {
-		f.namespaces[kind], err = os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", f.sandbox, kind))
+		file := fmt.Sprintf("/proc/%d/ns/%s", f.sandbox, kind)
+		// As long as it is open its number is given to no other namespace.
+		held, err := os.Open(file)
 		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.t.Cleanup(func() { held.Close() })
+		if f.namespaces[kind], err = os.Readlink(file); err != nil {
 			l.t.Fatal(err)
 		}
 		own, err := os.Readlink("/proc/self/ns/" + kind)
@@ -210,22 +216,27 @@ func (l *lab) footprint() footprint {
 	return f
 }
 
-// left lists what is still there.
-func (f footprint) left() []string {
-	var left []string
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, process := range processes {
-		for kind, namespace := range f.namespaces {
-			if got, err := os.Readlink(filepath.Join(process, "ns", kind)); err == nil && got == namespace {
-				// A zombie is nothing but its exit status: whoever is init on this machine
-				// takes it when it gets to that.
-				if status, err := os.ReadFile(filepath.Join(process, "status")); err == nil && !strings.Contains(string(status), "State:\tZ") {
-					left = append(left, "process "+filepath.Base(process)+"\n"+string(status))
-				}
-				break
-			}
+// processes lists those that are in one of the sandbox's namespaces. A zombie is none:
+// it is nothing but its exit status, which whoever is init on this machine takes when
+// it gets to that.
+func (f footprint) processes() []string {
+	var found []string
+	links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
+	for _, link := range links {
+		kind, process := filepath.Base(link), filepath.Dir(filepath.Dir(link))
+		if got, err := os.Readlink(link); err != nil || got != f.namespaces[kind] {
+			continue
+		}
+		if status, err := os.ReadFile(filepath.Join(process, "status")); err == nil && !strings.Contains(string(status), "State:\tZ") {
+			found = append(found, fmt.Sprintf("process %s, %s namespace\n%s", filepath.Base(process), kind, status))
 		}
 	}
+	return found
+}
+
+// left lists what is still there.
+func (f footprint) left() []string {
+	left := f.processes()
 	for _, cgroup := range f.cgroups {
 		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
 			found, _ := filepath.Glob(pattern + cgroup)
@@ -331,6 +342,12 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 				syscall.Kill(f.sandbox, syscall.SIGKILL)
 				m.Process.Kill()
 				m.end()
+				eventually(l.t, "the sandbox's end", func(context.Context) error {
+					if processes := f.processes(); len(processes) > 0 {
+						return fmt.Errorf("%v", processes)
+					}
+					return nil
+				})
 				l.run(makerTask{Do: "sweep"})
 			}, ""},
 		} {

@@ -102,15 +102,14 @@ func (task makerTask) run() error {
 			return c.Delete(ctx)
 		}
 		var f facts
-		var plane *observations.Cost
-		var errs [3]error
+		var costs cluster.Costs
+		var errs [2]error
 		f.Cluster, errs[0] = c.Facts(ctx)
-		f.Sandbox, errs[1] = c.SandboxCost(ctx)
-		plane, errs[2] = c.ControlPlaneCost(ctx)
+		costs, errs[1] = c.Costs(ctx)
 		if err := errors.Join(errs[:]...); err != nil {
 			return err
 		}
-		f.Plane = *plane
+		f.Plane, f.Sandbox = *costs.ControlPlane, *costs.Nodes
 		text, err := json.Marshal(f)
 		fmt.Println(saidFacts + string(text))
 		return err
