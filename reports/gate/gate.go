@@ -5,8 +5,8 @@
 // something else. A noisy metric has moved when its change is larger than its [Limit]
 // and significant. How large a change two runs of the same version show, and why both
 // are needed, is in package stats. Where there are too few readings for any test (a step
-// with one real sidecar), the limit alone decides, widened by [Untested]; a metric that a run reads only once
-// is then not judged.
+// with one real sidecar), the limit alone decides, widened by [Untested]; a metric that a
+// run reads only once is then not judged.
 package gate
 
 import (
@@ -77,9 +77,10 @@ func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result,
 	for _, pair := range []struct {
 		differences []compare.Difference
 		a, b        string
-	}{{b.Environment.Differences(runs.Environment), "the baseline", "the run"}, {runs.Mixed, "one run", "another"}} {
+		versions    bool // the Istio version may differ
+	}{{b.Environment.Differences(runs.Environment), "the baseline", "the run", true}, {runs.Mixed, "one run", "another", false}} {
 		for _, d := range pair.differences {
-			if !d.Subject && (d.Counts || len(limits) > 0) {
+			if !(d.Subject && pair.versions) && (d.Subject || d.Counts || len(limits) > 0) {
 				differ = append(differ, d.In(pair.a, pair.b))
 			}
 		}
@@ -194,11 +195,13 @@ func (r *Result) count(row compare.Row, c *stats.Comparison) {
 
 // noisy judges a metric with a limit.
 func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
-	r.judged++
-	m := row.Metric
-	testable := c.Testable(limit.P)
+	m, testable := row.Metric, c.Testable(limit.P)
 	if !testable {
 		limit.Relative, limit.Absolute = Untested*limit.Relative, Untested*limit.Absolute
+	}
+	judged := testable || !m.PerRun
+	if judged {
+		r.judged++
 	}
 	if math.Abs(c.Change()) <= max(limit.Relative*c.Old.Center, limit.Absolute) {
 		return
@@ -206,18 +209,16 @@ func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 	text := fmt.Sprintf("%s (%s) %s %s (%+.1f %%): %s, in the baseline %s; %s; limit %s", m.Title, m.Name,
 		m.Unit.Signed(c.Change()), m.Unit, 100*c.Relative(), m.Unit.Format(c.New.Center), m.Unit.Format(c.Old.Center), c, limit.text(m))
 	switch {
+	case !judged:
+		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)
+		return
 	case testable && !c.Significant(limit.P):
 		r.note("%s: %s. Not significant: it may be chance; repeat the run", row.Step, text)
 		return
-	case testable:
-	case m.PerRun:
-		r.judged--
-		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)
+	case !testable && !c.Apart:
+		r.note("%s: %s. Too few readings for a test, and the runs overlap: it may be chance; repeat the run", row.Step, text)
 		return
-	case !c.Apart:
-		r.note("%s: %s. Not judged: too few readings, and the runs' medians overlap", row.Step, text)
-		return
-	default:
+	case !testable:
 		text += " alone, for there are too few readings for a test"
 	}
 	kind := Regression
