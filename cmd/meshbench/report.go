@@ -58,6 +58,9 @@ func report(out io.Writer, dir string) (*reports.Report, error) {
 	if err := reports.Console(out, r, colour); err != nil {
 		return nil, err
 	}
+	if missing := reports.MissingDumps(dir, r); missing != "" {
+		fmt.Fprintln(out, "\n"+missing)
+	}
 	fmt.Fprintln(out)
 	for _, file := range files {
 		fmt.Fprintln(out, file)
