@@ -3,13 +3,16 @@
 SCENARIO ?= headless
 CLUSTER  ?= embedded
 ARGS     ?=
+SCENARIOS := $(filter-out cost-model,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
+REPEAT   ?= 3
+GATE     ?=
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for building and testing: what differs in them is compiled twice.
 export CGO_ENABLED := 0
 export GOFLAGS     := $(GOFLAGS) -trimpath
 
-.PHONY: bench build components test unit e2e clean help
+.PHONY: bench build components test unit e2e benchmark nightly ci-summary lint clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -30,6 +33,24 @@ unit: build ## vet, unit tests, command-line tests
 
 e2e: build ## end-to-end tests on the embedded cluster
 	MESHBENCH_E2E=1 go test ./e2e -count=1 -timeout 40m -v
+
+benchmark: build ## seconds that headless and eks-nginx take with what is cached
+	go test ./e2e -run '^$$' -bench . -benchtime 1x -timeout 30m
+
+# All scenarios are run before the first verdict, so that one regression does not hide
+# another; gate says which, and the target fails if any did.
+nightly: build ## every scenario, REPEAT times, held against its baseline; limits in GATE
+	rm -rf runs/nightly
+	bin/meshbench run $(SCENARIOS) --repeat $(REPEAT) --out runs/nightly; code=$$?; \
+	for s in $(SCENARIOS); do \
+	  bin/meshbench gate --baseline reports/baselines/$$s.json $(GATE) --html runs/nightly/$$s.html --markdown runs/nightly/$$s.md runs/nightly/$$s || code=$$?; \
+	done; exit $$code
+
+ci-summary: ## the last nightly's verdicts as Markdown
+	@cat runs/nightly/*.md
+
+lint: ## check the workflow files
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yml
 
 clean: ## remove what was built here; the component cache stays
 	rm -rf bin
