@@ -3,7 +3,7 @@
 SCENARIO ?= headless
 CLUSTER  ?= embedded
 ARGS     ?=
-SCENARIOS := $(filter-out cost-model,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
+SCENARIOS := $(filter-out cost-model%,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
 REPEAT   ?= 3
 GATE     ?=
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
