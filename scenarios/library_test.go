@@ -27,7 +27,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "eks-nginx", "headless", "hundred-pods", "namespaces", "nodes", "one-pod", "services"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless", "hundred-pods", "namespaces", "nodes", "one-pod", "services"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -43,6 +43,9 @@ func TestExpectationsArePublished(t *testing.T) {
 	}
 	compared := map[string]int{}
 	for _, s := range list {
+		if s.Published == "" {
+			continue
+		}
 		table, err := PublishedTable(s.Published)
 		if err != nil {
 			t.Fatal(err)
@@ -157,6 +160,7 @@ func (m *model) setNodes(groups []NodeGroup) {
 func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
 	case *Namespace, *Restart:
+	case *Apply: // of what no expectation is about
 	case *Deployment:
 		m.replicas[Witness{c.Namespace, c.Name}] = c.Replicas
 	case *Scale:
