@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/meshbench/meshbench/internal/spelling"
 )
 
 // Problem is one thing wrong with a scenario.
@@ -61,33 +63,10 @@ func suggest(name string, known []string) string {
 		return ""
 	}
 	nearest := slices.MinFunc(known, func(a, b string) int {
-		return cmp.Compare(distance(name, a), distance(name, b))
+		return cmp.Compare(spelling.Distance(name, a), spelling.Distance(name, b))
 	})
-	if distance(name, nearest) <= 1+len(name)/4 {
+	if spelling.Distance(name, nearest) <= 1+len(name)/4 {
 		return fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return "; known: " + strings.Join(known, ", ")
-}
-
-// distance is the number of single-byte insertions, deletions and substitutions that
-// turn a into b, upper and lower case being equal (Levenshtein).
-func distance(a, b string) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/meshbench/meshbench/internal/spelling"
 )
 
 const (
@@ -175,33 +177,11 @@ func Lookup(name string) (Type, error) {
 		}
 	}
 	slices.SortStableFunc(types, func(a, b Type) int {
-		return cmp.Compare(distance(name, a.Name), distance(name, b.Name))
+		return cmp.Compare(spelling.Distance(name, a.Name), spelling.Distance(name, b.Name))
 	})
 	unknown := &UnknownTypeError{Name: name}
 	for _, t := range types[:3] {
 		unknown.Near = append(unknown.Near, t.Name)
 	}
 	return Type{}, unknown
-}
-
-// distance is the Levenshtein distance: the number of single-byte insertions, deletions
-// and substitutions that turn a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

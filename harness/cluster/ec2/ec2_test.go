@@ -99,14 +99,3 @@ func TestLookupUnknown(t *testing.T) {
 		}
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for _, want := range []struct {
-		a, b string
-		n    int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"m6i.large", "m6i.large", 0}, {"flaw", "lawn", 2}} {
-		if got := distance(want.a, want.b); got != want.n {
-			t.Errorf("distance(%q, %q) = %d, want %d", want.a, want.b, got, want.n)
-		}
-	}
-}
