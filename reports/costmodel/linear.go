@@ -15,10 +15,14 @@ import (
 const (
 	// Confidence is the level of all intervals.
 	Confidence = 0.95
-	// VIFLimit is the variance inflation factor from which on a column is taken to have
-	// moved with others: nine tenths of its variance is theirs. Source: Marquardt,
-	// Technometrics 12 (1970), 591.
-	VIFLimit = 10
+	// VIFTied is the variance inflation factor from which on a column counts as one that
+	// always moved with others: they leave less than a hundredth of its variance to it, so
+	// that its coefficient would be of the noise. It gets none.
+	VIFTied = 100
+	// VIFWarning is the one from which on a column is said to have moved with others; its
+	// coefficient has an interval that is three times as wide as it could be, or more.
+	// Source: Marquardt, Technometrics 12 (1970), 591.
+	VIFWarning = 10
 	// leastDF is how many more points than coefficients a fit needs, so that something is
 	// left to judge it by.
 	leastDF = 3
@@ -132,7 +136,7 @@ func fit(columns []string, points []Point) (*Linear, error) {
 	others := func(j int) []int { return slices.DeleteFunc(slices.Clone(kept), func(k int) bool { return k == j }) }
 	var tied []int
 	for {
-		worst, highest := -1, float64(VIFLimit)
+		worst, highest := -1, float64(VIFTied)
 		for _, j := range kept {
 			// Of columns that are tied to one another, and so to the same degree, the last.
 			if v := inflation(x, j, others(j)); v >= highest*(1-1e-6) {
@@ -234,12 +238,19 @@ func inflation(x [][]float64, j int, others []int) float64 {
 
 // tie describes column j by the kept ones.
 func tie(columns []string, x [][]float64, j int, kept []int) Tie {
-	t := Tie{Column: columns[j], Relation: solve(x, kept, x[j]), Range: Range{slices.Min(x[j]), slices.Max(x[j])}}
-	for k, o := range kept {
+	t := Tie{Column: columns[j], Relation: make([]float64, len(kept)+1), Range: Range{slices.Min(x[j]), slices.Max(x[j])}}
+	var with []int
+	for k, b := range solve(x, kept, x[j])[1:] {
 		// A column that accounts for less than a tenth of the movement is none of those.
-		if math.Abs(t.Relation[k+1])*stat.StdDev(x[o], nil) > stat.StdDev(x[j], nil)/10 {
-			t.With = append(t.With, columns[o])
+		if math.Abs(b)*stat.StdDev(x[kept[k]], nil) > stat.StdDev(x[j], nil)/10 {
+			with = append(with, kept[k])
 		}
+	}
+	t.With = pick(columns, with)
+	beta := solve(x, with, x[j])
+	t.Relation[0] = beta[0]
+	for k, o := range with {
+		t.Relation[slices.Index(kept, o)+1] = beta[k+1]
 	}
 	for i, v := range x[j] {
 		f := t.Relation[0]
@@ -309,7 +320,8 @@ func (l *Linear) Predict(values map[string]float64) Estimate {
 		}
 	}
 	half := l.t() * l.StdDev * math.Sqrt(1+1/float64(l.Points)+l.form(away))
-	e.Lo, e.Hi = e.Bytes-half, e.Bytes+half
+	// Far from what was measured the interval can reach below nothing, which memory cannot.
+	e.Lo, e.Hi = max(0, e.Bytes-half), e.Bytes+half
 	for _, t := range l.Tied {
 		if v := values[t.Column]; !l.follows(t, v, t.Relation[0], values) {
 			e.Warnings = append(e.Warnings, fmt.Sprintf("%s is not as it always was with %s (%.6g, where %.6g goes with the rest): the model cannot tell them apart, and the interval does not know",

@@ -86,7 +86,7 @@ func (m *Model) Print(w io.Writer) error {
 	p.line("")
 	p.line("A sidecar's memory, from the medians of %d steps (%d readings of sidecars)", m.Sidecar.Points, m.Readings)
 	m.Sidecar.print(p)
-	m.SidecarHistory.print(p, "Sidecars that lived through the changes")
+	m.SidecarHistory.print(p, "A sidecar that lived through the changes")
 	p.line("")
 	p.line("What one more of each costs a sidecar")
 	rows := []string{"\tKiB each\t95 % interval"}
@@ -124,11 +124,13 @@ func (l *Linear) print(p *printer) {
 		"\tKiB each\t95 % interval\tVIF\tmeasured range",
 		fmt.Sprintf("(where all are 0)\t%.0f\t\t\t", l.Intercept/ki),
 	}
-	highest := 1.0
+	var moved []string
 	for _, t := range l.Terms {
 		rows = append(rows, fmt.Sprintf("%s\t%.2f\t%s\t%.1f\t%.0f to %.0f", t.Column, t.Coefficient/ki,
 			Estimate{Lo: t.Lo, Hi: t.Hi}.interval(ki, "%.2f"), t.VIF, t.Min, t.Max))
-		highest = max(highest, t.VIF)
+		if t.VIF > VIFWarning {
+			moved = append(moved, t.Column)
+		}
 	}
 	p.table(rows...)
 	for _, t := range l.Tied {
@@ -137,8 +139,11 @@ func (l *Linear) print(p *printer) {
 	for _, f := range l.Fixed {
 		p.line("  Never changed: %s was %.0f in every step, so what it costs is not known.", f.Column, f.Value)
 	}
-	if len(l.Tied) == 0 {
-		p.line("  No column moved with others so much that it cannot be told from them (largest VIF %.1f, limit %d).", highest, VIFLimit)
+	switch {
+	case len(moved) > 0:
+		p.line("  Collinear: %s moved largely with other columns (VIF over %d); the sum is surer than each.", strings.Join(moved, " and "), VIFWarning)
+	case len(l.Tied) == 0:
+		p.line("  No two columns moved together: no VIF is over %d.", VIFWarning)
 	}
 }
 
@@ -146,7 +151,7 @@ func (h *History) print(p *printer, who string) {
 	if h == nil {
 		return
 	}
-	p.line("  %s are not in the model: they hold %+.1f Mi against it (median of %d, %+.1f to %+.1f).", who, h.Median/mi, h.Steps, h.Min/mi, h.Max/mi)
+	p.line("  %s is not in the model: it holds %+.1f Mi against it (median of %d, %+.1f to %+.1f).", who, h.Median/mi, h.Steps, h.Min/mi, h.Max/mi)
 }
 
 // Provenance says what the model was measured on.
@@ -206,7 +211,7 @@ func (a Answer) Print(w io.Writer) error {
 	row("together", a.Objects)
 	p.table(rows...)
 	p.line("")
-	p.line("Memory, with 95 % prediction intervals")
+	p.line("Memory, with 95 %% prediction intervals")
 	rows = []string{
 		fmt.Sprintf("a sidecar\t%s\t%s to %s", size(a.Sidecar.Bytes), size(a.Sidecar.Lo), size(a.Sidecar.Hi)),
 		fmt.Sprintf("all %d sidecars\t%s\t%s to %s", a.Proxies, size(a.All.Bytes), size(a.All.Lo), size(a.All.Hi)),

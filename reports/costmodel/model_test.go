@@ -1,0 +1,296 @@
+package costmodel
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// logs of the runs that the built-in model was fitted from.
+var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless"}
+
+func fitLogs(t *testing.T, o Options, names ...string) (*Model, error) {
+	t.Helper()
+	var logs []Log
+	for _, n := range names {
+		logs = append(logs, readLog(t, n))
+	}
+	return Fit(logs, o)
+}
+
+// TestDefault fits the built-in model again. UPDATE_DEFAULT=1 rewrites it.
+func TestDefault(t *testing.T) {
+	m, err := fitLogs(t, Options{}, defaultRuns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := m.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("UPDATE_DEFAULT") != "" {
+		if err := os.WriteFile("default.json", text.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		builtin = text.Bytes()
+	}
+	if !bytes.Equal(text.Bytes(), builtin) {
+		t.Errorf("default.json is not what its runs give; UPDATE_DEFAULT=1 go test rewrites it")
+	}
+	if len(m.Sidecar.Tied) > 0 || m.Istiod == nil || len(m.Istiod.Tied) > 0 {
+		t.Errorf("the scenarios for the model let columns move together: %+v", m.Sidecar.Tied)
+	}
+	if m.Sidecar.R2 < 0.99 {
+		t.Errorf("R² of a sidecar's memory is %.3f", m.Sidecar.R2)
+	}
+}
+
+// TestUnseenMesh predicts a run that is not among those fitted.
+func TestUnseenMesh(t *testing.T) {
+	m, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := readLog(t, "cost-model-check")
+	d, err := observe([]Log{log})
+	if err != nil || len(d.fresh) != 1 {
+		t.Fatalf("%d points: %v", len(d.fresh), err)
+	}
+	a := m.Predict(Question{Mesh: Mesh{
+		Services: []Services{
+			{Count: 60, Pods: 5, Ports: port(80, Detected)},
+			{Count: 5, Pods: 20, Headless: true, Ports: port(80, Detected)},
+		},
+		Own: port(80, Detected),
+	}, Proxies: 5, Pods: 406, Services: 69})
+	if diff := cmp.Diff(configurations(t, log)["mesh probe/probe"], a.Objects); diff != "" {
+		t.Errorf("configuration (-counted +predicted):\n%s", diff)
+	}
+	measured := d.fresh[0].Y
+	if off := a.Sidecar.Bytes/measured - 1; math.Abs(off) > 0.1 {
+		t.Errorf("predicted %.1f Mi, measured %.1f Mi: off by %+.1f %%, want within 10 %%", a.Sidecar.Bytes/mi, measured/mi, 100*off)
+	}
+	if a.Sidecar.Lo > measured || measured > a.Sidecar.Hi {
+		t.Errorf("measured %.1f Mi is not in the interval, %s Mi", measured/mi, a.Sidecar.interval(mi, "%.1f"))
+	}
+	t.Logf("predicted %.1f Mi (%s), measured %.1f Mi", a.Sidecar.Bytes/mi, a.Sidecar.interval(mi, "%.1f"), measured/mi)
+}
+
+// TestHeadlessSlope compares the model's slope with that of a run that does nothing but
+// add headless pods.
+func TestHeadlessSlope(t *testing.T) {
+	m, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, unknown := m.Cost(HeadlessPod)
+	if unknown != "" {
+		t.Fatal(unknown)
+	}
+	d, err := observe([]Log{readLog(t, "cost-model-headless")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := d.fresh[0], d.fresh[len(d.fresh)-1]
+	measured := (last.Y - first.Y) / (last.X[1] - first.X[1])
+	if math.Abs(e.Bytes/measured-1) > 0.1 {
+		t.Errorf("a headless pod costs %.4f MB by the model, %.4f MB between first and last step", e.Bytes/mb, measured/mb)
+	}
+}
+
+// TestEKS fits what was not made to be fitted: the model must say so.
+func TestEKS(t *testing.T) {
+	_, err := fitLogs(t, Options{}, "eks-nginx")
+	if err == nil || !strings.Contains(err.Error(), "--grown") {
+		t.Errorf("freshly started sidecars alone: %v; want too few, and the way out", err)
+	}
+	m, err := fitLogs(t, Options{Grown: true}, "eks-nginx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := m.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"Collinear: routeConfigs always moved with clusters",
+		"Collinear: virtualHosts always moved with clusters",
+		"Collinear: listeners always moved with filterChains",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the text does not say %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// run writes a log of steps with the sidecars of one workload.
+type run struct {
+	records []observations.Record
+	now     time.Time
+}
+
+func newRun(id string) *run {
+	r := &run{now: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
+	r.add(observations.Record{Run: &observations.Run{Schema: observations.Schema, ID: id, Mesh: observations.Mesh{Istio: "1.23.2", Envoy: "1.40.0"}}})
+	return r
+}
+
+func (r *run) add(rec observations.Record) {
+	rec.Time = r.now
+	r.records = append(r.records, rec)
+}
+
+// step adds one; each pod is a name and its Mi.
+func (r *run) step(number int, settled bool, restart string, pods map[string]float64, witness string) {
+	add := func(rec observations.Record) { rec.Step = &number; r.add(rec) }
+	usage := func(pod string, m float64) observations.Record {
+		return observations.Record{Usage: &observations.Usage{Namespace: "ns", Pod: pod, Container: sidecarContainer, Workload: "ns/web", MemoryBytes: int64(m * mi), Witness: pod == witness}}
+	}
+	add(observations.Record{Begin: &observations.Begin{Name: fmt.Sprint("step", number)}})
+	if restart != "" {
+		add(observations.Record{Action: &observations.Action{Name: "restart", Detail: "restart " + restart}})
+	}
+	add(usage("on-the-way", 1000))
+	add(observations.Record{Settle: &observations.Settle{Settled: settled}})
+	for pod, m := range pods {
+		add(usage(pod, m))
+	}
+	add(observations.Record{Istiod: &observations.Istiod{Pod: "istiod", MemoryBytes: 50 * mi, Proxies: len(pods)}})
+	add(observations.Record{Proxy: &observations.Proxy{Workload: "ns/web", Objects: observations.ConfigObjects{Clusters: number}}})
+	add(observations.Record{Measure: &observations.Measure{}})
+}
+
+// TestHistory checks which sidecars count as started in place.
+func TestHistory(t *testing.T) {
+	r := newRun("r")
+	r.step(0, true, "", map[string]float64{"a": 10, "b": 12}, "")
+	r.step(1, true, "", map[string]float64{"a": 99, "b": 13, "c": 11}, "a")
+	r.step(2, false, "", map[string]float64{"d": 10}, "")
+	r.step(3, true, "ns/web", map[string]float64{"e": 20}, "")
+	r.step(4, true, "ns/other", map[string]float64{"d": 14, "f": 15}, "")
+	d, err := observe([]Log{{"r", r.records}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(points []Point) map[string]float64 {
+		m := map[string]float64{}
+		for _, p := range points {
+			m[p.Step] = p.Y / mi
+		}
+		return m
+	}
+	got := []map[string]float64{read(d.fresh), read(d.grown), read(d.freshIstiod), read(d.grownIstiod)}
+	want := []map[string]float64{
+		{"step0": 11, "step1": 11, "step4": 15},
+		{"step1": 13, "step3": 20, "step4": 14},
+		{"step0": 50},
+		{"step1": 50, "step3": 50, "step4": 50},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fresh, grown, fresh istiod, grown istiod (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"r, step step2: it was not settled"}, d.skipped); diff != "" {
+		t.Errorf("skipped: %s", diff)
+	}
+}
+
+func TestRunsThatDoNotGoTogether(t *testing.T) {
+	a, b := newRun("a"), newRun("b")
+	b.records[0].Run.Mesh.Envoy = "1.39.0"
+	for name, test := range map[string]struct {
+		logs []Log
+		want string
+	}{
+		"other Envoy": {[]Log{{"a", a.records}, {"b", b.records}}, "a and b differ in what memory depends on, Envoy (1.40.0 and 1.39.0): fit them apart"},
+		"twice":       {[]Log{{"a", a.records}, {"again", a.records}}, "again: run a is given twice"},
+		"empty":       {[]Log{{"a", nil}}, "a: the log is empty"},
+	} {
+		if _, err := Fit(test.logs, Options{}); err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v, want %s", name, err, test.want)
+		}
+	}
+}
+
+func TestReadBadModels(t *testing.T) {
+	edit := func(change func(m map[string]any)) string {
+		var m map[string]any
+		if err := json.Unmarshal(builtin, &m); err != nil {
+			t.Fatal(err)
+		}
+		change(m)
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, test := range map[string]struct{ text, want string }{
+		"no JSON":       {"# model", "this is no cost model (invalid character"},
+		"a report":      {`{"scenario": "headless"}`, `this is no cost model (kind "")`},
+		"other version": {edit(func(m map[string]any) { m["schema"] = 99 }), "format version 99, this program reads version 1"},
+		"cut":           {string(builtin[:len(builtin)/2]), "this is no cost model (unexpected EOF)"},
+		"no sidecar":    {edit(func(m map[string]any) { delete(m, "sidecar") }), "damaged"},
+		"a term gone": {edit(func(m map[string]any) {
+			s := m["sidecar"].(map[string]any)
+			s["terms"] = s["terms"].([]any)[1:]
+		}), "damaged"},
+	} {
+		path := filepath.Join(t.TempDir(), "model.json")
+		if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Read(path); err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want the path and %q", name, err, test.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(builtin)
+	f.Add([]byte(`{"kind":"meshbench cost model","schema":1,"runs":[{}],"sidecar":{"points":1,"degreesOfFreedom":1}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := parse(text)
+		if err != nil {
+			return
+		}
+		// What was accepted can be computed with and printed.
+		if err := m.Predict(Question{Proxies: 1}).Print(&bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Print(&bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestFigures checks that each step is a point of a residual plot.
+func TestFigures(t *testing.T) {
+	m, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	figures := m.Figures()
+	if len(figures) != 2 {
+		t.Fatalf("%d figures, want one of sidecars and one of istiod", len(figures))
+	}
+	for name, f := range figures {
+		svg, err := f.SVG(760, true)
+		if err != nil || !bytes.Contains(svg, []byte("<svg")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	points := figures["residuals-sidecar.svg"].Series
+	if got := len(points[len(points)-1].Points); got != m.Sidecar.Points {
+		t.Errorf("%d points, want %d", got, m.Sidecar.Points)
+	}
+}
