@@ -66,15 +66,11 @@ type Term struct {
 	Hi          float64 `json:"hi"`
 	// VIF is the factor by which the other columns' moving along widens the interval,
 	// squared; 1 where none does.
-	VIF  float64 `json:"vif"`
+	VIF float64 `json:"vif"`
+	// Mean, Min and Max are of the observations.
 	Mean float64 `json:"mean"`
-	Range
-}
-
-// Range is where a column was in the observations.
-type Range struct {
-	Min float64 `json:"min"`
-	Max float64 `json:"max"`
+	Min  float64 `json:"min"`
+	Max  float64 `json:"max"`
 }
 
 // Tie is a column whose effect cannot be told from that of others. Its share is in
@@ -87,7 +83,6 @@ type Tie struct {
 	// take Spread, the largest deviation.
 	Relation []float64 `json:"relation"`
 	Spread   float64   `json:"spread"`
-	Range
 }
 
 // Fixed is a column that had one value only.
@@ -185,7 +180,7 @@ func fit(columns []string, points []Point) (*Linear, error) {
 		half := l.t() * l.StdDev * math.Sqrt(l.Inverse[k][k])
 		l.Terms = append(l.Terms, Term{
 			Column: columns[j], Coefficient: beta[k+1], Lo: beta[k+1] - half, Hi: beta[k+1] + half,
-			VIF: inflation(x, j, others(j)), Mean: stat.Mean(x[j], nil), Range: Range{slices.Min(x[j]), slices.Max(x[j])},
+			VIF: inflation(x, j, others(j)), Mean: stat.Mean(x[j], nil), Min: slices.Min(x[j]), Max: slices.Max(x[j]),
 		})
 	}
 	return l, nil
@@ -238,7 +233,7 @@ func inflation(x [][]float64, j int, others []int) float64 {
 
 // tie describes column j by the kept ones.
 func tie(columns []string, x [][]float64, j int, kept []int) Tie {
-	t := Tie{Column: columns[j], Relation: make([]float64, len(kept)+1), Range: Range{slices.Min(x[j]), slices.Max(x[j])}}
+	t := Tie{Column: columns[j], Relation: make([]float64, len(kept)+1)}
 	var with []int
 	for k, b := range solve(x, kept, x[j])[1:] {
 		// A column that accounts for less than a tenth of the movement is none of those.

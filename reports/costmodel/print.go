@@ -88,7 +88,9 @@ func (m *Model) Print(w io.Writer) error {
 	m.Sidecar.print(p)
 	m.SidecarHistory.print(p, "A sidecar that lived through the changes")
 	p.line("")
-	p.line("What one more of each costs a sidecar")
+	p.line("What one more of each costs a sidecar: the sum over the objects that it brings. A coefficient")
+	p.line("above is no price of its own: filter chains of HTTP cost more than those of TCP, and so the")
+	p.line("one of listeners, of which either comes with one, may be less than nothing.")
 	rows := []string{"\tKiB each\t95 % interval"}
 	for _, u := range Units() {
 		e, unknown := m.Cost(u.Objects)
