@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
@@ -74,6 +76,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		// The sandbox ends with this process, and takes everything in it along.
 		os.Exit(exitInterrupted)
 	}()
+
+	// Client libraries log through globals what they also return as errors, or try again.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	log.SetOutput(io.Discard)
 
 	root := newRoot()
 	root.SetArgs(args)
