@@ -3,7 +3,6 @@ package compare
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -155,23 +154,11 @@ func (m Metric) Compare(a, b *Step) *stats.Comparison {
 	return &c
 }
 
-// fewReadings is the number of readings a run under which its median scatters as a
-// single sidecar does, about twice as much as the median of ten.
-const fewReadings = 4
-
 // Differs says whether a comparison of the metric found a difference: of counts any, of
 // noisy quantities one that is significant and larger than two runs of the same version
 // show.
 func (m Metric) Differs(c *stats.Comparison) bool {
-	if c == nil || !c.Significant(stats.Alpha) {
-		return false
-	}
-	floor := m.Floor
-	readings := min(c.Old.Readings/c.Old.Runs, c.New.Readings/c.New.Runs)
-	if c.Unit == stats.Run && (m.PerRun || readings >= fewReadings) {
-		floor /= 2
-	}
-	return m.Exact || math.Abs(c.Relative()) > floor
+	return c != nil && c.Significant(stats.Alpha) && (m.Exact || c.Exceeds(m.Floor, 0))
 }
 
 // Summary says in one line how much differs.

@@ -5,14 +5,14 @@
 // something else. A noisy metric has moved when its change is larger than its [Limit]
 // and significant. How large a change two runs of the same version show, and why both
 // are needed, is in package stats. Where there are too few readings for any test (a step
-// with one real sidecar), the limit alone decides, widened by [Untested]; a metric that a
-// run reads only once is then not judged.
+// with one real sidecar), the limit alone decides; a metric that a run reads only once is
+// then not judged. Limits are made for repeats: with fewer than [stats.MinRuns] runs on a
+// side they are widened by [stats.SingleRuns], for single runs scatter more.
 package gate
 
 import (
 	"fmt"
 	"maps"
-	"math"
 	"strings"
 
 	"github.com/meshbench/meshbench/reports/compare"
@@ -196,18 +196,15 @@ func (r *Result) count(row compare.Row, c *stats.Comparison) {
 // noisy judges a metric with a limit.
 func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 	m, testable := row.Metric, c.Testable(limit.P)
-	if !testable {
-		limit.Relative, limit.Absolute = Untested*limit.Relative, Untested*limit.Absolute
-	}
 	judged := testable || !m.PerRun
 	if judged {
 		r.judged++
 	}
-	if math.Abs(c.Change()) <= max(limit.Relative*c.Old.Center, limit.Absolute) {
+	if !c.Exceeds(limit.Relative, limit.Absolute) {
 		return
 	}
-	text := fmt.Sprintf("%s (%s) %s %s (%+.1f %%): %s, in the baseline %s; %s; limit %s", m.Title, m.Name,
-		m.Unit.Signed(c.Change()), m.Unit, 100*c.Relative(), m.Unit.Format(c.New.Center), m.Unit.Format(c.Old.Center), c, limit.text(m))
+	text := fmt.Sprintf("%s (%s) %s %s (%+.1f %%): %s, in the baseline %s; %s; limit %s%s", m.Title, m.Name,
+		m.Unit.Signed(c.Change()), m.Unit, 100*c.Relative(), m.Unit.Format(c.New.Center), m.Unit.Format(c.Old.Center), c, limit.text(m), widened(c))
 	switch {
 	case !judged:
 		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)
@@ -219,13 +216,21 @@ func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 		r.note("%s: %s. Too few readings for a test, and the runs overlap: it may be chance; repeat the run", row.Step, text)
 		return
 	case !testable:
-		text += " alone, for there are too few readings for a test"
+		text += "; decided by the limit alone, for there are too few readings for a test"
 	}
 	kind := Regression
 	if c.Change() < 0 {
 		kind = Improvement
 	}
 	r.add(kind, row.Step, "%s", text)
+}
+
+// widened says that the limit was.
+func widened(c *stats.Comparison) string {
+	if c.Unit != stats.Reading {
+		return ""
+	}
+	return fmt.Sprintf(", times %g with so few runs", stats.SingleRuns)
 }
 
 // sort brings the worst to the front and keeps the order of the steps.
