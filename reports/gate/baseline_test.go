@@ -75,6 +75,22 @@ func TestReadBaseline(t *testing.T) {
 	}
 }
 
+// TestCommitted reads the baselines of this repository: each is named after its scenario.
+func TestCommitted(t *testing.T) {
+	paths, err := filepath.Glob("../baselines/*.json")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no baselines: %v", err)
+	}
+	for _, path := range paths {
+		b, err := ReadBaseline(path)
+		if err != nil {
+			t.Error(err)
+		} else if b.Scenario+".json" != filepath.Base(path) {
+			t.Errorf("%s is of scenario %s", path, b.Scenario)
+		}
+	}
+}
+
 // FuzzParseBaseline: what is read can be written and read again, and can be compared.
 func FuzzParseBaseline(f *testing.F) {
 	f.Add([]byte(small))
