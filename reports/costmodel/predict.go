@@ -27,7 +27,9 @@ type Answer struct {
 	// what the model is off by, it is off by for each of them.
 	All    Estimate  `json:"all"`
 	Istiod *Estimate `json:"istiod,omitempty"`
-	Shares []Share   `json:"shares"`
+	// History is how far sidecars that live through changes may be from all this.
+	History *History `json:"history,omitempty"`
+	Shares  []Share  `json:"shares"`
 }
 
 // Share is what sidecars and istiod take of a machine's memory that is left to pods.
@@ -50,7 +52,7 @@ const daemonPods = 2
 
 // Predict answers a question.
 func (m *Model) Predict(q Question) Answer {
-	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies}
+	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, History: m.SidecarHistory}
 	a.Objects = Objects(a.Parts)
 	a.Sidecar = m.Sidecar.Predict(named(sidecarColumns, sidecarValues(a.Objects)))
 	n := float64(q.Proxies)

@@ -222,6 +222,10 @@ func (a Answer) Print(w io.Writer) error {
 		rows = append(rows, fmt.Sprintf("istiod\t%s\t%s to %s", size(a.Istiod.Bytes), size(a.Istiod.Lo), size(a.Istiod.Hi)))
 	}
 	p.table(rows...)
+	if h := a.History; h != nil {
+		p.line("  This is of sidecars that started with the configuration in place. Those that lived through")
+		p.line("  changes were off by %+.1f Mi (median of %d steps), at most by %+.1f Mi.", h.Median/mi, h.Steps, h.Max/mi)
+	}
 	if len(a.Shares) > 0 {
 		p.line("")
 		p.line("Shares of the memory that a machine leaves to pods")
