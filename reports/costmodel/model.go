@@ -133,8 +133,9 @@ func Read(path string) (*Model, error) {
 //go:embed default.json
 var builtin []byte
 
-// Default is the model that comes with the program: of runs of the scenarios cost-model
-// and cost-model-headless on an embedded cluster; its Runs say on which machine.
+// Default is the model that comes with the program: of runs of the scenarios cost-model,
+// cost-model-headless and eks-nginx on an embedded cluster. Its Runs say with which sizes
+// and on which machine; the runs' logs are in testdata.
 func Default() (*Model, error) { return parse(builtin) }
 
 func parse(text []byte) (*Model, error) {

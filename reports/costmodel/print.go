@@ -69,7 +69,7 @@ func align(rows []string) []string {
 
 // size prints memory in the unit that suits it.
 func size(bytes float64) string {
-	if math.Abs(bytes) >= 4*gi {
+	if math.Abs(bytes) >= gi {
 		return fmt.Sprintf("%.1f Gi", bytes/gi)
 	}
 	return fmt.Sprintf("%.1f Mi", bytes/mi)
