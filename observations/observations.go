@@ -35,6 +35,9 @@ type Record struct {
 	Envoy   *Envoy   `json:"envoy,omitempty"`   // one Envoy's own account of its memory
 	Istiod  *Istiod  `json:"istiod,omitempty"`  // istiod's cost and pushes
 	Measure *Measure `json:"measure,omitempty"` // the step's measurement is complete
+	// Revisions tells how far an action revisions is: after each of its batches.
+	Revisions *Revisions `json:"revisions,omitempty"`
+	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was started anew
 	Event   *Event   `json:"event,omitempty"`   // something a reader should know
 	End     *End     `json:"end,omitempty"`     // last record
 }
@@ -49,6 +52,7 @@ type Run struct {
 	// that was cut off tells which are missing.
 	Steps      []string          `json:"steps"`
 	Parameters map[string]int    `json:"parameters,omitempty"` // after --set
+	Choices    map[string]string `json:"choices,omitempty"`    // parameters that are words, after --set
 	Published  string            `json:"published,omitempty"`  // name of the published table
 	Meshbench  string            `json:"meshbench"`            // version of this program
 	Command    []string          `json:"command,omitempty"`    // its arguments
@@ -152,6 +156,47 @@ type Action struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// Revisions tells how many revisions of Knative Services there are.
+type Revisions struct {
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"` // the Knative Service
+	Mode      string `json:"mode"`    // knative, or shape: only the objects that Knative makes
+	Count     int    `json:"count"`   // revisions of this Service
+	// Total counts the revisions of all Services that are the load: those scaled to zero.
+	// The measured pods' own, which run, are not in it.
+	Total int `json:"total"`
+	// Running says that this Service's revision has pods: it is measured and no load.
+	Running bool    `json:"running,omitempty"`
+	Seconds float64 `json:"seconds"` // since the action's begin
+}
+
+// Restart is the end of a sidecar's or istiod's container that was started anew, as the
+// container's status tells it.
+type Restart struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Container string `json:"container"`
+	Workload  string `json:"workload,omitempty"`
+	// Reason is the status's own word: OOMKilled, Error, Completed.
+	Reason   string    `json:"reason"`
+	ExitCode int       `json:"exitCode"`
+	Started  time.Time `json:"started,omitzero"`  // of the container that ended
+	Finished time.Time `json:"finished,omitzero"` // its end
+	// Count is the number of restarts of the container so far, this one included.
+	Count int `json:"count"`
+	// LimitBytes is the container's memory limit; 0 for none.
+	LimitBytes int64 `json:"limitBytes,omitempty"`
+	// LastBytes is the container's last sample before its end and LastAt when it was taken;
+	// 0 when none was.
+	LastBytes int64     `json:"lastBytes,omitempty"`
+	LastAt    time.Time `json:"lastAt,omitzero"`
+	// Revisions is the load's total when the end was noticed: between the last finished
+	// batch's total and this lies the number at which it came.
+	Revisions int `json:"revisions,omitempty"`
+	// Witness is set when the proxy's configuration was ever dumped before.
+	Witness bool `json:"witness,omitempty"`
+}
+
 // Settle tells how the wait for quiet ended.
 type Settle struct {
 	Settled bool    `json:"settled"`
@@ -237,6 +282,9 @@ type Proxy struct {
 	Dumps map[string]string `json:"dumps,omitempty"`
 	// Rejected is the number of configuration updates that Envoy refused (NACKs).
 	Rejected int `json:"rejected,omitempty"`
+	// Stats counts Envoy's statistics by what they are of, the first part of the name:
+	// cluster, listener, http, …
+	Stats map[string]int `json:"stats,omitempty"`
 }
 
 // Envoy is Envoy's own account: /memory and /server_info.
@@ -288,6 +336,8 @@ type Measure struct {
 	// ControlPlane is the cost of etcd, the API server and the like, where the
 	// provider can tell.
 	ControlPlane *Cost `json:"controlPlane,omitempty"`
+	// ControlPlaneParts is the same by program: etcd, kube-apiserver, …
+	ControlPlaneParts map[string]Cost `json:"controlPlaneParts,omitempty"`
 }
 
 // Cost is CPU and memory of processes.
@@ -299,7 +349,7 @@ type Cost struct {
 // Event is something a reader of the report should know.
 type Event struct {
 	Level   string `json:"level"` // info, warning, error
-	Kind    string `json:"kind"`  // a short stable word: oom-kill, restart, reconnect, unsettled, interrupted
+	Kind    string `json:"kind"`  // a short stable word: oom-kill, restart, reconnect, unsettled, rejected
 	Message string `json:"message"`
 	Object  string `json:"object,omitempty"` // namespace/pod/container
 }
