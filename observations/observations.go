@@ -38,8 +38,8 @@ type Record struct {
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was started anew
-	Event   *Event   `json:"event,omitempty"`   // something a reader should know
-	End     *End     `json:"end,omitempty"`     // last record
+	Event     *Event     `json:"event,omitempty"`   // something a reader should know
+	End       *End       `json:"end,omitempty"`     // last record
 }
 
 // Run says what is being run and everything memory depends on (rules of measurement,
@@ -54,12 +54,14 @@ type Run struct {
 	Parameters map[string]int    `json:"parameters,omitempty"` // after --set
 	Choices    map[string]string `json:"choices,omitempty"`    // parameters that are words, after --set
 	Published  string            `json:"published,omitempty"`  // name of the published table
-	Meshbench  string            `json:"meshbench"`            // version of this program
-	Command    []string          `json:"command,omitempty"`    // its arguments
-	Host       Host              `json:"host"`
-	Cluster    Cluster           `json:"cluster"`
-	Mesh       Mesh              `json:"mesh"`
-	Components map[string]string `json:"components,omitempty"` // component name to version
+	// PublishedGrowth is what that table says about growth; nil for nothing.
+	PublishedGrowth *PublishedGrowth  `json:"publishedGrowth,omitempty"`
+	Meshbench       string            `json:"meshbench"`         // version of this program
+	Command         []string          `json:"command,omitempty"` // its arguments
+	Host            Host              `json:"host"`
+	Cluster         Cluster           `json:"cluster"`
+	Mesh            Mesh              `json:"mesh"`
+	Components      map[string]string `json:"components,omitempty"` // component name to version
 }
 
 // Host is the machine the program runs on.
@@ -141,6 +143,23 @@ type Published struct {
 	Services  *int     `json:"services,omitempty"`
 	// Source says where the figures come from, for people.
 	Source string `json:"source,omitempty"`
+}
+
+// PublishedGrowth are figures somebody else published on how a sidecar's memory grows
+// with revisions of Knative Services. What was not published is zero.
+type PublishedGrowth struct {
+	// GrowthMi is the growth in Mi for PerRevisions revisions.
+	GrowthMi     float64 `json:"growthMi,omitempty"`
+	PerRevisions int     `json:"perRevisions,omitempty"`
+	// KilledBetween are the revisions between which the sidecar was killed at KilledAtMi,
+	// its memory limit.
+	KilledBetween [2]int  `json:"killedBetween,omitzero"`
+	KilledAtMi    float64 `json:"killedAtMi,omitempty"`
+	// SurvivesAtMi is the memory limit with which the same load was survived, and
+	// SurvivesMi what the sidecar then took.
+	SurvivesAtMi float64 `json:"survivesAtMi,omitempty"`
+	SurvivesMi   float64 `json:"survivesMi,omitempty"`
+	Source       string  `json:"source,omitempty"` // for people
 }
 
 // Expectation is a change of one count against the scenario's first step.
