@@ -252,6 +252,8 @@ type Usage struct {
 	Measured    time.Time     `json:"measured"` // the metrics API's own timestamp
 	// Witness is set when the proxy's configuration was ever dumped before this reading.
 	Witness bool `json:"witness,omitempty"`
+	// LimitBytes is the container's memory limit; 0 for none or unknown.
+	LimitBytes int64 `json:"limitBytes,omitempty"`
 }
 
 // Series is one scrape of one node's /metrics/resource.
