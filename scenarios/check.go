@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/meshbench/meshbench/harness/cluster/ec2"
@@ -59,6 +60,8 @@ type checker struct {
 	workloads  map[object]workload
 	// made lists the Deployments ever made, in order, as they were when they were.
 	made []madeWorkload
+	// revisions counts those of Knative Services.
+	revisions map[object]int
 	// full is set while the nodes cannot hold the pods, and was complained about.
 	full  bool
 	nodes []NodeGroup
@@ -68,6 +71,7 @@ func newChecker(d *decoder) *checker {
 	c := &checker{
 		decoder: d, baseline: map[object]bool{}, objects: map[object]string{},
 		injecting: map[string]bool{}, workloads: map[object]workload{},
+		revisions: map[object]int{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
@@ -304,6 +308,7 @@ func (c *checker) check(s *Scenario) {
 	if webhook, ok := s.Mesh.Values["sidecarInjectorWebhook"].(map[string]any); ok {
 		c.injectsAll = webhook["enableNamespacesByDefault"] == true
 	}
+	c.proxyResources(s.Mesh.Values)
 	c.setNodes("cluster.nodes", s.Cluster.Nodes)
 	names := map[string]int{}
 	for i := range s.Steps {
@@ -339,6 +344,28 @@ func (c *checker) check(s *Scenario) {
 		case !c.made[m].injected:
 			c.wrongAt(at+".deployment", "the pods of %s/%s have no sidecar; set injection on the namespace", w.Namespace, w.Deployment)
 		}
+	}
+}
+
+// proxyResources checks the proxy's memory in Helm values.
+func (c *checker) proxyResources(values map[string]any) {
+	at := func(value any, path ...string) (any, string) {
+		place := "mesh.values"
+		for _, key := range path {
+			m, _ := value.(map[string]any)
+			value, place = m[key], join(place, key)
+		}
+		return value, place
+	}
+	request, _ := at(values, "global", "proxy", "resources", "requests", "memory")
+	limit, place := at(values, "global", "proxy", "resources", "limits", "memory")
+	if request == nil || limit == nil {
+		return
+	}
+	r, err := resource.ParseQuantity(fmt.Sprint(request))
+	l, err2 := resource.ParseQuantity(fmt.Sprint(limit))
+	if err == nil && err2 == nil && l.Cmp(r) < 0 {
+		c.wrongAt(place, "the limit %v is below the request %v; Kubernetes refuses such pods", limit, request)
 	}
 }
 

@@ -213,6 +213,9 @@ func fields(t reflect.Type) []field {
 	var list []field
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		options := strings.Split(f.Tag.Get("jsonschema"), ",")
 		list = append(list, field{name, i, slices.Contains(options, "required")})

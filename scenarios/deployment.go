@@ -49,6 +49,7 @@ func (d *Deployment) check(c *checker) {
 	c.name("name", d.Name, validation.IsValidLabelValue)
 	c.labels("labels", d.Labels, true)
 	c.labels("annotations", d.Annotations, false)
+	c.proxyMemory("annotations", d.Annotations)
 	if _, taken := d.Labels["app"]; taken {
 		c.wrong("labels.app", "the label app is the Deployment's name, which selects its pods; leave it out")
 	}

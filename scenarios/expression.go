@@ -20,9 +20,11 @@ const maxNumber = 1_000_000_000
 // functions are what expressions can call.
 var functions = []string{"abs", "ceil", "floor", "max", "min", "round"}
 
-// words are the names in an expression, and identifier is what a parameter may be called.
+// words are the names in an expression outside what is quoted, and identifier is what a
+// parameter may be called.
 var (
 	words      = regexp.MustCompile(`\b[A-Za-z_][A-Za-z0-9_]*`)
+	quoted     = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -33,7 +35,7 @@ var reserved = append([]string{
 
 // names are the variables of expressions. used collects those that occurred.
 type names struct {
-	values map[string]int
+	values map[string]any // int, or string for a choice
 	used   map[string]bool
 }
 
@@ -72,44 +74,42 @@ func (n *names) expand(text string) (string, error) {
 	}
 }
 
-// evaluate returns the whole number that an expression yields.
-func (n *names) evaluate(source string) (int, error) {
-	for _, word := range words.FindAllString(source, -1) {
+// evaluate returns the whole number or the string that an expression yields.
+func (n *names) evaluate(source string) (any, error) {
+	for _, word := range words.FindAllString(quoted.ReplaceAllString(source, ""), -1) {
 		n.used[word] = true
 		if _, known := n.values[word]; !known && !slices.Contains(reserved, word) {
-			return 0, fmt.Errorf("unknown parameter %q in ${%s}%s", word, source, suggest(word, slices.Collect(maps.Keys(n.values))))
+			return nil, fmt.Errorf("unknown parameter %q in ${%s}%s", word, source, suggest(word, slices.Collect(maps.Keys(n.values))))
 		}
 	}
-	env := make(map[string]any, len(n.values))
-	for name, value := range n.values {
-		env[name] = value
-	}
-	options := []expr.Option{expr.Env(env), expr.MaxNodes(1000), expr.DisableAllBuiltins()}
+	options := []expr.Option{expr.Env(n.values), expr.MaxNodes(1000), expr.DisableAllBuiltins()}
 	for _, f := range functions {
 		options = append(options, expr.EnableBuiltin(f))
 	}
 	program, err := expr.Compile(source, options...)
 	if err != nil {
-		return 0, expressionError(source, err)
+		return nil, expressionError(source, err)
 	}
-	result, err := expr.Run(program, env)
+	result, err := expr.Run(program, n.values)
 	if err != nil {
-		return 0, expressionError(source, err)
+		return nil, expressionError(source, err)
 	}
 	var value float64
 	switch r := result.(type) {
+	case string:
+		return r, nil
 	case int:
 		value = float64(r)
 	case float64:
 		value = r
 	default:
-		return 0, fmt.Errorf("${%s} is %v, not a number", source, result)
+		return nil, fmt.Errorf("${%s} is %v, not a number", source, result)
 	}
 	switch {
 	case math.Abs(value) > maxNumber || math.IsNaN(value):
-		return 0, fmt.Errorf("${%s} is %v: sizes stay below %d", source, result, maxNumber)
+		return nil, fmt.Errorf("${%s} is %v: sizes stay below %d", source, result, maxNumber)
 	case value != math.Trunc(value):
-		return 0, fmt.Errorf("${%s} is %v, not a whole number; use floor, ceil or round", source, result)
+		return nil, fmt.Errorf("${%s} is %v, not a whole number; use floor, ceil or round", source, result)
 	}
 	return int(value), nil
 }

@@ -65,6 +65,12 @@ func load(path string, data []byte, overrides map[string]string) (*Scenario, Pro
 	if !d.tooLarge { // else what is missing may be what was not read
 		newChecker(d).check(s)
 	}
+	s.places = map[Change]Problem{}
+	for change, path := range d.origins {
+		if n := d.at[path]; n != nil {
+			s.places[change] = Problem{File: d.file, Line: n.Line, Column: n.Column, Path: path}
+		}
+	}
 	return s, d.problems
 }
 
@@ -157,22 +163,24 @@ func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[s
 		}
 	}
 	root.Content = rest
-	d.names = &names{values: map[string]int{}, used: map[string]bool{}}
+	d.names = &names{values: map[string]any{}, used: map[string]bool{}}
 	for name, p := range parameters {
 		path := join("parameters", name)
 		d.checkName(name, d.at[path], path)
-		if p.Max != nil && *p.Max < p.Min {
-			d.problem(d.at[path+".max"], path+".max", "%d is less than min, %d", *p.Max, p.Min)
-		} else if message := p.outside(p.Value); message != "" && !d.bad[path+".value"] {
-			d.problem(d.at[path], path+".value", "%s", message)
-		}
-		d.names.values[name] = p.Value
+		d.checkParameter(p, path)
+		d.names.values[name] = p.get()
 	}
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
 		text := overrides[name]
 		p, known := parameters[name]
 		value, err := strconv.Atoi(text)
 		switch {
+		case known && p.Choices != nil && !slices.Contains(p.Choices, text):
+			d.override(name, text, "unknown choice%s", suggest(text, p.Choices))
+		case known && p.Choices != nil:
+			p.Choice = text
+			parameters[name] = p
+			d.names.values[name] = text
 		case !known && len(parameters) == 0:
 			d.override(name, text, "the scenario has no parameters")
 		case !known:
@@ -188,6 +196,39 @@ func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[s
 		}
 	}
 	return parameters
+}
+
+// get is the parameter's value in expressions: an int, or a string for a choice.
+func (p Parameter) get() any {
+	if p.Choices != nil {
+		return p.Choice
+	}
+	return p.Value
+}
+
+// checkParameter checks the parameter that stands at the path.
+func (d *decoder) checkParameter(p Parameter, path string) {
+	sized := false
+	for _, field := range []string{"value", "min", "max"} {
+		sized = sized || d.at[join(path, field)] != nil
+	}
+	chosen := d.at[path+".choice"] != nil || d.at[path+".choices"] != nil
+	switch {
+	case d.bad[path] || d.bad[path+".value"] || d.bad[path+".choice"] || d.bad[path+".choices"]:
+	case sized && chosen:
+		d.problem(d.at[path], path, "is a size (value, min, max) or a choice (choice, choices), not both")
+	case chosen && !slices.Contains(p.Choices, p.Choice):
+		d.problem(d.at[path], path+".choice", "%q is none of the choices%s", p.Choice, suggest(p.Choice, p.Choices))
+	case chosen:
+	case d.at[path+".value"] == nil:
+		d.problem(d.at[path], path+".value", "is missing; want a whole number, or choice and choices")
+	case p.Max != nil && *p.Max < p.Min:
+		d.problem(d.at[path+".max"], path+".max", "%d is less than min, %d", *p.Max, p.Min)
+	default:
+		if message := p.outside(p.Value); message != "" {
+			d.problem(d.at[path], path+".value", "%s", message)
+		}
+	}
 }
 
 // outside says in which way a value is out of the parameter's bounds; "" if it is not.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestBadFiles compares all problems of every file in testdata/bad with the text beside
@@ -148,6 +149,19 @@ func TestActions(t *testing.T) {
 				&Scale{Namespace: "ns1", Deployment: "test", Replicas: 104},
 			},
 		},
+		"revisions": {
+			`{revisions: {namespace: ns1, service: pod, count: 1, minScale: 2, annotations: {sidecar.istio.io/proxyMemoryLimit: 2Gi}}}, {revisions: {namespace: ns1, service: load, count: "${n == 3 ? 7 : 8}", mode: "${n == 4 ? \"shape\" : \"knative\"}", until: {namespace: ns1, deployment: pod-00001-deployment}}}`,
+			[]Change{
+				&Revisions{
+					Namespace: "ns1", Service: "pod", Count: 1, Batch: 200, Mode: Shape, MinScale: 2, Image: "dev.local/app",
+					Annotations: map[string]string{"sidecar.istio.io/proxyMemoryLimit": "2Gi"},
+				},
+				&Revisions{
+					Namespace: "ns1", Service: "load", Count: 7, Batch: 200, Mode: Knative, Image: "dev.local/app",
+					Until: &Killed{"ns1", "pod-00001-deployment"},
+				},
+			},
+		},
 		"room that a namespace leaves": {
 			`{namespace: {name: ns2}}, {deployment: {namespace: ns2, name: a, image: nginx, replicas: 100}}, {delete: {kind: Namespace, name: ns2}}, {scale: {namespace: ns1, deployment: test, replicas: 100}}`,
 			[]Change{
@@ -189,7 +203,7 @@ func rendersToItself(t *testing.T, s *Scenario) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, rendered)
 	}
-	if diff := cmp.Diff(s, again); diff != "" {
+	if diff := cmp.Diff(s, again, cmpopts.IgnoreUnexported(Scenario{})); diff != "" {
 		t.Errorf("reads as another scenario (-want +got):\n%s\n%s", diff, rendered)
 	}
 	twice, err := again.Render()
@@ -346,4 +360,43 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What only a cluster can tell is told with the place in the file.
+func TestKnativeProblem(t *testing.T) {
+	for name, test := range map[string]struct {
+		overrides map[string]string
+		want      string // "" where Knative is not needed
+	}{
+		"as it is": {nil, ""},
+		"overridden": {
+			map[string]string{"mode": "knative"},
+			`test.yaml:12:27: steps[1].actions[0].revisions.mode: no Knative here`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Load("test.yaml", frame("mode: {choice: shape, choices: [shape, knative]}",
+				`{revisions: {namespace: ns1, service: load, count: 3, mode: "${mode}"}}`), test.overrides)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.NeedsKnative() != (test.want != "") {
+				t.Errorf("needs Knative: %v", s.NeedsKnative())
+			}
+			if test.want == "" {
+				return
+			}
+			if got := s.KnativeProblem("no Knative here").Error(); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+			if diff := cmp.Diff(test.overrides, s.Choices()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	_, err := Load("test.yaml", frame("mode: {choice: shape, choices: [shape, knative]}",
+		`{revisions: {namespace: ns1, service: load, count: 3, mode: "${mode}"}}`), map[string]string{"mode": "knativ"})
+	if want := `--set mode=knativ: unknown choice; did you mean "knative"?`; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
 }

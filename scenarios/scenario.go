@@ -39,17 +39,38 @@ type Scenario struct {
 	Witnesses []Witness `yaml:"witnesses,omitempty"`
 	// Steps in order; expectations of all are changes against the first.
 	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
+
+	// places tell where in the file the actions stand.
+	places map[Change]Problem
 }
 
-// Parameter is one size of a scenario that the command line can override.
+// Parameter is one size of a scenario that the command line can override, or a choice
+// between words, {choice: shape, choices: [shape, knative]}.
 type Parameter struct {
 	// Value is the size; in a rendered scenario, after overrides.
-	Value int `yaml:"value" jsonschema:"required"`
+	Value int `yaml:"value" jsonschema:"oneof_required=size"`
 	// Min and Max bound the value, both included. Min defaults to 0, Max to none.
 	Min int  `yaml:"min,omitempty"`
 	Max *int `yaml:"max,omitempty"`
-	// About says what the size is of.
+	// Choice is the word, one of Choices; "" for a size. In expressions it is a string,
+	// mode == "shape".
+	Choice  string   `yaml:"choice,omitempty" jsonschema:"oneof_required=choice"`
+	Choices []string `yaml:"choices,omitempty"`
+	// About says what the size or the choice is of.
 	About string `yaml:"about,omitempty"`
+}
+
+// MarshalYAML leaves the value out of a choice, and nothing out of a size.
+func (p Parameter) MarshalYAML() (any, error) {
+	if p.Choices == nil {
+		type size Parameter
+		return size(p), nil
+	}
+	return struct {
+		Choice  string   `yaml:"choice"`
+		Choices []string `yaml:"choices"`
+		About   string   `yaml:"about,omitempty"`
+	}{p.Choice, p.Choices, p.About}, nil
 }
 
 // Cluster is what the run starts on.
@@ -140,7 +161,20 @@ func (e Expect) Changes() []observations.Expectation {
 func (s *Scenario) Sizes() map[string]int {
 	sizes := make(map[string]int, len(s.Parameters))
 	for name, p := range s.Parameters {
-		sizes[name] = p.Value
+		if p.Choices == nil {
+			sizes[name] = p.Value
+		}
 	}
 	return sizes
+}
+
+// Choices are the words of the parameters that are one, by name.
+func (s *Scenario) Choices() map[string]string {
+	choices := map[string]string{}
+	for name, p := range s.Parameters {
+		if p.Choices != nil {
+			choices[name] = p.Choice
+		}
+	}
+	return choices
 }

@@ -1,0 +1,170 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// How revisions come about.
+const (
+	// Shape makes the Services and Endpoints that Knative makes for a revision, without
+	// Knative.
+	Shape = "shape"
+	// Knative updates a Knative Service on a cluster with Knative Serving.
+	Knative = "knative"
+)
+
+// maxRevisions is how many revisions one Knative Service is given: the published
+// experiment's own limit, after which it went on with another Service.
+const maxRevisions = 1000
+
+// Revisions brings a Knative Service to a number of revisions, as that many updates with
+// `kn service update --no-wait --scale-init 0` do; the Service is made where it is not
+// there. It has taken effect when the Services and Endpoints of all revisions exist and,
+// with MinScale, the pods are Ready.
+type Revisions struct {
+	Namespace string `yaml:"namespace" jsonschema:"required"`
+	// Service is the name of the Knative Service, a DNS label that starts with a letter;
+	// its revisions are SERVICE-00001, SERVICE-00002, …
+	Service string `yaml:"service" jsonschema:"required"`
+	// Count is the number of revisions in the end, at most 1000 and not less than before.
+	Count int `yaml:"count" jsonschema:"required"`
+	// Batch is the number of revisions after which the action waits until all their objects
+	// are there, and looks whether Until has come.
+	Batch int `yaml:"batch" jsonschema:"default=200"`
+	// Mode is knative for updates of a real Knative Service, which takes about a second
+	// each; shape for the objects alone, which takes a hundredth of that.
+	Mode string `yaml:"mode" jsonschema:"enum=shape,enum=knative,default=shape"`
+	// MinScale keeps so many pods of the revision running: what is measured. Count is 1
+	// then. The pods are those of Deployment SERVICE-00001-deployment.
+	MinScale int `yaml:"minScale,omitempty"`
+	// Labels and Annotations are those of the revisions' template. Knative hands
+	// annotations on to the revisions' Services; sidecar.istio.io ones size the proxy.
+	Labels      map[string]string `yaml:"labels,omitempty"`
+	Annotations map[string]string `yaml:"annotations,omitempty"`
+	// Image of the revisions' container. On the embedded cluster it is simulated, and an
+	// image below dev.local is not looked up in a registry.
+	Image string `yaml:"image" jsonschema:"default=dev.local/app"`
+	// Until ends the action early, after the batch in which a sidecar of this Deployment
+	// was killed for its memory limit, or before the first where that has happened already.
+	Until *Killed `yaml:"until,omitempty"`
+}
+
+// Killed names the Deployment of which a sidecar is killed for its memory limit.
+type Killed struct {
+	Namespace  string `yaml:"namespace" jsonschema:"required"`
+	Deployment string `yaml:"deployment" jsonschema:"required"`
+}
+
+// Word returns revisions.
+func (*Revisions) Word() string { return "revisions" }
+
+// String tells the change in a few words.
+func (r *Revisions) String() string {
+	what := fmt.Sprintf("bring Knative Service %s/%s to %d revisions (%s)", r.Namespace, r.Service, r.Count, r.Mode)
+	if r.MinScale > 0 {
+		what += fmt.Sprintf(" with %d pods", r.MinScale)
+	}
+	if r.Until != nil {
+		what += fmt.Sprintf(" or until a sidecar of %s/%s is OOM-killed", r.Until.Namespace, r.Until.Deployment)
+	}
+	return what
+}
+
+// Deployment is the name of the Deployment of the newest of the Service's revisions.
+func (r *Revisions) Deployment() string { return Revision(r.Service, r.Count) + "-deployment" }
+
+// Revision is the name that Knative gives the n-th revision of a Service, from 1.
+func Revision(service string, n int) string { return fmt.Sprintf("%s-%05d", service, n) }
+
+func (r *Revisions) setDefaults() { r.Batch, r.Mode, r.Image = 200, Shape, "dev.local/app" }
+
+func (r *Revisions) check(c *checker) {
+	// The longest name made of it is that of the private Service, SERVICE-00001-private.
+	c.name("service", r.Service+"-00001-private", validation.IsDNS1035Label)
+	if r.Count > maxRevisions {
+		c.wrong("count", "%d revisions are too many for one Knative Service; take at most %d, and a second Service for more", r.Count, maxRevisions)
+	} else {
+		c.number("count", r.Count, 1, maxRevisions)
+	}
+	c.number("batch", r.Batch, 1, maxRevisions)
+	if !slices.Contains([]string{Shape, Knative}, r.Mode) {
+		c.wrong("mode", "%q is not shape or knative", r.Mode)
+	}
+	c.number("minScale", r.MinScale, 0, maxNumber)
+	if r.MinScale > 0 && r.Count > 1 {
+		c.wrong("minScale", "pods run of a Service's only revision; take count 1, and another Service for the revisions that are the load")
+	}
+	c.labels("labels", r.Labels, true)
+	c.labels("annotations", r.Annotations, false)
+	c.proxyMemory("annotations", r.Annotations)
+	if !c.namespace("namespace", r.Namespace) {
+		return
+	}
+	service := object{"Knative Service", r.Namespace, r.Service}
+	if before := c.revisions[service]; r.Count < before {
+		c.wrong("count", "%d revisions are less than the %d that the Service has before; Knative removes none on request", r.Count, before)
+	}
+	c.revisions[service] = max(c.revisions[service], r.Count)
+	if r.MinScale > 0 {
+		o := object{"Deployment", r.Namespace, r.Deployment()}
+		c.create("service", "apps/v1", o)
+		c.run("minScale", o, workload{r.MinScale, c.injects(r.Namespace, r.Labels)})
+	}
+	if r.Until != nil {
+		c.path = join(c.path, "until")
+		if o, exists := c.deployment(r.Until.Namespace, r.Until.Deployment); exists && !c.workloads[o].injected {
+			c.wrong("deployment", "the pods of %s/%s have no sidecar that could be killed", o.namespace, o.name)
+		}
+	}
+}
+
+// proxyMemory checks the proxy's memory in a pod's annotations: a limit below the request
+// makes Kubernetes refuse the pod.
+func (c *checker) proxyMemory(field string, annotations map[string]string) {
+	const request, limit = "sidecar.istio.io/proxyMemory", "sidecar.istio.io/proxyMemoryLimit"
+	quantities := map[string]resource.Quantity{}
+	for _, name := range []string{request, limit} {
+		text, given := annotations[name]
+		if !given {
+			continue
+		}
+		q, err := resource.ParseQuantity(text)
+		if err != nil || q.Sign() <= 0 {
+			c.wrong(join(field, name), "%q is no quantity such as 512Mi", text)
+			return
+		}
+		quantities[name] = q
+	}
+	if r, l := quantities[request], quantities[limit]; len(quantities) == 2 && l.Cmp(r) < 0 {
+		c.wrong(join(field, limit), "the limit %s is below the request %s; Kubernetes refuses such pods", annotations[limit], annotations[request])
+	}
+}
+
+// NeedsKnative tells whether an action wants Knative Serving on the cluster.
+func (s *Scenario) NeedsKnative() bool { return s.knative() != nil }
+
+func (s *Scenario) knative() Change {
+	for _, step := range s.Steps {
+		for _, action := range step.Actions {
+			if r, ok := action.Change.(*Revisions); ok && r.Mode == Knative {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// KnativeProblem is the message as a problem with the field mode of the first action that
+// wants Knative.
+func (s *Scenario) KnativeProblem(message string) error {
+	p := s.places[s.knative()]
+	if p.File == "" {
+		p.File = s.Name // not from a file
+	}
+	p.Path, p.Message = join(p.Path, "mode"), message
+	return Problems{p}
+}
