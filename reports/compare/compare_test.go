@@ -290,7 +290,7 @@ func TestReadRuns(t *testing.T) {
 	for i := range uint64(12) { // in order beyond nine
 		write(filepath.Join(root, "twelve", fmt.Sprintf("run-%02d", i+1)), log(i))
 	}
-	os.WriteFile(filepath.Join(root, "twelve", RepeatFile), []byte(`{"scenario":"eks-nginx","seed":1,"order":[1,2]}`), 0o644)
+	os.WriteFile(filepath.Join(root, "twelve", RepeatFile), []byte(`{"scenario":"eks-nginx","seed":1,"order":["twelve/run-02","twelve/run-01"]}`), 0o644)
 	other := log(1)
 	other[0].Run.Scenario = "other"
 	write(filepath.Join(root, "mixed", "run-01"), log(1))
@@ -300,6 +300,8 @@ func TestReadRuns(t *testing.T) {
 	write(filepath.Join(root, "newer"), newer)
 	write(filepath.Join(root, "hole", "run-01"), log(1))
 	os.MkdirAll(filepath.Join(root, "hole", "run-02"), 0o755)
+	write(filepath.Join(root, "orderless", "run-01"), log(1))
+	os.WriteFile(filepath.Join(root, "orderless", RepeatFile), []byte(`{"order":[1]}`), 0o644)
 	os.MkdirAll(filepath.Join(root, "empty"), 0o755)
 	os.MkdirAll(filepath.Join(root, "nothing"), 0o755)
 	os.WriteFile(filepath.Join(root, "nothing", observations.LogName), nil, 0o644)
@@ -313,6 +315,12 @@ func TestReadRuns(t *testing.T) {
 		if len(s.Runs) != want || len(s.Step("headless").Readings["memory"]) != want || s.Runs[want-1].Name != map[int]string{1: "one", 12: "run-12"}[want] {
 			t.Errorf("%s: %d runs, %+v", name, len(s.Runs), s.Runs)
 		}
+		if name == "twelve" {
+			legend := compared(t, s, side(t, "other", 1, random(1), nil)).Document().Legend[0]
+			if want := "; run in the order run-02, run-01 (seed 1)"; !strings.HasSuffix(legend, want) {
+				t.Errorf("legend %q, want %q at its end", legend, want)
+			}
+		}
 	}
 	for name, want := range map[string]string{
 		"absent":                       "absent: there is no such folder",
@@ -321,12 +329,24 @@ func TestReadRuns(t *testing.T) {
 		"mixed":                        "holds runs of different scenarios, eks-nginx (run-01) and other (run-02)",
 		"newer":                        "the log has format version 7, this program reads version 1",
 		"hole":                         "run-02/observations.jsonl: there is no log here",
+		"orderless":                    "orderless/repeat.json: expected the order of runs as `meshbench run --repeat` writes it",
 		"nothing":                      "nothing: the log ends before it says what was run",
 		"twelve/run-01/no/such/folder": "there is no such folder",
 	} {
 		_, err := ReadRuns(filepath.Join(root, name))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestRepeatOrder(t *testing.T) {
+	for want, r := range map[string]Repeat{
+		"run in the order run-02, run-01 (seed 7)":                                {"headless", 7, []string{"old/run-02", "old/run-01"}},
+		"run in the order run-02, run-01 among 1 run of other scenarios (seed 7)": {"headless", 7, []string{"n/headless/run-02", "n/nodes/run-01", "n/headless/run-01"}},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

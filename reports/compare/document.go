@@ -59,7 +59,11 @@ func (c *Comparison) Document() *Document {
 	letters := make([]string, len(c.Sides))
 	for i, s := range c.Sides {
 		letters[i] = letter(i)
-		d.Legend = append(d.Legend, fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy))
+		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
+		for _, r := range s.Repeats {
+			text += "; " + r.String()
+		}
+		d.Legend = append(d.Legend, text)
 	}
 	header := []string{letters[0]}
 	for _, l := range letters[1:] {

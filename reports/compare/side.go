@@ -18,10 +18,6 @@ import (
 	"github.com/meshbench/meshbench/reports/stats"
 )
 
-// RepeatFile lies in the folder of a run that was repeated, beside run-01, run-02, …,
-// each the folder of one run.
-const RepeatFile = "repeat.json"
-
 // Side is one side of a comparison: one or more runs of the same scenario, or the
 // baseline made of them.
 type Side struct {
@@ -31,7 +27,9 @@ type Side struct {
 	// Mixed lists what the side's own runs differ in, against the first of them.
 	Mixed []Difference
 	Runs  []Run
-	Steps []Step // in the scenario's order
+	// Repeats say in which order the runs of each repeated one were made.
+	Repeats []Repeat
+	Steps   []Step // in the scenario's order
 }
 
 // Run is what is said of one run as a whole.
@@ -77,6 +75,9 @@ func ReadRuns(dir string) (*Side, error) {
 		return nil, err
 	}
 	side := &Side{Name: filepath.Clean(dir)}
+	if side.Repeats, err = readRepeat(dir); err != nil {
+		return nil, err
+	}
 	for _, d := range dirs {
 		if err := side.add(d); err != nil {
 			return nil, err
@@ -197,6 +198,7 @@ func (s *Side) merge(o *Side) error {
 		}
 	}
 	s.Runs = append(s.Runs, o.Runs...)
+	s.Repeats = append(s.Repeats, o.Repeats...)
 	for i, step := range o.Steps {
 		mine := s.Step(step.Name)
 		if mine == nil {
