@@ -31,53 +31,130 @@ const passthroughCluster = "PassthroughCluster"
 
 // Types of the sections of a configuration dump.
 const (
-	clustersDump  = "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"
-	listenersDump = "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"
-	routesDump    = "type.googleapis.com/envoy.admin.v3.RoutesConfigDump"
-	endpointsDump = "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump"
+	bootstrapDump  = "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"
+	clustersDump   = "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"
+	listenersDump  = "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"
+	routesDump     = "type.googleapis.com/envoy.admin.v3.RoutesConfigDump"
+	endpointsDump  = "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump"
+	extensionsDump = "type.googleapis.com/envoy.admin.v3.EcdsConfigDump"
 )
 
 // object is presence: only whether something is there counts.
 type object struct{}
 
-// section is the union of the sections that are counted; their fields have different
-// names. Envoy writes field names as in its protobuf files.
-type section struct {
+// section is the union of the sections that are read; their fields have different names.
+// Envoy writes field names as in its protobuf files. What is read of a cluster, a
+// listener, a route configuration and an endpoint configuration is the reader's matter;
+// what has no rule of its own is read as the cluster is.
+type section[C, L, R, E any] struct {
 	Type string `json:"@type"`
 
-	StaticClusters        []struct{ Cluster *object } `json:"static_clusters"`
-	DynamicActiveClusters []struct{ Cluster *object } `json:"dynamic_active_clusters"`
+	Bootstrap *C `json:"bootstrap"`
+
+	StaticClusters        []struct{ Cluster *C } `json:"static_clusters"`
+	DynamicActiveClusters []struct{ Cluster *C } `json:"dynamic_active_clusters"`
 
 	StaticListeners []struct {
-		Listener *listener `json:"listener"`
+		Listener *L `json:"listener"`
 	} `json:"static_listeners"`
 	DynamicListeners []struct {
 		ActiveState *struct {
-			Listener *listener `json:"listener"`
+			Listener *L `json:"listener"`
 		} `json:"active_state"`
 	} `json:"dynamic_listeners"`
 
-	StaticRoutes  []routes `json:"static_route_configs"`
-	DynamicRoutes []routes `json:"dynamic_route_configs"`
+	StaticRoutes  []routes[R] `json:"static_route_configs"`
+	DynamicRoutes []routes[R] `json:"dynamic_route_configs"`
 
-	StaticEndpoints  []endpoints `json:"static_endpoint_configs"`
-	DynamicEndpoints []endpoints `json:"dynamic_endpoint_configs"`
+	StaticEndpoints  []endpoints[E] `json:"static_endpoint_configs"`
+	DynamicEndpoints []endpoints[E] `json:"dynamic_endpoint_configs"`
+
+	Extensions []struct {
+		Filter *C `json:"ecds_filter"`
+	} `json:"ecds_filters"`
 }
 
-type listener struct {
-	FilterChains       []object `json:"filter_chains"`
-	DefaultFilterChain *object  `json:"default_filter_chain"`
+type routes[R any] struct {
+	Config *R `json:"route_config"`
 }
 
-func (l *listener) chains() int {
-	if l.DefaultFilterChain != nil {
-		return len(l.FilterChains) + 1
+type endpoints[E any] struct {
+	Config *E `json:"endpoint_config"`
+}
+
+// parts are the objects of a configuration dump that count, in the dump's order.
+type parts[C, L, R, E any] struct {
+	bootstrap  *C
+	clusters   []*C
+	listeners  []*L
+	routes     []*R
+	endpoints  []*E
+	extensions []*C
+}
+
+// split reads a configuration dump.
+func split[C, L, R, E any](dump []byte) (p parts[C, L, R, E], err error) {
+	var answer struct {
+		Configs []section[C, L, R, E] `json:"configs"`
 	}
-	return len(l.FilterChains)
+	if err := json.Unmarshal(dump, &answer); err != nil {
+		return p, err
+	}
+	// Of two sections of one type, istioctl takes the last.
+	sections := map[string]section[C, L, R, E]{}
+	for _, s := range answer.Configs {
+		sections[s.Type] = s
+	}
+	p.bootstrap = sections[bootstrapDump].Bootstrap
+	for _, list := range [][]struct{ Cluster *C }{
+		sections[clustersDump].DynamicActiveClusters, sections[clustersDump].StaticClusters,
+	} {
+		for _, c := range list {
+			p.clusters = appendSet(p.clusters, c.Cluster)
+		}
+	}
+	for _, l := range sections[listenersDump].DynamicListeners {
+		if l.ActiveState != nil {
+			p.listeners = appendSet(p.listeners, l.ActiveState.Listener)
+		}
+	}
+	for _, l := range sections[listenersDump].StaticListeners {
+		p.listeners = appendSet(p.listeners, l.Listener)
+	}
+	for _, list := range [][]routes[R]{sections[routesDump].DynamicRoutes, sections[routesDump].StaticRoutes} {
+		for _, r := range list {
+			p.routes = appendSet(p.routes, r.Config)
+		}
+	}
+	for _, list := range [][]endpoints[E]{sections[endpointsDump].DynamicEndpoints, sections[endpointsDump].StaticEndpoints} {
+		for _, e := range list {
+			p.endpoints = appendSet(p.endpoints, e.Config)
+		}
+	}
+	for _, e := range sections[extensionsDump].Extensions {
+		p.extensions = appendSet(p.extensions, e.Filter)
+	}
+	if len(p.clusters) == 0 || len(p.listeners) == 0 {
+		return p, errors.New("it holds no clusters or no listeners: not an Envoy's, or of one that has not started")
+	}
+	return p, nil
 }
 
-type routes struct {
-	RouteConfig *struct {
+// appendSet leaves out what is not set.
+func appendSet[T any](list []*T, x *T) []*T {
+	if x == nil {
+		return list
+	}
+	return append(list, x)
+}
+
+// What Count reads of objects.
+type (
+	listener struct {
+		FilterChains       []object `json:"filter_chains"`
+		DefaultFilterChain *object  `json:"default_filter_chain"`
+	}
+	routeConfig struct {
 		VirtualHosts []struct {
 			Routes []struct {
 				Route struct {
@@ -85,15 +162,19 @@ type routes struct {
 				} `json:"route"`
 			} `json:"routes"`
 		} `json:"virtual_hosts"`
-	} `json:"route_config"`
-}
-
-type endpoints struct {
-	EndpointConfig struct {
+	}
+	endpointConfig struct {
 		Endpoints []struct {
 			LbEndpoints []object `json:"lb_endpoints"`
 		} `json:"endpoints"`
-	} `json:"endpoint_config"`
+	}
+)
+
+func (l *listener) chains() int {
+	if l.DefaultFilterChain != nil {
+		return len(l.FilterChains) + 1
+	}
+	return len(l.FilterChains)
 }
 
 // Count reads Envoy's answers to /config_dump?include_eds and /clusters?format=json.
@@ -117,101 +198,71 @@ func Count(configDump, clusters []byte) (observations.Counts, observations.Confi
 }
 
 // countDump counts everything but endpoint rows.
-func countDump(dump []byte) (observations.Counts, observations.ConfigObjects, error) {
-	var (
-		rows    observations.Counts
-		objects observations.ConfigObjects
-	)
-	var answer struct {
-		Configs []section `json:"configs"`
-	}
-	if err := json.Unmarshal(dump, &answer); err != nil {
+func countDump(dump []byte) (rows observations.Counts, objects observations.ConfigObjects, err error) {
+	p, err := split[object, listener, routeConfig, endpointConfig](dump)
+	if err != nil {
 		return rows, objects, err
 	}
-	// Of two sections of one type, istioctl takes the last.
-	sections := map[string]section{}
-	for _, s := range answer.Configs {
-		sections[s.Type] = s
-	}
-
-	for _, list := range [][]struct{ Cluster *object }{
-		sections[clustersDump].DynamicActiveClusters, sections[clustersDump].StaticClusters,
-	} {
-		for _, c := range list {
-			if c.Cluster != nil {
-				objects.Clusters++
-			}
-		}
-	}
+	objects.Clusters = len(p.clusters)
 	rows.Cluster = objects.Clusters
 
-	listeners := make([]*listener, 0, len(sections[listenersDump].DynamicListeners))
-	for _, l := range sections[listenersDump].DynamicListeners {
-		if l.ActiveState != nil {
-			listeners = append(listeners, l.ActiveState.Listener)
-		}
-	}
-	for _, l := range sections[listenersDump].StaticListeners {
-		listeners = append(listeners, l.Listener)
-	}
-	for _, l := range listeners {
-		if l != nil {
-			objects.Listeners++
-			objects.FilterChains += l.chains()
-		}
+	objects.Listeners = len(p.listeners)
+	for _, l := range p.listeners {
+		objects.FilterChains += l.chains()
 	}
 	rows.Listener = objects.FilterChains
 
-	for _, list := range [][]routes{sections[routesDump].DynamicRoutes, sections[routesDump].StaticRoutes} {
-		for _, r := range list {
-			if r.RouteConfig == nil {
-				continue
+	objects.RouteConfigs = len(p.routes)
+	for _, r := range p.routes {
+		for _, host := range r.VirtualHosts {
+			objects.VirtualHosts++
+			if len(host.Routes) == 0 {
+				rows.Route++
 			}
-			objects.RouteConfigs++
-			for _, host := range r.RouteConfig.VirtualHosts {
-				objects.VirtualHosts++
-				if len(host.Routes) == 0 {
+			for _, route := range host.Routes {
+				if route.Route.Cluster != passthroughCluster {
 					rows.Route++
 				}
-				for _, route := range host.Routes {
-					if route.Route.Cluster != passthroughCluster {
-						rows.Route++
-					}
-				}
 			}
 		}
 	}
 
-	for _, list := range [][]endpoints{sections[endpointsDump].DynamicEndpoints, sections[endpointsDump].StaticEndpoints} {
-		for _, e := range list {
-			for _, locality := range e.EndpointConfig.Endpoints {
-				objects.Endpoints += len(locality.LbEndpoints)
-			}
+	for _, e := range p.endpoints {
+		for _, locality := range e.Endpoints {
+			objects.Endpoints += len(locality.LbEndpoints)
 		}
-	}
-
-	if objects.Clusters == 0 || objects.Listeners == 0 {
-		return rows, objects, errors.New("it holds no clusters or no listeners: not an Envoy's, or of one that has not started")
 	}
 	return rows, objects, nil
 }
 
 // countHosts counts endpoint rows.
 func countHosts(clusters []byte) (int, error) {
-	var answer struct {
-		ClusterStatuses []struct {
-			HostStatuses []object `json:"host_statuses"`
-		} `json:"cluster_statuses"`
-	}
-	if err := json.Unmarshal(clusters, &answer); err != nil {
+	statuses, err := clusterStatuses[object](clusters)
+	if err != nil {
 		return 0, err
 	}
-	if len(answer.ClusterStatuses) == 0 {
-		return 0, errors.New("it holds no clusters: not the answer to /clusters?format=json")
-	}
 	hosts := 0
-	for _, c := range answer.ClusterStatuses {
-		hosts += len(c.HostStatuses)
+	for _, c := range statuses {
+		hosts += len(c.Hosts)
 	}
 	return hosts, nil
+}
+
+// status is a cluster in /clusters with its hosts.
+type status[H any] struct {
+	Name  string `json:"name"`
+	Hosts []H    `json:"host_statuses"`
+}
+
+func clusterStatuses[H any](clusters []byte) ([]status[H], error) {
+	var answer struct {
+		ClusterStatuses []status[H] `json:"cluster_statuses"`
+	}
+	if err := json.Unmarshal(clusters, &answer); err != nil {
+		return nil, err
+	}
+	if len(answer.ClusterStatuses) == 0 {
+		return nil, errors.New("it holds no clusters: not the answer to /clusters?format=json")
+	}
+	return answer.ClusterStatuses, nil
 }

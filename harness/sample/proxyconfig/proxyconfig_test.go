@@ -167,3 +167,30 @@ func FuzzCount(f *testing.F) {
 		}
 	})
 }
+
+// TestSplit holds the objects of real answers against their counts.
+func TestSplit(t *testing.T) {
+	for name := range printed(t) {
+		t.Run(name, func(t *testing.T) {
+			dump, clusters := unzip(t, name, "config_dump"), unzip(t, name, "clusters")
+			rows, counted, err := Count(dump, clusters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := Split(dump, clusters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hosts := 0
+			for _, list := range o.Hosts {
+				hosts += len(list)
+			}
+			if len(o.Clusters) != counted.Clusters || len(o.Listeners) != counted.Listeners || len(o.Routes) != counted.RouteConfigs || hosts != rows.Endpoint {
+				t.Errorf("%d clusters, %d listeners, %d routes, %d hosts; counted %+v, %+v", len(o.Clusters), len(o.Listeners), len(o.Routes), hosts, rows, counted)
+			}
+			if len(o.Bootstrap) == 0 {
+				t.Error("no bootstrap")
+			}
+		})
+	}
+}
