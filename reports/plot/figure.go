@@ -91,6 +91,9 @@ const (
 	Bar     // a filled bar from X to To in the row Y
 	Whisker // an upright line from Y to To
 	Moment  // a dashed line over the whole height, with the series' Glyph at its foot
+	Dashes  // a dashed line through all points
+	Level   // a dashed line over the whole width at Y
+	Zone    // the whole height from X to To, filled
 )
 
 // Empty says whether the figure has no point to draw.
@@ -215,6 +218,10 @@ func (f *Figure) limits() (low, high Point) {
 				grow(p.X, p.Y)
 			case Moment: // says nothing of y
 				low.X, high.X = min(low.X, p.X), max(high.X, p.X)
+			case Zone:
+				low.X, high.X = min(low.X, p.X, p.To), max(high.X, p.X, p.To)
+			case Level: // says nothing of x
+				low.Y, high.Y = min(low.Y, p.Y), max(high.Y, p.Y)
 			default:
 				grow(p.X, p.Y)
 			}

@@ -21,7 +21,7 @@ func every(rows bool) *Figure {
 	} else {
 		f.Bands = []Band{{0, 4, "1"}, {4, 4.01, "a label that does not fit"}, {4.01, 9, "2"}}
 	}
-	for shape := Circle; shape <= Moment; shape++ {
+	for shape := Circle; shape <= Zone; shape++ {
 		f.Series = append(f.Series, Series{Name: fmt.Sprintf("shape %d", shape), Colour: Blue, Shape: shape, Glyph: Cross,
 			Points: []Point{{1, 0, 2}, {math.NaN(), 1, 1}, {3, 1, 4}, {5, math.Inf(1), 2}, {7, 2, 8}}})
 	}
@@ -70,7 +70,7 @@ func TestSVG(t *testing.T) {
 			for _, file := range []bool{false, true} {
 				svg := drawn(t, every(rows), width, file)
 				found := texts(t, svg)
-				want := []string{"x, Mi", "shape 0", "shape 11"}
+				want := []string{"x, Mi", "shape 0", "shape 14"}
 				if file {
 					want = append(want, "every <shape> & more")
 				}

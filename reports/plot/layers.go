@@ -50,13 +50,17 @@ func (l layers) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 	foot := c.Min.Y + glyphSize + 2 // of moments: those of one time stand above one another
 	for _, s := range l.f.Series {
-		if s.Shape == Line {
+		if s.Shape == Line || s.Shape == Dashes {
+			style := stroke(s.Colour, 1.2)
+			if s.Shape == Dashes {
+				style = dashed(s.Colour, 1.2)
+			}
 			for _, run := range s.runs() {
 				points := make([]vg.Point, len(run))
 				for i, p := range run {
 					points[i] = vg.Point{X: x(p.X), Y: y(p.Y)}
 				}
-				c.StrokeLines(stroke(s.Colour, 1.2), points)
+				c.StrokeLines(style, points)
 			}
 			continue
 		}
@@ -73,10 +77,12 @@ func (l layers) Plot(c draw.Canvas, p *plot.Plot) {
 			case Whisker:
 				c.StrokeLine2(stroke(s.Colour, 1.2), at.X, at.Y, at.X, y(p.To))
 			case Moment:
-				dashed := stroke(s.Colour, 1)
-				dashed.Dashes = []vg.Length{3, 3}
-				c.StrokeLine2(dashed, at.X, c.Min.Y, at.X, c.Max.Y-lineHeight)
+				c.StrokeLine2(dashed(s.Colour, 1), at.X, c.Min.Y, at.X, c.Max.Y-lineHeight)
 				c.DrawGlyphNoClip(s.Glyph.glyph(s.Colour), vg.Point{X: at.X, Y: foot})
+			case Level:
+				c.StrokeLine2(dashed(s.Colour, 1), c.Min.X, at.Y, c.Max.X, at.Y)
+			case Zone:
+				box(at.X, x(p.To), c.Min.Y, c.Max.Y, s.Colour)
 			default:
 				c.DrawGlyphNoClip(s.Shape.glyph(s.Colour), at)
 			}
@@ -107,6 +113,12 @@ func (s *Series) runs() [][]Point {
 
 func stroke(c Colour, width vg.Length) draw.LineStyle {
 	return draw.LineStyle{Color: c.rgb(), Width: width}
+}
+
+func dashed(c Colour, width vg.Length) draw.LineStyle {
+	style := stroke(c, width)
+	style.Dashes = []vg.Length{3, 3}
+	return style
 }
 
 // glyph is the shape as a glyph.
@@ -223,9 +235,11 @@ func (i item) draw(c *draw.Canvas, y vg.Length) {
 		switch s.Shape {
 		case Line:
 			c.StrokeLine2(stroke(s.Colour, 2), at.X-8, at.Y, at.X+8, at.Y)
+		case Dashes, Level:
+			c.StrokeLine2(dashed(s.Colour, 1.5), at.X-9, at.Y, at.X+9, at.Y)
 		case Tick, Whisker:
 			c.StrokeLine2(stroke(s.Colour, 2), at.X, at.Y-7, at.X, at.Y+7)
-		case Span, Bar:
+		case Span, Bar, Zone:
 			c.FillPolygon(s.Colour.rgb(), []vg.Point{{X: at.X - 8, Y: at.Y - 5}, {X: at.X + 8, Y: at.Y - 5}, {X: at.X + 8, Y: at.Y + 5}, {X: at.X - 8, Y: at.Y + 5}})
 		case Moment:
 			c.DrawGlyphNoClip(s.Glyph.glyph(s.Colour), at)
