@@ -83,6 +83,9 @@ func TestGolden(t *testing.T) {
 		"two":   compared(t, side(t, "old", 1, random(1), nil), side(t, "new", 1, random(2), planted)).Document(),
 		"three": compared(t, side(t, "old", 5, random(3), nil), side(t, "same", 5, random(4), nil), side(t, "new", 5, random(5), planted)).Document(),
 	}
+	documents["two"].Lists = []List{{"Configuration of B against A: listeners", []string{
+		"only in A, at headless: 99 of {IP of test.ns1}_80, -374 kB", "changed, at all steps: 0.0.0.0_15010 (access_log: a_b → <c>), +3 bytes",
+	}}}
 	for name, d := range documents {
 		for format, write := range map[string]func(*bytes.Buffer) error{
 			"console":  func(b *bytes.Buffer) error { return d.Console(b) },

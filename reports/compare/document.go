@@ -20,7 +20,14 @@ type Document struct {
 	Lines    []string // what was found, most important first
 	Legend   []string // what is compared
 	Tables   []Table
+	Lists    []List
 	Notes    []string
+}
+
+// List is lines of text under a title.
+type List struct {
+	Title string
+	Lines []string
 }
 
 // Table is a table with a title. The first of Names columns stand to the left, the
@@ -181,6 +188,12 @@ func (d *Document) Console(w io.Writer) error {
 		fmt.Fprintf(out, "\n%s\n", t.Title)
 		t.console(out)
 	}
+	for _, l := range d.Lists {
+		fmt.Fprintf(out, "\n%s\n", l.Title)
+		for _, text := range l.Lines {
+			wrap(out, "- ", text)
+		}
+	}
 	fmt.Fprintln(out)
 	for _, text := range d.Notes {
 		bullet := "- "
@@ -280,6 +293,10 @@ func (d *Document) Markdown(w io.Writer) error {
 			row(r.Cells, r.Differs)
 		}
 		fmt.Fprintln(out)
+	}
+	for _, l := range d.Lists {
+		fmt.Fprintf(out, "## %s\n\n", escape(l.Title))
+		list(out, l.Lines)
 	}
 	list(out, d.Notes)
 	return out.Flush()

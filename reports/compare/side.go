@@ -35,6 +35,7 @@ type Side struct {
 // Run is what is said of one run as a whole.
 type Run struct {
 	Name    string // of its folder
+	Dir     string // its folder; "" for a baseline's
 	Started time.Time
 	// Outcome is the word the run ended with (observations.End); "" when cut off.
 	Outcome string
@@ -145,6 +146,7 @@ func (s *Side) add(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
+	side.Runs[0].Dir = dir
 	return s.merge(side)
 }
 
