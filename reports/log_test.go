@@ -67,7 +67,7 @@ func madeLog() []observations.Record {
 		Host: observations.Host{OS: "linux/amd64", Kernel: "6.1.0-31-amd64", CPUs: 2, Memory: 24 << 30},
 		Cluster: observations.Cluster{Provider: "embedded", Kubernetes: "v1.31.4", MemorySource: "proc", LimitsEnforcedBy: "runtime",
 			RealPerDeployment: 10, Baseline: "eks", Simulated: []string{"nodes and their kubelets", "containers without a local program (nginx)"}},
-		Mesh:       observations.Mesh{Istio: "1.23.2", Charts: "bundled", Envoy: "1.40.0", XDS: "delta", Workers: 2, Values: "telemetry:\n  enabled: false\n"},
+		Mesh:       observations.Mesh{Istio: "1.23.2", Charts: "bundled", Envoy: "1.40.0", XDS: "delta", Values: "telemetry:\n  enabled: false\n"},
 		Components: map[string]string{"etcd": "3.5.15", "kube-apiserver": "1.31.4", "pilot-agent": "1.23.2"},
 	}
 	for _, s := range madeSteps {

@@ -222,6 +222,8 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			dumped(series, rec.Proxy.Namespace+"/"+rec.Proxy.Pod, rec.Time.Sub(r.Started).Seconds())
 		case rec.Envoy != nil && rec.Envoy.Version != "":
 			builds[rec.Envoy.Version] = true
+			// Which the harness does not know before one has started.
+			r.Environment.Mesh.Workers = cmp.Or(r.Environment.Mesh.Workers, rec.Envoy.Workers)
 		case rec.Event != nil:
 			r.Events = append(r.Events, Event{Step: during, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: *rec.Event})
 		case rec.End != nil:
