@@ -91,6 +91,9 @@ type Cluster struct {
 	// Baseline says whether the cluster has the shape of the published one (EKS), so
 	// that absolute published counts apply: "eks" or "".
 	Baseline string `json:"baseline,omitempty"`
+	// Objects names, where the shape is another one, what the cluster holds before the mesh
+	// is installed, in words: it shifts every absolute count.
+	Objects []string `json:"objects,omitempty"`
 }
 
 // Mesh describes the installed mesh.

@@ -34,6 +34,9 @@ type Spec struct {
 	Name string
 	// Nodes at the start.
 	Nodes []NodeGroup
+	// MostNodes is the largest number of nodes that the run will have at one time, for
+	// providers that make all of them at the start; 0 for no more than Nodes.
+	MostNodes int
 	// RealPerDeployment is the number of pods of each Deployment whose containers run;
 	// -1 for all. Providers with real nodes run all and ignore it.
 	RealPerDeployment int
