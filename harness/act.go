@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -14,6 +15,15 @@ type actor struct {
 	kube    *kube
 	cluster cluster.Cluster
 	status  func(format string, args ...any) // what is being waited for
+	// record appends to the log, in the step that is under way.
+	record func(observations.Record) error
+	load   *load
+	// kills is how often sidecars of a workload, namespace/name, were killed for their
+	// memory limit.
+	kills func(workload string) int
+	// pushed waits until istiod has pushed what there is and all proxies have acknowledged
+	// it, or until enough says that this need not be waited for.
+	pushed func(ctx context.Context, enough func() bool) error
 }
 
 // do carries out one change. A new action is a case here and a file of its own.
@@ -36,6 +46,8 @@ func (a *actor) do(ctx context.Context, change scenarios.Change) error {
 		err = a.nodes(ctx, c)
 	case *scenarios.Apply:
 		err = a.apply(ctx, c)
+	case *scenarios.Revisions:
+		err = a.revisions(ctx, c)
 	default:
 		err = fmt.Errorf("this version of meshbench cannot do the action %q", change.Word())
 	}

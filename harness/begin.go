@@ -1,16 +1,25 @@
 package harness
 
 import (
-	"context"
-	"fmt"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
+
+// publishedGrowth is what the scenario's published table says about growth, for the record.
+func (r *run) publishedGrowth() *observations.PublishedGrowth {
+	if r.Scenario.Published == "" {
+		return nil
+	}
+	table, err := scenarios.PublishedTable(r.Scenario.Published)
+	if err != nil || table.Growth == nil {
+		return nil
+	}
+	g := table.Growth
+	return &observations.PublishedGrowth{
+		GrowthMi: g.GrowthMi, PerRevisions: g.PerRevisions, KilledBetween: g.KilledBetween, KilledAtMi: g.KilledAtMi,
+		SurvivesAtMi: g.SurvivesAtMi, SurvivesMi: g.SurvivesMi, Source: table.Source,
+	}
+}
 
 // begin is a step's opening record. It carries the published figures, so that the log
 // alone is enough for a report.
@@ -44,42 +53,4 @@ func (r *run) begin(step *scenarios.Step) *observations.Begin {
 	}
 	b.PublishedFigures = p
 	return b
-}
-
-// countRestarts notes the containers of the mesh that were restarted since the step
-// before, and why.
-func (r *run) countRestarts(ctx context.Context, add func(observations.Record) error) error {
-	pods, err := r.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
-	if err != nil {
-		return fmt.Errorf("listing pods: %w", err)
-	}
-	for _, p := range pods.Items {
-		for _, c := range p.Status.ContainerStatuses {
-			if c.Name != sample.SidecarContainer && c.Name != sample.IstiodContainer {
-				continue
-			}
-			name := p.Namespace + "/" + p.Name + "/" + c.Name
-			before := r.restarts[name]
-			r.restarts[name] = c.RestartCount
-			if c.RestartCount <= before {
-				continue
-			}
-			if err := add(observations.Record{Event: restartEvent(name, c)}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func restartEvent(name string, c corev1.ContainerStatus) *observations.Event {
-	e := &observations.Event{Level: "warning", Kind: "restart", Object: name,
-		Message: fmt.Sprintf("restarted, %d times in all", c.RestartCount)}
-	if t := c.LastTerminationState.Terminated; t != nil {
-		e.Message = fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", t.Reason, t.ExitCode, c.RestartCount)
-		if t.Reason == "OOMKilled" {
-			e.Kind = "oom-kill"
-		}
-	}
-	return e
 }

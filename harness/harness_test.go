@@ -189,17 +189,6 @@ func TestDecodeManifest(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("document 2")))
 }
 
-func TestRestartEvent(t *testing.T) {
-	g := NewWithT(t)
-	killed := corev1.ContainerStatus{RestartCount: 2, LastTerminationState: corev1.ContainerState{
-		Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137},
-	}}
-	e := restartEvent("ns1/a/istio-proxy", killed)
-	g.Expect(e.Kind).To(Equal("oom-kill"))
-	g.Expect(e.Message).To(Equal("ended with OOMKilled (exit code 137) and was restarted, 2 times in all"))
-	g.Expect(restartEvent("x", corev1.ContainerStatus{RestartCount: 1}).Kind).To(Equal("restart"))
-}
-
 func TestOutcome(t *testing.T) {
 	live := t.Context()
 	stopped, cancel := context.WithCancelCause(live)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -82,7 +83,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		return Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	r := &run{Options: o, log: log, start: time.Now(), restarts: map[string]int32{}}
+	r := &run{Options: o, log: log, start: time.Now()}
 	if r.SettleLimit == 0 {
 		r.SettleLimit = DefaultSettleLimit
 	}
@@ -111,7 +112,11 @@ type run struct {
 	actor    *actor
 	settler  *settler
 	memory   recent
-	restarts map[string]int32
+	load     load
+	restarts *restarts
+
+	mu      sync.Mutex
+	current *int // index of the step under way, for records of other goroutines
 }
 
 // outcome tells what kind of end err is.
@@ -184,6 +189,15 @@ func (r *run) all(ctx context.Context) (err error) {
 	}
 	stop := r.recordSeries(ctx)
 	defer func() { err = errors.Join(err, stop()) }()
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := r.restarts.watch(watching, r.kube); err != nil {
+		return err
+	}
+	again := &reconnects{ends: r.restarts.ends, known: map[podName]connected{}, add: func(e observations.Event) {
+		r.event(e.Level, e.Kind, e.Message, e.Object)
+	}}
+	go again.watch(watching, r.sampler.Connections)
 
 	for i := range r.Scenario.Steps {
 		r.Progress.Phase(fmt.Sprintf("step %d of %d: %s", i+1, len(r.Scenario.Steps), r.Scenario.Steps[i].Name))
@@ -202,8 +216,12 @@ func (r *run) connect() (err error) {
 	if r.sampler, err = sample.New(cfg); err != nil {
 		return fmt.Errorf("preparing to sample: %w", err)
 	}
-	r.actor = &actor{kube: r.kube, cluster: r.cluster, status: r.Progress.Status}
+	r.restarts = newRestarts(r)
 	r.settler = &settler{kube: r.kube, sampler: r.sampler, memory: &r.memory, status: r.Progress.Status, witnesses: r.witnesses}
+	r.actor = &actor{
+		kube: r.kube, cluster: r.cluster, status: r.Progress.Status, record: r.append, load: &r.load,
+		kills: r.restarts.kills, pushed: r.settler.pushed,
+	}
 	return nil
 }
 
@@ -225,6 +243,9 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh) error {
 	if err != nil {
 		return fmt.Errorf("asking the cluster about itself: %w", err)
 	}
+	if r.Scenario.ShapesRevisions() {
+		facts.Simulated = append(facts.Simulated, "Knative Serving (the Services and Endpoints of its revisions are made in its place)")
+	}
 	if mesh.Envoy == "" {
 		mesh.Envoy = r.Components["envoy"]
 	}
@@ -238,7 +259,8 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh) error {
 	}
 	err = r.log.Append(observations.Record{Run: &observations.Run{
 		Schema: observations.Schema, ID: filepath.Base(r.Dir),
-		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Published: r.Scenario.Published,
+		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
+		PublishedGrowth: r.publishedGrowth(),
 		Meshbench: r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Components: r.Components,
 	}})
@@ -273,20 +295,34 @@ func (r *run) recordSeries(ctx context.Context) (stop func() error) {
 	}
 }
 
+// during sets the step that records belong to from now on.
+func (r *run) during(step *int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = step
+}
+
+// append writes a record of the step under way.
+func (r *run) append(record observations.Record) error {
+	r.mu.Lock()
+	record.Step = r.current
+	r.mu.Unlock()
+	return r.log.Append(record)
+}
+
 // event appends something a reader should know. A log that is broken shows at the next
 // record that matters.
 func (r *run) event(level, kind, message, object string) {
-	_ = r.log.Append(observations.Record{Event: &observations.Event{Level: level, Kind: kind, Message: message, Object: object}})
+	_ = r.append(observations.Record{Event: &observations.Event{Level: level, Kind: kind, Message: message, Object: object}})
 }
 
 // step does a step's actions and takes its measurement.
 func (r *run) step(ctx context.Context, index int) error {
 	step := &r.Scenario.Steps[index]
 	begin := time.Now()
-	add := func(record observations.Record) error {
-		record.Step = &index
-		return r.log.Append(record)
-	}
+	r.during(&index)
+	defer r.during(nil)
+	add := r.append
 	if err := add(observations.Record{Begin: r.begin(step)}); err != nil {
 		return err
 	}
@@ -330,8 +366,22 @@ func (r *run) step(ctx context.Context, index int) error {
 		self.MemoryBytes += n.MemoryBytes
 	}
 	return add(observations.Record{Measure: &observations.Measure{
-		Seconds: time.Since(begin).Seconds(), Harness: self, ControlPlane: costs.ControlPlane,
+		Seconds: time.Since(begin).Seconds(), Harness: self,
+		ControlPlane: sum(costs.ControlPlane), ControlPlaneParts: costs.ControlPlane,
 	}})
+}
+
+// sum adds costs up; nil where there are none.
+func sum(parts map[string]observations.Cost) *observations.Cost {
+	if len(parts) == 0 {
+		return nil
+	}
+	var all observations.Cost
+	for _, c := range parts {
+		all.CPUSeconds += c.CPUSeconds
+		all.MemoryBytes += c.MemoryBytes
+	}
+	return &all
 }
 
 // measure reads everything once. The order is a rule: memory before any dump.
@@ -367,9 +417,6 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 	}
 	for _, rejected := range r.settler.quiet.Rejected {
 		r.event("warning", "rejected", "Envoy refused configuration: "+rejected, "")
-	}
-	if err := r.countRestarts(ctx, add); err != nil {
-		return err
 	}
 	pods, err := r.sampler.Pods(ctx)
 	if err != nil {

@@ -111,6 +111,39 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 	}
 }
 
+// pushedLimit is the longest wait of pushed: a sidecar that is over its memory limit again
+// and again never acknowledges.
+const pushedLimit = time.Minute
+
+// pushed waits until pushes are drained and acknowledged, or until enough, or for
+// pushedLimit.
+func (s *settler) pushed(ctx context.Context, enough func() bool) error {
+	s.quietSince = time.Time{}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < pushedLimit && !enough(); {
+		pods, err := s.sampler.Pods(ctx)
+		done, waiting := err == nil, ""
+		for _, check := range []func(context.Context, []sample.Pod) (bool, string, error){s.drained, s.acknowledged} {
+			if done {
+				// What cannot be read now may be readable in a moment.
+				done, waiting, err = check(ctx, pods)
+				done = done && err == nil
+			}
+		}
+		if done {
+			return nil
+		}
+		s.status("waiting for the mesh: %s", waiting)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
 // rolledOut holds when every Deployment has the pods it asks for and no pod is on its
 // way out.
 func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, string, error) {
@@ -260,6 +293,19 @@ func (m *recent) add(at time.Time, series observations.Series) {
 		kept := slices.DeleteFunc(m.points[name], func(p point) bool { return at.Sub(p.at) > 2*memoryWindow+time.Second })
 		m.points[name] = append(kept, point{at, c.MemoryBytes})
 	}
+}
+
+// last is a pod's last reading at or before a moment.
+func (m *recent) last(pod podName, before time.Time) (point, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	points := m.points[pod]
+	for i := len(points) - 1; i >= 0; i-- {
+		if !points[i].at.After(before) {
+			return points[i], true
+		}
+	}
+	return point{}, false
 }
 
 // steady says whether the pods' memory stood still during the two windows that end now.

@@ -27,7 +27,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless", "hundred-pods", "namespaces", "nodes", "one-pod", "services"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless", "hundred-pods", "knative-revisions", "namespaces", "nodes", "one-pod", "services"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -90,19 +90,17 @@ func TestOtherSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range list {
-		sizes := map[string]string{}
-		for name, p := range s.Parameters {
-			sizes[name] = fmt.Sprint(p.Min)
-		}
 		cases := []map[string]string{nil}
-		for _, n := range []string{"2", "3", "30", "57"} {
+		for i, n := range []int{0, 2, 3, 30, 57} {
 			other := map[string]string{}
-			for name := range s.Parameters {
-				other[name] = n
+			for name, p := range s.Parameters {
+				other[name] = fmt.Sprint(max(n, p.Min))
+				if p.Choices != nil {
+					other[name] = p.Choices[i%len(p.Choices)]
+				}
 			}
 			cases = append(cases, other)
 		}
-		cases = append(cases, sizes)
 		for _, overrides := range cases {
 			switch overrides["namespaces"] {
 			case "30", "57":
@@ -142,10 +140,14 @@ type model struct {
 	witness  Witness
 	replicas map[Witness]int
 	services map[object]*Expose
+	// revisions of Knative Services, and whether the witness sees them.
+	revisions map[object]int
+	hidden    map[object]bool
 }
 
 func newModel(s *Scenario) *model {
-	m := &model{witness: s.Witnesses[0], replicas: map[Witness]int{}, services: map[object]*Expose{}}
+	m := &model{witness: s.Witnesses[0], replicas: map[Witness]int{}, services: map[object]*Expose{},
+		revisions: map[object]int{}, hidden: map[object]bool{}}
 	m.setNodes(s.Cluster.Nodes)
 	return m
 }
@@ -169,6 +171,13 @@ func (m *model) do(t *testing.T, c Change) {
 		m.services[object{"Service", c.Namespace, c.Name}] = c
 	case *Delete:
 		delete(m.services, object{c.Kind, c.Namespace, c.Name})
+	case *Revisions:
+		o := object{"Service", c.Namespace, c.Service}
+		m.revisions[o] = max(m.revisions[o], c.Count)
+		m.hidden[o] = c.Annotations["networking.istio.io/exportTo"] == "."
+		if c.MinScale > 0 {
+			m.replicas[Witness{c.Namespace, c.Deployment()}] = c.MinScale
+		}
 	case *Nodes:
 		m.setNodes(c.Groups)
 	default:
@@ -180,6 +189,19 @@ func (m *model) counts() map[string]int {
 	n := map[string]int{"nodes": m.nodes, "pods": 2 * m.nodes, "services": len(m.services)}
 	for _, replicas := range m.replicas {
 		n["pods"] += replicas
+	}
+	for service, revisions := range m.revisions {
+		// The public and the private Service of each, and the Service's own.
+		n["services"] += 2*revisions + 1
+		if m.hidden[service] {
+			continue
+		}
+		// Ports 80 and 443 of the public one and six of the private one; two have endpoints.
+		// Only those of protocols that Istio does not know have a listener of their own.
+		n["cluster"] += 8 * revisions
+		n["listener"] += 2 * revisions
+		n["route"] += 6 * revisions
+		n["endpoint"] += 2 * revisions
 	}
 	inbound := map[int]bool{}
 	for _, s := range m.services {

@@ -24,6 +24,21 @@ type Published struct {
 	CountsIncludeHeader bool `yaml:"countsIncludeHeader"`
 	// Steps in the order in which they were done.
 	Steps []PublishedStep `yaml:"steps"`
+	// Growth with revisions of Knative Services; nil where nothing was published on it.
+	Growth *PublishedGrowth `yaml:"growth,omitempty"`
+}
+
+// PublishedGrowth tells how a sidecar's memory grew with revisions of Knative Services.
+type PublishedGrowth struct {
+	GrowthMi     float64 `yaml:"growthMi"`     // in Mi for PerRevisions revisions
+	PerRevisions int     `yaml:"perRevisions"` // revisions
+	// KilledBetween are the revisions between which the sidecar was killed at its limit,
+	// KilledAtMi.
+	KilledBetween [2]int  `yaml:"killedBetween"`
+	KilledAtMi    float64 `yaml:"killedAtMi"`
+	// SurvivesAtMi is the limit with which it lived on, SurvivesMi what it then took.
+	SurvivesAtMi float64 `yaml:"survivesAtMi"`
+	SurvivesMi   float64 `yaml:"survivesMi"`
 }
 
 // PublishedStep is one step of a published table; nil where nothing was published.

@@ -108,7 +108,9 @@ func (r *Revisions) check(c *checker) {
 	if before := c.revisions[service]; r.Count < before {
 		c.wrong("count", "%d revisions are less than the %d that the Service has before; Knative removes none on request", r.Count, before)
 	}
-	c.revisions[service] = max(c.revisions[service], r.Count)
+	if r.Until == nil { // else how far it comes is not known
+		c.revisions[service] = max(c.revisions[service], r.Count)
+	}
 	if r.MinScale > 0 {
 		o := object{"Deployment", r.Namespace, r.Deployment()}
 		c.create("service", "apps/v1", o)
@@ -145,12 +147,16 @@ func (c *checker) proxyMemory(field string, annotations map[string]string) {
 }
 
 // NeedsKnative tells whether an action wants Knative Serving on the cluster.
-func (s *Scenario) NeedsKnative() bool { return s.knative() != nil }
+func (s *Scenario) NeedsKnative() bool { return s.revisionsBy(Knative) != nil }
 
-func (s *Scenario) knative() Change {
+// ShapesRevisions tells whether an action makes what Knative would make in its place.
+func (s *Scenario) ShapesRevisions() bool { return s.revisionsBy(Shape) != nil }
+
+// revisionsBy is the first action that makes revisions in that mode; nil for none.
+func (s *Scenario) revisionsBy(mode string) Change {
 	for _, step := range s.Steps {
 		for _, action := range step.Actions {
-			if r, ok := action.Change.(*Revisions); ok && r.Mode == Knative {
+			if r, ok := action.Change.(*Revisions); ok && r.Mode == mode {
 				return r
 			}
 		}
@@ -161,7 +167,7 @@ func (s *Scenario) knative() Change {
 // KnativeProblem is the message as a problem with the field mode of the first action that
 // wants Knative.
 func (s *Scenario) KnativeProblem(message string) error {
-	p := s.places[s.knative()]
+	p := s.places[s.revisionsBy(Knative)]
 	if p.File == "" {
 		p.File = s.Name // not from a file
 	}

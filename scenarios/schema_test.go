@@ -74,12 +74,16 @@ func actionField(v any, word string) reflect.StructField {
 	return reflect.StructField{Name: t.Elem().Name(), Type: t, Tag: reflect.StructTag(`yaml:"` + word + `,omitempty"`)}
 }
 
-// allowExpressions lets every whole number of an object be an expression.
+// allowExpressions lets every whole number and every word of an object be an expression.
 func allowExpressions(object *jsonschema.Schema) {
 	for p := object.Properties.Oldest(); p != nil; p = p.Next() {
 		if p.Value.Type == "integer" {
 			p.Value.Type = ""
 			p.Value.AnyOf = []*jsonschema.Schema{{Type: "integer"}, {Type: "string", Pattern: `^\$\{[^}]*\}$`}}
+		}
+		if p.Value.Enum != nil { // a choice
+			p.Value.AnyOf = []*jsonschema.Schema{{Enum: p.Value.Enum}, {Type: "string", Pattern: `^\$\{[^}]*\}$`}}
+			p.Value.Enum = nil
 		}
 	}
 }

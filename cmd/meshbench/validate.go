@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,15 +43,18 @@ func validateCommand() *cobra.Command {
 
 // setFlag adds --set.
 func setFlag(cmd *cobra.Command, set *map[string]string) {
-	cmd.Flags().StringToStringVar(set, "set", nil, "a `size` of the scenario, as replicas=30; may be given several times")
+	cmd.Flags().StringToStringVar(set, "set", nil, "a `size` or choice of the scenario, as replicas=30; may be given several times")
 }
 
 // sizes are a scenario's parameters in words.
 func sizes(s *scenarios.Scenario) string {
-	all := s.Sizes()
+	all := s.Choices()
+	for name, size := range s.Sizes() {
+		all[name] = strconv.Itoa(size)
+	}
 	var words []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		words = append(words, fmt.Sprintf("%s=%d", name, all[name]))
+		words = append(words, name+"="+all[name])
 	}
 	if len(words) == 0 {
 		return "-"

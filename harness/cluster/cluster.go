@@ -63,8 +63,9 @@ type Provider interface {
 
 // Costs are what a cluster costs the machine it runs on; nil where that is not known.
 type Costs struct {
-	// ControlPlane is etcd, the API server, the controllers and the scheduler.
-	ControlPlane *observations.Cost
+	// ControlPlane is that of etcd, kube-apiserver, the controllers and the scheduler, by
+	// program.
+	ControlPlane map[string]observations.Cost
 	// Nodes is the part of this program that stands in for nodes.
 	Nodes *observations.Cost
 }

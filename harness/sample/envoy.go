@@ -253,6 +253,10 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		return observations.Proxy{}, fmt.Errorf("counting the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
 	}
+	stats, err := s.stats(ctx, pod)
+	if err != nil {
+		return observations.Proxy{}, err
+	}
 	return observations.Proxy{
 		Namespace: pod.Namespace,
 		Pod:       pod.Name,
@@ -262,7 +266,26 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		DumpBytes: int64(len(raw["config_dump"])),
 		Dumps:     dumps,
 		Rejected:  state.Rejected,
+		Stats:     stats,
 	}, nil
+}
+
+// stats counts a proxy's statistics by the first part of their names. The answer is of
+// several MB where there are thousands of clusters, so it is for witnesses.
+func (s *Sampler) stats(ctx context.Context, pod Pod) (map[string]int, error) {
+	var counts map[string]int
+	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/stats", func(r io.Reader) error {
+		counts = map[string]int{}
+		lines := bufio.NewScanner(r)
+		for lines.Scan() {
+			if name, _, found := strings.Cut(lines.Text(), ": "); found {
+				family, _, _ := strings.Cut(name, ".")
+				counts[family]++
+			}
+		}
+		return lines.Err()
+	})
+	return counts, err
 }
 
 // dump writes an answer to a file, all of it or none, and returns it. Answers have been

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -301,4 +302,42 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 	slices.Sort(q.Stale)
 	slices.Sort(q.Rejected)
 	return q, nil
+}
+
+// Connection is a proxy's stream to istiod.
+type Connection struct {
+	Namespace, Pod string
+	ID             string    // istiod's, another one after each reconnect
+	Since          time.Time // by istiod's clock
+}
+
+// Connections reads, from each ready istiod's /debug/connections, which proxies are
+// connected and since when.
+func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
+	pods, err := s.istiods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Connection
+	for _, pod := range pods {
+		// pilot/pkg/xds/debug.go; the id is pod.namespace-N.
+		var answer struct {
+			Clients []struct {
+				ID    string    `json:"connectionId"`
+				Since time.Time `json:"connectedAt"`
+			} `json:"clients"`
+		}
+		if err := s.getJSON(ctx, pod.namespace, pod.name, istiodMonitorPort, "/debug/connections", &answer); err != nil {
+			return nil, err
+		}
+		for _, c := range answer.Clients {
+			node := c.ID[:max(0, strings.LastIndexByte(c.ID, '-'))]
+			dot := strings.LastIndexByte(node, '.')
+			if dot < 0 {
+				continue // no proxy of a pod
+			}
+			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.name + "/" + c.ID, Since: c.Since})
+		}
+	}
+	return all, nil
 }

@@ -1,10 +1,12 @@
 package sample
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -162,5 +164,25 @@ func TestNoIstiod(t *testing.T) {
 	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, http.NotFoundHandler())
 	if _, err := w.sampler(t).Syncz(t.Context()); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestConnections(t *testing.T) {
+	w := newWorld(t)
+	w.pods(istiodPod("istiod-1"))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/connections", func(rw http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(rw, `{"totalClients":2,"clients":[
+			{"connectionId":"a-6c7-x.ns1-12","connectedAt":"2026-01-01T12:00:00Z","address":"10.0.16.3:4711","labels":null},
+			{"connectionId":"ztunnel","connectedAt":"2026-01-01T12:00:00Z"}]}`)
+	})
+	w.listen(t, "istio-system/istiod-1", 15014, mux)
+	got, err := w.sampler(t).Connections(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Connection{{Namespace: "ns1", Pod: "a-6c7-x", ID: "istiod-1/a-6c7-x.ns1-12", Since: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

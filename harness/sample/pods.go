@@ -32,6 +32,8 @@ type Pod struct {
 
 	// Deleting tells that the pod is on its way out.
 	Deleting bool
+	// Limits are the containers' memory limits in bytes, by container; none is left out.
+	Limits map[string]int64
 }
 
 // PodFrom reads a Kubernetes pod.
@@ -43,6 +45,14 @@ func PodFrom(p *corev1.Pod) Pod {
 		Workload:  p.Namespace + "/" + owner(p),
 		istiod:    p.Labels["app"] == "istiod",
 		Deleting:  p.DeletionTimestamp != nil,
+	}
+	for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
+		if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok {
+			if pod.Limits == nil {
+				pod.Limits = map[string]int64{}
+			}
+			pod.Limits[c.Name] = limit.Value()
+		}
 	}
 	sidecar := func(c corev1.Container) bool { return c.Name == SidecarContainer }
 	// As a native sidecar, istio-proxy is an init container.

@@ -47,6 +47,7 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 				Window:      m.Window.Duration,
 				Measured:    m.Timestamp.Time,
 				Witness:     c.Name == SidecarContainer && s.IsWitness(m.Namespace, m.Name),
+				LimitBytes:  p.Limits[c.Name],
 			})
 		}
 	}

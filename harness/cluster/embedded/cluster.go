@@ -129,7 +129,7 @@ func (c *Cluster) Costs(ctx context.Context) (cluster.Costs, error) {
 	if err != nil {
 		return cluster.Costs{}, c.explain(err)
 	}
-	return cluster.Costs{ControlPlane: &costs.ControlPlane, Nodes: &costs.Sandbox}, nil
+	return cluster.Costs{ControlPlane: costs.ControlPlane, Nodes: &costs.Sandbox}, nil
 }
 
 // explain gives an error of a dead sandbox its cause.

@@ -162,19 +162,18 @@ func (c *ControlPlane) Stop() {
 	}
 }
 
-// Cost is the sum over the processes so far.
-func (c *ControlPlane) Cost() (observations.Cost, error) {
-	var sum observations.Cost
+// Costs are those of the processes so far, by program.
+func (c *ControlPlane) Costs() (map[string]observations.Cost, error) {
+	costs := map[string]observations.Cost{}
 	var errs []error
 	for _, p := range c.procs {
 		cost, err := p.Cost()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", p.Name, err))
 		}
-		sum.CPUSeconds += cost.CPUSeconds
-		sum.MemoryBytes += cost.MemoryBytes
+		costs[p.Name] = cost
 	}
-	return sum, errors.Join(errs...)
+	return costs, errors.Join(errs...)
 }
 
 // localServer is the API server's address for processes beside it.

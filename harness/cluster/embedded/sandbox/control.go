@@ -22,7 +22,7 @@ import (
 // Costs is what the cluster's own processes have cost so far.
 type Costs struct {
 	// ControlPlane is etcd, API server, controller manager and scheduler.
-	ControlPlane observations.Cost
+	ControlPlane map[string]observations.Cost
 	// Sandbox is this program's own process inside: the virtual nodes above all.
 	Sandbox observations.Cost
 }
@@ -90,7 +90,7 @@ func (s *server) facts() observations.Cluster {
 }
 
 func (s *server) costs() (Costs, error) {
-	plane, err := s.plane.Cost()
+	plane, err := s.plane.Costs()
 	if err != nil {
 		return Costs{}, fmt.Errorf("read the control plane's cost: %w", err)
 	}

@@ -1,0 +1,129 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+// updateAnnotation is what an update changes in the revisions' template: its value is the
+// revision's number.
+const updateAnnotation = "meshbench.dev/revision"
+
+// revisionEvery is how often a Knative Service is looked at for its newest revision, which
+// takes about a second to come.
+const revisionEvery = 100 * time.Millisecond
+
+// knativeRevisions updates a Knative Service of a cluster with Knative Serving.
+type knativeRevisions struct {
+	kube *kube
+	*scenarios.Revisions
+}
+
+func (k *knativeRevisions) client() dynamic.ResourceInterface {
+	return k.kube.dynamic.Resource(schema.GroupVersionResource{
+		Group: "serving.knative.dev", Version: "v1", Resource: "services",
+	}).Namespace(k.Namespace)
+}
+
+func (k *knativeRevisions) have(ctx context.Context) (int, error) {
+	s, err := k.client().Get(ctx, k.Service, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading Knative Service %s/%s: %w", k.Namespace, k.Service, err)
+	}
+	return k.newest(s), nil
+}
+
+// newest is the number of the newest revision that Knative has made.
+func (k *knativeRevisions) newest(s *unstructured.Unstructured) int {
+	name, _, _ := unstructured.NestedString(s.Object, "status", "latestCreatedRevisionName")
+	n, err := strconv.Atoi(strings.TrimPrefix(name, k.Service+"-"))
+	if err != nil {
+		return 0 // none yet
+	}
+	return n
+}
+
+// make waits for each revision: Knative makes one for all updates that it has not looked
+// at yet.
+func (k *knativeRevisions) make(ctx context.Context, first, last int, done func(int)) error {
+	for n := first; n <= last; n++ {
+		if err := k.update(ctx, n); err != nil {
+			return fmt.Errorf("making revision %s: %w", scenarios.Revision(k.Service, n), err)
+		}
+		err := until(ctx, revisionEvery, func(ctx context.Context) (bool, string, error) {
+			s, err := k.client().Get(ctx, k.Service, metav1.GetOptions{})
+			if err != nil {
+				return false, "", err
+			}
+			return k.newest(s) >= n, "revision " + scenarios.Revision(k.Service, n), nil
+		})
+		if err != nil {
+			return err
+		}
+		done(n)
+	}
+	return nil
+}
+
+// update makes the Service, or changes its template.
+func (k *knativeRevisions) update(ctx context.Context, n int) error {
+	if n > 1 {
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{
+			"metadata": map[string]any{"annotations": map[string]string{updateAnnotation: strconv.Itoa(n)}},
+		}}})
+		if err != nil {
+			return err
+		}
+		_, err = k.client().Patch(ctx, k.Service, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	}
+	annotations := map[string]any{}
+	for key, value := range templateAnnotations(k.Revisions, n) {
+		annotations[key] = value
+	}
+	labels := map[string]any{}
+	for key, value := range k.Labels {
+		labels[key] = value
+	}
+	_, err := k.client().Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "serving.knative.dev/v1",
+		"kind":       "Service",
+		"metadata":   map[string]any{"name": k.Service},
+		"spec": map[string]any{"template": map[string]any{
+			"metadata": map[string]any{"annotations": annotations, "labels": labels},
+			"spec":     map[string]any{"containers": []any{map[string]any{"image": k.Image}}},
+		}},
+	}}, metav1.CreateOptions{})
+	return err
+}
+
+// templateAnnotations are those of a revision: so many pods from the start, as `kn service
+// create --scale-init 0` asks for none.
+func templateAnnotations(r *scenarios.Revisions, n int) map[string]string {
+	scale := strconv.Itoa(r.MinScale)
+	annotations := maps.Clone(r.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations["autoscaling.knative.dev/initial-scale"] = scale
+	annotations["autoscaling.knative.dev/min-scale"] = scale
+	annotations[updateAnnotation] = strconv.Itoa(n)
+	return annotations
+}
