@@ -22,6 +22,9 @@ type Document struct {
 	Tables   []Table
 	Lists    []List
 	Notes    []string
+	// Folded says that Verdict and Lines are the answer: what comes after can be unfolded
+	// where pages of several documents are read, as in a summary of CI.
+	Folded bool
 }
 
 // List is lines of text under a title.
@@ -268,6 +271,9 @@ func (d *Document) Markdown(w io.Writer) error {
 		fmt.Fprintf(out, "> **Warning:** %s\n\n", escape(text))
 	}
 	list(out, d.Lines)
+	if d.Folded {
+		fmt.Fprint(out, "<details><summary>Figures</summary>\n\n")
+	}
 	list(out, d.Legend)
 	for _, t := range d.Tables {
 		fmt.Fprintf(out, "## %s\n\n", escape(t.Title))
@@ -299,6 +305,9 @@ func (d *Document) Markdown(w io.Writer) error {
 		list(out, l.Lines)
 	}
 	list(out, d.Notes)
+	if d.Folded {
+		fmt.Fprint(out, "</details>\n\n")
+	}
 	return out.Flush()
 }
 

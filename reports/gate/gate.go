@@ -283,7 +283,7 @@ func (r *Result) Document() *compare.Document {
 	d := r.Comparison.Document()
 	d.Title = fmt.Sprintf("Gate of %s: %s against %s", r.Comparison.Scenario, r.Comparison.Sides[1].Name, r.Comparison.Sides[0].Name)
 	d.Verdict, d.Good = r.Summary(), r.Passed()
-	d.Lines = nil
+	d.Lines, d.Folded = nil, true
 	for _, f := range r.Findings {
 		d.Lines = append(d.Lines, strings.ToUpper(string(f.Kind))+" "+f.Text)
 	}
