@@ -331,4 +331,9 @@ func TestDocument(t *testing.T) {
 			}
 		}
 	}
+	// What was found is read without unfolding anything, the tables are not.
+	found, rest, folded := strings.Cut(markdown.String(), "<details>")
+	if !folded || !strings.Contains(found, "REGRESSION") || strings.Contains(found, "| ---") || !strings.HasSuffix(rest, "</details>\n\n") {
+		t.Errorf("Markdown is not folded after what was found:\n%s", markdown.String())
+	}
 }
