@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,28 +24,31 @@ type setup struct {
 	provider      string
 	memory        string
 	real          string
-	istio         string
+	build         build
 	charts        string
 	chartsVersion string
 	values        []string
 	settings      []string
+	kind          kindFlags
 }
 
 func (s *setup) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.provider, "cluster", "embedded", "where the cluster comes from: embedded")
-	f.StringVar(&s.real, "real", "10", "pods a Deployment whose sidecar really runs: a `number`, or all")
+	f.StringVar(&s.provider, "cluster", "embedded", "where the cluster comes from: embedded or kind")
+	f.StringVar(&s.real, "real", "10", "pods a Deployment whose sidecar really runs: a `number`, or all; on kind all do")
 	f.StringVar(&s.memory, "memory", "auto", "how memory is read on the embedded cluster: auto, cgroup2, cgroup1 or proc")
-	f.StringVar(&s.istio, "istio", "", "Istio `version` (default: the scenario's, else "+components.DefaultIstio+")")
+	s.build.flags(cmd)
+	f.Lookup("istio").Usage = "Istio `version` (default: the scenario's, else " + components.DefaultIstio + ")"
 	f.StringVar(&s.charts, "charts", "", "`folder or URL` of Istio's charts base and istiod, instead of the bundled ones")
 	f.StringVar(&s.chartsVersion, "charts-version", "", "`version` of the charts in a chart repository (default: Istio's)")
 	f.StringArrayVar(&s.values, "mesh-values", nil, "YAML `file` with values for the istiod chart; may be given several times")
 	f.StringArrayVar(&s.settings, "mesh-set", nil, "a `value` for the istiod chart, as pilot.env.X=y; may be given several times")
+	s.kind.flags(cmd)
 }
 
 // realPods reads --real.
 func (s *setup) realPods() (int, error) {
-	if s.real == "all" {
+	if s.real == "all" || s.provider == kindName {
 		return -1, nil
 	}
 	n, err := strconv.Atoi(s.real)
@@ -68,20 +72,29 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	if !slices.Contains(modes, runtime.MemoryMode(s.memory)) {
 		return nil, usage(cmd, fmt.Errorf("--memory %s: known are %s", s.memory, modes))
 	}
-	if s.provider != "embedded" {
-		return nil, usage(cmd, fmt.Errorf("--cluster %s: known are: embedded", s.provider))
+	switch s.provider {
+	case "embedded":
+	case kindName:
+		return s.assembleKind(cmd, p, spec, scenarioIstio, scenarioValues)
+	default:
+		return nil, usage(cmd, fmt.Errorf("--cluster %s: known are: embedded, %s", s.provider, kindName))
 	}
 	layers, err := mesh.CommandLine(s.values, s.settings)
 	if err != nil {
 		return nil, usage(cmd, err)
 	}
-	istio := components.DefaultIstio
-	for _, v := range []string{scenarioIstio, s.istio} {
-		if v != "" {
-			istio = v
-		}
+	options, err := s.build.options(cmd.Context())
+	if err != nil {
+		return nil, usage(cmd, err)
 	}
-	store, err := components.New(components.Options{Istio: istio})
+	options.Istio = cmp.Or(options.Istio, scenarioIstio, components.DefaultIstio)
+	istio := options.Istio
+	options.WithoutCharts = s.charts != ""
+	store, err := components.New(options)
+	if err == nil && s.charts == "" && !store.Has(components.Charts) {
+		err = fmt.Errorf("the charts of Istio %s are not pinned here, and no image holds them: name them with --charts, a folder (manifests/charts of an Istio release) or Istio's chart repository; pinned are those of %s",
+			istio, strings.Join(components.IstioVersions(), ", "))
+	}
 	if err != nil {
 		return nil, usage(cmd, err)
 	}
@@ -108,13 +121,22 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	if chartsVersion == "" {
 		chartsVersion = istio
 	}
-	options := mesh.Options{
+	layers = append([]mesh.Layer{{Name: "the scenario", Values: scenarioValues}}, layers...)
+	own, err := components.HasIstioFilters(set.Path(components.Envoy))
+	if err != nil {
+		return nil, err
+	}
+	if !own {
+		layers = append([]mesh.Layer{mesh.UpstreamEnvoyValues()}, layers...)
+	}
+	meshOptions := mesh.Options{
 		Version:  istio,
+		Hub:      options.Hubs.Image(components.IstioHub),
 		Charts:   mesh.ChartsFrom(place, chartsVersion, store.Root()),
-		Values:   append([]mesh.Layer{mesh.UpstreamEnvoyValues(), {Name: "the scenario", Values: scenarioValues}}, layers...),
+		Values:   layers,
 		Progress: func(text string) { p.Status("%s", text) },
 	}
-	return &parts{provider: provider, set: set, mesh: func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, options) }}, nil
+	return &parts{provider: provider, set: set, mesh: func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, meshOptions) }}, nil
 }
 
 // installer is the mesh as the harness wants it.

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -10,7 +15,7 @@ import (
 )
 
 func componentsCommand() *cobra.Command {
-	var istio string
+	var build build
 	var list, verify, clean, prune bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
@@ -21,9 +26,15 @@ hour on two cores, and kept in the user's cache directory (or MESHBENCH_CACHE);
 afterwards nothing touches the network.`,
 		Example: `  meshbench components                    # obtain what the embedded cluster needs
   meshbench components --list             # what there is, where, and how large
-  meshbench components kubectl istioctl   # also the clients of the same versions`,
+  meshbench components kubectl istioctl   # also the clients of the same versions
+  meshbench components --istio 1.27.0     # those of another Istio
+  meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			store, err := components.New(components.Options{Istio: istio})
+			options, err := build.options(cmd.Context())
+			if err != nil {
+				return &exit{exitUsage, err}
+			}
+			store, err := components.New(options)
 			if err != nil {
 				return &exit{exitUsage, err}
 			}
@@ -53,13 +64,114 @@ afterwards nothing touches the network.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&istio, "istio", components.DefaultIstio, "Istio `version`")
+	build.flags(cmd)
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
 	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components that this version of meshbench has no use for")
 	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune")
+	cmd.AddCommand(componentsAddCommand())
 	return cmd
+}
+
+// build are the flags that say which versions of the mesh's programs are used.
+type build struct {
+	istio string
+	envoy string
+	from  string
+	hubs  []string
+}
+
+func (b *build) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&b.istio, "istio", "", "Istio `version` (default "+components.DefaultIstio+")")
+	cmd.Flags().StringVar(&b.envoy, "envoy", "", "`version` of upstream Envoy, or the path of an executable (default "+components.DefaultEnvoy+"; with --from images Istio's own)")
+	cmd.Flags().StringVar(&b.from, "from", string(components.FromModules), "where programs come from: modules, which are built, or images of any published Istio")
+	cmd.Flags().StringArrayVar(&b.hubs, "hub", nil, "registry and path from which images are taken instead of "+components.IstioHub+", or as "+components.KubernetesHub+"=`HUB` those of Kubernetes; may be given several times")
+}
+
+// options are the components' own. A path holds a slash, which no version does.
+func (b *build) options(ctx context.Context) (components.Options, error) {
+	hubs, err := components.ParseHubs(b.hubs)
+	if err != nil {
+		return components.Options{}, err
+	}
+	o := components.Options{Istio: b.istio, From: components.Source(b.from), Hubs: hubs}
+	if !strings.Contains(b.envoy, "/") {
+		o.Envoy = b.envoy
+		return o, nil
+	}
+	envoy, err := components.LocalEnvoy(ctx, b.envoy)
+	if err != nil {
+		return o, fmt.Errorf("--envoy %s: %w", b.envoy, err)
+	}
+	o.Given = components.Set{components.Envoy: envoy}
+	return o, nil
+}
+
+// modulesFolder is where what is pinned lies in a source checkout.
+const modulesFolder = "harness/components/modules"
+
+func componentsAddCommand() *cobra.Command {
+	var commit, source string
+	cmd := &cobra.Command{
+		Use:   "add istio VERSION",
+		Short: "Pin a further Istio release in a checkout of meshbench's source",
+		Long: `Resolve the Go modules of a further Istio release and write them as two files into
+harness/components/modules of a checkout of meshbench's source, from where the next
+'make build' takes them. It needs the network.
+
+Istio's main module has no releases on module proxies, only commits. Not every proxy tells
+which commit a release is: then --commit names it, as the commit's hash or, where that is
+not answered either, as all of the module's version, v0.0.0-TIME-COMMIT.`,
+		Example: `  meshbench components add istio 1.28.0
+  meshbench components add istio 1.27.0 --commit v0.0.0-20250808040725-7359d8be2504`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 || args[0] != "istio" {
+				return usage(cmd, errors.New("give istio and its version: components add istio 1.28.0"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := checkout(source)
+			if err != nil {
+				return usage(cmd, err)
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			p.Phase("components")
+			pinned, err := components.AddIstio(cmd.Context(), args[1], commit, filepath.Join(dir, modulesFolder), func(text string) { p.Status("%s", text) })
+			p.Close()
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			for _, f := range pinned.Files {
+				fmt.Fprintln(out, f)
+			}
+			fmt.Fprintf(out, "Istio %s is module version %s. Not in the checksum database: %s.\n", args[1], pinned.Version, strings.Join(pinned.Unverified, ", "))
+			fmt.Fprintf(out, "make build && bin/meshbench run one-pod --istio %s uses it.\n", args[1])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&commit, "commit", "", "the release's `commit`, or all of the module's version")
+	cmd.Flags().StringVar(&source, "source", ".", "`folder` in the checkout of meshbench's source")
+	return cmd
+}
+
+// checkout is the folder of the source checkout that a folder lies in.
+func checkout(folder string) (string, error) {
+	dir, err := filepath.Abs(folder)
+	if err != nil {
+		return "", fmt.Errorf("finding the source: %w", err)
+	}
+	for {
+		if info, err := os.Stat(filepath.Join(dir, modulesFolder)); err == nil && info.IsDir() {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not in a checkout of meshbench's source (no %s above it): name one with --source", folder, modulesFolder)
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 func listComponents(cmd *cobra.Command, store *components.Store) error {

@@ -20,8 +20,9 @@ const manifestName = "manifest.json"
 type manifest struct {
 	Name    Name      `json:"name"`
 	Version string    `json:"version"`
-	Pinned  string    `json:"pinned"` // module@version or package==version
-	Go      string    `json:"go"`     // toolchain that built it
+	Pinned  string    `json:"pinned"`          // module@version, package==version or an image with its tag
+	Go      string    `json:"go,omitempty"`    // toolchain that built it
+	Image   *origin   `json:"image,omitempty"` // the image it was taken out of
 	Made    time.Time `json:"made"`
 	Files   []file    `json:"files"`
 }

@@ -20,6 +20,7 @@ package components
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Name is the name of a component.
@@ -48,6 +49,9 @@ const (
 type Component struct {
 	Version string `json:"version"` // without a leading v: 1.31.4
 	Path    string `json:"path"`    // absolute; an executable, a file or a folder
+	// Image is the published image that it was taken out of, with the digest of the
+	// platform's manifest: docker.io/istio/pilot@sha256:...; "" for what was not.
+	Image string `json:"image,omitempty"`
 }
 
 // Set holds obtained components. It survives JSON, so that it can be handed to the
@@ -70,11 +74,12 @@ func (s Set) BootstrapTemplate() string { return s.Path(BootstrapTemplate) }
 // Names are the names of the components, sorted.
 func (s Set) Names() []Name { return slices.Sorted(maps.Keys(s)) }
 
-// Versions maps each component's name to its version, for the record of a run.
+// Versions maps each component's name to its version, for the record of a run: with the
+// image and its digest where it was taken out of one.
 func (s Set) Versions() map[string]string {
 	v := make(map[string]string, len(s))
 	for n, c := range s {
-		v[string(n)] = c.Version
+		v[string(n)] = strings.TrimSpace(c.Version + " " + c.Image)
 	}
 	return v
 }

@@ -1,8 +1,10 @@
 package components
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -44,7 +46,11 @@ func ParseHubs(args []string) (Hubs, error) {
 		if before, ok := hubs[published]; ok && before != hub {
 			return nil, fmt.Errorf("--hub %s: %s is taken from %s already: give one hub", arg, published, before)
 		}
-		if _, err := name.NewRepository(strings.TrimPrefix(hub, plainHTTP)+"/image", name.StrictValidation); err != nil {
+		_, err := name.NewRepository(strings.TrimPrefix(hub, plainHTTP)+"/image", name.StrictValidation)
+		if err == nil && strings.Contains(strings.TrimPrefix(hub, plainHTTP), "://") {
+			err = errors.New("it is no address")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("--hub %s: %w: give a registry and a path, as mirror.example:5000/istio", arg, err)
 		}
 		hubs[published] = hub
@@ -122,4 +128,52 @@ func publishedImages(istio string, kube map[string]string) []publishedImage {
 			files: map[Name]string{n: "/usr/local/bin/" + string(n)}})
 	}
 	return images
+}
+
+// imageUnits lists the units of an embedded cluster whose programs are taken out of the
+// images of any published Istio. Istio's own Envoy is one of them, unless a release of
+// upstream's is named or one is given. Charts are in no image: they come from the module
+// where this Istio is pinned, and are left out where it is not or the caller has others.
+func imageUnits(istio string, o Options, records string) ([]*unit, error) {
+	_, kube, err := readModules("kubernetes-" + kubernetesRelease)
+	if err != nil {
+		return nil, err
+	}
+	_, given := o.Given[Envoy]
+	var units []*unit
+	for _, p := range publishedImages(istio, kube) {
+		if given || o.Envoy != "" {
+			delete(p.files, Envoy)
+		}
+		i, err := newImage(p, o.Hubs, records)
+		if err != nil {
+			return nil, err
+		}
+		u := &unit{name: path.Base(p.name) + "-image", version: p.version, builder: i}
+		for n := range p.files {
+			payload := string(n)
+			if n == BootstrapTemplate {
+				payload = "envoy_bootstrap.json"
+			}
+			u.add(n, p.version, i.ref.String(), payload, p.onDemand)
+		}
+		units = append(units, u)
+	}
+	if !o.WithoutCharts && slices.Contains(IstioVersions(), istio) {
+		u, err := istioUnit(istio)
+		if err != nil {
+			return nil, err
+		}
+		u.parts = slices.DeleteFunc(u.parts, func(p part) bool { return p.name != Charts })
+		u.compiles = false
+		units = append(units, u)
+	}
+	if o.Envoy != "" && !given {
+		u, err := envoyUnit(o.Envoy)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
 }

@@ -26,6 +26,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
+// referencesDir is the folder of the cache that holds what image references were found to
+// mean: it is asked once, then nothing touches the network.
+const referencesDir = "references"
+
 // origin is where an image was found. It is kept in the manifest of what came out of the
 // image, and once for the reference, so that no hub is asked again what its tag means.
 type origin struct {
@@ -50,8 +54,10 @@ type image struct {
 	pauses    []time.Duration // before each further attempt
 	stall     time.Duration   // longest wait for the next bytes of a layer
 
-	puller *remote.Puller  // set by resolve, as are
-	layers []v1.Descriptor // the image's layers, topmost first
+	// What resolve found.
+	origin origin
+	puller *remote.Puller
+	layers []v1.Descriptor // topmost first
 
 	spooled []string // layers on disk, as far as they were needed
 	sources map[Name]source
@@ -148,7 +154,33 @@ func (i *image) resolve(ctx context.Context, report func(Event)) error {
 	if err != nil {
 		return fmt.Errorf("asking for image %s: %w", i.ref, err)
 	}
+	i.origin = o
 	return i.keep(o)
+}
+
+// referenced are the digests of the images that references are known to mean.
+func (s *Store) referenced() map[string]bool {
+	digests := map[string]bool{}
+	found, _ := filepath.Glob(filepath.Join(s.root, referencesDir, "*.json")) // the pattern is well-formed
+	for _, path := range found {
+		if o, err := readOrigin(path); err == nil {
+			digests[o.Digest] = true
+		}
+	}
+	return digests
+}
+
+// Refresh forgets what the tags of this store's images were found to mean, so that Obtain
+// asks the hubs again; for tags that move.
+func (s *Store) Refresh() error {
+	for _, u := range s.units {
+		if i, ok := u.builder.(*image); ok {
+			if err := os.Remove(i.record()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("forgetting the digest of image %s: %w", i.ref, err)
+			}
+		}
+	}
+	return nil
 }
 
 // keep writes the record, whole or not at all.

@@ -85,7 +85,7 @@ func TestParseRequirement(t *testing.T) {
 }
 
 func FuzzParseRequirement(f *testing.F) {
-	b, err := pinned.ReadFile("modules/envoy-" + envoyRelease + ".txt")
+	b, err := pinned.ReadFile("modules/envoy-" + DefaultEnvoy + ".txt")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package components
 import (
 	"embed"
 	"fmt"
-	"path"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,13 +16,12 @@ import (
 // DefaultIstio is the Istio release that is used unless another is asked for.
 const DefaultIstio = "1.23.2"
 
-// kubernetesRelease and envoyRelease name the files in modules/ that are used. Envoy is
-// upstream's, the newest of its package when this was pinned: Istio 1.23.2's
-// bootstrap template and xDS work with it.
-const (
-	kubernetesRelease = "1.31.4"
-	envoyRelease      = "1.40.0"
-)
+// DefaultEnvoy is the upstream Envoy that is used unless another is asked for: the newest
+// of its package when this was pinned. Every pinned Istio works with it.
+const DefaultEnvoy = "1.40.0"
+
+// kubernetesRelease names the files in modules/ that are used.
+const kubernetesRelease = "1.31.4"
 
 // A module for every release: <unit>-<release>.mod and .sum.
 //
@@ -31,32 +30,42 @@ var pinned embed.FS
 
 // IstioVersions are the Istio releases that are pinned here, oldest first: each is a
 // file modules/istio-<release>.mod with its .sum.
-func IstioVersions() []string {
-	entries, err := pinned.ReadDir("modules")
+func IstioVersions() []string { return pinnedReleases("istio-", ".mod") }
+
+// EnvoyVersions are the releases of upstream Envoy that are pinned here, oldest first:
+// each is a file modules/envoy-<release>.txt.
+func EnvoyVersions() []string { return pinnedReleases("envoy-", ".txt") }
+
+func pinnedReleases(prefix, suffix string) []string {
+	names, err := fs.Glob(pinned, "modules/"+prefix+"*"+suffix)
 	if err != nil {
-		return nil // embedded: always there
+		return nil // the pattern is well-formed
 	}
-	var vs []string
-	for _, e := range entries {
-		if v, ok := strings.CutPrefix(e.Name(), "istio-"); ok && path.Ext(v) == ".mod" {
-			vs = append(vs, strings.TrimSuffix(v, ".mod"))
-		}
+	for i, n := range names {
+		names[i] = strings.TrimSuffix(strings.TrimPrefix(n, "modules/"+prefix), suffix)
 	}
-	slices.SortFunc(vs, func(a, b string) int { return semver.Compare("v"+a, "v"+b) })
-	return vs
+	slices.SortFunc(names, func(a, b string) int { return semver.Compare("v"+a, "v"+b) })
+	return names
 }
 
-// unitsFor lists the units of an embedded cluster with one Istio release, in the order
-// in which compiling them is quickest: Istio finds what it shares with Kubernetes
-// compiled.
-func unitsFor(istio string) ([]*unit, error) {
-	if !slices.Contains(IstioVersions(), istio) {
-		return nil, fmt.Errorf("Istio %q is not pinned here; there is %s. Others need a chart and images, or a .mod and .sum in harness/components/modules (see its README)",
-			istio, strings.Join(IstioVersions(), ", "))
+// unitsFor lists the units of an embedded cluster with one release of Istio and one of
+// Envoy, in the order in which compiling them is quickest: Istio finds what it shares with
+// Kubernetes compiled. Without a release of Envoy ("") there is no unit for it.
+func unitsFor(istio, envoy string) ([]*unit, error) {
+	if known := IstioVersions(); !slices.Contains(known, istio) {
+		return nil, fmt.Errorf("Istio %q is not pinned here; there are %s. To add it, in a checkout of meshbench's source: meshbench components add istio %s. "+
+			"Or take the programs of any published version out of its images: --from images", istio, strings.Join(known, ", "), istio)
 	}
-	e, err := envoyUnit(envoyRelease)
-	if err != nil {
-		return nil, err
+	var units []*unit
+	if envoy != "" {
+		if known := EnvoyVersions(); !slices.Contains(known, envoy) {
+			return nil, fmt.Errorf("Envoy %q is not pinned here; there are %s. Another build is used by its path: --envoy ./envoy", envoy, strings.Join(known, ", "))
+		}
+		e, err := envoyUnit(envoy)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, e)
 	}
 	k, err := kubernetesUnit(kubernetesRelease)
 	if err != nil {
@@ -66,7 +75,7 @@ func unitsFor(istio string) ([]*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*unit{e, k, i}, nil
+	return append(units, k, i), nil
 }
 
 func kubernetesUnit(release string) (*unit, error) {
@@ -116,29 +125,27 @@ func istioUnit(release string) (*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	const istio = "istio.io/istio"
-	// Istio's main module has no releases on module proxies, only commits.
-	commit, err := module.PseudoVersionRev(pins[istio])
+	commit, err := module.PseudoVersionRev(pins[istioModule])
 	if err != nil {
-		return nil, fmt.Errorf("modules/istio-%s.mod: %s %s: %w", release, istio, pins[istio], err)
+		return nil, fmt.Errorf("modules/istio-%s.mod: %s %s: %w", release, istioModule, pins[istioModule], err)
 	}
-	flags := linkFlags(map[string]string{istio + "/pkg/version": "buildVersion=" + release + " buildTag=" + release +
+	flags := linkFlags(map[string]string{istioModule + "/pkg/version": "buildVersion=" + release + " buildTag=" + release +
 		" buildGitRevision=" + commit + " buildStatus=Clean buildHub=docker.io/istio"})
 	g.programs = map[Name]program{
-		PilotDiscovery: {pkg: istio + "/pilot/cmd/pilot-discovery", ldflags: flags},
-		PilotAgent:     {pkg: istio + "/pilot/cmd/pilot-agent", ldflags: flags},
-		Istioctl:       {pkg: istio + "/istioctl/cmd/istioctl", ldflags: flags},
+		PilotDiscovery: {pkg: istioModule + "/pilot/cmd/pilot-discovery", ldflags: flags},
+		PilotAgent:     {pkg: istioModule + "/pilot/cmd/pilot-agent", ldflags: flags},
+		Istioctl:       {pkg: istioModule + "/istioctl/cmd/istioctl", ldflags: flags},
 	}
 	g.files = map[Name]moduleFiles{
-		Charts:            {module: istio, paths: []string{"manifests/charts/base", "manifests/charts/istio-control/istio-discovery", "manifests/charts/gateway"}},
-		BootstrapTemplate: {module: istio, paths: []string{"tools/packaging/common/envoy_bootstrap.json"}},
+		Charts:            {module: istioModule, paths: []string{"manifests/charts/base", "manifests/charts/istio-control/istio-discovery", "manifests/charts/gateway"}},
+		BootstrapTemplate: {module: istioModule, paths: []string{"tools/packaging/common/envoy_bootstrap.json"}},
 	}
 	u := &unit{name: "istio", version: release, builder: g, compiles: true}
 	for n, payload := range map[Name]string{
 		PilotDiscovery: "pilot-discovery", PilotAgent: "pilot-agent", Istioctl: "istioctl",
 		Charts: "charts", BootstrapTemplate: "envoy_bootstrap.json",
 	} {
-		u.add(n, release, istio+"@"+pins[istio], payload, n == Istioctl)
+		u.add(n, release, istioModule+"@"+pins[istioModule], payload, n == Istioctl)
 	}
 	return u, nil
 }

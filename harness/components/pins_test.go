@@ -54,7 +54,7 @@ func TestPins(t *testing.T) {
 				Kubectl:               kube["k8s.io/kubernetes"],
 				MetricsServer:         kube["sigs.k8s.io/metrics-server"],
 				PilotDiscovery:        "v" + istio, PilotAgent: "v" + istio, Istioctl: "v" + istio,
-				Charts: "v" + istio, BootstrapTemplate: "v" + istio, Envoy: "v" + envoyRelease,
+				Charts: "v" + istio, BootstrapTemplate: "v" + istio, Envoy: "v" + DefaultEnvoy,
 			}
 			list := s.List()
 			if len(list) != len(want) {

@@ -30,6 +30,8 @@ const (
 	cacheBytes  = 5 << 29
 	buildBytes  = 3 << 30 // GOCACHE, 2.7 GiB
 	moduleBytes = 5 << 28 // GOMODCACHE, 0.75 GiB unpacked and 0.3 GiB packed
+	// The same where nothing is compiled: programs, and the layers that they are in.
+	imagesBytes = 1 << 30
 
 	bytesPerMebi   = 1 << 20 // for messages
 	pythonOrPip    = "install Python 3 with pip (Debian, Ubuntu: apt-get install python3-pip)"
@@ -46,20 +48,34 @@ func (s *Store) Preflight(ctx context.Context, want ...Name) error {
 	}
 	var problems []error
 	var spaces []space
-	var compile, wheel bool
+	var compile, golang, pip bool
 	for u := range missing {
 		compile = compile || u.compiles
-		wheel = wheel || !u.compiles
+		switch u.builder.(type) {
+		case *wheel:
+			pip = true
+		case *goModules:
+			golang = true
+		}
 	}
-	spaces = append(spaces, space{s.root, cacheBytes, RootEnv})
+	room := uint64(imagesBytes)
+	if compile {
+		room = cacheBytes
+	}
+	spaces = append(spaces, space{s.root, room, RootEnv})
 	if dir := existing(s.root); unix.Access(dir, unix.W_OK) != nil {
 		problems = append(problems, fmt.Errorf("%s cannot be written to: set %s to a folder that can", dir, RootEnv))
 	}
-	if compile {
+	if golang {
 		more, err := checkGo(ctx)
-		problems, spaces = append(problems, err), append(spaces, more...)
+		if compile {
+			spaces = append(spaces, more...)
+		} else if err != nil {
+			err = fmt.Errorf("Istio's charts are copied from its Go module: %w; or name charts with --charts", err)
+		}
+		problems = append(problems, err)
 	}
-	if wheel {
+	if pip {
 		problems = append(problems, checkPip(ctx))
 	}
 	return errors.Join(append(problems, checkSpaces(spaces)...)...)

@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,6 +27,7 @@ const RootEnv = "MESHBENCH_CACHE"
 type Store struct {
 	root  string // folder "components" of the cache
 	units []*unit
+	given Set
 }
 
 // Options say where the cache is and what is wanted of it.
@@ -35,11 +37,36 @@ type Options struct {
 	Root string
 	// Istio is the Istio release, "1.23.2", one of [IstioVersions]; "" is [DefaultIstio].
 	Istio string
+	// Envoy is the release of upstream Envoy, "1.40.0", one of [EnvoyVersions]; "" is
+	// [DefaultEnvoy].
+	Envoy string
+	// From is where programs come from; "" is [FromModules].
+	From Source
+	// Hubs say where [FromImages] takes images from instead of where they are published.
+	Hubs Hubs
+	// WithoutCharts leaves [FromImages] without Istio's charts, which are in no image: for
+	// callers that have others.
+	WithoutCharts bool
+	// Given holds components that are there already, such as an Envoy of one's own
+	// ([LocalEnvoy]): they are used as they are instead of those that are pinned.
+	Given Set
 }
+
+// Source is where programs come from.
+type Source string
+
+// The sources.
+const (
+	// FromModules builds what is pinned from Go modules.
+	FromModules Source = "modules"
+	// FromImages takes the programs of any published Istio out of container images, those
+	// of the control plane in the pinned versions.
+	FromImages Source = "images"
+)
 
 // New opens the cache. Nothing is created.
 func New(o Options) (*Store, error) {
-	root, istio := o.Root, o.Istio
+	root, istio, envoy := o.Root, cmp.Or(o.Istio, DefaultIstio), cmp.Or(o.Envoy, DefaultEnvoy)
 	if root == "" {
 		root = os.Getenv(RootEnv)
 	}
@@ -54,14 +81,22 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if istio == "" {
-		istio = DefaultIstio
+	if _, ok := o.Given[Envoy]; ok {
+		envoy = ""
 	}
-	units, err := unitsFor(istio)
+	var units []*unit
+	switch root = filepath.Join(root, "components"); o.From {
+	case FromModules, "":
+		units, err = unitsFor(istio, envoy)
+	case FromImages:
+		units, err = imageUnits(istio, o, filepath.Join(root, referencesDir))
+	default:
+		err = fmt.Errorf("components from %s: known are %s and %s", o.From, FromModules, FromImages)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Store{root: filepath.Join(root, "components"), units: units}, nil
+	return &Store{root: root, units: units, given: o.Given}, nil
 }
 
 // unit is a group of components that are made in one go.
@@ -126,6 +161,12 @@ func (u *unit) key(n Name) string {
 // dir is a component's folder in the cache.
 func (s *Store) dir(u *unit, p part) string {
 	return filepath.Join(s.root, string(p.name), p.version+"-"+u.key(p.name))
+}
+
+// Has says whether the component is one of this store's, in the cache or not.
+func (s *Store) Has(n Name) bool {
+	_, _, err := s.cached([]Name{n})
+	return err == nil
 }
 
 // Root is the root of the cache; the components are in its folder components.
@@ -193,17 +234,28 @@ func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Se
 func (s *Store) cached(want []Name) (Set, map[*unit][]part, error) {
 	set, missing := Set{}, map[*unit][]part{}
 	known := map[Name]bool{}
+	for n, c := range s.given {
+		known[n] = true
+		if len(want) == 0 || slices.Contains(want, n) {
+			set[n] = c
+		}
+	}
 	for _, u := range s.units {
 		for _, p := range u.parts {
 			known[p.name] = true
 			if len(want) == 0 && p.onDemand || len(want) > 0 && !slices.Contains(want, p.name) {
 				continue
 			}
-			if _, err := readManifest(s.dir(u, p)); err != nil {
+			m, err := readManifest(s.dir(u, p))
+			if err != nil {
 				missing[u] = append(missing[u], p)
 				continue
 			}
-			set[p.name] = Component{Version: p.version, Path: filepath.Join(s.dir(u, p), p.payload)}
+			c := Component{Version: p.version, Path: filepath.Join(s.dir(u, p), p.payload)}
+			if m.Image != nil {
+				c.Image = m.Image.String()
+			}
+			set[p.name] = c
 		}
 	}
 	for _, n := range want {
@@ -244,6 +296,12 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 	}
 	defer l.Unlock()
 
+	img, _ := u.builder.(*image)
+	if img != nil { // its digest decides where its components are
+		if err := img.resolve(ctx, report); err != nil {
+			return failure(ctx, u, "", err)
+		}
+	}
 	var names []Name
 	payloads := map[Name]string{}
 	for _, p := range parts {
@@ -294,6 +352,9 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 			continue
 		}
 		m := manifest{Name: p.name, Version: p.version, Pinned: p.pinned, Go: runtime.Version(), Made: time.Now().UTC()}
+		if img != nil {
+			m.Go, m.Image = "", &img.origin
+		}
 		if err := seal(where.staged(p.name), m); err != nil {
 			return fmt.Errorf("finishing %s: %w", p.name, err)
 		}
@@ -309,6 +370,9 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 func failure(ctx context.Context, u *unit, log string, err error) error {
 	if ctx.Err() != nil {
 		return err
+	}
+	if i, ok := u.builder.(*image); ok {
+		return fmt.Errorf("obtaining %s %s: %w\nwhat to do: %s", u.name, u.version, err, i.advice(err))
 	}
 	var tail string
 	var ce *commandError
@@ -395,24 +459,38 @@ func (s *Store) Verify(ctx context.Context) error {
 
 // Clean removes all components, after waiting for builds under way.
 func (s *Store) Clean(ctx context.Context) error {
-	return s.remove(ctx, func(string) bool { return true })
+	err := s.remove(ctx, func(string) bool { return true })
+	return errors.Join(err, os.RemoveAll(filepath.Join(s.root, referencesDir)))
 }
 
 // Prune removes the components that no release pinned here uses any more.
 func (s *Store) Prune(ctx context.Context) error {
-	keep := map[string]bool{}
+	units := slices.Clone(s.units)
 	for _, v := range IstioVersions() {
-		units, err := unitsFor(v)
+		more, err := unitsFor(v, "")
 		if err != nil {
 			return err
 		}
-		for _, u := range append(units, s.units...) {
-			for _, p := range u.parts {
-				keep[s.dir(u, p)] = true
-			}
+		units = append(units, more...)
+	}
+	for _, v := range EnvoyVersions() {
+		e, err := envoyUnit(v)
+		if err != nil {
+			return err
+		}
+		units = append(units, e)
+	}
+	keep := map[string]bool{}
+	for _, u := range units {
+		for _, p := range u.parts {
+			keep[s.dir(u, p)] = true
 		}
 	}
-	return s.remove(ctx, func(dir string) bool { return !keep[dir] })
+	images := s.referenced()
+	return s.remove(ctx, func(dir string) bool {
+		m, err := readManifest(dir)
+		return !keep[dir] && (err != nil || m.Image == nil || !images[m.Image.Digest])
+	})
 }
 
 // remove removes folders and what interrupted builds left, holding all locks. They are
