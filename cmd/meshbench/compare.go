@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/configdiff"
 	"github.com/meshbench/meshbench/reports/gate"
 )
 
@@ -27,6 +28,9 @@ of a repeated run (run --repeat), or the file of a baseline.
 With four or more runs on both sides their medians are tested. With fewer, the sidecars'
 readings are: these are not independent of one another, so a small difference says little.
 
+What differs in the sidecars' configuration is listed, from the dumps that runs keep: which
+listeners, clusters, routes and so on came, went or changed at the same step.
+
 Runs that differ in what memory depends on (Envoy build, worker threads, way of reading,
 what is simulated, …) are compared with a warning that names the difference.`,
 		Example: `  meshbench compare runs/headless-20261124-061500 runs/headless-20261124-070000
@@ -42,15 +46,75 @@ what is simulated, …) are compared with a warning that names the difference.`,
 				}
 				sides[i] = side
 			}
-			c, err := compare.Compare(sides)
+			d, err := document(sides)
 			if err != nil {
 				return err
 			}
-			return out.write(cmd.OutOrStdout(), c.Document())
+			return out.write(cmd.OutOrStdout(), d)
 		},
 	}
 	out.flags(cmd)
 	return cmd
+}
+
+// document is the comparison of sides, with what differs in the sidecars' configurations.
+func document(sides []*compare.Side) (*compare.Document, error) {
+	c, err := compare.Compare(sides)
+	if err != nil {
+		return nil, err
+	}
+	d := c.Document()
+	var first *configdiff.Run
+	for i, side := range sides {
+		run, notes, err := configuration(side, compare.Letter(i))
+		if err != nil {
+			return nil, err
+		}
+		d.Notes = append(d.Notes, notes...)
+		if i == 0 {
+			first = run
+		}
+		if i == 0 || run == nil || first == nil {
+			continue
+		}
+		diff := configdiff.Compare(first, run)
+		a, b := compare.Letter(0), compare.Letter(i)
+		for _, section := range diff.Sections(a, b) {
+			d.Lists = append(d.Lists, compare.List(section))
+		}
+		if n := len(diff.Changes); n > 0 {
+			d.Lines = append(d.Lines, fmt.Sprintf("The sidecars' configuration of %s differs from that of %s in %d ways", b, a, n))
+		} else if diff.Compared > 0 {
+			d.Lines = append(d.Lines, fmt.Sprintf("The sidecars' configuration of %s is that of %s.", b, a))
+		}
+	}
+	return d, nil
+}
+
+// configuration is that of a side's first finished run, nil for a baseline, which keeps no
+// dumps. The notes tell what is missing, and of what the side's other runs differ in.
+func configuration(side *compare.Side, letter string) (first *configdiff.Run, notes []string, err error) {
+	for _, r := range side.Runs {
+		if r.Dir == "" || !r.Finished {
+			continue
+		}
+		run, err := configdiff.Read(r.Dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, path := range run.Missing {
+			notes = append(notes, fmt.Sprintf("configuration of %s: %s is not there any more", letter, filepath.Join(r.Dir, path)))
+		}
+		if first == nil {
+			first = run
+		} else if n := len(configdiff.Compare(first, run).Changes); n > 0 {
+			notes = append(notes, fmt.Sprintf("configuration of %s: run %s differs from %s, which is compared, in %d ways: compare the two", letter, r.Name, filepath.Base(first.Dir), n))
+		}
+	}
+	if first == nil {
+		notes = append(notes, fmt.Sprintf("configuration of %s: not compared: %s has no finished run with its dumps", letter, side.Name))
+	}
+	return first, notes, nil
 }
 
 // readSide reads the folder of a run or of a repeated run, or a baseline.

@@ -68,7 +68,7 @@ func (c *Comparison) Document() *Document {
 	}
 	letters := make([]string, len(c.Sides))
 	for i, s := range c.Sides {
-		letters[i] = letter(i)
+		letters[i] = Letter(i)
 		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
 		for _, r := range s.Repeats {
 			text += "; " + r.String()
@@ -161,8 +161,8 @@ func noisyRow(row Row) TableRow {
 	return out
 }
 
-// letter names a side in tables: A to Z, then S27 and on.
-func letter(i int) string {
+// Letter names a side in tables: A to Z, then S27 and on.
+func Letter(i int) string {
 	if i < 26 {
 		return string(rune('A' + i))
 	}
