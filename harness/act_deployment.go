@@ -36,9 +36,11 @@ func (a *actor) deployment(ctx context.Context, d *scenarios.Deployment) error {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: d.Annotations},
 				Spec: corev1.PodSpec{Containers: []corev1.Container{{
-					Name:      containerName(d.Image),
-					Image:     d.Image,
-					Resources: corev1.ResourceRequirements{Requests: requests, Limits: limits},
+					Name:  containerName(d.Image),
+					Image: d.Image,
+					// What was loaded into the nodes beforehand is taken, whatever its tag.
+					ImagePullPolicy: corev1.PullIfNotPresent,
+					Resources:       corev1.ResourceRequirements{Requests: requests, Limits: limits},
 				}}},
 			},
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,7 @@ func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
 	if err != nil {
 		return fmt.Errorf("listing the nodes: %w", err)
 	}
-	surplus, with := plan(have.Items, target)
+	surplus, with := plan(machines(have.Items), target)
 
 	a.status("adding nodes")
 	if err := a.cluster.SetNodes(ctx, with); err != nil {
@@ -68,8 +69,54 @@ func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
 		for _, g := range target {
 			want += g.Count
 		}
-		return len(left.Items) == want, fmt.Sprintf("%d nodes, %d now", want, len(left.Items)), nil
+		now := len(machines(left.Items))
+		return now == want, fmt.Sprintf("%d nodes, %d now", want, now), nil
 	})
+}
+
+// machines are the nodes that a scenario counts as its own: those of a control plane are
+// not, which real clusters of one's own have.
+func machines(all []corev1.Node) []corev1.Node {
+	return slices.DeleteFunc(slices.Clone(all), func(n corev1.Node) bool {
+		_, plane := n.Labels["node-role.kubernetes.io/control-plane"]
+		return plane
+	})
+}
+
+// MostNodes is the largest number of nodes that a scenario has at one time: while nodes are
+// replaced, both the old and the new ones are there.
+func MostNodes(s *scenarios.Scenario) int {
+	count := func(groups []scenarios.NodeGroup) map[string]int {
+		n := map[string]int{}
+		for _, g := range groups {
+			n[g.Type] += g.Count
+		}
+		return n
+	}
+	before := count(s.Cluster.Nodes)
+	most := total(before)
+	for _, step := range s.Steps {
+		for _, action := range step.Actions {
+			if c, ok := action.Change.(*scenarios.Nodes); ok {
+				after := count(c.Groups)
+				both := maps.Clone(before)
+				for t, n := range after {
+					both[t] = max(both[t], n)
+				}
+				most = max(most, total(both))
+				before = after
+			}
+		}
+	}
+	return most
+}
+
+func total(counts map[string]int) int {
+	sum := 0
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
 }
 
 // awaitDeployments waits until every Deployment of the cluster, those of the mesh and

@@ -141,7 +141,9 @@ func (r *run) all(ctx context.Context) (err error) {
 		Name:              fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid()),
 		Nodes:             NodeGroups(r.Scenario.Cluster.Nodes),
 		RealPerDeployment: r.Real,
+		MostNodes:         MostNodes(r.Scenario),
 		Sidecars:          Sidecars(r.Scenario, r.Real),
+		Images:            Images(r.Scenario),
 		Dir:               filepath.Join(r.Dir, "cluster"),
 	}
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -154,8 +156,13 @@ func (r *run) all(ctx context.Context) (err error) {
 	defer func() {
 		r.Progress.Phase("clean-up")
 		// The run's own context may be over; taking down must not be cut short by that.
+		over := ctx.Err() != nil
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
+		// What failed may be looked into afterwards; what somebody stopped is not.
+		if exporter, ok := r.cluster.(interface{ ExportLogs(context.Context) error }); ok && err != nil && !over {
+			err = errors.Join(err, exporter.ExportLogs(ctx))
+		}
 		if e := r.cluster.Delete(ctx); e != nil {
 			err = errors.Join(err, fmt.Errorf("deleting the cluster: %w", e))
 		}
@@ -261,7 +268,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh) error {
 		Schema: observations.Schema, ID: filepath.Base(r.Dir),
 		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
 		PublishedGrowth: r.publishedGrowth(),
-		Meshbench: r.Meshbench, Command: r.Command,
+		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Components: r.Components,
 	}})
 	r.opened = err == nil

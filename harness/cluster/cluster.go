@@ -43,6 +43,9 @@ type Spec struct {
 	// Sidecars is the largest number of real sidecars that the run will have at one time,
 	// for Preflight; 0 when it is not known.
 	Sidecars int
+	// Images are those of the run's own containers, for Preflight of providers with real
+	// nodes.
+	Images []string
 	// Dir is an existing folder for the cluster's logs, absolute.
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).

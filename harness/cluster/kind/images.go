@@ -33,6 +33,9 @@ type remotes struct{}
 const registryLimit = 10 * time.Second
 
 func (remotes) has(ctx context.Context, image, arch string) error {
+	if strings.HasPrefix(image, localHost) {
+		return errors.New("localhost is none: such an image is only where it was made")
+	}
 	ctx, cancel := context.WithTimeout(ctx, registryLimit)
 	defer cancel()
 	ref, err := name.ParseReference(image)
@@ -66,8 +69,18 @@ func (remotes) has(ctx context.Context, image, arch string) error {
 	return fmt.Errorf("it is there for %s, not for %s", strings.Join(archs, ", "), arch)
 }
 
+// localHost begins the names of images that are in no registry.
+const localHost = "localhost/"
+
 // canonical is an image's full name, as a node has it: docker.io/library/nginx:latest.
 func canonical(image string) (string, error) {
+	if strings.HasPrefix(image, localHost) {
+		// A registry to docker and containerd, and a user of Docker Hub to the library.
+		if !strings.Contains(image, ":") {
+			image += ":latest"
+		}
+		return image, nil
+	}
 	ref, err := name.ParseReference(image)
 	if err != nil {
 		return "", fmt.Errorf("image %q: %w", image, err)
@@ -80,8 +93,9 @@ func canonical(image string) (string, error) {
 
 // archived is an image in an archive.
 type archived struct {
-	names []string // canonical
-	arch  string
+	names  []string // canonical
+	arch   string
+	labels map[string]string
 }
 
 // readArchive lists the images of an archive: those of manifest.json, which docker and
@@ -102,11 +116,12 @@ func readArchive(path string) ([]archived, error) {
 	switch {
 	case json.Unmarshal(files["manifest.json"], &manifest) == nil:
 		for _, m := range manifest {
-			var config struct {
+			var file struct {
 				Architecture string `json:"architecture"`
+				Config       struct{ Labels map[string]string }
 			}
-			_ = json.Unmarshal(files[m.Config], &config) // the architecture is a help, no more
-			images = append(images, archived{m.RepoTags, config.Architecture})
+			_ = json.Unmarshal(files[m.Config], &file) // it is a help, no more
+			images = append(images, archived{m.RepoTags, file.Architecture, file.Config.Labels})
 		}
 	case json.Unmarshal(files["index.json"], &index) == nil:
 		for _, m := range index.Manifests {
@@ -171,7 +186,7 @@ func (s source) String() string {
 // sources finds out for every image that the run needs where it will come from: an archive,
 // the container engine, the node image, or a registry. Errors are those of the archives and
 // images that were given.
-func (p *provider) sources(ctx context.Context, e engine, arch string, nodeImages []string) ([]source, error) {
+func (p *provider) sources(ctx context.Context, e engine, arch string, nodeImages, images []string) ([]source, error) {
 	given := map[string]string{} // by canonical name
 	var errs []error
 	for _, path := range p.Archives {
@@ -202,7 +217,7 @@ func (p *provider) sources(ctx context.Context, e engine, arch string, nodeImage
 			errs = append(errs, fmt.Errorf("--load-image %s: the image is for %s and this machine is %s", image, got, arch))
 		}
 	}
-	var all []source
+	var all, wanted []source
 	for _, image := range nodeImages {
 		s := source{image: image, from: e.binary}
 		switch got := e.imageArch(ctx, image); got {
@@ -217,8 +232,7 @@ func (p *provider) sources(ctx context.Context, e engine, arch string, nodeImage
 		}
 		all = append(all, s)
 	}
-	wanted := all[len(all):]
-	for _, image := range append([]string{MetricsServerImage}, p.Images...) {
+	for _, image := range images {
 		n, err := canonical(image)
 		if err != nil {
 			errs = append(errs, err)

@@ -40,8 +40,8 @@ type Options struct {
 	Archives []string
 	// Load names images of the container engine that every node is given likewise.
 	Load []string
-	// Images are the images that the run will need, besides those of the nodes and of
-	// metrics-server, for Preflight.
+	// Images are the mesh's images, for Preflight, which adds those of the nodes, of
+	// metrics-server and of Spec.Images.
 	Images []string
 	// Keep leaves a cluster standing that is deleted, under the name KeptName, and takes
 	// the one that was left so, where it fits.
