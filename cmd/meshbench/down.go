@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/cluster/kind"
 )
 
 func downCommand() *cobra.Command {
@@ -29,16 +30,21 @@ func downCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				names = nil
+				if names, err = kindNames(); err != nil {
+					return err
+				}
 				for _, c := range living {
 					names = append(names, c.Name)
 				}
 			}
 			var problems []error
 			for _, n := range names {
-				c, err := embedded.Attach(n)
-				if err == nil {
-					err = c.Delete(cmd.Context())
+				found, err := endKind(cmd.Context(), n)
+				if !found {
+					var c *embedded.Cluster
+					if c, err = embedded.Attach(n); err == nil {
+						err = c.Delete(cmd.Context())
+					}
 				}
 				if err != nil {
 					problems = append(problems, fmt.Errorf("ending cluster %s: %w", n, err))
@@ -46,7 +52,7 @@ func downCommand() *cobra.Command {
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "cluster %s is gone\n", n)
 			}
-			problems = append(problems, embedded.Sweep())
+			problems = append(problems, embedded.Sweep(), kind.Sweep(cmd.Context()))
 			return errors.Join(problems...)
 		},
 	}

@@ -214,7 +214,9 @@ func (r *runner) measure(cmd *cobra.Command, j job) (outcome string, err error) 
 	spec := cluster.Spec{
 		Nodes:             harness.NodeGroups(j.scenario.Cluster.Nodes),
 		RealPerDeployment: r.real,
+		MostNodes:         harness.MostNodes(j.scenario),
 		Sidecars:          harness.Sidecars(j.scenario, r.real),
+		Images:            harness.Images(j.scenario),
 	}
 	parts, err := r.setup.assemble(cmd, p, spec, broken, j.scenario.Mesh.Istio, j.scenario.Mesh.Values)
 	if err != nil {
