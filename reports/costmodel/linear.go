@@ -109,9 +109,24 @@ type Estimate struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// FitLine is the least-squares line through points of one column. It needs three points,
+// not all at one place.
+func FitLine(column string, points []Point) (*Linear, error) {
+	l, err := fitWith([]string{column}, points, 1)
+	if err == nil && len(l.Terms) == 0 {
+		return nil, fmt.Errorf("%s: always %g", column, l.Fixed[0].Value)
+	}
+	return l, err
+}
+
 // fit fits the points; columns names their values. Columns that cannot be told from
 // others are tied to them, the later to the earlier.
 func fit(columns []string, points []Point) (*Linear, error) {
+	return fitWith(columns, points, leastDF)
+}
+
+// fitWith is fit with so many more points than coefficients at the least.
+func fitWith(columns []string, points []Point, leastDF int) (*Linear, error) {
 	if len(points) == 0 {
 		return nil, errors.New("there is no usable step")
 	}

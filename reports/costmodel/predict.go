@@ -54,7 +54,7 @@ const daemonPods = 2
 func (m *Model) Predict(q Question) Answer {
 	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, History: m.SidecarHistory}
 	a.Objects = Objects(a.Parts)
-	a.Sidecar = m.Sidecar.Predict(named(sidecarColumns, sidecarValues(a.Objects)))
+	a.Sidecar = m.Memory(a.Objects)
 	n := float64(q.Proxies)
 	a.All = Estimate{Bytes: n * a.Sidecar.Bytes, Lo: n * a.Sidecar.Lo, Hi: n * a.Sidecar.Hi}
 	if m.Istiod != nil {
@@ -72,6 +72,11 @@ func (m *Model) Predict(q Question) Answer {
 		a.Shares = append(a.Shares, s)
 	}
 	return a
+}
+
+// Memory is what the model says that a sidecar with such a configuration takes.
+func (m *Model) Memory(o observations.ConfigObjects) Estimate {
+	return m.Sidecar.Predict(named(sidecarColumns, sidecarValues(o)))
 }
 
 // SystemPods and SystemServices are those of a cluster of EKS's shape with one node and
