@@ -14,7 +14,7 @@ import (
 // Bench prints the report in Go's benchmark format, for benchstat: each step is a
 // benchmark, such as BenchmarkEksNginx/step=restart. Every sidecar that was never dumped
 // is one result, so that benchstat has samples to compare; witnesses have a unit of their
-// own. Counts are marked as exact.
+// own. Counts are marked as exact. Growth with revisions is a benchmark for each workload.
 //
 // benchstat compares only results whose configuration lines are the same. Those that are
 // written say what makes memory another quantity (cluster, way of reading) or a run a
@@ -46,6 +46,14 @@ func Bench(w io.Writer, r *Report) error {
 				b.name += "/unsettled"
 			}
 			b.step(s)
+		}
+	}
+	if r.Growth != nil {
+		for _, w := range r.Growth.Workloads {
+			if w.Slope != nil {
+				b.name = name + "/growth=" + blanks.ReplaceAllString(strings.ReplaceAll(w.Name, "/", "."), "_")
+				b.result(metric{w.Slope.BytesPerRevision, "B/revision", false})
+			}
 		}
 	}
 	return b.err

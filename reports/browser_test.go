@@ -3,6 +3,7 @@ package reports
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,9 +24,15 @@ import (
 // installed. The screenshots are kept with go test -artifacts.
 func TestPageInABrowser(t *testing.T) {
 	browser := startBrowser(t)
-	for _, name := range []string{"whole", "oom", "cut"} {
+	all := logs()
+	maps.Copy(all, revisionLogs())
+	for _, name := range []string{"whole", "oom", "cut", "revisions"} {
 		dir := t.TempDir()
-		if _, err := WriteAll(dir, build(t, logs()[name])); err != nil {
+		plots := 9
+		if name == "revisions" {
+			plots = 11
+		}
+		if _, err := WriteAll(dir, build(t, all[name])); err != nil {
 			t.Fatal(err)
 		}
 		for _, width := range []int64{1280, 390} {
@@ -35,7 +42,7 @@ func TestPageInABrowser(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s-%d-%s", name, width, scheme), func(t *testing.T) {
 					page := open(t, browser, filepath.Join(dir, "report.html"), width, scheme)
-					page.check(t)
+					page.check(t, plots)
 					shot := filepath.Join(t.ArtifactDir(), fmt.Sprintf("%s-%d-%s.png", name, width, scheme))
 					if err := os.WriteFile(shot, page.screenshot, 0o644); err != nil {
 						t.Fatal(err)
@@ -196,7 +203,7 @@ func open(t *testing.T, browser context.Context, path string, width int64, schem
 }
 
 // check holds the page to what holds for every report.
-func (p *opened) check(t *testing.T) {
+func (p *opened) check(t *testing.T, plots int) {
 	t.Helper()
 	for _, c := range p.complaints {
 		t.Error(c)
@@ -205,7 +212,7 @@ func (p *opened) check(t *testing.T) {
 	if m.ScrollWidth > m.InnerWidth {
 		t.Errorf("the page is %d wide on a screen of %d", m.ScrollWidth, m.InnerWidth)
 	}
-	if m.Plots != 9 || m.Texts < 200 {
+	if m.Plots != plots || m.Texts < 200 {
 		t.Errorf("looked at %d plots and %d texts only", m.Plots, m.Texts)
 	}
 	for _, o := range m.Overlaps {

@@ -41,6 +41,12 @@ func Console(w io.Writer, r *Report, colour bool) error {
 	wrap(line, "", r.countsNote())
 	wrap(line, "", "Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 	line("")
+	if r.Growth != nil {
+		for _, text := range r.consoleGrowth() {
+			line(text)
+		}
+		line("")
+	}
 	for _, f := range r.Findings {
 		bullet := "- "
 		switch f.Level {
@@ -74,26 +80,55 @@ func (r *Report) consoleTable() []string {
 			marked[i] = marked[i] || c.mark != ""
 		}
 	}
-	var names, numbers strings.Builder
-	left := tabwriter.NewWriter(&names, 0, 0, 0, ' ', 0)
-	// One column apart: the numbers are narrower than their headers.
-	right := tabwriter.NewWriter(&numbers, 0, 0, 1, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(left, "%s\t\n", tableHeader[0])
-	fmt.Fprintf(right, "%s\t\n", strings.Join(tableHeader[1:], "\t"))
-	for _, row := range rows {
+	cells := make([][]string, len(rows)+1)
+	cells[0] = tableHeader
+	for i, row := range rows {
 		name := row.cells[0].text
 		if row.published {
 			name = "  " + name
 		}
-		fmt.Fprintf(left, "%s\t\n", name)
-		for i, c := range row.cells[1:] {
+		cells[i+1] = []string{name}
+		for j, c := range row.cells[1:] {
 			text := c.String()
-			if marked[i+1] && c.mark == "" {
+			if marked[j+1] && c.mark == "" {
 				text += "  " // so that digits stand above digits
 			}
-			fmt.Fprintf(right, "%s\t", text)
+			cells[i+1] = append(cells[i+1], text)
 		}
-		fmt.Fprintln(right)
+	}
+	return aligned(cells)
+}
+
+// consoleGrowth is the table of growth. What happened, which is long, stands under a row
+// where anything did.
+func (r *Report) consoleGrowth() []string {
+	t := r.growthTable()
+	last := len(t.header) - 1
+	cells := [][]string{t.header[:last]}
+	for _, row := range t.rows {
+		cells = append(cells, row[:last])
+	}
+	lines := aligned(cells)
+	all := lines[:1:1]
+	for i, row := range t.rows {
+		all = append(all, lines[i+1])
+		if row[last] != "-" {
+			wrap(func(text string) { all = append(all, text) }, "  ", row[last])
+		}
+	}
+	return all
+}
+
+// aligned are rows as lines whose columns stand under one another, all but the first to
+// the right. The first is cut short where the line would be too wide.
+func aligned(rows [][]string) []string {
+	var names, numbers strings.Builder
+	left := tabwriter.NewWriter(&names, 0, 0, 0, ' ', 0)
+	// One column apart: the numbers are narrower than their headers.
+	right := tabwriter.NewWriter(&numbers, 0, 0, 1, ' ', tabwriter.AlignRight)
+	for _, row := range rows {
+		fmt.Fprintf(left, "%s\t\n", row[0])
+		fmt.Fprintf(right, "%s\t\n", strings.Join(row[1:], "\t"))
 	}
 	left.Flush()
 	right.Flush()

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/meshbench/meshbench/reports/growth"
 )
 
 // CSV prints one row for each step and metric, after one that says whether the run was
@@ -37,6 +39,11 @@ func CSV(w io.Writer, r *Report) error {
 			out.Write(line)
 		}
 		row("measured", "", one(s.Measured), "")
+		if r.Growth != nil {
+			if n, ok := r.Growth.At(s.Name); ok {
+				row("revisions", "", float64(n), "")
+			}
+		}
 		row("settled", "", one(s.Settled), "")
 		for _, what := range objectCounts {
 			if n, ok := s.count(what); ok {
@@ -100,8 +107,59 @@ func CSV(w io.Writer, r *Report) error {
 			}
 		}
 	}
+	if r.Growth != nil {
+		r.growthCSV(out)
+	}
 	out.Flush()
 	return out.Error()
+}
+
+// growthCSV prints growth with revisions, which is of no step; subject is the workload,
+// the sidecar or the program.
+func (r *Report) growthCSV(out *csv.Writer) {
+	row := func(metric, subject string, value float64, unit string, published ...float64) {
+		line := []string{r.Run, r.Scenario, "", "", metric, subject, number(value), unit, "", "", ""}
+		for i, p := range published {
+			if p > 0 {
+				line[8+i] = number(p)
+			}
+		}
+		out.Write(line)
+	}
+	published := r.publishedGrowth()
+	slope := func(metric, subject string, s *growth.Slope, published float64) {
+		if s == nil {
+			return
+		}
+		row(metric, subject, s.BytesPerRevision, "bytes/revision", published)
+		if s.Lo != nil {
+			row(metric+".lo", subject, *s.Lo, "bytes/revision")
+			row(metric+".hi", subject, *s.Hi, "bytes/revision")
+		}
+	}
+	for _, w := range r.Growth.Workloads {
+		if w.LimitBytes > 0 {
+			row("growth.limit", w.Name, float64(w.LimitBytes), "bytes")
+		}
+		slope("growth", w.Name, w.Slope, published.GrowthMi*mi/float64(r.Growth.PerRevisions))
+		slope("growth.envoyAllocated", w.Name, w.Allocated, 0)
+		slope("growth.envoyHeap", w.Name, w.Heap, 0)
+		if c := w.Configuration; c != nil {
+			for _, n := range c.Rows {
+				row("growth."+n.Kind, w.Name, n.PerRevision, "rows/revision")
+			}
+			row("growth.configDump", w.Name, c.DumpBytesPerRevision, "bytes/revision")
+		}
+		row("growth.kills", w.Name, float64(len(w.Kills())), "")
+		for _, k := range w.Kills() {
+			row("kill.after", k.Pod, float64(k.After), "revisions", float64(published.KilledBetween[0]))
+			row("kill.until", k.Pod, float64(k.Until), "revisions", float64(published.KilledBetween[1]))
+			row("kill.lastSample", k.Pod, float64(k.LastBytes), "bytes")
+		}
+	}
+	for _, p := range r.Growth.Programs {
+		slope("growth.program", p.Name, p.Memory, 0)
+	}
 }
 
 // number prints a value without an exponent and without needless digits.

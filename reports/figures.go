@@ -36,6 +36,7 @@ func (r *Report) figures() []figure {
 		}),
 	}
 	all = append(all, r.istiodFigures()...)
+	all = append(all, r.growthFigures()...)
 	if !r.Finished {
 		for i := range all {
 			all[i].Note = strings.TrimSpace("INCOMPLETE: the run did not finish. " + all[i].Note)
@@ -312,15 +313,16 @@ func work(i *Istiod, of func(*IstiodWork) float64) float64 {
 	return of(i.Since)
 }
 
-// plotNames are the names of figures.
+// plotNames are the names of figures but for those that only a run with revisions has.
 var plotNames = []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-dump", "memory-by-objects", "istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
 
 // plotWidth is the width of a plot's file and of the wide one on the page, in pixels.
 const plotWidth = 1040
 
-// plotWriter writes one of the report's plots as a file of its own.
-func plotWriter(name string) Writer {
-	return Writer{Name: "plot-" + name, File: "plots/" + name + ".svg", Write: func(w io.Writer, r *Report) error {
+// plotWriter writes one of the report's plots as a file of its own; applies says of which
+// reports.
+func plotWriter(name string, applies func(*Report) bool) Writer {
+	return Writer{Name: "plot-" + name, File: "plots/" + name + ".svg", Applies: applies, Write: func(w io.Writer, r *Report) error {
 		for _, f := range r.figures() {
 			if f.name != name {
 				continue

@@ -13,8 +13,8 @@ import (
 type Finding struct {
 	Level string `json:"level"` // info, warning, error
 	// Kind is a short stable word: incomplete, missed, published, unsettled, an
-	// event's kind, rejected, disagree, unread, growth, witness, sidecars, simulated,
-	// memory, lines, builds.
+	// event's kind, rejected, disagree, unread, growth, revisions, limit, reconnect, witness,
+	// sidecars, simulated, memory, lines, builds.
 	Kind string `json:"kind"`
 	Step string `json:"step,omitempty"`
 	Text string `json:"text"`
@@ -146,6 +146,7 @@ func (r *Report) findings() []Finding {
 		}
 	}
 	found = append(found, r.eventFindings()...)
+	found = append(found, r.growthFindings()...)
 	for _, s := range r.Steps {
 		for _, p := range s.Proxies {
 			if p.Rejected > 0 {
@@ -171,7 +172,10 @@ func (r *Report) findings() []Finding {
 		add(levelWarning, "builds", "", "Sidecars run different builds of Envoy: %s.", strings.Join(r.EnvoyBuilds, ", "))
 	}
 	for i := 1; i < len(r.Steps); i++ {
-		if text := growth(&r.Steps[i-1], &r.Steps[i]); text != "" {
+		if r.moreRevisions(r.Steps[i-1].Name, r.Steps[i].Name) {
+			continue // told for all of them at once
+		}
+		if text := configGrowth(&r.Steps[i-1], &r.Steps[i]); text != "" {
 			add(levelInfo, "growth", r.Steps[i].Name, "%s", text)
 		}
 	}
@@ -261,6 +265,10 @@ func (r *Report) eventFindings() []Finding {
 		if e.Level != levelWarning && e.Level != levelError || e.Kind == "unsettled" {
 			continue
 		}
+		// With revisions, the ends of sidecars are told with what led to them.
+		if r.Growth != nil && e.restart && strings.HasSuffix(e.Object, "/"+sidecarContainer) {
+			continue
+		}
 		k := key{e.Step, e.Kind}
 		if i, ok := index[k]; ok {
 			more[i]++
@@ -314,9 +322,9 @@ func configKinds(o observations.ConfigObjects) []configKind {
 	}
 }
 
-// growth says which objects made the configuration grow or shrink between two steps,
+// configGrowth says which objects made the configuration grow or shrink between two steps,
 // the largest change first; "" when it was not read in both.
-func growth(before, now *Step) string {
+func configGrowth(before, now *Step) string {
 	if before.ConfigObjects == nil || now.ConfigObjects == nil {
 		return ""
 	}

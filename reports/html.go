@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/reports/plot"
@@ -41,6 +42,10 @@ type page struct {
 
 	Config, Memory, Istiod, Work, Expectations, Events, Environment, Readings pageTable
 
+	// Revisions is nil without growth: the table of workloads, the tables behind it, and
+	// notes.
+	Revisions *growthPage
+
 	HelmValues string
 	Dumps      []pageDump
 	Files      []string // the report in other formats
@@ -75,6 +80,15 @@ type pageTable struct {
 	Header  []string
 	Rows    [][]string
 	Numbers []bool // columns that stand to the right
+}
+
+// growthPage is the part of the page about revisions.
+type growthPage struct {
+	Workloads pageTable
+	Notes     []string
+	// Ends stands by the plot of memory, Programs by that of the control plane.
+	Ends, Programs pageTable
+	Tables         []pageTable
 }
 
 // pageDump is one witness of a step with the links to its dumps.
@@ -181,7 +195,16 @@ func newPage(r *Report) (*page, error) {
 		{&p.Expectations, r.expectationTable()}, {&p.Events, r.eventTable()},
 		{&p.Environment, r.environmentTable()}, {&p.Readings, r.readingTable()},
 	} {
-		*t.to = pageTable{t.of.title, t.of.header, t.of.rows, t.of.numbers()}
+		*t.to = newPageTable(t.of)
+	}
+	if r.Growth != nil {
+		p.Revisions = &growthPage{
+			Workloads: newPageTable(r.growthTable()), Notes: r.growthNotes(),
+			Ends: newPageTable(r.endTable()), Programs: newPageTable(r.programTable()),
+		}
+		for _, s := range slices.Concat([]section{r.pointTable(), r.rowsTable()}, r.holderTables(), []section{r.reconnectTable()}) {
+			p.Revisions.Tables = append(p.Revisions.Tables, newPageTable(s))
+		}
 	}
 	for _, d := range r.dumps() {
 		if n := len(p.Dumps) - 1; n < 0 || p.Dumps[n].Step != d.Step || p.Dumps[n].Pod != d.Pod {
@@ -190,13 +213,15 @@ func newPage(r *Report) (*page, error) {
 		last := &p.Dumps[len(p.Dumps)-1]
 		last.Links = append(last.Links, d)
 	}
-	for _, w := range Writers() {
-		if w.File != "" && w.Name != "html" {
+	for _, w := range filesOf(r) {
+		if w.Name != "html" {
 			p.Files = append(p.Files, w.File)
 		}
 	}
 	return p, nil
 }
+
+func newPageTable(s section) pageTable { return pageTable{s.title, s.header, s.rows, s.numbers()} }
 
 // markMeaning is a mark's class in the style sheet and its meaning in words.
 func markMeaning(mark string) (class, meaning string) {

@@ -129,10 +129,7 @@ func TestIncompleteEverywhere(t *testing.T) {
 	if _, err := WriteAll(dir, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range Writers() {
-		if w.File == "" {
-			continue
-		}
+	for _, w := range filesOf(r) {
 		want, ok := map[string]string{
 			"html": "Incomplete: 7 of 9 steps measured", "markdown": "INCOMPLETE", "json": `"finished": false`, "csv": ",finished,,0,",
 			"junit": `type="incomplete"`, "openmetrics": `meshbench_run_finished{run="eks-nginx-20261124-060000",scenario="eks-nginx"} 0`, "bench": "run: incomplete",

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,13 @@ func Markdown(w io.Writer, r *Report) error {
 	out.line("**%s**", escape(r.Summary))
 	out.line("")
 	out.stepTable(r)
+	if r.Growth != nil {
+		out.table(r.growthTable())
+		out.line("")
+		for _, note := range r.growthNotes() {
+			out.line("%s  ", escape(note))
+		}
+	}
 	out.section("Findings")
 	for _, f := range r.Findings {
 		level := ""
@@ -25,7 +33,7 @@ func Markdown(w io.Writer, r *Report) error {
 	}
 	out.table(r.expectationTable())
 	config, memory, istiod, work := r.detailTables()
-	for _, s := range []section{config, memory, istiod, work, r.eventTable(), r.environmentTable()} {
+	for _, s := range slices.Concat(r.growthTables(), []section{config, memory, istiod, work, r.eventTable(), r.environmentTable()}) {
 		out.table(s)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {

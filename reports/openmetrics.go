@@ -9,6 +9,8 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/meshbench/meshbench/reports/growth"
 )
 
 // OpenMetrics prints the report in the text format of OpenMetrics 1.0, every value with
@@ -27,6 +29,14 @@ func OpenMetrics(w io.Writer, r *Report) error {
 	m.add("run_steps", "", "Steps that the scenario has.", float64(len(env.Steps)))
 	for i := range r.Steps {
 		m.step(&r.Steps[i])
+		if r.Growth != nil {
+			if n, ok := r.Growth.At(r.Steps[i].Name); ok {
+				m.add("step_revisions", "", "Revisions of Knative Services.", float64(n), "step", r.Steps[i].Name, "number", fmt.Sprint(r.Steps[i].Number))
+			}
+		}
+	}
+	if r.Growth != nil {
+		m.growth(r.Growth)
 	}
 	for _, family := range m.families {
 		if _, err := expfmt.MetricFamilyToOpenMetrics(w, family, expfmt.WithUnit()); err != nil {
@@ -73,6 +83,50 @@ func (m *metrics) add(name, unit, help string, value float64, labels ...string) 
 		}
 	}
 	m.families[i].Metric = append(m.families[i].Metric, metric)
+}
+
+// growth adds growth with revisions, which is of the whole run.
+func (m *metrics) growth(g *growth.Growth) {
+	slope := func(s *growth.Slope, labels ...string) {
+		if s == nil {
+			return
+		}
+		m.add("growth_per_revision", "bytes", "Slope of the working set over revisions; lo and hi are its interval of 95 %.", s.BytesPerRevision, append(labels, "bound", "fit")...)
+		if s.Lo != nil {
+			m.add("growth_per_revision", "bytes", "", *s.Lo, append(labels, "bound", "lo")...)
+			m.add("growth_per_revision", "bytes", "", *s.Hi, append(labels, "bound", "hi")...)
+		}
+	}
+	if p := g.Published; p != nil && p.GrowthMi > 0 {
+		m.add("published_growth_per_revision", "bytes", "As published.", p.GrowthMi*mi/float64(g.PerRevisions))
+	}
+	for _, w := range g.Workloads {
+		slope(w.Slope, "workload", w.Name)
+		if w.LimitBytes > 0 {
+			m.add("sidecar_limit", "bytes", "Memory limit of a workload's sidecars.", float64(w.LimitBytes), "workload", w.Name)
+		}
+		if c := w.Configuration; c != nil {
+			for _, n := range c.Rows {
+				m.add("growth_rows_per_revision", "", "Rows that a revision adds to what istioctl proxy-config prints.", n.PerRevision, "workload", w.Name, "kind", n.Kind)
+			}
+		}
+		m.add("sidecar_kills", "", "Sidecars' containers that were killed for their memory.", float64(len(w.Kills())), "workload", w.Name)
+		seen := map[string]bool{}
+		for _, k := range w.Kills() {
+			if seen[k.Pod] {
+				continue // the first is the one that revisions brought
+			}
+			seen[k.Pod] = true
+			m.add("kill_revisions", "", "Revisions between which a sidecar was first killed.", float64(k.After), "workload", w.Name, "pod", k.Pod, "bound", "after")
+			m.add("kill_revisions", "", "", float64(k.Until), "workload", w.Name, "pod", k.Pod, "bound", "until")
+			if k.LastBytes > 0 {
+				m.add("kill_last_sample", "bytes", "The last sample before a sidecar was first killed.", float64(k.LastBytes), "workload", w.Name, "pod", k.Pod)
+			}
+		}
+	}
+	for _, p := range g.Programs {
+		slope(p.Memory, "program", p.Name)
+	}
 }
 
 func (m *metrics) step(s *Step) {

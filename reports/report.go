@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/growth"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -43,7 +44,9 @@ type Report struct {
 
 	Steps    []Step    `json:"steps"` // those that were begun, in order
 	Findings []Finding `json:"findings"`
-	Events   []Event   `json:"events"`
+	Events   []Event   `json:"events"` // those of the log, and one for each restart
+	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
+	Growth *growth.Growth `json:"growth,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -139,6 +142,8 @@ type Event struct {
 	Step    string  `json:"step,omitempty"`
 	Seconds float64 `json:"seconds"` // from the run's start
 	observations.Event
+
+	restart bool // of a restart's record
 }
 
 // Miss is an expectation that does not hold.
@@ -226,6 +231,8 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			r.Environment.Mesh.Workers = cmp.Or(r.Environment.Mesh.Workers, rec.Envoy.Workers)
 		case rec.Event != nil:
 			r.Events = append(r.Events, Event{Step: during, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: *rec.Event})
+		case rec.Restart != nil:
+			r.Events = append(r.Events, Event{Step: during, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: restartEvent(rec.Restart), restart: true})
 		case rec.End != nil:
 			closed = true
 			r.Outcome, r.Error = rec.End.Outcome, rec.End.Error
@@ -274,9 +281,22 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
 	}
+	r.Growth = growth.Build(records)
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
 	return r, nil
+}
+
+// restartEvent is a restart in words.
+func restartEvent(r *observations.Restart) observations.Event {
+	e := observations.Event{
+		Level: levelWarning, Kind: "restart", Object: r.Namespace + "/" + r.Pod + "/" + r.Container,
+		Message: fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", r.Reason, r.ExitCode, r.Count),
+	}
+	if r.Reason == "OOMKilled" {
+		e.Kind = "oom-kill"
+	}
+	return e
 }
 
 // highest joins the cost until a step's end to that until an earlier one's.

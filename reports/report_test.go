@@ -31,22 +31,27 @@ func TestGolden(t *testing.T) {
 	for name, records := range logs() {
 		for _, format := range append(formats[name], "console") {
 			t.Run(name+"/"+format, func(t *testing.T) {
-				got := printed(t, build(t, records), format)
-				path := filepath.Join("testdata", name+"."+format+".golden")
-				if *update {
-					if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(string(want), got); diff != "" {
-					t.Errorf("differs from %s (look at it, then go test -update):\n%s", path, diff)
-				}
+				golden(t, name, format, printed(t, build(t, records), format))
 			})
 		}
+	}
+}
+
+// golden compares a report with the file that was looked at.
+func golden(t *testing.T, name, format, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+"."+format+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("differs from %s (look at it, then go test -update):\n%s", path, diff)
 	}
 }
 
@@ -484,10 +489,8 @@ func TestWriteAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, w := range Writers() {
-		if w.File != "" {
-			want = append(want, filepath.Join(dir, w.File))
-		}
+	for _, w := range filesOf(r) {
+		want = append(want, filepath.Join(dir, w.File))
 	}
 	if !slices.Equal(paths, want) {
 		t.Errorf("told %v", paths)

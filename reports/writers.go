@@ -7,12 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Writer prints a report in one format.
 type Writer struct {
 	Name string // for --format
 	File string // in the run's folder; "" for formats that are only printed
+	// Applies says whether a report has anything for the file; nil for always.
+	Applies func(r *Report) bool
 	// Write prints the report. The same report gives the same bytes.
 	Write func(w io.Writer, r *Report) error
 }
@@ -30,19 +33,24 @@ func Writers() []Writer {
 		{Name: "console", Write: func(w io.Writer, r *Report) error { return Console(w, r, false) }},
 	}
 	for _, name := range plotNames {
-		writers = append(writers, plotWriter(name))
+		writers = append(writers, plotWriter(name, nil))
+	}
+	for _, name := range []string{memoryByRevisions, programsByRevisions} {
+		writers = append(writers, plotWriter(name, hasGrowth))
 	}
 	return writers
+}
+
+// filesOf lists the formats that have a file of the report.
+func filesOf(r *Report) []Writer {
+	return slices.DeleteFunc(Writers(), func(w Writer) bool { return w.File == "" || w.Applies != nil && !w.Applies(r) })
 }
 
 // WriteAll writes the report in every format that has a file into dir and returns the
 // files' paths. A file is replaced as a whole or not at all.
 func WriteAll(dir string, r *Report) ([]string, error) {
 	var paths []string
-	for _, w := range Writers() {
-		if w.File == "" {
-			continue
-		}
+	for _, w := range filesOf(r) {
 		path := filepath.Join(dir, w.File)
 		if sub := filepath.Dir(w.File); sub != "." {
 			// Only the folders inside the run's: a run whose folder is missing is a mistake.

@@ -1,0 +1,123 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/meshbench/meshbench/reports/plot"
+)
+
+// Names of the figures about revisions, which only a run with revisions has.
+const (
+	memoryByRevisions   = "memory-by-revisions"
+	programsByRevisions = "control-plane-by-revisions"
+)
+
+// hasGrowth says whether the log has revisions.
+func hasGrowth(r *Report) bool { return r.Growth != nil }
+
+// lineStyle tells the lines of a figure apart, by colour and by shape.
+func lineStyle(i int) (plot.Colour, plot.Shape) {
+	colours := []plot.Colour{plot.Blue, plot.Vermillion, plot.Green, plot.Purple}
+	shapes := []plot.Shape{plot.Circle, plot.Triangle, plot.Square, plot.Diamond}
+	return colours[i%4], shapes[(i+i/4)%4]
+}
+
+// growthFigures are the plots over revisions.
+func (r *Report) growthFigures() []figure {
+	return []figure{r.memoryByRevisions(), r.programsByRevisions()}
+}
+
+func (r *Report) memoryByRevisions() figure {
+	f := figure{name: memoryByRevisions, caption: "Every point is the median of a workload's sidecars at a step. A cross is a sidecar that was killed: as high as its last sample, the line through it from the revisions that it had lived with to those that were there when its end was noticed."}
+	f.Title, f.XName, f.YName, f.FromZero = "Memory of a sidecar by number of revisions", "revisions", "memory of a sidecar, Mi", true
+	g := r.Growth
+	if g == nil {
+		return f
+	}
+	published := r.publishedGrowth()
+	zone := plot.Series{Name: "killed, as published", Colour: plot.Mute, Shape: plot.Zone}
+	if k := published.KilledBetween; k != [2]int{} {
+		zone.Points = []plot.Point{{X: float64(k[0]), To: float64(k[1])}}
+	}
+	slope := plot.Series{Name: "growth as published", Colour: plot.Faint, Shape: plot.Dashes}
+	left := plot.Series{Name: "not in the fit", Colour: plot.Ink, Shape: plot.Ring}
+	ranges := plot.Series{Colour: plot.Ink, Shape: plot.Line}
+	kills := plot.Series{Name: "killed", Colour: plot.Ink, Shape: plot.Cross}
+	limits := map[int64]bool{}
+	var workloads []plot.Series
+	for i, w := range g.Workloads {
+		if w.LimitBytes > 0 {
+			limits[w.LimitBytes] = true
+		}
+		colour, shape := lineStyle(i)
+		line := plot.Series{Colour: colour, Shape: plot.Line}
+		points := plot.Series{Name: w.Name, Colour: colour, Shape: shape}
+		for _, p := range w.Points {
+			at := plot.Point{X: float64(p.Revisions), Y: float64(p.MemoryBytes) / mi}
+			points.Points = append(points.Points, at)
+			if !p.Restarted {
+				line.Points = append(line.Points, at)
+			}
+			if !p.Fitted() {
+				left.Points = append(left.Points, at)
+			}
+		}
+		workloads = append(workloads, line, points)
+		killed := map[string]bool{}
+		for _, k := range w.Kills() {
+			y := float64(cmp.Or(k.LastBytes, k.LimitBytes)) / mi
+			if killed[k.Pod] || y == 0 {
+				continue // those after it are of its start
+			}
+			killed[k.Pod] = true
+			ranges.Points = append(ranges.Points, plot.Point{X: float64(k.After), Y: y}, plot.Point{X: float64(k.Until), Y: y}, plot.Point{X: math.NaN()})
+			kills.Points = append(kills.Points, plot.Point{X: float64(k.After+k.Until) / 2, Y: y})
+		}
+	}
+	// What was published of growth says nothing of where it begins.
+	if w := g.Grows(); w != nil && published.GrowthMi > 0 {
+		begin := w.Slope.At(0) / mi
+		for _, revisions := range []int{0, max(g.Revisions, published.KilledBetween[1])} {
+			slope.Points = append(slope.Points, plot.Point{X: float64(revisions), Y: begin + published.GrowthMi*float64(revisions)/float64(g.PerRevisions)})
+		}
+		f.caption += " Growth as published begins where the line through " + w.Name + " does."
+	}
+	f.Series = append(f.Series, zone, slope)
+	for _, limit := range slices.Sorted(maps.Keys(limits)) {
+		f.Series = append(f.Series, plot.Series{Name: "limit of " + limitText(limit) + " Mi", Colour: plot.Ink, Shape: plot.Level, Points: []plot.Point{{Y: float64(limit) / mi}}})
+	}
+	f.Series = append(f.Series, workloads...)
+	reconnects := plot.Series{Name: "reconnected to istiod", Colour: plot.Purple, Shape: plot.Moment, Glyph: plot.Diamond}
+	for _, c := range g.Reconnects {
+		reconnects.Points = append(reconnects.Points, plot.Point{X: c.Revisions})
+	}
+	f.Series = append(f.Series, reconnects, left, ranges, kills)
+	return f
+}
+
+func (r *Report) programsByRevisions() figure {
+	f := figure{name: programsByRevisions, caption: "Programs give memory back late or never: each line tells of the highest need so far."}
+	f.Title, f.XName, f.YName, f.FromZero = "Memory of the control plane by number of revisions", "revisions", "memory, Mi", true
+	if r.Growth == nil {
+		return f
+	}
+	for i, p := range r.Growth.Programs {
+		colour, shape := lineStyle(i)
+		line := plot.Series{Colour: colour, Shape: plot.Line}
+		for _, q := range p.Points {
+			if q.MemoryBytes > 0 {
+				line.Points = append(line.Points, plot.Point{X: float64(q.Revisions), Y: float64(q.MemoryBytes) / mi})
+			}
+		}
+		name := p.Name
+		if p.Memory != nil {
+			name += fmt.Sprintf(" %+.1f Mi per %d", r.per(p.Memory.BytesPerRevision), r.Growth.PerRevisions)
+		}
+		f.Series = append(f.Series, line, plot.Series{Name: name, Colour: colour, Shape: shape, Points: line.Points})
+	}
+	return f
+}

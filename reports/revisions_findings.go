@@ -1,0 +1,249 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/meshbench/meshbench/reports/growth"
+)
+
+// growthFindings are what a reader must not miss about growth.
+func (r *Report) growthFindings() []Finding {
+	g := r.Growth
+	if g == nil {
+		return nil
+	}
+	var found []Finding
+	add := func(level, kind, format string, args ...any) {
+		found = append(found, Finding{Level: level, Kind: kind, Text: fmt.Sprintf(format, args...)})
+	}
+	killed := false
+	var most float64 // of the workloads' slopes
+	for i := range g.Workloads {
+		w := &g.Workloads[i]
+		killed = killed || len(w.Kills()) > 0
+		if w.Slope != nil {
+			most = max(most, w.Slope.BytesPerRevision)
+		}
+	}
+	published := r.publishedGrowth()
+	for i := range g.Workloads {
+		w := &g.Workloads[i]
+		if text := r.killText(w); text != "" {
+			add(levelWarning, "limit", "%s", text)
+		}
+		add(levelInfo, "revisions", "%s", r.growthText(w, most))
+		last, ok := w.Last()
+		if w.Outcome != growth.Survived || !ok || last.Revisions == 0 || !killed && w.LimitBytes == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s survived %d revisions", w.Name, last.Revisions)
+		if w.LimitBytes > 0 {
+			text += fmt.Sprintf(" with a limit of %s Mi", limitText(w.LimitBytes))
+		}
+		text += fmt.Sprintf(": %s Mi", mib(last.MemoryBytes))
+		if float64(w.LimitBytes) == published.SurvivesAtMi*mi && published.SurvivesMi > 0 {
+			text += fmt.Sprintf(" (published: survives at %g Mi, with %g Mi)", published.SurvivesAtMi, published.SurvivesMi)
+		}
+		add(levelInfo, "limit", "%s.", text)
+	}
+	measured := 0
+	for _, w := range g.Workloads {
+		for _, p := range w.Points {
+			measured = max(measured, p.Revisions)
+		}
+	}
+	if measured < g.Revisions {
+		add(levelWarning, "revisions", "There were %d revisions at the most, of which memory was measured with %d: the run ended, or sidecars were gone, before it was read.", g.Revisions, measured)
+	}
+	if w := g.Grows(); w != nil {
+		add(levelInfo, "revisions", "%s", addedText(w))
+		if text := holdersText(w); text != "" {
+			add(levelInfo, "revisions", "%s", text)
+		}
+	}
+	if text := reconnectText(g.Reconnects); text != "" {
+		add(levelInfo, "reconnect", "%s", text)
+	}
+	if text := r.programsText(); text != "" {
+		add(levelInfo, "revisions", "%s", text)
+	}
+	return found
+}
+
+// growthText says how a workload grew; most is the largest growth of all.
+func (r *Report) growthText(w *growth.Workload, most float64) string {
+	s := w.Slope
+	if s == nil {
+		return fmt.Sprintf("%s: no growth can be told: %s.", w.Name, w.NoSlope)
+	}
+	slope, interval := r.slopeText(s)
+	text := fmt.Sprintf("%s grew by %s Mi per %d revisions", w.Name, slope, r.Growth.PerRevisions)
+	if interval != "" {
+		text += fmt.Sprintf(" (95 %% interval %s), %.3f Mi a revision", interval, s.BytesPerRevision/mi)
+	}
+	if p := r.publishedGrowth(); p.GrowthMi > 0 {
+		text += fmt.Sprintf("; published: about %g", p.GrowthMi)
+	}
+	text += fmt.Sprintf(". Fitted through %s, from %d to %d revisions", plural(s.Points, "point"), s.From, s.To)
+	if interval == "" {
+		text += ", which are too few for an interval"
+	}
+	restarted, unquiet := 0, 0
+	for _, p := range w.Points {
+		switch {
+		case p.Restarted:
+			restarted++
+		case !p.Settled:
+			unquiet++
+		}
+	}
+	if restarted > 0 {
+		text += fmt.Sprintf("; %s after a kill or restart left out", plural(restarted, "point"))
+	}
+	if unquiet > 0 {
+		text += fmt.Sprintf("; %s of a mesh that was not quiet left out", plural(unquiet, "point"))
+	}
+	if most > 0 && s.BytesPerRevision < most/10 {
+		text += fmt.Sprintf(". That is %.1f %% of the largest growth here", 100*max(0, s.BytesPerRevision)/most)
+		if c := w.Configuration; c != nil {
+			text += fmt.Sprintf(": a revision adds %s to its configuration", rowsList(c))
+		}
+	}
+	return text + "."
+}
+
+// killText says when a workload's sidecars were killed, and what came of it; "" for never.
+func (r *Report) killText(w *growth.Workload) string {
+	k, ok := w.Kill()
+	if !ok {
+		return ""
+	}
+	text := fmt.Sprintf("%s was killed %s", w.Name, between(k.After, k.Until))
+	if k.Witness {
+		text = fmt.Sprintf("%s, a witness, was killed %s", k.Pod, between(k.After, k.Until))
+	}
+	if k.LimitBytes > 0 {
+		text += fmt.Sprintf(", at its limit of %s Mi", limitText(k.LimitBytes))
+	}
+	if p := r.publishedGrowth(); p.KilledBetween != [2]int{} && (k.LimitBytes == 0 || float64(k.LimitBytes) == p.KilledAtMi*mi) {
+		text += fmt.Sprintf(" (published: %s)", between(p.KilledBetween[0], p.KilledBetween[1]))
+	}
+	if k.LastBytes > 0 {
+		text += fmt.Sprintf("; the last sample before it: %s Mi", mib(k.LastBytes))
+	}
+	text += ". What was started anew: " + then(k)
+	if k.Again > 0 {
+		text += fmt.Sprintf("; it ended %s", plural(k.Again, "more time"))
+	}
+	pods := map[string]bool{}
+	for _, other := range w.Kills() {
+		pods[other.Pod] = true
+	}
+	if n := len(pods) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %s of this workload)", plural(n, "other sidecar"))
+	}
+	return text + "."
+}
+
+// rowsList is what a revision adds, in words.
+func rowsList(c *growth.Configuration) string {
+	exactly := true
+	parts := make([]string, len(c.Rows))
+	for i, n := range c.Rows {
+		exactly = exactly && n.Exact
+		parts[i] = fmt.Sprintf("%.3g %ss", n.PerRevision, n.Kind)
+	}
+	if exactly {
+		return "exactly " + strings.Join(parts, ", ")
+	}
+	return "on average " + strings.Join(parts, ", ")
+}
+
+// addedText says what a revision adds to the configuration.
+func addedText(w *growth.Workload) string {
+	c := w.Configuration
+	text := fmt.Sprintf("Each revision adds %s (rows) and %.1f kB of config_dump to %s", rowsList(c), c.DumpBytesPerRevision/1e3, w.Name)
+	for _, n := range c.Rows {
+		for _, o := range n.Once {
+			text += fmt.Sprintf("; %+d %s came once, at %s, with a Knative Service's first revision", o.Change, plural(2, n.Kind)[2:], o.Step)
+		}
+	}
+	return text + "."
+}
+
+// holdersText says what holds the memory of a revision.
+func holdersText(w *growth.Workload) string {
+	s := w.Slope.BytesPerRevision
+	if s <= 0 {
+		return ""
+	}
+	text := fmt.Sprintf("Of %.1f KiB that %s grows with a revision", s/ki, w.Name)
+	var parts []string
+	if w.Allocated != nil {
+		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, buffers, and pilot-agent", w.Allocated.BytesPerRevision/ki, 100*w.Allocated.BytesPerRevision/s))
+	}
+	if p := w.Prediction; p != nil && p.Unknown == "" {
+		most := slices.MaxFunc(p.Groups, func(a, b growth.Group) int { return cmp.Compare(a.BytesPerRevision, b.BytesPerRevision) })
+		model := fmt.Sprintf("the cost model explains %.1f (%.1f to %.1f), most of it by %s (%.1f)", p.BytesPerRevision/ki, p.Lo/ki, p.Hi/ki, most.Name, most.BytesPerRevision/ki)
+		if len(p.Outside) > 0 {
+			model += ", though far outside of what it was fitted on (" + strings.Join(p.Outside, "; ") + ")"
+		}
+		parts = append(parts, model)
+	}
+	if stats := w.Configuration.Stats; len(stats) > 0 {
+		parts = append(parts, fmt.Sprintf("of the statistics that Envoy keeps for a revision %.0f %% by number are of kind %s", 100*stats[0].Share, stats[0].Of))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return text + ": " + strings.Join(parts, "; ") + "."
+}
+
+// reconnectText tells of the reconnect with the largest step of memory, and how many there
+// were; "" for none.
+func reconnectText(all []growth.Reconnect) string {
+	if len(all) == 0 {
+		return ""
+	}
+	var most *growth.Reconnect
+	var size float64
+	for i := range all {
+		if step, ok := all[i].StepBytes(); ok && (most == nil || step > size) {
+			most, size = &all[i], step
+		}
+	}
+	text := "istiod ended connections by their age and proxies made them anew " + plural(len(all), "time")
+	if most == nil {
+		return text + "; memory was not sampled around it."
+	}
+	text += fmt.Sprintf("; the largest step of memory around one is %+.1f Mi (%s, %.0f s, %.0f revisions: %s to %s Mi)",
+		size/mi, most.Pod, most.Seconds, most.Revisions, mib(most.BeforeBytes), mib(most.AfterBytes))
+	switch {
+	case most.Quiet && most.Came < 0.5:
+		text += " with no new object"
+	case most.Came >= 0.5:
+		text += fmt.Sprintf(", beside the %.1f Mi of %.0f revisions that came meanwhile", most.ExpectedBytes/mi, most.Came)
+	default:
+		text += " in a mesh that was not quiet"
+	}
+	return text + "."
+}
+
+// programsText says how the control plane grew.
+func (r *Report) programsText() string {
+	var parts []string
+	for _, p := range r.Growth.Programs {
+		if p.Memory == nil {
+			continue
+		}
+		first, last := p.Points[0], p.Points[len(p.Points)-1]
+		parts = append(parts, fmt.Sprintf("%s %+.1f Mi (%s at %d, %s at %d)", p.Name, r.per(p.Memory.BytesPerRevision), mib(first.MemoryBytes), first.Revisions, mib(last.MemoryBytes), last.Revisions))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Control plane per %d revisions: %s.", r.Growth.PerRevisions, strings.Join(parts, ", "))
+}

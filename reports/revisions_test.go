@@ -1,0 +1,229 @@
+package reports
+
+import (
+	"encoding/csv"
+	"html"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/growth"
+	"github.com/meshbench/meshbench/reports/growth/growthtest"
+)
+
+// revisionLogs are logs of runs with revisions: one with everything that may happen, and
+// those where something is missing.
+func revisionLogs() map[string][]observations.Record {
+	killed := growthtest.Workload{Name: "measure/pod", LimitMi: 1024, BaseMi: 47, SlopeMi: 0.655, NoiseMi: 5, ColdMi: 90}
+	survivor, scoped := killed, killed
+	survivor.Name, survivor.LimitMi = "measure/pod-2gi", 2048
+	scoped.Name, scoped.Scoped, scoped.NoiseMi = "scoped/pod", true, 0.3
+	load := growthtest.Load{
+		Revisions: []int{0, 200, 400, 600, 800, 1000, 1200, 1400, 1600}, Batch: 200, Mode: "shape",
+		Workloads: []growthtest.Workload{killed, survivor, scoped}, Seed: 3,
+		Unsettled: 600, ReconnectAt: 1200, ReconnectMi: 41, Published: growthtest.Published(),
+	}
+	whole := growthtest.Log(load)
+	loop := load
+	loop.Workloads = slices.Clone(load.Workloads)
+	loop.Workloads[0].ColdMi = -10
+	cut := slices.IndexFunc(whole, func(r observations.Record) bool { return r.Revisions != nil && r.Revisions.Total == 400 })
+	unsettled := growthtest.Log(load)
+	for _, r := range unsettled {
+		if r.Settle != nil {
+			*r.Settle = observations.Settle{Seconds: 180, Unmet: []string{"memory windows differ by 4.1 Mi"}}
+		}
+	}
+	return map[string][]observations.Record{"revisions": whole, "revisions-loop": growthtest.Log(loop), "revisions-cut": whole[:cut+1], "revisions-unsettled": unsettled}
+}
+
+// buildRevisions is build with what one cost model said: the built-in one may be fitted
+// anew without these files.
+func buildRevisions(t *testing.T, records []observations.Record) *Report {
+	t.Helper()
+	r := build(t, records)
+	for i := range r.Growth.Workloads {
+		p := r.Growth.Workloads[i].Prediction
+		if p == nil {
+			continue
+		}
+		if len(p.Outside) == 0 && p.BytesPerRevision > 0 {
+			t.Errorf("the cost model knows meshes like this one: %+v", p)
+		}
+		*p = growth.Prediction{BytesPerRevision: 701234, Lo: 650000, Hi: 752468, Groups: []growth.Group{
+			{Name: "clusters", ObjectsPerRevision: 8, BytesPerRevision: 640000, Lo: 592000, Hi: 688000},
+			{Name: "listeners and filter chains", ObjectsPerRevision: 2, BytesPerRevision: 23000, Lo: 15000, Hi: 31000},
+			{Name: "route configurations and virtual hosts", ObjectsPerRevision: 6, Unknown: "virtualHosts always moved with clusters"},
+			{Name: "endpoints", ObjectsPerRevision: 2, BytesPerRevision: 13716, Lo: 13354, Hi: 14080},
+		}, Outside: []string{"clusters: 12849 is outside of the range that was measured, 15 to 454"}}
+	}
+	r.Findings = r.findings()
+	return r
+}
+
+func TestRevisionsGolden(t *testing.T) {
+	for name, records := range revisionLogs() {
+		formats := []string{"console"}
+		if name == "revisions" {
+			formats = append(formats, "markdown", "json", "csv", "junit", "openmetrics", "bench")
+		}
+		for _, format := range formats {
+			t.Run(name+"/"+format, func(t *testing.T) { golden(t, name, format, printed(t, buildRevisions(t, records), format)) })
+		}
+	}
+}
+
+// TestRevisionsEverywhere: a run with revisions has two plots more, every format tells of
+// the kill and of growth beside what was published, and the same log gives the same bytes.
+func TestRevisionsEverywhere(t *testing.T) {
+	dir := t.TempDir()
+	r := buildRevisions(t, revisionLogs()["revisions"])
+	paths, err := WriteAll(dir, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(paths) - len(filesOf(build(t, madeLog()))); n != 2 {
+		t.Errorf("%d files more", n)
+	}
+	again := buildRevisions(t, revisionLogs()["revisions"])
+	for _, w := range filesOf(r) {
+		got, err := os.ReadFile(filepath.Join(dir, w.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if printed(t, again, w.Name) != string(got) {
+			t.Errorf("%s: other bytes", w.File)
+		}
+		for _, text := range map[string][]string{
+			"html":                        {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "published", "exactly 8 clusters"},
+			"markdown":                    {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "| published |", "exactly 8 clusters"},
+			"json":                        {`"afterRevisions": 1400`, `"bytesPerRevision"`, `"killed"`},
+			"csv":                         {",kill.until,measure/pod-a,1550,revisions,1400,", ",growth,measure/pod,"},
+			"junit":                       {"killed between 1400 and 1550 revisions"},
+			"openmetrics":                 {"meshbench_growth_per_revision_bytes{", `bound="until"`},
+			"bench":                       {"KnativeRevisions/growth=measure.pod "},
+			"plot-" + memoryByRevisions:   {"limit of 1024 Mi", "limit of 2048 Mi", "measure/pod-2gi", ">killed<", "killed, as published", "growth as published", "not in the fit", "reconnected to istiod"},
+			"plot-" + programsByRevisions: {"kube-apiserver", "etcd", "istiod"},
+		}[w.Name] {
+			if !strings.Contains(html.UnescapeString(string(got)), text) {
+				t.Errorf("%s does not say %s", w.File, text)
+			}
+		}
+	}
+}
+
+// TestRevisionsCSV reads the file.
+func TestRevisionsCSV(t *testing.T) {
+	rows, err := csv.NewReader(strings.NewReader(printed(t, buildRevisions(t, revisionLogs()["revisions"]), "csv"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, r := range rows {
+		found[r[3]+" "+r[4]+" "+r[5]] = r[6] + " " + r[8]
+	}
+	for key, want := range map[string]string{
+		"r800 revisions ":                "800 ",
+		" growth.limit measure/pod-2gi":  "2147483648 ",
+		" growth.cluster measure/pod":    "8 ",
+		" growth.listener measure/pod":   "2 ",
+		" growth.cluster scoped/pod":     "0 ",
+		" growth.kills measure/pod":      "2 ",
+		" growth.kills measure/pod-2gi":  "0 ",
+		" kill.after measure/pod-a":      "1400 1200",
+		" growth.configDump measure/pod": "43600 ",
+	} {
+		if found[key] != want {
+			t.Errorf("%s: %q, want %q", key, found[key], want)
+		}
+	}
+}
+
+// TestRevisionsFindings: what happened is said in words.
+func TestRevisionsFindings(t *testing.T) {
+	all := revisionLogs()
+	for name, wants := range map[string][]string{
+		"revisions": {
+			"warning measure/pod was killed between 1400 and 1550 revisions, at its limit of 1024 Mi (published: between 1200 and 1400 revisions); the last sample before it: ",
+			"What was started anew: survived its start, ",
+			"info measure/pod grew by 1",
+			"; published: about 150. Fitted through 7 points, from 0 to 1400 revisions; 1 point after a kill or restart left out; 1 point of a mesh that was not quiet left out.",
+			"info measure/pod-2gi survived 1600 revisions with a limit of 2048 Mi: ",
+			" (published: survives at 2048 Mi, with 1638.4 Mi).",
+			"scoped/pod grew by ",
+			"% of the largest growth here: a revision adds exactly 0 clusters, 0 listeners, 0 routes, 0 endpoints to its configuration.",
+			"Each revision adds exactly 8 clusters, 2 listeners, 6 routes, 2 endpoints (rows) and 43.6 kB of config_dump to measure/pod",
+			"; +6 listeners came once, at r200, with a Knative Service's first revision.",
+			"far outside of what it was fitted on (clusters: ",
+			"93 % by number are of kind cluster",
+			"the largest step of memory around one is +41.0 Mi (measure/pod-a, ",
+			" with no new object.",
+			"Control plane per 200 revisions: istiod +160.0 Mi (125.0 at 0, 1405.0 at 1600), etcd +100.0 Mi",
+		},
+		"revisions-loop": {"What was started anew: did not survive its start; it ended 2 more times (and 1 other sidecar of this workload)."},
+		"revisions-cut": {"There were 400 revisions at the most, of which memory was measured with 200: the run ended, or sidecars were gone, before it was read.",
+			"Fitted through 2 points, from 0 to 200 revisions, which are too few for an interval"},
+		"revisions-unsettled": {"measure/pod: no growth can be told: it was measured at no settled step."},
+	} {
+		var text strings.Builder
+		for _, f := range buildRevisions(t, all[name]).Findings {
+			text.WriteString(f.Level + " " + f.String() + "\n")
+		}
+		for _, want := range wants {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%s: no %q among\n%s", name, want, text.String())
+			}
+		}
+		if strings.Contains(text.String(), "ended with OOMKilled") {
+			t.Errorf("%s: a kill is told twice", name)
+		}
+	}
+}
+
+// TestRestartEvents: a restart's record is an event, with revisions or without.
+func TestRestartEvents(t *testing.T) {
+	records := madeLog()
+	at := records[len(records)-2].Time
+	restart := func(container, reason string) observations.Record {
+		return observations.Record{Time: at, Restart: &observations.Restart{Namespace: "ns1", Pod: "test-3", Container: container, Reason: reason, ExitCode: 137, Count: 2}}
+	}
+	records = append(records, restart("istio-proxy", "OOMKilled"), restart("discovery", "Error"))
+	r := build(t, records)
+	var got []string
+	for _, e := range r.Events {
+		got = append(got, strings.Join([]string{e.Level, e.Kind, e.Object, e.Message}, " "))
+	}
+	want := []string{
+		"warning oom-kill ns1/test-3/istio-proxy ended with OOMKilled (exit code 137) and was restarted, 2 times in all",
+		"warning restart ns1/test-3/discovery ended with Error (exit code 137) and was restarted, 2 times in all",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	said := 0
+	for _, f := range r.Findings {
+		if f.Kind == "oom-kill" || f.Kind == "restart" {
+			said++
+		}
+	}
+	if said != 2 || r.Growth != nil {
+		t.Errorf("%d findings", said)
+	}
+}
+
+// TestRevisionsFitATerminal: no line is wider than a terminal.
+func TestRevisionsFitATerminal(t *testing.T) {
+	for name, records := range revisionLogs() {
+		for _, line := range strings.Split(printed(t, buildRevisions(t, records), "console"), "\n") {
+			if n := utf8.RuneCountInString(line); n > consoleWidth || strings.HasSuffix(line, " ") {
+				t.Errorf("%s: %d columns: %q", name, n, line)
+			}
+		}
+	}
+}
