@@ -49,11 +49,25 @@ func plane(r *rand.Rand, n int) []Point {
 
 // TestIntervals counts how often intervals of known data hold what they should.
 func TestIntervals(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
+	t.Run("additive", func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		intervals(t, r, fit, func(y float64) float64 { return y + r.NormFloat64() })
+	})
+	t.Run("proportional", func(t *testing.T) {
+		r := rand.New(rand.NewPCG(9, 10))
+		intervals(t, r, fitProportional, func(y float64) float64 { return y * (1 + 0.1*r.NormFloat64()) })
+	})
+}
+
+func intervals(t *testing.T, r *rand.Rand, fit func([]string, []Point) (*Linear, error), noise func(float64) float64) {
 	const rounds = 2000
 	var coefficient, prediction, slope int
 	for range rounds {
-		l, err := fit([]string{"a", "b"}, plane(r, 12))
+		points := plane(r, 12)
+		for i, p := range points {
+			points[i].Y = noise(10 + 3*p.X[0] + 0.5*p.X[1])
+		}
+		l, err := fit([]string{"a", "b"}, points)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +76,7 @@ func TestIntervals(t *testing.T) {
 		}
 		// A new observation, outside of the fitted range too.
 		a, b := 150*r.Float64(), 1500*r.Float64()
-		y := 10 + 3*a + 0.5*b + r.NormFloat64()
+		y := noise(10 + 3*a + 0.5*b)
 		if e := l.Predict(map[string]float64{"a": a, "b": b}); e.Lo <= y && y <= e.Hi {
 			prediction++
 		}

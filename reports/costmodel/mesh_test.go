@@ -8,8 +8,9 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// The logs in testdata are of real runs, without their series and the usage of
-// containers other than sidecars.
+// The logs in testdata are of real runs, without the usage of containers other than
+// sidecars, actions other than restarts, and of their series all but the scrapes in which
+// an istiod was highest in a step.
 func readLog(t *testing.T, name string) Log {
 	t.Helper()
 	path := "testdata/" + name + ".jsonl"

@@ -13,8 +13,13 @@
 // Memory depends on a proxy's past, too: listeners that came and went leave a larger
 // heap behind. Only sidecars that started in their step count, and not those that a
 // rolling restart started, which held the listeners of both old and new pods for a while.
-// Istiod's memory is that of its highest push; only an istiod that started in its step
-// counts. How far the others are from the model is reported beside it.
+// How far the others are from the model is reported beside it.
+//
+// Istiod's memory is the highest of its step, of readings a second apart: it is highest
+// when proxies that connect are sent their configuration, and its need is that. What
+// is left at the step's end depends on when Go's runtime gave memory back. Only an istiod
+// that started in its step counts. Repeats scatter by a share of their memory, whence a
+// proportional model.
 package costmodel
 
 import (
@@ -30,7 +35,7 @@ import (
 )
 
 // Schema is the version of a model's file format.
-const Schema = 1
+const Schema = 2
 
 // kind is what a model's file says it is.
 const kind = "meshbench cost model"
@@ -43,6 +48,8 @@ type Model struct {
 	// Readings is the number of sidecars' readings behind the sidecar's observations.
 	Readings int     `json:"readings"`
 	Sidecar  *Linear `json:"sidecar"`
+	// Headless are the runs that say alone what a headless pod costs.
+	Headless []HeadlessLine `json:"headless,omitempty"`
 	// Istiod is nil, and NoIstiod says why, where the runs are too few for it.
 	Istiod   *Linear `json:"istiod,omitempty"`
 	NoIstiod string  `json:"noIstiod,omitempty"`
@@ -87,7 +94,8 @@ func Fit(logs []Log, o Options) (*Model, error) {
 		}
 		return nil, fmt.Errorf("a model of sidecars: %w; %s", err, hint)
 	}
-	if m.Istiod, err = fit(istiodColumns, istiod); err != nil {
+	m.Headless = headlessLines(sidecar)
+	if m.Istiod, err = fitProportional(istiodColumns, istiod); err != nil {
 		m.NoIstiod = err.Error()
 	}
 	if !o.Grown {
@@ -158,7 +166,7 @@ func parse(text []byte) (*Model, error) {
 
 // valid says whether a model that was read can be computed with.
 func (l *Linear) valid(columns []string) bool {
-	if l.DF < 1 || l.Points < 1 || len(l.Inverse) != len(l.Terms) || len(l.Terms)+len(l.Tied)+len(l.Fixed) != len(columns) {
+	if l.DF < 1 || l.Points < 1 || !(l.Weight > 0) || len(l.Inverse) != len(l.Terms) || len(l.Terms)+len(l.Tied)+len(l.Fixed) != len(columns) {
 		return false
 	}
 	var names []string
@@ -203,13 +211,6 @@ func Units() []Unit {
 		{"a pod behind a headless port, tcp", observations.ConfigObjects{Listeners: 1, FilterChains: 1}},
 	}
 }
-
-// HeadlessPod is what a pod behind a headless Service with a detected port adds.
-var HeadlessPod = observations.ConfigObjects{Listeners: 1, FilterChains: 2}
-
-// PublishedHeadlessMB is the published cost of a headless Service's pod to a sidecar, in
-// MB (10^6 bytes): real Envoy, 100 to 3,000 headless pods.
-const PublishedHeadlessMB = 0.083
 
 // Cost is what the model says that objects add to a sidecar. Where it cannot tell,
 // unknown says why.

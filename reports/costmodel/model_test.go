@@ -114,8 +114,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestHeadlessSlope compares the model's slope with that of a run that does nothing but
-// add headless pods.
+// TestHeadlessSlope holds the model's slope against the line through the run that does
+// nothing but add headless pods, and looks for both beside the published one.
 func TestHeadlessSlope(t *testing.T) {
 	m, err := Default()
 	if err != nil {
@@ -125,14 +125,56 @@ func TestHeadlessSlope(t *testing.T) {
 	if unknown != "" {
 		t.Fatal(unknown)
 	}
-	d, err := observe([]Log{readLog(t, "cost-model-headless")})
+	if len(m.Headless) != 1 || m.Headless[0].To < 3000 {
+		t.Fatalf("lines of headless pods: %+v, want one to 3,000 pods or more", m.Headless)
+	}
+	l := m.Headless[0]
+	points := fresh(t, "cost-model-headless")
+	first, last := points[0], points[len(points)-1]
+	if slope := (last.Y - first.Y) / (last.X[1] - first.X[1]); slope < l.PerPod.Lo || slope > l.PerPod.Hi {
+		t.Errorf("a headless pod costs %.4f MB between first and last step, %s by the line", slope/mb, l.PerPod.interval(mb, "%.4f"))
+	}
+	if math.Abs(e.Bytes/l.PerPod.Bytes-1) > 0.05 {
+		t.Errorf("a headless pod costs %.4f MB by the model, %.4f MB by the line", e.Bytes/mb, l.PerPod.Bytes/mb)
+	}
+	var out bytes.Buffer
+	if err := m.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("by this model %.4f", e.Bytes/mb),
+		fmt.Sprintf("%d to %d listeners %.4f", l.From, l.To, l.PerPod.Bytes/mb),
+		"published: real Envoy, 100 to 3,000 headless pods 0.083",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
+			t.Errorf("the text does not say %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// fresh are a run's points of sidecars that started in place.
+func fresh(t *testing.T, name string) []Point {
+	t.Helper()
+	d, err := observe([]Log{readLog(t, name)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, last := d.fresh[0], d.fresh[len(d.fresh)-1]
-	measured := (last.Y - first.Y) / (last.X[1] - first.X[1])
-	if math.Abs(e.Bytes/measured-1) > 0.1 {
-		t.Errorf("a headless pod costs %.4f MB by the model, %.4f MB between first and last step", e.Bytes/mb, measured/mb)
+	return d.fresh
+}
+
+// TestHeadlessLines checks which steps make a line.
+func TestHeadlessLines(t *testing.T) {
+	point := func(run string, clusters, listeners, chains, y float64) Point {
+		return Point{Run: run, X: []float64{clusters, listeners, chains, 7, 9, 15}, Y: y}
+	}
+	got := headlessLines([]Point{
+		point("a", 15, 10, 21, 110), point("a", 15, 20, 41, 220), point("a", 15, 30, 61, 330),
+		point("a", 16, 40, 81, 999), // another Service
+		point("a", 15, 40, 80, 999), // a pod whose port is TCP
+		point("b", 15, 10, 21, 110), point("b", 15, 20, 41, 220),
+	})
+	if len(got) != 1 || got[0].Run != "a" || got[0].Steps != 3 || got[0].From != 10 || got[0].To != 30 || math.Abs(got[0].PerPod.Bytes-11) > 1e-9 {
+		t.Errorf("%+v, want one line of run a with 11 a pod", got)
 	}
 }
 
@@ -265,7 +307,7 @@ func TestReadBadModels(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"no JSON":       {"# model", "this is no cost model (invalid character"},
 		"a report":      {`{"scenario": "headless"}`, `this is no cost model (kind "")`},
-		"other version": {edit(func(m map[string]any) { m["schema"] = 99 }), "format version 99, this program reads version 1"},
+		"other version": {edit(func(m map[string]any) { m["schema"] = 99 }), "format version 99, this program reads version 2"},
 		"cut":           {string(builtin[:len(builtin)/2]), "this is no cost model (unexpected EOF)"},
 		"no sidecar":    {edit(func(m map[string]any) { delete(m, "sidecar") }), "damaged"},
 		"a term gone": {edit(func(m map[string]any) {

@@ -16,8 +16,11 @@ var (
 	istiodColumns  = []string{"services", "pods", "proxies", "endpoints"}
 )
 
-// sidecarContainer is the container whose memory is a sidecar's.
-const sidecarContainer = "istio-proxy"
+// Containers whose memory is a sidecar's and istiod's.
+const (
+	sidecarContainer = "istio-proxy"
+	istiodContainer  = "discovery"
+)
 
 func sidecarValues(o observations.ConfigObjects) []float64 {
 	return []float64{float64(o.Clusters), float64(o.Listeners), float64(o.FilterChains), float64(o.RouteConfigs), float64(o.VirtualHosts), float64(o.Endpoints)}
@@ -113,6 +116,7 @@ type step struct {
 	usage    map[string]observations.Usage // by pod
 	proxies  []observations.Proxy
 	istiod   map[string]observations.Istiod // by pod
+	highest  map[string]int64               // of istiod's memory in the step's series, by pod
 }
 
 // add takes in one run.
@@ -139,8 +143,19 @@ func (d *data) add(run string, records []observations.Record) {
 	for _, r := range records {
 		if r.Begin != nil {
 			finish()
-			s = &step{name: r.Begin.Name, usage: map[string]observations.Usage{}, istiod: map[string]observations.Istiod{}}
+			s = &step{
+				name: r.Begin.Name, usage: map[string]observations.Usage{},
+				istiod: map[string]observations.Istiod{}, highest: map[string]int64{},
+			}
 			continue
+		}
+		if s != nil && r.Series != nil && !s.measured {
+			for _, c := range r.Series.Containers {
+				if c.Container == istiodContainer {
+					pod := c.Namespace + "/" + c.Pod
+					s.highest[pod] = max(s.highest[pod], c.MemoryBytes)
+				}
+			}
 		}
 		if s == nil || r.Step == nil {
 			continue
@@ -196,7 +211,7 @@ func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore stri
 		if i.MemoryBytes == 0 {
 			continue
 		}
-		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects.Endpoints), float64(i.MemoryBytes)}
+		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects.Endpoints), float64(max(i.MemoryBytes, s.highest[pod]))}
 		if pod == istiodBefore {
 			d.grownIstiod = append(d.grownIstiod, p)
 		} else {

@@ -102,14 +102,24 @@ func (m *Model) Print(w io.Writer) error {
 	}
 	p.table(rows...)
 	if e, unknown := m.Cost(HeadlessPod); unknown == "" {
-		p.line("  In MB, a pod behind a headless port costs %.3f (%s); published: %.3f (real Envoy, 100 to 3,000 headless pods).",
-			e.Bytes/mb, e.interval(mb, "%.3f"), PublishedHeadlessMB)
+		rows := []string{
+			"MB a headless pod\t\t95 % interval",
+			fmt.Sprintf("by this model\t%.4f\t%s", e.Bytes/mb, e.interval(mb, "%.4f")),
+		}
+		for _, l := range m.Headless {
+			rows = append(rows, fmt.Sprintf("run %s alone: the line through %d steps, %d to %d listeners\t%.4f\t%s",
+				l.Run, l.Steps, l.From, l.To, l.PerPod.Bytes/mb, l.PerPod.interval(mb, "%.4f")))
+		}
+		rows = append(rows, fmt.Sprintf("published: real Envoy, 100 to 3,000 headless pods\t%.3f\t", PublishedHeadlessMB))
+		p.line("")
+		p.line("What a pod behind a headless Service costs a sidecar; its port is detected")
+		p.table(rows...)
 	}
 	p.line("")
 	if m.Istiod == nil {
 		p.line("There is no model of istiod: %s.", m.NoIstiod)
 	} else {
-		p.line("istiod's memory, from %d steps", m.Istiod.Points)
+		p.line("istiod's memory at its highest, from %d steps", m.Istiod.Points)
 		m.Istiod.print(p)
 		m.IstiodHistory.print(p, "An istiod that lived through the changes")
 	}
@@ -121,7 +131,7 @@ func (m *Model) Print(w io.Writer) error {
 }
 
 func (l *Linear) print(p *printer) {
-	p.line("  R² %.4f, standard deviation of the residuals %.2f Mi, %d degrees of freedom", l.R2, l.StdDev/mi, l.DF)
+	p.line("  R² %.4f, standard deviation of the residuals %s, %d degrees of freedom", l.R2, l.scatter(1), l.DF)
 	rows := []string{
 		"\tKiB each\t95 % interval\tVIF\tmeasured range",
 		fmt.Sprintf("(where all are 0)\t%.0f\t\t\t", l.Intercept/ki),
@@ -147,6 +157,14 @@ func (l *Linear) print(p *printer) {
 	case len(l.Tied) == 0:
 		p.line("  No two columns moved together: no VIF is over %d.", VIFWarning)
 	}
+}
+
+// scatter is so many standard deviations of the residuals.
+func (l *Linear) scatter(times float64) string {
+	if l.proportional() {
+		return fmt.Sprintf("%.1f %% of what is fitted", 100*times*l.Share)
+	}
+	return fmt.Sprintf("%.2f Mi", times*l.StdDev/mi)
 }
 
 func (h *History) print(p *printer, who string) {
@@ -182,7 +200,7 @@ func (m *Model) Figures() map[string]*plot.Figure {
 func (l *Linear) figure(title string) *plot.Figure {
 	f := &plot.Figure{
 		Title: title, XName: "fitted (Mi)", YName: "observed less fitted (Mi)",
-		Note: fmt.Sprintf("R² %.4f; the lines are at ± 2 standard deviations, %.2f Mi", l.R2, 2*l.StdDev/mi),
+		Note: fmt.Sprintf("R² %.4f; the lines are at ± 2 standard deviations, %s", l.R2, l.scatter(2)),
 	}
 	points := plot.Series{Name: "step", Colour: plot.Blue, Shape: plot.Circle}
 	low, high := math.Inf(1), math.Inf(-1)
@@ -192,8 +210,11 @@ func (l *Linear) figure(title string) *plot.Figure {
 		points.Points = append(points.Points, plot.Point{X: x, Y: (r.Observed - r.Fitted) / mi})
 	}
 	for _, at := range []float64{-2, 0, 2} {
-		y := at * l.StdDev / mi
-		f.Series = append(f.Series, plot.Series{Colour: plot.Faint, Shape: plot.Line, Points: []plot.Point{{X: low, Y: y}, {X: high, Y: y}}})
+		line := plot.Series{Colour: plot.Faint, Shape: plot.Line}
+		for _, x := range []float64{low, high} {
+			line.Points = append(line.Points, plot.Point{X: x, Y: at * (l.StdDev/mi + l.Share*x)})
+		}
+		f.Series = append(f.Series, line)
 	}
 	f.Series = append(f.Series, points)
 	return f
@@ -219,7 +240,7 @@ func (a Answer) Print(w io.Writer) error {
 		fmt.Sprintf("all %d sidecars\t%s\t%s to %s", a.Proxies, size(a.All.Bytes), size(a.All.Lo), size(a.All.Hi)),
 	}
 	if a.Istiod != nil {
-		rows = append(rows, fmt.Sprintf("istiod\t%s\t%s to %s", size(a.Istiod.Bytes), size(a.Istiod.Lo), size(a.Istiod.Hi)))
+		rows = append(rows, fmt.Sprintf("istiod, at its highest\t%s\t%s to %s", size(a.Istiod.Bytes), size(a.Istiod.Lo), size(a.Istiod.Hi)))
 	}
 	p.table(rows...)
 	if h := a.History; h != nil {
