@@ -66,7 +66,7 @@ func (*Revisions) Word() string { return "revisions" }
 func (r *Revisions) String() string {
 	what := fmt.Sprintf("bring Knative Service %s/%s to %d revisions (%s)", r.Namespace, r.Service, r.Count, r.Mode)
 	if r.MinScale > 0 {
-		what += fmt.Sprintf(" with %d pods", r.MinScale)
+		what += fmt.Sprintf(", pods kept running: %d", r.MinScale)
 	}
 	if r.Until != nil {
 		what += fmt.Sprintf(" or until a sidecar of %s/%s is OOM-killed", r.Until.Namespace, r.Until.Deployment)
