@@ -60,6 +60,9 @@ type Options struct {
 	Timeout time.Duration
 	// SettleLimit is for steps that set none; 0 for DefaultSettleLimit.
 	SettleLimit time.Duration
+	// AllowRejected lets the run go on when an Envoy refuses configuration; else it fails at
+	// the end of that step, as what is measured then is not what was asked for.
+	AllowRejected bool
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -114,6 +117,9 @@ type run struct {
 	memory   recent
 	load     load
 	restarts *restarts
+
+	rejections rejections
+	refused    []string // what Envoys have refused in the step under way
 
 	mu      sync.Mutex
 	current *int // index of the step under way, for records of other goroutines
@@ -189,6 +195,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r.rejections.since(control, nil)
 	for i := range control {
 		if err := r.log.Append(observations.Record{Istiod: &control[i]}); err != nil {
 			return err
@@ -224,7 +231,7 @@ func (r *run) connect() (err error) {
 		return fmt.Errorf("preparing to sample: %w", err)
 	}
 	r.restarts = newRestarts(r)
-	r.settler = &settler{kube: r.kube, sampler: r.sampler, memory: &r.memory, status: r.Progress.Status, witnesses: r.witnesses}
+	r.settler = &settler{kube: r.kube, sampler: r.sampler, memory: &r.memory, status: r.Progress.Status, witnesses: r.witnesses, kills: r.restarts.kills}
 	r.actor = &actor{
 		kube: r.kube, cluster: r.cluster, status: r.Progress.Status, record: r.append, load: &r.load,
 		kills: r.restarts.kills, pushed: r.settler.pushed,
@@ -372,10 +379,14 @@ func (r *run) step(ctx context.Context, index int) error {
 		self.CPUSeconds += n.CPUSeconds
 		self.MemoryBytes += n.MemoryBytes
 	}
-	return add(observations.Record{Measure: &observations.Measure{
+	err = add(observations.Record{Measure: &observations.Measure{
 		Seconds: time.Since(begin).Seconds(), Harness: self,
 		ControlPlane: sum(costs.ControlPlane), ControlPlaneParts: costs.ControlPlane,
 	}})
+	if err == nil && len(r.refused) > 0 && !r.AllowRejected {
+		return refusedError(r.refused)
+	}
+	return err
 }
 
 // sum adds costs up; nil where there are none.
@@ -422,8 +433,9 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 			return err
 		}
 	}
-	for _, rejected := range r.settler.quiet.Rejected {
-		r.event("warning", "rejected", "Envoy refused configuration: "+rejected, "")
+	r.refused = r.rejections.since(control, r.settler.quiet.Rejected)
+	for _, text := range r.refused {
+		r.event("warning", "rejected", text, "")
 	}
 	pods, err := r.sampler.Pods(ctx)
 	if err != nil {

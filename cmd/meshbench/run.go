@@ -28,6 +28,7 @@ type runner struct {
 	repeat      int
 	seed        uint64
 	real        int
+	rejected    bool // allow rejected configuration
 	setup       setup
 }
 
@@ -53,14 +54,20 @@ Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario fi
 		Args: cobra.MinimumNArgs(1),
 		RunE: r.run,
 	}
-	setFlag(cmd, &r.set)
+	r.flags(cmd)
 	cmd.Flags().StringVar(&r.out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
-	cmd.Flags().DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
-	cmd.Flags().DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
 	cmd.Flags().IntVar(&r.repeat, "repeat", 1, "`times` that each scenario is run")
 	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that the order of several runs follows from (default: a new one)")
-	r.setup.flags(cmd)
 	return cmd
+}
+
+// flags are those that say how one run is made.
+func (r *runner) flags(cmd *cobra.Command) {
+	setFlag(cmd, &r.set)
+	cmd.Flags().DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
+	cmd.Flags().DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
+	cmd.Flags().BoolVar(&r.rejected, "allow-rejected", false, "go on when an Envoy refuses configuration; it is reported, and the run fails otherwise")
+	r.setup.flags(cmd)
 }
 
 // job is one run that is to be done.
@@ -96,13 +103,19 @@ func (r *runner) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	return runAll(cmd, jobs, r.one)
+}
+
+// runAll does runs one after another. One that is not good does not keep the next from
+// being done, unless it was interrupted or could not be asked for.
+func runAll(cmd *cobra.Command, jobs []job, one func(*cobra.Command, job) error) error {
 	// The worst end is the command's; an interruption ends all.
 	var worst *exit
 	for i, j := range jobs {
 		if len(jobs) > 1 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "run %d of %d: %s\n", i+1, len(jobs), j.dir)
 		}
-		err := r.one(cmd, j)
+		err := one(cmd, j)
 		if err == nil {
 			continue
 		}
@@ -211,23 +224,28 @@ func (r *runner) measure(cmd *cobra.Command, j job) (outcome string, err error) 
 	// A cluster that breaks ends the run.
 	ctx, broken := context.WithCancelCause(cmd.Context())
 	defer broken(nil)
-	spec := cluster.Spec{
-		Nodes:             harness.NodeGroups(j.scenario.Cluster.Nodes),
-		RealPerDeployment: r.real,
-		MostNodes:         harness.MostNodes(j.scenario),
-		Sidecars:          harness.Sidecars(j.scenario, r.real),
-		Images:            harness.Images(j.scenario),
-	}
-	parts, err := r.setup.assemble(cmd, p, spec, broken, j.scenario.Mesh.Istio, j.scenario.Mesh.Values)
+	parts, err := r.parts(cmd, p, j.scenario, broken)
 	if err != nil {
 		return "", err
 	}
 	return harness.Run(ctx, harness.Options{
 		Scenario: j.scenario, Provider: parts.provider, Mesh: parts.installer,
-		Dir: j.dir, Real: r.real, Timeout: r.timeout, SettleLimit: r.settleLimit,
+		Dir: j.dir, Real: r.real, Timeout: r.timeout, SettleLimit: r.settleLimit, AllowRejected: r.rejected,
 		Components: parts.set.Versions(), Meshbench: version, Command: os.Args[1:],
 		Progress: p,
 	})
+}
+
+// parts obtains what runs of a scenario are put together from; nothing is started.
+func (r *runner) parts(cmd *cobra.Command, p *progress, s *scenarios.Scenario, died func(error)) (*parts, error) {
+	spec := cluster.Spec{
+		Nodes:             harness.NodeGroups(s.Cluster.Nodes),
+		RealPerDeployment: r.real,
+		MostNodes:         harness.MostNodes(s),
+		Sidecars:          harness.Sidecars(s, r.real),
+		Images:            harness.Images(s),
+	}
+	return r.setup.assemble(cmd, p, spec, died, s.Mesh.Istio, s.Mesh.Values)
 }
 
 // conclude reports on what the log holds and turns the outcome into an exit code.

@@ -1,11 +1,13 @@
 package sample
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -157,11 +159,19 @@ func istiodFrom(f families) observations.Istiod {
 type ProxyStatus struct {
 	Namespace, Pod string
 	// Stale lists the types (Cluster, Listener, RouteConfiguration,
-	// ClusterLoadAssignment, ...) whose last
-	// update the proxy has not acknowledged.
+	// ClusterLoadAssignment, ...) whose last update the proxy has not answered.
 	Stale []string
-	// Rejected is why the proxy refused the last update of a type.
+	// Rejected is why the proxy refused the last update of a type, since Istio 1.23.
 	Rejected map[string]string
+}
+
+// refuse notes that a type's last update was refused, which is an answer too.
+func (p *ProxyStatus) refuse(kind, why string) {
+	if p.Rejected == nil {
+		p.Rejected = map[string]string{}
+	}
+	p.Rejected[kind] = why
+	p.Stale = slices.DeleteFunc(p.Stale, func(stale string) bool { return stale == kind })
 }
 
 // Syncz reads, from each ready istiod's /debug/syncz, which proxies have acknowledged
@@ -231,16 +241,15 @@ func (e syncStatus) status() ProxyStatus {
 		if r.Sent != r.Acked {
 			stale[typeName(url)] = true
 		}
-		if r.LastError != "" {
-			if status.Rejected == nil {
-				status.Rejected = map[string]string{}
-			}
-			status.Rejected[typeName(url)] = r.LastError
-		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(stale)) {
 		if stale[name] {
 			status.Stale = append(status.Stale, name)
+		}
+	}
+	for url, r := range e.Resources {
+		if r.LastError != "" {
+			status.refuse(typeName(url), r.LastError)
 		}
 	}
 	return status
@@ -260,10 +269,11 @@ type Quiet struct {
 	Pushes    float64 // responses sent to proxies (pilot_xds_pushes)
 	Converged float64 // pushes to a proxy that are done (count of pilot_proxy_convergence_time)
 	Connected int     // proxies
-	// Stale names each proxy that has not acknowledged everything, with the types:
+	// Stale names each proxy that has not answered everything, with the types:
 	// "ns1/test-0: Cluster, Listener".
 	Stale []string
-	// Rejected names each refused update: "ns1/test-0: Listener: why".
+	// Rejected names each update that was refused and not replaced by one that was
+	// accepted, with Envoy's reason: "ns1/test-0: Listener: why".
 	Rejected []string
 }
 
@@ -288,6 +298,9 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 		if err != nil {
 			return Quiet{}, err
 		}
+		if err := s.addRefusals(ctx, pod, f, statuses); err != nil {
+			return Quiet{}, err
+		}
 		q.Connected += len(statuses)
 		for _, status := range statuses {
 			name := status.Namespace + "/" + status.Pod
@@ -302,6 +315,52 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 	slices.Sort(q.Stale)
 	slices.Sort(q.Rejected)
 	return q, nil
+}
+
+// refusable are the types whose refusals istiod counts for each proxy, by their short
+// names.
+var refusable = map[string]string{"cds": "Cluster", "lds": "Listener", "rds": "RouteConfiguration", "eds": "ClusterLoadAssignment"}
+
+// addRefusals finds the refusals that /debug/syncz does not tell before Istio 1.23: of a
+// proxy that has not acknowledged a type and is counted as having refused one of that
+// type. Why is in istiod's log alone.
+func (s *Sampler) addRefusals(ctx context.Context, pod podKey, f families, statuses []ProxyStatus) error {
+	var reasons map[refusal]string
+	for short, kind := range refusable {
+		refused := f.by("pilot_xds_"+short+"_reject", "node")
+		for i := range statuses {
+			status := &statuses[i]
+			proxy := status.Pod + "." + status.Namespace
+			if refused[proxy] == 0 || !slices.Contains(status.Stale, kind) {
+				continue
+			}
+			if reasons == nil {
+				log, err := s.kube.CoreV1().Pods(pod.namespace).GetLogs(pod.name, &corev1.PodLogOptions{Container: IstiodContainer}).DoRaw(ctx)
+				if err != nil {
+					return fmt.Errorf("reading why %s refused configuration in the log of %s/%s: %w", proxy, pod.namespace, pod.name, err)
+				}
+				reasons = refusalsIn(string(log))
+			}
+			status.refuse(kind, cmp.Or(reasons[refusal{short, proxy}], "istiod's log does not say why"))
+		}
+	}
+	return nil
+}
+
+// refusal is of a type, by its short name, by a proxy, pod.namespace.
+type refusal struct{ short, proxy string }
+
+// refusedLine is a line of istiod's log (pilot/pkg/xds/delta.go, ads.go): the type, the
+// connection, which is the proxy with a number, and Envoy's reason.
+var refusedLine = regexp.MustCompile(`ADS:(\w+): ACK ERROR (\S+)-\d+ \w+:(.*)`)
+
+// refusalsIn are the refusals in istiod's log with their last reasons.
+func refusalsIn(log string) map[refusal]string {
+	reasons := map[refusal]string{}
+	for _, m := range refusedLine.FindAllStringSubmatch(log, -1) {
+		reasons[refusal{strings.ToLower(m[1]), m[2]}] = strings.TrimSpace(m[3])
+	}
+	return reasons
 }
 
 // Connection is a proxy's stream to istiod.

@@ -112,7 +112,7 @@ func TestSyncz(t *testing.T) {
 		{"a ztunnel has none of these", `{"proxy":"z.istio-system","proxy_type":"ztunnel"}`,
 			ProxyStatus{Namespace: "istio-system", Pod: "z"}},
 		{"rejected, and a type of resources alone", `{"proxy":"a.ns1","proxy_type":"sidecar",` + nonces + `"resources":{
-			"type.googleapis.com/envoy.config.listener.v3.Listener":{"sent":"l1","acked":"l1","lastError":"no such filter"},
+			"type.googleapis.com/envoy.config.listener.v3.Listener":{"sent":"l2","acked":"l1","lastError":"no such filter"},
 			"type.googleapis.com/istio.networking.nds.v1.NameTable":{"sent":"n2","acked":"n1"}}}`,
 			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"NameTable"}, Rejected: map[string]string{"Listener": "no such filter"}}},
 	}
@@ -146,8 +146,53 @@ func TestQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Quiet{Inbound: 34, Debounced: 4, Triggers: 4, Pushes: 16, Converged: 2, Connected: 2,
-		Stale: []string{"ns1/b: Cluster"}, Rejected: []string{"ns1/b: Cluster: no such type"}}
+		Rejected: []string{"ns1/b: Cluster: no such type"}}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestRefusalsBeforeResources: before 1.23 only istiod's metrics and its log know.
+func TestRefusalsBeforeResources(t *testing.T) {
+	w := newWorld(t)
+	w.pods(istiodPod("istiod-0"))
+	port := istiodPort(t)
+	port.answers["/debug/syncz"] = `[
+		{"proxy":"a.ns1","listener_sent":"2","listener_acked":"1","cluster_sent":"2","cluster_acked":"1"},
+		{"proxy":"b.ns1","listener_sent":"2","listener_acked":"2"}]`
+	// What b refused was replaced by what it accepted.
+	port.answers["/metrics"] += "pilot_xds_lds_reject{err=\"Internal\",node=\"a.ns1\"} 1\npilot_xds_lds_reject{err=\"Internal\",node=\"b.ns1\"} 1\n"
+	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, port)
+	w.HandleFunc("GET /api/v1/namespaces/istio-system/pods/istiod-0/log", func(rw http.ResponseWriter, req *http.Request) {
+		if c := req.URL.Query().Get("container"); c != IstiodContainer {
+			t.Errorf("log of container %q", c)
+		}
+		fmt.Fprintln(rw, "2026-11-24T11:00:01.000000Z	warn	delta	ADS:LDS: ACK ERROR a.ns1-1 Internal:Error adding/updating listener(s) 0.0.0.0_80: why")
+	})
+	got, err := w.sampler(t).Quiet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"ns1/a: Listener: Error adding/updating listener(s) 0.0.0.0_80: why"}, got.Rejected); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"ns1/a: Cluster"}, got.Stale); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusalsIn(t *testing.T) {
+	const log = `2026-11-24T11:00:00.000000Z	info	delta	ADS: new delta connection for node:a.b.ns1-1
+2026-11-24T11:00:01.000000Z	warn	delta	ADS:LDS: ACK ERROR a.b.ns1-1 Internal:Error adding/updating listener(s) 0.0.0.0_80: first
+2026-11-24T11:00:02.000000Z	warn	ads	ADS:CDS: ACK ERROR c.ns1-22 InvalidArgument:bad: cluster
+
+2026-11-24T11:00:03.000000Z	warn	delta	ADS:LDS: ACK ERROR a.b.ns1-3 Internal:Error adding/updating listener(s) 0.0.0.0_80: last
+`
+	want := map[refusal]string{
+		{"lds", "a.b.ns1"}: "Error adding/updating listener(s) 0.0.0.0_80: last",
+		{"cds", "c.ns1"}:   "bad: cluster",
+	}
+	if diff := cmp.Diff(want, refusalsIn(log), cmp.AllowUnexported(refusal{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
