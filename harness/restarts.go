@@ -27,8 +27,9 @@ type restarts struct {
 	witness func(namespace, pod string) bool
 	// revisions is the load's total now.
 	revisions func() int
-	// add takes what is found.
-	add func(observations.Restart)
+	// add takes what is found, and lost a workload that is not waited for any more.
+	add  func(observations.Restart)
+	lost func(workload string)
 
 	mu     sync.Mutex
 	seen   map[string]bool // ids of containers that have ended
@@ -43,6 +44,9 @@ func newRestarts(r *run) *restarts {
 			r.Progress.Note("%s of %s/%s ended: %s, restart %d", e.Container, e.Namespace, e.Pod, e.Reason, e.Count)
 			// A log that is broken shows at the next record that matters.
 			_ = r.append(observations.Record{Restart: &e})
+		},
+		lost: func(workload string) {
+			r.event("warning", "lost", "its sidecar is killed for its memory limit at each start: steps no longer wait for it", workload)
 		},
 		seen: map[string]bool{}, killed: map[string]int{}, ended: map[podName]int{},
 	}
@@ -102,10 +106,12 @@ func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Conta
 		return
 	}
 	w.seen[id] = true
+	lost := false
 	if c.Name == sample.SidecarContainer {
 		w.ended[podName{p.Namespace, p.Name}]++
 		if t.Reason == oomKilled {
 			w.killed[pod.Workload]++
+			lost = w.killed[pod.Workload] == lostAfter
 		}
 	}
 	w.mu.Unlock()
@@ -121,6 +127,9 @@ func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Conta
 		}
 	}
 	w.add(end)
+	if lost {
+		w.lost(pod.Workload)
+	}
 }
 
 // kills is how often sidecars of a workload, namespace/name, were killed for their limit.

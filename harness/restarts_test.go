@@ -19,6 +19,7 @@ func TestRestarts(t *testing.T) {
 	g := NewWithT(t)
 	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	var found []observations.Restart
+	var lost []string
 	w := &restarts{
 		last: func(pod podName, before time.Time) (point, bool) {
 			g.Expect(pod).To(Equal(podName{"measure", "pod-0"}))
@@ -27,6 +28,7 @@ func TestRestarts(t *testing.T) {
 		witness:   func(_, _ string) bool { return true },
 		revisions: func() int { return 1375 },
 		add:       func(r observations.Restart) { found = append(found, r) },
+		lost:      func(workload string) { lost = append(lost, workload) },
 		seen:      map[string]bool{}, killed: map[string]int{}, ended: map[podName]int{},
 	}
 	end := func(id, reason string, at time.Time) *corev1.ContainerStateTerminated {
@@ -59,6 +61,7 @@ func TestRestarts(t *testing.T) {
 	status(sample.SidecarContainer, 2, nil, second)
 	g.Expect(found).To(HaveLen(2))
 	g.Expect(found[1].Count).To(Equal(2))
+	g.Expect(lost).To(Equal([]string{"measure/pod-0"}))
 	g.Expect(w.kills("measure/pod-0")).To(Equal(2))
 	g.Expect(w.ends(podName{"measure", "pod-0"})).To(Equal(2))
 

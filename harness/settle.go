@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ type settler struct {
 	status  func(format string, args ...any)
 	// witnesses picks the proxies that the step's measurement will dump.
 	witnesses func([]sample.Pod) []sample.Pod
+	// kills is how often sidecars of a workload, namespace/name, were killed for their
+	// memory limit.
+	kills func(workload string) int
 
 	quiet      sample.Quiet // the last snapshot
 	quietSince time.Time    // since when nothing changed
@@ -152,6 +156,9 @@ func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, strin
 		return false, "", fmt.Errorf("listing the Deployments: %w", err)
 	}
 	for _, d := range all.Items {
+		if s.lost(d.Namespace + "/" + d.Name) {
+			continue
+		}
 		if done, waiting := rolledOut(&d); !done {
 			return false, waiting, nil
 		}
@@ -184,12 +191,24 @@ func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, er
 // acknowledged holds when every real sidecar is connected and has acknowledged
 // everything that was sent to it. It uses the snapshot that drained took.
 func (s *settler) acknowledged(_ context.Context, pods []sample.Pod) (bool, string, error) {
-	want := len(slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool { return !p.RealSidecar }))
+	want := 0
+	lost := map[string]bool{}
+	for _, p := range pods {
+		if s.lost(p.Workload) {
+			lost[p.Namespace+"/"+p.Name] = true
+		} else if p.RealSidecar {
+			want++
+		}
+	}
 	if s.quiet.Connected < want {
 		return false, fmt.Sprintf("%d of %d sidecars are connected to istiod", s.quiet.Connected, want), nil
 	}
-	if n := len(s.quiet.Stale); n > 0 {
-		return false, fmt.Sprintf("%d proxies have not acknowledged: %s", n, s.quiet.Stale[0]), nil
+	stale := slices.DeleteFunc(slices.Clone(s.quiet.Stale), func(proxy string) bool {
+		name, _, _ := strings.Cut(proxy, ": ")
+		return lost[name]
+	})
+	if n := len(stale); n > 0 {
+		return false, fmt.Sprintf("%d proxies have not acknowledged: %s", n, stale[0]), nil
 	}
 	return true, "", nil
 }
@@ -250,7 +269,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 func (s *settler) measured(pods []sample.Pod) []podName {
 	var never, all []podName
 	for _, p := range pods {
-		if !p.RealSidecar || p.Deleting {
+		if !p.RealSidecar || p.Deleting || s.lost(p.Workload) {
 			continue
 		}
 		name := podName{p.Namespace, p.Name}
@@ -264,6 +283,13 @@ func (s *settler) measured(pods []sample.Pod) []podName {
 	}
 	return all
 }
+
+// lostAfter is after how many kills a workload is not waited for any more: the second came
+// at the start that followed the first, with the configuration that it met at once.
+const lostAfter = 2
+
+// lost tells whether a workload's sidecars are killed at each start: it never gets quiet.
+func (s *settler) lost(workload string) bool { return s.kills(workload) >= lostAfter }
 
 type podName struct{ namespace, name string }
 
