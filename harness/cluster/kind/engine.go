@@ -140,11 +140,13 @@ func (e engine) imageArch(ctx context.Context, image string) string {
 	return arch
 }
 
+// preloadedScript lists the images that a node image is delivered with.
+const preloadedScript = `containerd >/dev/null 2>&1 & for i in $(seq 40); do ctr version >/dev/null 2>&1 && break; sleep 0.25; done; ctr --namespace=k8s.io images ls -q`
+
 // preloaded are the names of the images inside a node image, which the engine has: its
 // containerd is started in a container of its own and asked, as kind does when it makes one.
 func (e engine) preloaded(ctx context.Context, nodeImage string) ([]string, error) {
-	const ask = `containerd >/dev/null 2>&1 & for i in $(seq 40); do ctr version >/dev/null 2>&1 && break; sleep 0.25; done; ctr --namespace=k8s.io images ls -q`
-	said, err := e.run(ctx, e.binary, "run", "--rm", "--security-opt", "seccomp=unconfined", "--entrypoint", "bash", nodeImage, "-c", ask)
+	said, err := e.run(ctx, e.binary, "run", "--rm", "--security-opt", "seccomp=unconfined", "--entrypoint", "bash", nodeImage, "-c", preloadedScript)
 	if err != nil {
 		return nil, fmt.Errorf("look into node image %s: %w", nodeImage, err)
 	}

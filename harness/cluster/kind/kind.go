@@ -158,6 +158,9 @@ func (p *provider) take(ctx context.Context, c *Cluster, before Record, config *
 		c.record.Created, c.record.Workers, c.record.Namespaces = before.Created, before.Workers, before.Namespaces
 		err := inBackground(ctx, func() error { return c.kinds.ExportKubeConfig(before.Name, c.record.Kubeconfig, false) })
 		if err == nil {
+			err = c.connect()
+		}
+		if err == nil {
 			err = c.reset(ctx)
 		}
 		if err == nil {

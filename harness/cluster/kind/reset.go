@@ -24,9 +24,6 @@ var leftovers = []schema.GroupVersionResource{
 // that are not the cluster's own. Definitions of resources and cluster roles stay: they are
 // nothing to a proxy, and the next installation takes them over.
 func (c *Cluster) reset(ctx context.Context) error {
-	if err := c.connect(); err != nil {
-		return err
-	}
 	for _, kind := range leftovers {
 		if err := c.objects.Resource(kind).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 			return fmt.Errorf("delete the %s: %w", kind.Resource, err)
