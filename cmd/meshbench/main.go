@@ -123,8 +123,14 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 	})
 	root.AddCommand(runCommand(), upCommand(), downCommand(), listCommand(), validateCommand(),
 		componentsCommand(), reportCommand(), compareCommand(), gateCommand(),
-		fitCommand(), predictCommand())
-	for _, c := range root.Commands() {
+		fitCommand(), predictCommand(), imagesCommand())
+	checkArgs(root)
+	return root
+}
+
+// checkArgs makes wrong arguments of any command errors of the command line.
+func checkArgs(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
 		if check := c.Args; check != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
 				if err := check(cmd, args); err != nil {
@@ -133,8 +139,8 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 				return nil
 			}
 		}
+		checkArgs(c)
 	}
-	return root
 }
 
 // usage is an error of the command line.
