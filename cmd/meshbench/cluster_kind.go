@@ -49,9 +49,10 @@ func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec,
 		return nil, usage(cmd, err)
 	}
 	istio := cmp.Or(versions.Istio, scenarioIstio, components.DefaultIstio)
+	hub := versions.Hubs.Image(components.IstioHub)
 	options := kind.Options{
 		NodeImage: s.kind.nodeImage, Archives: s.kind.archives, Load: s.kind.load, Keep: s.kind.keep,
-		Images:   []string{mesh.DefaultHub + "/pilot:" + istio, mesh.DefaultHub + "/proxyv2:" + istio},
+		Images: []string{hub + "/pilot:" + istio, hub + "/proxyv2:" + istio}, Moved: versions.Hubs.Image,
 		Progress: func(line string) { p.Status("%s", line) },
 		Note:     func(line string) { p.Note("%s", line) },
 	}
@@ -85,6 +86,7 @@ func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec,
 	}
 	meshOptions := mesh.Options{
 		Version:  istio,
+		Hub:      hub,
 		Charts:   mesh.ChartsFrom(place, cmp.Or(s.chartsVersion, istio), store.Root()),
 		Values:   append(append(values, mesh.Layer{Name: "the scenario", Values: scenarioValues}), layers...),
 		Progress: func(text string) { p.Status("%s", text) },

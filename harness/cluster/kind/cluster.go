@@ -29,6 +29,8 @@ type Cluster struct {
 	engine   engine
 	record   Record
 	progress func(string)
+	// metricsServer is the image of a metrics-server that is to be installed.
+	metricsServer string
 	// keep makes Delete leave the cluster standing.
 	keep bool
 

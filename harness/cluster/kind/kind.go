@@ -40,6 +40,8 @@ type Options struct {
 	Archives []string
 	// Load names images of the container engine that every node is given likewise.
 	Load []string
+	// Moved, if set, says where an image is that is published elsewhere, both without tag.
+	Moved func(image string) string
 	// Images are the mesh's images, for Preflight, which adds those of the nodes, of
 	// metrics-server and of Spec.Images.
 	Images []string
@@ -59,6 +61,9 @@ func New(options Options) cluster.Provider {
 	}
 	if options.Note == nil {
 		options.Note = func(string) {}
+	}
+	if options.Moved == nil {
+		options.Moved = func(image string) string { return image }
 	}
 	return &provider{Options: options, machine: host{}, registry: remotes{}, kinds: func(e engine) kinds {
 		return newKinds(e, options.Progress)
@@ -126,6 +131,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	}
 	c := &Cluster{
 		state: state, kinds: k, engine: e, keep: p.Keep || spec.Detached, progress: p.Progress,
+		metricsServer: p.metricsServer(),
 		record: Record{
 			Name: spec.Name, Engine: e.binary, Created: time.Now(), Logs: spec.Dir,
 			Kubeconfig: filepath.Join(spec.Dir, kubeconfigName),

@@ -19,9 +19,14 @@ import (
 //go:embed metrics-server.yaml
 var metricsServer []byte
 
-// MetricsServerImage is the image of the metrics-server that is installed where there is
-// none.
-const MetricsServerImage = "registry.k8s.io/metrics-server/metrics-server:v0.7.2"
+// The image of the metrics-server that is installed where there is none, as published.
+const (
+	metricsServerImage = "registry.k8s.io/metrics-server/metrics-server"
+	metricsServerTag   = ":v0.7.2"
+)
+
+// metricsServer is that image where it is to be taken from.
+func (p *provider) metricsServer() string { return p.Moved(metricsServerImage) + metricsServerTag }
 
 var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
 
@@ -37,7 +42,8 @@ func (c *Cluster) installMetrics(ctx context.Context) error {
 	if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("look for the metrics API: %w", err)
 	}
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(metricsServer), 4096)
+	manifest := bytes.ReplaceAll(metricsServer, []byte(metricsServerImage+metricsServerTag), []byte(c.metricsServer))
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
 	for {
 		object := &unstructured.Unstructured{}
 		err := decoder.Decode(object)

@@ -109,12 +109,12 @@ func TestVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, version, _ := strings.Cut(MetricsServerImage, ":")
+	version := strings.TrimPrefix(metricsServerTag, ":")
 	if !strings.Contains(string(pins), "sigs.k8s.io/metrics-server "+version+"\n") {
 		t.Errorf("metrics-server %s is not the version that is pinned", version)
 	}
-	if !strings.Contains(string(metricsServer), "image: "+MetricsServerImage+"\n") {
-		t.Errorf("the manifest has another image than %s", MetricsServerImage)
+	if !strings.Contains(string(metricsServer), "image: "+metricsServerImage+metricsServerTag+"\n") {
+		t.Errorf("the manifest has another image than %s", metricsServerImage+metricsServerTag)
 	}
 	c, err := New(Options{}).(*provider).config(cluster.Spec{})
 	if err != nil {

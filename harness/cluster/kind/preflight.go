@@ -47,7 +47,7 @@ func (p *provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 		return errors.Join(append(errs, err)...)
 	}
 	errs = append(errs, p.checkName(e, spec.Name))
-	sources, err := p.sources(ctx, e, facts.arch, nodeImages(c), slices.Concat([]string{MetricsServerImage}, p.Images, spec.Images))
+	sources, err := p.sources(ctx, e, facts.arch, nodeImages(c), slices.Concat([]string{p.metricsServer()}, p.Images, spec.Images))
 	errs = append(errs, err)
 	lines := []string{"images:"}
 	missing := false
