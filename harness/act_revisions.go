@@ -45,14 +45,14 @@ func (a *actor) revisions(ctx context.Context, r *scenarios.Revisions) error {
 	for have < r.Count && !a.killed(r.Until) {
 		last := min(have+r.Batch, r.Count)
 		err := m.make(ctx, have+1, last, func(n int) {
-			a.loaded(r, n)
+			a.loaded(r, r.Left(n))
 			a.status("revision %d of %d of %s/%s", n, r.Count, r.Namespace, r.Service)
 		})
 		if err != nil {
 			return err
 		}
 		have = last
-		if err := a.revisionsThere(ctx, r, have); err != nil {
+		if err := a.revisionsThere(ctx, r, r.Left(have)); err != nil {
 			return err
 		}
 		if r.Until != nil {
@@ -62,7 +62,7 @@ func (a *actor) revisions(ctx context.Context, r *scenarios.Revisions) error {
 			}
 		}
 		if err := a.record(observations.Record{Revisions: &observations.Revisions{
-			Namespace: r.Namespace, Service: r.Service, Mode: r.Mode, Count: have, Total: a.loaded(r, have),
+			Namespace: r.Namespace, Service: r.Service, Mode: r.Mode, Count: r.Left(have), Total: a.loaded(r, r.Left(have)),
 			Running: r.MinScale > 0, Seconds: time.Since(begin).Seconds(),
 		}}); err != nil {
 			return err
@@ -114,7 +114,8 @@ func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, n in
 		}
 		got := []int{len(services.Items), len(endpoints.Items), len(slices.Items), filled}
 		for i, want := range []int{2 * n, 2 * n, 2 * n, n} {
-			if got[i] < want {
+			// Collected ones must be gone, too.
+			if got[i] != want {
 				waiting := fmt.Sprintf("%s/%s has %d of %d %s", r.Namespace, r.Service, got[i], want,
 					[]string{"Services", "Endpoints", "EndpointSlices", "public Endpoints with an address"}[i])
 				a.status("%s", waiting)

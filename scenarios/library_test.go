@@ -27,7 +27,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless", "hundred-pods", "knative-revisions", "namespaces", "nodes", "one-pod", "services"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "services"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -173,7 +173,7 @@ func (m *model) do(t *testing.T, c Change) {
 		delete(m.services, object{c.Kind, c.Namespace, c.Name})
 	case *Revisions:
 		o := object{"Service", c.Namespace, c.Service}
-		m.revisions[o] = max(m.revisions[o], c.Count)
+		m.revisions[o] = max(m.revisions[o], c.Left(c.Count))
 		m.hidden[o] = c.Annotations["networking.istio.io/exportTo"] == "."
 		if c.MinScale > 0 {
 			m.replicas[Witness{c.Namespace, c.Deployment()}] = c.MinScale

@@ -48,6 +48,9 @@ type Revisions struct {
 	// Image of the revisions' container. On the embedded cluster it is simulated, and an
 	// image below dev.local is not looked up in a registry.
 	Image string `yaml:"image" jsonschema:"default=dev.local/app"`
+	// Kept is how many revisions there are in the end where Knative's garbage collection
+	// (config-gc) removes old ones; 0 for all.
+	Kept int `yaml:"kept,omitempty"`
 	// Until ends the action early, after the batch in which a sidecar of this Deployment
 	// was killed for its memory limit, or before the first where that has happened already.
 	Until *Killed `yaml:"until,omitempty"`
@@ -57,6 +60,14 @@ type Revisions struct {
 type Killed struct {
 	Namespace  string `yaml:"namespace" jsonschema:"required"`
 	Deployment string `yaml:"deployment" jsonschema:"required"`
+}
+
+// Left is how many of the revisions made so far there are in the end.
+func (r *Revisions) Left(revisions int) int {
+	if r.Kept > 0 {
+		return min(revisions, r.Kept)
+	}
+	return revisions
 }
 
 // Word returns revisions.
@@ -70,6 +81,9 @@ func (r *Revisions) String() string {
 	}
 	if r.Until != nil {
 		what += fmt.Sprintf(" or until a sidecar of %s/%s is OOM-killed", r.Until.Namespace, r.Until.Deployment)
+	}
+	if r.Kept > 0 {
+		what += fmt.Sprintf(", of which garbage collection keeps %d", r.Kept)
 	}
 	return what
 }
@@ -93,6 +107,10 @@ func (r *Revisions) check(c *checker) {
 	c.number("batch", r.Batch, 1, maxRevisions)
 	if !slices.Contains([]string{Shape, Knative}, r.Mode) {
 		c.wrong("mode", "%q is not shape or knative", r.Mode)
+	}
+	c.number("kept", r.Kept, 0, maxRevisions)
+	if r.Kept > 0 && r.Mode == Shape {
+		c.wrong("kept", "nobody collects revisions in mode shape; take mode knative")
 	}
 	c.number("minScale", r.MinScale, 0, maxNumber)
 	if r.MinScale > 0 && r.Count > 1 {

@@ -34,6 +34,8 @@ type Scenario struct {
 	Cluster Cluster `yaml:"cluster" jsonschema:"required"`
 	// Mesh holds options of the mesh; the run's own defaults where empty.
 	Mesh Mesh `yaml:"mesh,omitempty"`
+	// Knative holds options of Knative Serving, for scenarios whose revisions it makes.
+	Knative KnativeOptions `yaml:"knative,omitempty"`
 	// Witnesses are the Deployments of which one proxy each is dumped. Expectations are
 	// checked on the first. Default: the first Deployment that a step makes.
 	Witnesses []Witness `yaml:"witnesses,omitempty"`
@@ -95,6 +97,13 @@ type Mesh struct {
 	Istio string `yaml:"istio,omitempty" jsonschema:"pattern=^[0-9]+\\.[0-9]+\\.[0-9]+([-+].+)?$"`
 	// Values are Helm values for the istiod chart, over the program's own.
 	Values map[string]any `yaml:"values,omitempty"`
+}
+
+// KnativeOptions are options of Knative Serving.
+type KnativeOptions struct {
+	// Config is data of config maps in namespace knative-serving, by the config map's name,
+	// over the program's own: {config-gc: {max-non-active-revisions: "10"}}.
+	Config map[string]map[string]string `yaml:"config,omitempty"`
 }
 
 // Witness names the Deployment one of whose proxies is dumped.
