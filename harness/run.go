@@ -46,12 +46,19 @@ type Mesh interface {
 	Install(ctx context.Context) (observations.Mesh, error)
 }
 
+// Knative installs Knative Serving on a cluster, or finds it there.
+type Knative interface {
+	Install(ctx context.Context) (observations.Knative, error)
+}
+
 // Options are everything a run needs.
 type Options struct {
 	Scenario *scenarios.Scenario
 	Provider cluster.Provider
 	// Mesh makes the installer for the cluster that cfg leads to.
 	Mesh func(cfg *rest.Config) (Mesh, error)
+	// Knative makes the installer of Knative Serving, for scenarios that need it.
+	Knative func(cfg *rest.Config) (Knative, error)
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
 	Dir string
 	// Real is the number of real pods a Deployment; -1 for all.
@@ -182,11 +189,15 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("installing the mesh: %w", err)
 	}
+	serving, err := r.installKnative(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.connect(); err != nil {
 		return err
 	}
 	defer r.sampler.Close()
-	if err := r.open(ctx, installed); err != nil {
+	if err := r.open(ctx, installed, serving); err != nil {
 		return err
 	}
 	// The control plane before the first step: what its own part has cost is counted from
@@ -222,6 +233,23 @@ func (r *run) all(ctx context.Context) (err error) {
 	return nil
 }
 
+// installKnative installs Knative Serving where the scenario needs it.
+func (r *run) installKnative(ctx context.Context) (*observations.Knative, error) {
+	if !r.Scenario.NeedsKnative() {
+		return nil, nil
+	}
+	r.Progress.Phase("knative")
+	installer, err := r.Knative(r.cluster.RESTConfig())
+	if err != nil {
+		return nil, fmt.Errorf("preparing Knative Serving: %w", err)
+	}
+	installed, err := installer.Install(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("installing Knative Serving: %w", err)
+	}
+	return &installed, nil
+}
+
 func (r *run) connect() (err error) {
 	cfg := r.cluster.RESTConfig()
 	if r.kube, err = newKube(cfg); err != nil {
@@ -252,7 +280,7 @@ func (r *run) keepScenario() error {
 }
 
 // open writes the first record.
-func (r *run) open(ctx context.Context, mesh observations.Mesh) error {
+func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observations.Knative) error {
 	facts, err := r.cluster.Facts(ctx)
 	if err != nil {
 		return fmt.Errorf("asking the cluster about itself: %w", err)
@@ -276,7 +304,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh) error {
 		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
 		PublishedGrowth: r.publishedGrowth(),
 		Meshbench:       r.Meshbench, Command: r.Command,
-		Host: host, Cluster: facts, Mesh: mesh, Components: r.Components,
+		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 	}})
 	r.opened = err == nil
 	return err

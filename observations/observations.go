@@ -61,6 +61,7 @@ type Run struct {
 	Host            Host              `json:"host"`
 	Cluster         Cluster           `json:"cluster"`
 	Mesh            Mesh              `json:"mesh"`
+	Knative         *Knative          `json:"knative,omitempty"`    // where the scenario needs it
 	Components      map[string]string `json:"components,omitempty"` // component name to version
 }
 
@@ -109,6 +110,14 @@ type Mesh struct {
 	ReconnectSeconds float64 `json:"reconnectSeconds,omitempty"`
 	// Values are the Helm values that were set, as YAML.
 	Values string `json:"values,omitempty"`
+}
+
+// Knative describes Knative Serving on the cluster.
+type Knative struct {
+	Version string `json:"version"` // 0.42.2
+	// Source says where it came from: components, a manifest's path or URL, or that it was
+	// there.
+	Source string `json:"source"`
 }
 
 // Begin opens a step.
