@@ -198,7 +198,7 @@ func loader(program string) (string, error) {
 	f, err := elf.Open(program)
 	if err != nil {
 		var format *elf.FormatError
-		if errors.As(err, &format) {
+		if errors.As(err, &format) || errors.Is(err, io.EOF) {
 			return "", nil
 		}
 		return "", err
