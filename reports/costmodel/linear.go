@@ -181,8 +181,11 @@ func fitWith(columns []string, points []Point, leastDF int, proportional bool) (
 
 	l.DF = len(points) - len(kept) - 1
 	if l.DF < leastDF {
-		return nil, fmt.Errorf("%d usable steps are too few for %d columns (%s): the fit needs at least %d",
-			len(points), len(kept), strings.Join(pick(columns, kept), ", "), len(kept)+1+leastDF)
+		moved := "in which nothing changed"
+		if len(kept) > 0 {
+			moved = fmt.Sprintf("for %d columns (%s)", len(kept), strings.Join(pick(columns, kept), ", "))
+		}
+		return nil, fmt.Errorf("%d usable steps are too few %s: the fit needs at least %d", len(points), moved, len(kept)+1+leastDF)
 	}
 	y := make([]float64, len(points))
 	for i, p := range points {

@@ -182,8 +182,12 @@ func (m *Model) Provenance() string {
 		runs = append(runs, x.Scenario)
 	}
 	runs = slices.Compact(runs)
-	return fmt.Sprintf("%s, on a cluster of kind %s (Kubernetes %s), Istio %s, Envoy %s with %d worker threads, %s xDS; %s with %d CPUs; memory read from %s; %d runs (%s)",
-		r.Started.Format("2006-01-02"), r.Cluster.Provider, r.Cluster.Kubernetes, r.Mesh.Istio, r.Mesh.Envoy, r.Mesh.Workers,
+	envoy := r.Mesh.Envoy
+	if build := strings.Split(envoy, "/"); len(build) > 2 { // as Envoy says it: commit/version/…
+		envoy = build[1]
+	}
+	return fmt.Sprintf("%s, on cluster %s (Kubernetes %s), Istio %s, Envoy %s with %d worker threads, %s xDS; %s with %d CPUs; memory read from %s; %d runs (%s)",
+		r.Started.Format("2006-01-02"), r.Cluster.Provider, r.Cluster.Kubernetes, r.Mesh.Istio, envoy, r.Mesh.Workers,
 		r.Mesh.XDS, r.Host.OS, r.Host.CPUs, r.Cluster.MemorySource, len(m.Runs), strings.Join(runs, ", "))
 }
 
