@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 func TestPlan(t *testing.T) {
@@ -109,6 +112,45 @@ func TestRolledOut(t *testing.T) {
 	}
 }
 
+// A control plane's nodes are no scenario's, and while nodes are replaced both are there.
+func TestMostNodes(t *testing.T) {
+	g := NewWithT(t)
+	s, err := scenarios.Open("eks-nginx", map[string]string{"nodes": "3", "maxPods": "250"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(MostNodes(s)).To(Equal(1 + 3))
+	s, err = scenarios.Open("one-pod", nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(MostNodes(s)).To(Equal(1))
+	plane := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"node-role.kubernetes.io/control-plane": ""}}}
+	worker := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w"}}
+	g.Expect(machines([]corev1.Node{plane, worker})).To(Equal([]corev1.Node{worker}))
+}
+
+func TestImages(t *testing.T) {
+	g := NewWithT(t)
+	manifest := `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: x, namespace: ns1}
+spec: {template: {spec: {initContainers: [{name: i, image: "init:1"}], containers: [{name: a, image: "app:1"}, {name: b, image: nginx}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: y, namespace: ns1}
+spec: {containers: [{name: a, image: "pod:1"}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: z, namespace: ns1}
+`
+	s := &scenarios.Scenario{Steps: []scenarios.Step{{Actions: []scenarios.Action{
+		{Change: &scenarios.Deployment{Image: "nginx"}},
+		{Change: &scenarios.Apply{Manifest: manifest}},
+		{Change: &scenarios.Revisions{Image: "dev.local/none"}},
+		{Change: &scenarios.Revisions{Image: "dev.local/one", MinScale: 1}},
+	}}}}
+	g.Expect(Images(s)).To(Equal([]string{"nginx", "init:1", "app:1", "pod:1", "dev.local/one"}))
+}
+
 func TestSteady(t *testing.T) {
 	const mi = 1 << 20
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -132,6 +174,29 @@ func TestSteady(t *testing.T) {
 				m.add(now.Add(-age), observations.Series{Containers: []observations.SeriesPoint{
 					{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: v * mi},
 					{Namespace: "ns1", Pod: "a", Container: "nginx", MemoryBytes: int64(i) * 100 * mi},
+				}})
+			}
+			ok, waiting := m.steady(now, pods)
+			NewWithT(t).Expect(ok).To(Equal(c.steady), waiting)
+		})
+	}
+	// A real kubelet reads every 10 to 15 s.
+	for _, c := range []struct {
+		name   string
+		series map[time.Duration]int64 // by age
+		steady bool
+	}{
+		{"two readings agree", map[time.Duration]int64{15 * time.Second: 30, time.Second: 30}, true},
+		{"two readings differ", map[time.Duration]int64{15 * time.Second: 30, time.Second: 40}, false},
+		{"one reading", map[time.Duration]int64{time.Second: 30}, false},
+		{"the last reading is old", map[time.Duration]int64{35 * time.Second: 30, 21 * time.Second: 30}, false},
+		{"what is older than the one before is over", map[time.Duration]int64{30 * time.Second: 20, 16 * time.Second: 30, time.Second: 30}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var m recent
+			for _, age := range slices.Backward(slices.Sorted(maps.Keys(c.series))) {
+				m.add(now.Add(-age), observations.Series{Containers: []observations.SeriesPoint{
+					{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: c.series[age] * mi},
 				}})
 			}
 			ok, waiting := m.steady(now, pods)

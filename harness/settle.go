@@ -29,6 +29,10 @@ const (
 	memoryWindow    = 4 * time.Second
 	memoryTolerance = 0.01
 	memorySlack     = 512 << 10
+	// longestInterval is more than a node ever lets pass between two readings of a
+	// container: a real kubelet up to 15 s where little changes (cadvisor's
+	// max_housekeeping_interval).
+	longestInterval = 20 * time.Second
 )
 
 // settler waits until the mesh is quiet.
@@ -304,7 +308,8 @@ type point struct {
 	bytes int64
 }
 
-// add keeps a scrape's sidecars and forgets what is older than two windows.
+// add keeps a scrape's sidecars and forgets what is older than two windows, but for a
+// pod's last reading.
 func (m *recent) add(at time.Time, series observations.Series) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -316,8 +321,11 @@ func (m *recent) add(at time.Time, series observations.Series) {
 			continue
 		}
 		name := podName{c.Namespace, c.Pod}
-		kept := slices.DeleteFunc(m.points[name], func(p point) bool { return at.Sub(p.at) > 2*memoryWindow+time.Second })
-		m.points[name] = append(kept, point{at, c.MemoryBytes})
+		kept := m.points[name]
+		for len(kept) > 1 && at.Sub(kept[0].at) > 2*memoryWindow+time.Second {
+			kept = kept[1:]
+		}
+		m.points[name] = append(slices.Clip(kept), point{at, c.MemoryBytes})
 	}
 }
 
@@ -334,7 +342,9 @@ func (m *recent) last(pod podName, before time.Time) (point, bool) {
 	return point{}, false
 }
 
-// steady says whether the pods' memory stood still during the two windows that end now.
+// steady says whether the pods' memory stood still: during the two windows that end with
+// each pod's last reading, or, where a node reads more rarely than that, between its last
+// two readings.
 func (m *recent) steady(now time.Time, pods []podName) (bool, string) {
 	if len(pods) == 0 {
 		return true, ""
@@ -343,24 +353,24 @@ func (m *recent) steady(now time.Time, pods []podName) (bool, string) {
 	defer m.mu.Unlock()
 	var earlier, later []float64
 	for _, pod := range pods {
-		var sum [2]float64
-		var n [2]float64
-		for _, p := range m.points[pod] {
-			age := now.Sub(p.at)
-			if age > 2*memoryWindow {
-				continue
+		points := m.points[pod]
+		var sum, n [2]float64
+		for i := len(points) - 1; i >= 0; i-- {
+			window := int(points[len(points)-1].at.Sub(points[i].at) / memoryWindow)
+			if window > 1 && n[1] > 0 {
+				break
 			}
-			w := 0
-			if age <= memoryWindow {
-				w = 1
-			}
-			sum[w] += float64(p.bytes)
-			n[w]++
+			window = min(window, 1)
+			sum[window] += float64(points[i].bytes)
+			n[window]++
 		}
-		if n[0] == 0 || n[1] == 0 {
+		if n[1] == 0 {
 			return false, fmt.Sprintf("memory of %s/%s has not been read for %s", pod.namespace, pod.name, 2*memoryWindow)
 		}
-		earlier, later = append(earlier, sum[0]/n[0]), append(later, sum[1]/n[1])
+		if age := now.Sub(points[len(points)-1].at); age > longestInterval {
+			return false, fmt.Sprintf("memory of %s/%s was last read %.0f s ago", pod.namespace, pod.name, age.Seconds())
+		}
+		earlier, later = append(earlier, sum[1]/n[1]), append(later, sum[0]/n[0])
 	}
 	before, after := middle(earlier), middle(later)
 	if diff := after - before; max(diff, -diff) > max(memorySlack, memoryTolerance*before) {

@@ -82,10 +82,13 @@ func TestSeries(t *testing.T) {
 		newPod("ns1", "c", "simulated", []string{"istio-proxy=simulated://u/istio-proxy"}),
 		newPod("kube-system", "d", "other", []string{"metrics-server=process://u/metrics-server/0"}),
 	)
+	scrapes := 0
 	w.HandleFunc("GET /api/v1/nodes/{node}/proxy/metrics/resource", func(rw http.ResponseWriter, req *http.Request) {
 		switch node := req.PathValue("node"); node {
 		case "real":
-			fmt.Fprint(rw, resourceText)
+			// Each reading comes twice, with the node's own time.
+			fmt.Fprint(rw, strings.ReplaceAll(resourceText, "1763964000000", fmt.Sprint(1763964000000+scrapes/2*2000)))
+			scrapes++
 		case "control":
 			http.Error(rw, "the kubelet is away", http.StatusServiceUnavailable)
 		default:
@@ -102,6 +105,9 @@ func TestSeries(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "node control") {
 		t.Errorf("Series ended with %v, want the failure of node control", err)
 	}
+	if scrapes < 3 {
+		t.Errorf("two readings after %d scrapes: a repeated one counts", scrapes)
+	}
 	want := observations.Series{Node: "real", Containers: resourcePoints}
 	if diff := cmp.Diff([]observations.Series{want, want}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -110,7 +116,11 @@ func TestSeries(t *testing.T) {
 
 func TestParseResource(t *testing.T) {
 	got, err := parseResource([]byte(resourceText))
-	if err != nil || !slices.Equal(got, resourcePoints) {
+	var want []timed
+	for _, p := range resourcePoints {
+		want = append(want, timed{p, 1763964000000})
+	}
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("parseResource = %+v, %v", got, err)
 	}
 	if got, err := parseResource(nil); err != nil || len(got) != 0 {
