@@ -134,11 +134,15 @@ func aligned(rows [][]string) []string {
 	right.Flush()
 	lines := strings.Split(strings.TrimSuffix(names.String(), "\n"), "\n")
 	for i, text := range strings.Split(strings.TrimSuffix(numbers.String(), "\n"), "\n") {
-		room := consoleWidth - utf8.RuneCountInString(text)
-		if name := []rune(lines[i]); len(name) > room {
-			lines[i] = string(name[:max(0, room-1)]) + "…"
+		room := max(0, consoleWidth-utf8.RuneCountInString(text))
+		name := []rune(lines[i])
+		switch {
+		case len([]rune(strings.TrimRight(lines[i], " "))) > room:
+			name = append(name[:max(0, room-1)], '…')
+		case len(name) > room:
+			name = name[:room]
 		}
-		lines[i] += text
+		lines[i] = string(name) + text
 	}
 	return lines
 }

@@ -142,8 +142,11 @@ func (r *Report) growthCSV(out *csv.Writer) {
 			row("growth.limit", w.Name, float64(w.LimitBytes), "bytes")
 		}
 		slope("growth", w.Name, w.Slope, published.GrowthMi*mi/float64(r.Growth.PerRevisions))
-		slope("growth.envoyAllocated", w.Name, w.Allocated, 0)
-		slope("growth.envoyHeap", w.Name, w.Heap, 0)
+		if a := w.Account; a != nil {
+			slope("growth.envoyPhysical", w.Name, a.Physical, 0)
+			slope("growth.envoyHeap", w.Name, a.Heap, 0)
+			slope("growth.envoyAllocated", w.Name, a.Allocated, 0)
+		}
 		if c := w.Configuration; c != nil {
 			for _, n := range c.Rows {
 				row("growth."+n.Kind, w.Name, n.PerRevision, "rows/revision")

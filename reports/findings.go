@@ -369,10 +369,11 @@ func (r *Report) witnessEffect() string {
 				published = append(published, fmt.Sprintf("%s beside %s Mi", f.text(), m.text()))
 			}
 		}
-		if s.Memory.Samples == 0 || s.WitnessMemory.Samples == 0 {
+		beside := s.besideWitnesses()
+		if beside.Samples == 0 || s.WitnessMemory.Samples == 0 {
 			continue
 		}
-		d := float64(s.WitnessMemory.MedianBytes-s.Memory.MedianBytes) / mi
+		d := float64(s.WitnessMemory.MedianBytes-beside.MedianBytes) / mi
 		if most == nil {
 			low, high, most = d, d, s
 		}
@@ -384,12 +385,31 @@ func (r *Report) witnessEffect() string {
 	if most == nil {
 		return ""
 	}
+	beside := most.besideWitnesses()
 	text := fmt.Sprintf("Reading a proxy's configuration dump makes Envoy grow: witnesses held %+.1f to %+.1f Mi against the median of sidecars never dumped (most at %s: %.1f beside %.1f Mi). Witnesses are kept out of the memory statistics.",
-		low, high, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(most.Memory.MedianBytes)/mi)
+		low, high, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(beside.MedianBytes)/mi)
 	if len(published) > 0 {
 		text += fmt.Sprintf(" The published table shows the same for the one pod that was dumped: %s.", strings.Join(published, ", "))
 	}
 	return text
+}
+
+// besideWitnesses is the memory of sidecars never dumped of those workloads that a witness
+// is of: others may have another configuration.
+func (s *Step) besideWitnesses() Memory {
+	dumped := map[string]bool{}
+	for _, c := range s.Sidecars {
+		if c.Witness {
+			dumped[c.Workload] = true
+		}
+	}
+	var memory []int64
+	for _, c := range s.Sidecars {
+		if !c.Witness && dumped[c.Workload] {
+			memory = append(memory, c.MemoryBytes)
+		}
+	}
+	return memoryOf(memory)
 }
 
 // realText is observations.Cluster.RealPerDeployment in words.

@@ -185,23 +185,18 @@ func then(e growth.End) string {
 
 // pointTable lists what was fitted.
 func (r *Report) pointTable() section {
-	t := section{title: "Memory by number of revisions", header: []string{"workload", "step", "revisions", "sidecars", "memory Mi", "line Mi", "Envoy: physical Mi", "heap Mi", "allocated Mi", "in the fit"}}
+	t := section{title: "Memory by number of revisions", header: []string{"workload", "step", "revisions", "sidecars", "memory Mi", "line Mi", "in the fit"}}
 	for _, w := range r.Growth.Workloads {
 		for _, p := range w.Points {
-			row := []string{w.Name, p.Step, fmt.Sprint(p.Revisions), fmt.Sprint(p.Sidecars), mib(p.MemoryBytes), "-", "-", "-", "-", "yes"}
+			row := []string{w.Name, p.Step, fmt.Sprint(p.Revisions), fmt.Sprint(p.Sidecars), mib(p.MemoryBytes), "-", "yes"}
 			if w.Slope != nil {
 				row[5] = fmt.Sprintf("%.1f", w.Slope.At(float64(p.Revisions))/mi)
 			}
-			for i, v := range []int64{p.PhysicalBytes, p.HeapBytes, p.AllocatedBytes} {
-				if v > 0 {
-					row[6+i] = mib(v)
-				}
-			}
 			switch {
 			case p.Restarted:
-				row[9] = "no: started anew"
+				row[6] = "no: started anew"
 			case !p.Settled:
-				row[9] = "no: not quiet"
+				row[6] = "no: not quiet"
 			}
 			t.rows = append(t.rows, row)
 		}
@@ -255,22 +250,34 @@ func (r *Report) holderTables() []section {
 		}
 		memory.rows = append(memory.rows, cells)
 	}
-	for _, m := range []struct {
-		what string
-		*growth.Slope
-	}{{"measured: working set", w.Slope}, {"measured: Envoy's heap", w.Heap}, {"measured: allocated by Envoy", w.Allocated}} {
-		if m.Slope == nil {
-			continue
+	slope := func(what string, s *growth.Slope) {
+		switch {
+		case s == nil:
+		case s.Lo == nil:
+			row(what, "-", s.BytesPerRevision, 0, 0)
+		default:
+			row(what, "-", s.BytesPerRevision, *s.Lo, *s.Hi)
 		}
-		var lo, hi float64
-		if m.Lo != nil {
-			lo, hi = *m.Lo, *m.Hi
+	}
+	slope("working set", w.Slope)
+	account := section{title: "Envoy's own account: " + w.Name, header: []string{"step", "revisions", "working set Mi", "physical Mi", "heap Mi", "allocated Mi"}}
+	if a := w.Account; a != nil {
+		of := ""
+		if a.Witness {
+			of = " of the witness"
+			account.title += ", the witness"
+			slope("working set"+of, a.Memory)
 		}
-		row(m.what, "-", m.BytesPerRevision, lo, hi)
+		slope("held by Envoy's allocator"+of, a.Physical)
+		slope("Envoy's heap"+of, a.Heap)
+		slope("allocated by Envoy"+of, a.Allocated)
+		for _, p := range a.Points {
+			account.rows = append(account.rows, []string{p.Step, fmt.Sprint(p.Revisions), mib(p.MemoryBytes), mib(p.PhysicalBytes), mib(p.HeapBytes), mib(p.AllocatedBytes)})
+		}
 	}
 	if p := w.Prediction; p != nil {
 		if p.Unknown == "" {
-			row("cost model", "-", p.BytesPerRevision, p.Lo, p.Hi)
+			row("by the cost model", "-", p.BytesPerRevision, p.Lo, p.Hi)
 		}
 		for _, g := range p.Groups {
 			objects := fmt.Sprintf("%.4g", g.ObjectsPerRevision)
@@ -285,7 +292,7 @@ func (r *Report) holderTables() []section {
 	for _, s := range w.Configuration.Stats {
 		stats.rows = append(stats.rows, []string{s.Of, fmt.Sprintf("%.4g", s.PerRevision), fmt.Sprintf("%.1f %%", 100*s.Share)})
 	}
-	return []section{memory, stats}
+	return []section{memory, account, stats}
 }
 
 func (r *Report) reconnectTable() section {

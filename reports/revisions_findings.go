@@ -80,11 +80,17 @@ func (r *Report) growthText(w *growth.Workload, most float64) string {
 		return fmt.Sprintf("%s: no growth can be told: %s.", w.Name, w.NoSlope)
 	}
 	slope, interval := r.slopeText(s)
-	text := fmt.Sprintf("%s grew by %s Mi per %d revisions", w.Name, slope, r.Growth.PerRevisions)
-	if interval != "" {
-		text += fmt.Sprintf(" (95 %% interval %s), %.3f Mi a revision", interval, s.BytesPerRevision/mi)
+	small := s.BytesPerRevision < most/10
+	var text string
+	switch {
+	case s.Lo != nil && *s.Lo <= 0 && *s.Hi >= 0:
+		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d may be chance (95 %% interval %s)", w.Name, slope, r.Growth.PerRevisions, interval)
+	case interval != "":
+		text = fmt.Sprintf("%s grew by %s Mi per %d revisions (95 %% interval %s), %.3f Mi a revision", w.Name, slope, r.Growth.PerRevisions, interval, s.BytesPerRevision/mi)
+	default:
+		text = fmt.Sprintf("%s grew by %s Mi per %d revisions, %.3f Mi a revision", w.Name, slope, r.Growth.PerRevisions, s.BytesPerRevision/mi)
 	}
-	if p := r.publishedGrowth(); p.GrowthMi > 0 {
+	if p := r.publishedGrowth(); p.GrowthMi > 0 && !small {
 		text += fmt.Sprintf("; published: about %g", p.GrowthMi)
 	}
 	text += fmt.Sprintf(". Fitted through %s, from %d to %d revisions", plural(s.Points, "point"), s.From, s.To)
@@ -106,7 +112,7 @@ func (r *Report) growthText(w *growth.Workload, most float64) string {
 	if unquiet > 0 {
 		text += fmt.Sprintf("; %s of a mesh that was not quiet left out", plural(unquiet, "point"))
 	}
-	if most > 0 && s.BytesPerRevision < most/10 {
+	if small {
 		text += fmt.Sprintf(". That is %.1f %% of the largest growth here", 100*max(0, s.BytesPerRevision)/most)
 		if c := w.Configuration; c != nil {
 			text += fmt.Sprintf(": a revision adds %s to its configuration", rowsList(c))
@@ -182,8 +188,8 @@ func holdersText(w *growth.Workload) string {
 	}
 	text := fmt.Sprintf("Of %.1f KiB that %s grows with a revision", s/ki, w.Name)
 	var parts []string
-	if w.Allocated != nil {
-		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, buffers, and pilot-agent", w.Allocated.BytesPerRevision/ki, 100*w.Allocated.BytesPerRevision/s))
+	if a := w.Account; a != nil && a.Allocated != nil {
+		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, and pilot-agent", a.Allocated.BytesPerRevision/ki, 100*a.Allocated.BytesPerRevision/s))
 	}
 	if p := w.Prediction; p != nil && p.Unknown == "" {
 		most := slices.MaxFunc(p.Groups, func(a, b growth.Group) int { return cmp.Compare(a.BytesPerRevision, b.BytesPerRevision) })
@@ -193,8 +199,11 @@ func holdersText(w *growth.Workload) string {
 		}
 		parts = append(parts, model)
 	}
-	if stats := w.Configuration.Stats; len(stats) > 0 {
-		parts = append(parts, fmt.Sprintf("of the statistics that Envoy keeps for a revision %.0f %% by number are of kind %s", 100*stats[0].Share, stats[0].Of))
+	switch c := w.Configuration; {
+	case len(c.Stats) > 0:
+		parts = append(parts, fmt.Sprintf("of the statistics that Envoy lists for a revision %.0f %% by number are of kind %s", 100*c.Stats[0].Share, c.Stats[0].Of))
+	case c.StatsTo > 0:
+		parts = append(parts, fmt.Sprintf("statistics hold none of it: Envoy lists %d with %d revisions and %d with %d", c.StatsFrom, c.From, c.StatsTo, c.To))
 	}
 	if len(parts) == 0 {
 		return ""

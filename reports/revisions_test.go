@@ -2,7 +2,9 @@ package reports
 
 import (
 	"encoding/csv"
+	"encoding/xml"
 	"html"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/ginkgo/v2/reporters"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
@@ -71,7 +74,7 @@ func TestRevisionsGolden(t *testing.T) {
 	for name, records := range revisionLogs() {
 		formats := []string{"console"}
 		if name == "revisions" {
-			formats = append(formats, "markdown", "json", "csv", "junit", "openmetrics", "bench")
+			formats = append(formats, "markdown", "csv", "junit", "openmetrics", "bench")
 		}
 		for _, format := range formats {
 			t.Run(name+"/"+format, func(t *testing.T) { golden(t, name, format, printed(t, buildRevisions(t, records), format)) })
@@ -115,6 +118,33 @@ func TestRevisionsEverywhere(t *testing.T) {
 				t.Errorf("%s does not say %s", w.File, text)
 			}
 		}
+	}
+}
+
+// TestRevisionsByMachines reads the formats for programs as those programs do.
+func TestRevisionsByMachines(t *testing.T) {
+	r := buildRevisions(t, revisionLogs()["revisions"])
+	const of = `run="knative-revisions-20261124-120000", scenario="knative-revisions"`
+	series := openMetrics(t, printed(t, r, "openmetrics"))
+	for name, want := range map[string]float64{
+		`{__name__="meshbench_kill_revisions", bound="until", pod="measure/pod-a", ` + of + `, workload="measure/pod"}`: 1550,
+		`{__name__="meshbench_step_revisions", number="5", ` + of + `, step="r800"}`:                                    800,
+		`{__name__="meshbench_sidecar_limit_bytes", ` + of + `, workload="measure/pod-2gi"}`:                            2 << 30,
+		`{__name__="meshbench_growth_per_revision_bytes", bound="fit", program="etcd", ` + of + `}`:                     0.5 * mi,
+		`{__name__="meshbench_growth_rows_per_revision", kind="route", ` + of + `, workload="measure/pod"}`:             6,
+		`{__name__="meshbench_published_growth_per_revision_bytes", ` + of + `}`:                                        0.75 * mi,
+	} {
+		if got, ok := series[name]; !ok || math.Abs(got-want) > 1e-6*want {
+			t.Errorf("%s: %v (%v), want %v", name, got, ok, want)
+		}
+	}
+	values, _, _ := benchResults(t, r)
+	if got := values["KnativeRevisions/growth=measure.pod B/revision"]; len(got) != 1 || math.Abs(got[0]/mi-0.655) > 0.02 {
+		t.Errorf("%v", got)
+	}
+	var suites reporters.JUnitTestSuites
+	if err := xml.Unmarshal([]byte(printed(t, r, "junit")), &suites); err != nil || len(suites.TestSuites) != 9 || suites.Failures != 1 {
+		t.Errorf("%v: %d suites, %d failures; one step was not quiet", err, len(suites.TestSuites), suites.Failures)
 	}
 }
 

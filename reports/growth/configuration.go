@@ -1,6 +1,7 @@
 package growth
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -23,8 +24,12 @@ type Configuration struct {
 	Objects observations.ConfigObjects `json:"configObjects"`
 	// DumpBytesPerRevision is of /config_dump?include_eds.
 	DumpBytesPerRevision float64 `json:"dumpBytesPerRevision"`
-	// Stats are Envoy's statistics by what they are of, the largest growth first.
-	Stats []Stats `json:"stats,omitempty"`
+	// StatsFrom and StatsTo are how many statistics Envoy listed at From and at To; 0 where
+	// that was not read. Stats are those that became more, by what they are of, the largest
+	// growth first.
+	StatsFrom int     `json:"statsFrom,omitempty"`
+	StatsTo   int     `json:"statsTo,omitempty"`
+	Stats     []Stats `json:"stats,omitempty"`
 
 	last observations.ConfigObjects // at To
 }
@@ -117,31 +122,30 @@ func grown(readings []reading) *Configuration {
 		RouteConfigs: b.RouteConfigs - a.RouteConfigs, VirtualHosts: b.VirtualHosts - a.VirtualHosts, Endpoints: b.Endpoints - a.Endpoints,
 	}
 	c.DumpBytesPerRevision = float64(last.proxy.DumpBytes-first.proxy.DumpBytes) / added
+	c.stats(first.proxy.Stats, last.proxy.Stats)
+	return c
+}
+
+// stats compares the numbers of Envoy's statistics.
+func (c *Configuration) stats(from, to map[string]int) {
+	if len(from) == 0 || len(to) == 0 {
+		return
+	}
+	for _, n := range from {
+		c.StatsFrom += n
+	}
 	var all float64
-	kinds := maps.Clone(first.proxy.Stats)
-	if len(kinds) > 0 && len(last.proxy.Stats) > 0 {
-		maps.Copy(kinds, last.proxy.Stats)
-		for _, of := range slices.Sorted(maps.Keys(kinds)) {
-			s := Stats{Of: of, PerRevision: float64(last.proxy.Stats[of]-first.proxy.Stats[of]) / added}
-			if s.PerRevision > 0 {
-				all += s.PerRevision
-				c.Stats = append(c.Stats, s)
-			}
+	for _, of := range slices.Sorted(maps.Keys(to)) {
+		c.StatsTo += to[of]
+		if more := float64(to[of]-from[of]) / float64(c.To-c.From); more > 0 {
+			c.Stats = append(c.Stats, Stats{Of: of, PerRevision: more})
+			all += more
 		}
 	}
 	for i := range c.Stats {
 		c.Stats[i].Share = c.Stats[i].PerRevision / all
 	}
-	slices.SortStableFunc(c.Stats, func(a, b Stats) int {
-		switch {
-		case a.PerRevision > b.PerRevision:
-			return -1
-		case a.PerRevision < b.PerRevision:
-			return 1
-		}
-		return 0
-	})
-	return c
+	slices.SortStableFunc(c.Stats, func(a, b Stats) int { return cmp.Compare(b.PerRevision, a.PerRevision) })
 }
 
 // exact finds the whole number of rows that every revision adds. Steps with the first

@@ -78,19 +78,20 @@ func (l *log) programs() []Program {
 	for i := range all {
 		var places []place
 		for _, p := range all[i].Points {
-			if p.MemoryBytes > 0 {
-				places = append(places, place{p.Revisions, float64(p.MemoryBytes)})
-			}
+			places = append(places, place{p.Revisions, float64(p.MemoryBytes)})
 		}
 		all[i].Memory, _ = line(places)
 	}
 	return all
 }
 
-// Windows around a reconnect, in seconds: the last sample before it, and the last one
-// after it, by when the configuration has arrived.
+// Samples around a reconnect, in seconds from its record: the last one before lateSeconds
+// before it, since istiod is asked for its connections every 10 s only, but not one from
+// before beforeSeconds; and the last one until afterSeconds after it, by when the
+// configuration has arrived.
 const (
-	beforeSeconds = 15
+	beforeSeconds = 30
+	lateSeconds   = 12
 	afterSeconds  = 20
 )
 
@@ -106,8 +107,8 @@ type Reconnect struct {
 	Came      float64 `json:"revisionsMeanwhile"`
 	// Quiet says that the mesh was quiet and no revisions were being made.
 	Quiet bool `json:"quiet"`
-	// BeforeBytes and AfterBytes are samples at most 15 s before and 20 s after; 0 for
-	// none.
+	// BeforeBytes and AfterBytes are samples from 30 to 12 s before and up to 20 s after
+	// it was noticed; 0 for none.
 	BeforeBytes int64 `json:"beforeBytes,omitempty"`
 	AfterBytes  int64 `json:"afterBytes,omitempty"`
 	// ExpectedBytes is what the revisions that came meanwhile cost by the workload's
@@ -115,7 +116,7 @@ type Reconnect struct {
 	ExpectedBytes float64 `json:"expectedBytes,omitempty"`
 }
 
-// Step is the growth of memory around it that no new revision explains, in bytes; ok is
+// StepBytes is the growth of memory around it that no new revision explains, in bytes; ok is
 // false when it was not sampled on both sides.
 func (r Reconnect) StepBytes() (bytes float64, ok bool) {
 	return float64(r.AfterBytes-r.BeforeBytes) - r.ExpectedBytes, r.BeforeBytes > 0 && r.AfterBytes > 0
@@ -136,7 +137,7 @@ func (l *log) reconnects(workloads []Workload) []Reconnect {
 		var before, after time.Time
 		for _, s := range l.samples[c.pod] {
 			switch d := s.at.Sub(c.at).Seconds(); {
-			case d >= -beforeSeconds && d <= 0:
+			case d >= -beforeSeconds && d <= -lateSeconds:
 				r.BeforeBytes, before = s.bytes, s.at
 			case d > 0 && d <= afterSeconds:
 				r.AfterBytes, after = s.bytes, s.at

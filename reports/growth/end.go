@@ -40,7 +40,7 @@ type End struct {
 	// was there; nil when the log does not tell.
 	SurvivedStart *bool `json:"survivedStart,omitempty"`
 	// ThenBytes is the memory of what was started anew, at the first step that measured
-	// it in a quiet mesh; 0 for none.
+	// it in a quiet mesh, or else at the first one that measured it; 0 for none.
 	ThenBytes     int64 `json:"thenBytes,omitempty"`
 	ThenRevisions int   `json:"thenRevisions,omitempty"`
 }
@@ -72,14 +72,14 @@ func (l *log) ends(workload string) []End {
 				e.Again = max(e.Again+1, n.Count-r.Count) // some may have been too fast to be seen
 			}
 		}
-		e.SurvivedStart = l.survivedStart(r, next)
 		until := l.end
 		if next != nil {
 			until = next.ended()
 		}
-		if u, s := l.measuredBetween(r.pod(), r.ended(), until); s != nil {
+		if u, s := l.measuredBetween(r, until); s != nil {
 			e.ThenBytes, e.ThenRevisions = u.MemoryBytes, s.revisions
 		}
+		e.SurvivedStart = l.survivedStart(r, next, until)
 		ends = append(ends, e)
 	}
 	return ends
@@ -105,44 +105,48 @@ func (l *log) survivedAt(r restart) int {
 	return revisions
 }
 
-// measuredBetween is the pod's first reading in a quiet mesh between two moments.
-func (l *log) measuredBetween(pod string, from, to time.Time) (usage, *step) {
+// measuredBetween is the first reading in a quiet mesh of what was started after r, or the
+// first one of a mesh that was not.
+func (l *log) measuredBetween(r restart, until time.Time) (reading usage, in *step) {
 	for _, s := range l.steps {
 		for _, witness := range []bool{false, true} {
-			if u, ok := s.usage[key{pod, witness}]; ok && s.settled && u.at.After(from) && !u.at.After(to) {
+			u, ok := s.usage[key{r.pod(), witness}]
+			if !ok || !u.at.After(r.ended()) || u.at.After(until) {
+				continue
+			}
+			if s.settled {
 				return u, s
+			}
+			if in == nil {
+				reading, in = u, s
 			}
 		}
 	}
-	return usage{}, nil
+	return reading, in
 }
 
-// survivedStart says whether the container that was started after r lived; next is the
-// pod's next end, nil for none.
-func (l *log) survivedStart(r restart, next *restart) *bool {
+// survivedStart says whether the container that was started after r lived until it was
+// measured in a quiet mesh, or long enough; next is the pod's next end, nil for none.
+func (l *log) survivedStart(r restart, next *restart, until time.Time) *bool {
 	yes, no := true, false
-	until := l.end
-	if next != nil {
-		until = next.ended()
-	}
-	if _, s := l.measuredBetween(r.pod(), r.ended(), until); s != nil {
+	if _, s := l.measuredBetween(r, until); s != nil && s.settled {
 		return &yes
 	}
-	lived := func(from, to time.Time) *bool {
-		if to.Sub(from) >= startSeconds*time.Second {
+	long := func(from, to time.Time) bool { return to.Sub(from) >= startSeconds*time.Second }
+	if next != nil {
+		from := r.ended()
+		if !next.Started.IsZero() {
+			from = next.Started
+		}
+		if long(from, until) {
 			return &yes
 		}
 		return &no
 	}
-	if next != nil {
-		if !next.Started.IsZero() {
-			return lived(next.Started, next.ended())
-		}
-		return lived(r.ended(), until)
-	}
-	// Alone that no end was noticed says nothing of a run that ended soon.
+	// Alone that no end was noticed says nothing of a run that ended soon, or of a
+	// container that still waits for its start.
 	samples := l.samples[r.pod()]
-	if n := len(samples); n > 0 && samples[n-1].at.Sub(r.ended()) >= startSeconds*time.Second {
+	if n := len(samples); n > 0 && long(r.ended(), samples[n-1].at) {
 		return &yes
 	}
 	return nil

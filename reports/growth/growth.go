@@ -77,10 +77,8 @@ type Workload struct {
 	// Slope is nil, and NoSlope says why, where there is nothing to fit.
 	Slope   *Slope `json:"slope,omitempty"`
 	NoSlope string `json:"noSlope,omitempty"`
-	// Allocated and Heap are the slopes of what Envoy says it has allocated and of its
-	// heap, at the same points; nil where they were not read.
-	Allocated *Slope `json:"allocated,omitempty"`
-	Heap      *Slope `json:"heap,omitempty"`
+	// Account is nil where no Envoy was asked.
+	Account *Account `json:"account,omitempty"`
 	// Ends are the ends of its sidecars' containers that were started anew, in order.
 	Ends    []End   `json:"ends,omitempty"`
 	Outcome Outcome `json:"outcome"`
@@ -108,11 +106,6 @@ type Point struct {
 	// MemoryBytes is the median working set over so many Sidecars.
 	MemoryBytes int64 `json:"memoryBytes"`
 	Sidecars    int   `json:"sidecars"`
-	// AllocatedBytes, HeapBytes and PhysicalBytes are medians of what Envoy itself says;
-	// 0 where it was not asked.
-	AllocatedBytes int64 `json:"allocatedBytes,omitempty"`
-	HeapBytes      int64 `json:"heapBytes,omitempty"`
-	PhysicalBytes  int64 `json:"physicalBytes,omitempty"`
 	// Restarted says that these are the sidecars whose container was started anew.
 	Restarted bool `json:"restarted,omitempty"`
 	Settled   bool `json:"settled"` // and measured to its end
@@ -206,9 +199,8 @@ func (l *log) workload(name string) Workload {
 		w.LimitBytes = cmp.Or(w.LimitBytes, e.LimitBytes)
 	}
 	w.Outcome = outcome(w.Ends)
-	w.Slope, w.NoSlope = slope(w.Points, func(p Point) int64 { return p.MemoryBytes })
-	w.Allocated, _ = slope(w.Points, func(p Point) int64 { return p.AllocatedBytes })
-	w.Heap, _ = slope(w.Points, func(p Point) int64 { return p.HeapBytes })
+	w.Slope, w.NoSlope = slope(w.Points)
+	w.Account = l.account(name)
 	if w.Configuration = l.configuration(name); w.Configuration != nil {
 		w.Prediction = predict(w.Configuration)
 	}
@@ -222,17 +214,11 @@ func (l *log) points(name string) (points []Point, witness bool) {
 	fitted := map[bool]int{}
 	for _, s := range l.steps {
 		type class struct{ witness, restarted bool }
-		memory, envoys := map[class][]int64{}, map[class][]observations.Envoy{}
+		memory := map[class][]int64{}
 		for key, u := range s.usage {
 			if l.workloadOf[key.pod] == name {
 				c := class{key.witness, l.endedBefore(key.pod, u.at)}
 				memory[c] = append(memory[c], u.MemoryBytes)
-			}
-		}
-		for key, e := range s.envoys {
-			if l.workloadOf[key.pod] == name {
-				c := class{key.witness, l.endedBefore(key.pod, e.at)}
-				envoys[c] = append(envoys[c], e.Envoy)
 			}
 		}
 		for _, c := range []class{{false, false}, {false, true}, {true, false}, {true, true}} {
@@ -241,10 +227,7 @@ func (l *log) points(name string) (points []Point, witness bool) {
 			}
 			p := Point{
 				Step: s.name, Revisions: s.revisions, MemoryBytes: median(memory[c]), Sidecars: len(memory[c]),
-				AllocatedBytes: medianOf(envoys[c], func(e observations.Envoy) int64 { return e.Allocated }),
-				HeapBytes:      medianOf(envoys[c], func(e observations.Envoy) int64 { return e.HeapSize }),
-				PhysicalBytes:  medianOf(envoys[c], func(e observations.Envoy) int64 { return e.TotalPhysical }),
-				Restarted:      c.restarted, Settled: s.settled && s.measured,
+				Restarted: c.restarted, Settled: s.settled && s.measured,
 			}
 			of[c.witness] = append(of[c.witness], p)
 			if p.Fitted() {
@@ -254,14 +237,6 @@ func (l *log) points(name string) (points []Point, witness bool) {
 	}
 	witness = fitted[false] < 2 && fitted[true] > fitted[false]
 	return slices.Concat([]Point{}, of[witness]), witness
-}
-
-func medianOf(envoys []observations.Envoy, of func(observations.Envoy) int64) int64 {
-	var values []int64
-	for _, e := range envoys {
-		values = append(values, of(e))
-	}
-	return median(values)
 }
 
 // median of values, which it sorts: of an even number the midpoint of the two in the

@@ -2,6 +2,7 @@ package growth
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
@@ -33,19 +34,21 @@ type place struct {
 	bytes     float64
 }
 
-// slope fits the points that may be fitted. Points where value is 0 were not read.
-func slope(points []Point, value func(Point) int64) (s *Slope, no string) {
+// slope fits the points that may be fitted.
+func slope(points []Point) (s *Slope, no string) {
 	var places []place
 	for _, p := range points {
-		if v := value(p); p.Fitted() && v > 0 {
-			places = append(places, place{p.Revisions, float64(v)})
+		if p.Fitted() {
+			places = append(places, place{p.Revisions, float64(p.MemoryBytes)})
 		}
 	}
 	return line(places)
 }
 
-// line is the least-squares line through places; where there is none, no says why.
+// line is the least-squares line through places, but for those of 0 bytes, which were not
+// read; where there is none, no says why.
 func line(places []place) (s *Slope, no string) {
+	places = slices.DeleteFunc(slices.Clone(places), func(p place) bool { return p.bytes == 0 })
 	switch len(places) {
 	case 0:
 		return nil, "it was measured at no settled step"
