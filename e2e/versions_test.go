@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// versionsEnv set to "all" obtains every pinned version; else those are left out that are
+// not in the cache of components, as a build takes minutes.
+const versionsEnv = "MESHBENCH_E2E_VERSIONS"
+
+// cached skips a spec whose components would have to be obtained first.
+func cached(o components.Options) {
+	GinkgoHelper()
+	if os.Getenv(versionsEnv) == "all" {
+		return
+	}
+	store, err := components.New(o)
+	Expect(err).NotTo(HaveOccurred())
+	if !store.Complete() {
+		Skip(fmt.Sprintf("Istio %s with Envoy %s is not in the cache: meshbench components --istio %s obtains it, %s=all all of them", o.Istio, o.Envoy, o.Istio, versionsEnv))
+	}
+}
+
+// records are a run's log.
+func (c *command) records() []observations.Record {
+	GinkgoHelper()
+	records, truncated, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(truncated).To(BeFalse())
+	return records
+}
+
+// onePod are the rows of one pod's sidecar in a mesh that holds nothing else, by Istio
+// release.
+var onePod = map[string]observations.Counts{
+	"1.23.2": {Cluster: 15, Listener: 21, Route: 7, Endpoint: 15},
+}
+
+// measuredQuietly checks that a run of one-pod measured what it should in a quiet mesh,
+// and that Envoy refused nothing.
+func (c *command) measuredQuietly(istio string) *observations.Run {
+	GinkgoHelper()
+	var opened *observations.Run
+	var proxies []observations.Counts
+	settled, real := false, 0
+	for _, r := range c.records() {
+		switch {
+		case r.Run != nil:
+			opened = r.Run
+		case r.Settle != nil:
+			settled = r.Settle.Settled
+		case r.Objects != nil:
+			real = r.Objects.RealSidecars
+		case r.Istiod != nil:
+			Expect(r.Istiod.Rejected).To(BeZero(), "refused configuration")
+		case r.Proxy != nil:
+			Expect(r.Proxy.Rejected).To(BeZero(), "refused configuration")
+			proxies = append(proxies, r.Proxy.Rows)
+		}
+	}
+	Expect(opened).NotTo(BeNil())
+	Expect(opened.Mesh.Istio).To(Equal(istio))
+	Expect(settled).To(BeTrue(), "the mesh did not settle")
+	Expect(real).To(Equal(1), "real sidecars")
+	Expect(proxies).To(Equal([]observations.Counts{onePod[istio]}))
+	memory := c.report().Steps[0].Memory
+	Expect(memory.Samples).To(Equal(1))
+	Expect(memory.MedianBytes).To(BeNumerically("~", 32<<20, 16<<20))
+	return opened
+}
+
+var _ = Describe("versions", Label("versions"), func() {
+	for _, istio := range components.IstioVersions() {
+		It("runs one-pod on Istio "+istio, func() {
+			cached(components.Options{Istio: istio})
+			run := invoker.startRun("one-pod", "--istio", istio)
+			run.wait(30 * time.Minute)
+			run.exits(0)
+			run.measuredQuietly(istio)
+			run.leavesNothing(time.Second)
+		})
+	}
+
+	It("takes another Envoy by its version and by its path", func() {
+		const version = "1.38.3"
+		cached(components.Options{Istio: components.DefaultIstio, Envoy: version})
+		var path string
+		for line := range strings.Lines(invoker.run(10*time.Minute, "components", "envoy", "--envoy", version).succeeds()) {
+			path = strings.Fields(line)[2]
+		}
+		run := invoker.startRun("one-pod", "--envoy", version)
+		run.wait(5 * time.Minute)
+		run.exits(0)
+		Expect(run.measuredQuietly(components.DefaultIstio).Components).To(HaveKeyWithValue("envoy", version))
+
+		run = invoker.startRun("one-pod", "--envoy", path)
+		run.wait(5 * time.Minute)
+		run.exits(0)
+		Expect(run.measuredQuietly(components.DefaultIstio).Components).To(HaveKeyWithValue("envoy", MatchRegexp(`^[0-9a-f]{40}/`+version+`/`)))
+		Expect(run.report().Envoy).To(ContainSubstring(version))
+	})
+
+	It("measures sidecars that are init containers", func() {
+		const native = "--mesh-set=pilot.env.ENABLE_NATIVE_SIDECARS=true"
+		run := invoker.startRun("one-pod", native)
+		run.wait(5 * time.Minute)
+		run.exits(0)
+		run.measuredQuietly(components.DefaultIstio)
+		run.leavesNothing(time.Second)
+
+		c := leaveUp(invoker, native)
+		c.must("create", "namespace", "demo")
+		c.must("label", "namespace", "demo", "istio-injection=enabled")
+		c.must("create", "deployment", "web", "-n", "demo", "--image=nginx")
+		c.must("rollout", "status", "deployment/web", "-n", "demo", "--timeout=90s")
+		pods := c.pods("demo", "app=web")
+		Expect(pods).To(HaveLen(1))
+		pod := pods[0]
+		Expect(pod.Spec.Containers).To(HaveLen(1), "istio-proxy is not native")
+		Expect(pod.Status.InitContainerStatuses).To(ContainElement(And(
+			HaveField("Name", "istio-proxy"), HaveField("Ready", true), HaveField("State.Running", Not(BeNil())))))
+		Eventually(func(g Gomega) {
+			out, err := c.kubectl("top", "pod", "-n", "demo", "--containers", "--no-headers")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(out).To(MatchRegexp(`istio-proxy\s+\d+m\s+[1-9]\d*Mi`))
+		}, time.Minute, time.Second).Should(Succeed())
+		Expect(c.must("logs", "-n", "demo", pod.Name, "-c", "istio-proxy")).To(ContainSubstring("Envoy proxy is ready"))
+		Expect(c.must("exec", "-n", "demo", pod.Name, "-c", "istio-proxy", "--", "cat", "/etc/istio/pod/labels")).To(ContainSubstring(`app="web"`))
+
+		By("killing its process")
+		_, err := c.kubectl("exec", "-n", "demo", pod.Name, "-c", "istio-proxy", "--", "sh", "-c", "kill -KILL -1")
+		Expect(err).To(HaveOccurred())
+		Eventually(func(g Gomega) {
+			var now corev1.Pod
+			out, err := c.kubectl("get", "pod", "-n", "demo", pod.Name, "-o", "json")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(json.Unmarshal([]byte(out), &now)).To(Succeed())
+			g.Expect(now.Status.InitContainerStatuses).To(ContainElement(And(
+				HaveField("Name", "istio-proxy"), HaveField("RestartCount", BeNumerically(">", 0)), HaveField("Ready", true))))
+			g.Expect(now.Status.Phase).To(Equal(corev1.PodRunning))
+		}, time.Minute, time.Second).Should(Succeed())
+		c.must("delete", "pod", "-n", "demo", pod.Name, "--timeout=60s")
+		c.down(invoker)
+	})
+})
+
+var _ = Describe("configuration that Envoy refuses", Label("versions"), func() {
+	var scenario string
+	BeforeEach(func() {
+		var err error
+		scenario, err = filepath.Abs("testdata/rejected.yaml")
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	// refused checks what the log says of the steps.
+	refused := func(run *command, steps int) {
+		GinkgoHelper()
+		var settled, events int
+		var counted float64
+		for _, r := range run.records() {
+			switch {
+			case r.Settle != nil:
+				Expect(r.Settle.Settled).To(BeTrue(), "%v", r.Settle.Unmet)
+				settled++
+			case r.Event != nil && r.Event.Kind == "rejected":
+				Expect(r.Event.Message).To(And(ContainSubstring("red/web-"), ContainSubstring("Cluster"), ContainSubstring("two-endpoints")))
+				events++
+			case r.Istiod != nil:
+				counted = max(counted, r.Istiod.Rejected)
+			}
+		}
+		Expect(settled).To(Equal(steps))
+		Expect(events).To(Equal(steps - 1))
+		Expect(counted).To(BeNumerically(">", 0))
+		markdown, err := os.ReadFile(filepath.Join(run.out, "report.md"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(markdown)).To(ContainSubstring("two-endpoints"))
+	}
+
+	It("fails the run", func() {
+		run := invoker.startRun(scenario)
+		run.wait(5 * time.Minute)
+		run.exits(1)
+		Expect(run.both.String()).To(And(ContainSubstring("red/web-"), ContainSubstring("two-endpoints"), ContainSubstring("--allow-rejected")))
+		refused(run, 2)
+		run.leavesNothing(time.Second)
+	})
+
+	It("is measured where that is allowed", func() {
+		run := invoker.startRun(scenario, "--allow-rejected")
+		run.wait(5 * time.Minute)
+		run.exits(0)
+		refused(run, 3)
+	})
+
+	for _, istio := range components.IstioVersions() {
+		if istio == components.DefaultIstio {
+			continue
+		}
+		It("fails the run on Istio "+istio, func() {
+			cached(components.Options{Istio: istio})
+			run := invoker.startRun(scenario, "--istio", istio)
+			run.wait(5 * time.Minute)
+			run.exits(1)
+			refused(run, 2)
+		})
+	}
+})
