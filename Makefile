@@ -1,10 +1,13 @@
 # make bench SCENARIO=headless   run a scenario and print its report
+# make compare BASE=1.22.3 HEAD=1.23.2   two versions of Istio, side by side
 # make test                      everything that CI runs
 SCENARIO ?= headless
 CLUSTER  ?= embedded
 ARGS     ?=
 SCENARIOS := $(filter-out cost-model%,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
 REPEAT   ?= 3
+BASE     ?= 1.22.3
+HEAD     ?= 1.23.2
 GATE     ?=
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -12,10 +15,13 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 export CGO_ENABLED := 0
 export GOFLAGS     := $(GOFLAGS) -trimpath
 
-.PHONY: bench build components test unit e2e benchmark nightly ci-summary lint clean help
+.PHONY: bench compare build components test unit e2e benchmark nightly ci-summary lint clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
+
+compare: build ## run SCENARIO with Istio BASE and HEAD in turns, REPEAT times each, and compare
+	bin/meshbench compare --scenario $(SCENARIO) --istio $(BASE),$(HEAD) --repeat $(REPEAT) --cluster $(CLUSTER) $(ARGS)
 
 # Symbols are left out: 200 sidecars start through this program, so its size counts.
 build: ## build bin/meshbench

@@ -83,21 +83,11 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	if err != nil {
 		return nil, usage(cmd, err)
 	}
-	options, err := s.build.options(cmd.Context())
+	store, options, err := s.store(cmd.Context(), scenarioIstio)
 	if err != nil {
 		return nil, usage(cmd, err)
 	}
-	options.Istio = cmp.Or(options.Istio, scenarioIstio, components.DefaultIstio)
 	istio := options.Istio
-	options.WithoutCharts = s.charts != ""
-	store, err := components.New(options)
-	if err == nil && s.charts == "" && !store.Has(components.Charts) {
-		err = fmt.Errorf("the charts of Istio %s are not pinned here, and no image holds them: name them with --charts, a folder (manifests/charts of an Istio release) or Istio's chart repository; pinned are those of %s",
-			istio, strings.Join(components.IstioVersions(), ", "))
-	}
-	if err != nil {
-		return nil, usage(cmd, err)
-	}
 	// Everything that stands in the way is said before a quarter of an hour of building.
 	var set components.Set
 	provider := embedded.New(embedded.Options{
@@ -137,6 +127,26 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 		Progress: func(text string) { p.Status("%s", text) },
 	}
 	return &parts{provider: provider, set: set, mesh: func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, meshOptions) }}, nil
+}
+
+// store is where the programs of an embedded cluster come from. It obtains none yet, but
+// says what cannot be had.
+func (s *setup) store(ctx context.Context, scenarioIstio string) (*components.Store, components.Options, error) {
+	options, err := s.build.options(ctx)
+	if err != nil {
+		return nil, options, err
+	}
+	options.Istio = cmp.Or(options.Istio, scenarioIstio, components.DefaultIstio)
+	options.WithoutCharts = s.charts != ""
+	store, err := components.New(options)
+	if err == nil && s.charts == "" && !store.Has(components.Charts) {
+		err = fmt.Errorf("the charts of Istio %s are not pinned here, and no image holds them: name them with --charts, a folder (manifests/charts of an Istio release) or Istio's chart repository; pinned are those of %s",
+			options.Istio, strings.Join(components.IstioVersions(), ", "))
+	}
+	if err != nil {
+		return nil, options, err
+	}
+	return store, options, nil
 }
 
 // installer is the mesh as the harness wants it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/configdiff"
@@ -17,13 +19,20 @@ import (
 
 func compareCommand() *cobra.Command {
 	var out documentFiles
+	c := &comparison{}
 	cmd := &cobra.Command{
-		Use:   "compare A B...",
-		Short: "Compare runs of a scenario: medians, differences, and whether they are chance",
+		Use:   "compare [A B...]",
+		Short: "Compare runs of a scenario, or settings: medians, differences, and whether they are chance",
 		Long: `Compare runs of the same scenario with the first of them: for every step the counts,
 which are exact, and the medians of what is noisy, their differences, and whether these
 are more than chance; ~ where they are not. Each of A, B, … is the folder of a run, that
-of a repeated run (run --repeat), or the file of a baseline.
+of a repeated run (run --repeat), that of an earlier comparison, or the file of a baseline.
+
+With --scenario, settings are measured first: versions of Istio (--istio A,B) or of Envoy,
+values of any other flag of run (--vary), or any two sets of flags (--case). Other flags
+are common to all. The runs take turns, A B A B, so that a drift of the machine hits all
+sides; they are kept in runs/compare-SCENARIO-TIME/A/run-01, …, with the comparison. When
+it is interrupted, what was measured until then can be compared by its folder.
 
 With four or more runs on both sides their medians are tested. With fewer, the sidecars'
 readings are: these are not independent of one another, so a small difference says little.
@@ -35,26 +44,98 @@ Runs that differ in what memory depends on (Envoy build, worker threads, way of 
 what is simulated, …) are compared with a warning that names the difference.`,
 		Example: `  meshbench compare runs/headless-20261124-061500 runs/headless-20261124-070000
   meshbench compare runs/old runs/new --html difference.html
-  meshbench compare reports/baselines/headless.json runs/headless-... --markdown -`,
-		Args: cobra.MinimumNArgs(2),
+  meshbench compare reports/baselines/headless.json runs/headless-... --markdown -
+
+  # two versions of Istio; the same one twice shows what is chance
+  meshbench compare --scenario headless --istio 1.22.3,1.23.2 --repeat 3
+  meshbench compare --scenario headless --istio 1.23.2,1.23.2 --repeat 4
+
+  # an option of the mesh, a size, both in all combinations
+  meshbench compare --scenario headless --vary mesh-set=meshConfig.defaultConfig.proxyMetadata.ISTIO_DELTA_XDS=true,false
+  meshbench compare --scenario headless --vary set=replicas=50,100 --vary envoy=1.38.3,1.40.0
+
+  # any flags; what is not named is the same in all
+  meshbench compare --scenario headless --case "default:" --case "lean: --mesh-set pilot.env.PILOT_ENABLE_ALPN_FILTER=false --real 5"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sides := make([]*compare.Side, len(args))
-			for i, path := range args {
-				side, err := readSide(path)
-				if err != nil {
-					return err
-				}
-				sides[i] = side
+			if c.scenario != "" {
+				return c.run(cmd, args, &out)
 			}
-			d, err := document(sides)
+			// A comparison's folder holds several sides.
+			if len(args) == 0 || len(args) == 1 && !holdsPlan(args[0]) {
+				return usage(cmd, errors.New("give two or more runs, or with --scenario what is to be measured"))
+			}
+			var odd error
+			cmd.Flags().Visit(func(f *pflag.Flag) {
+				if f.Name != "html" && f.Name != "markdown" {
+					odd = fmt.Errorf("--%s is for runs that are yet to be made: name their scenario with --scenario", f.Name)
+				}
+			})
+			if odd != nil {
+				return usage(cmd, odd)
+			}
+			d, err := compareFolders(args)
 			if err != nil {
 				return err
 			}
 			return out.write(cmd.OutOrStdout(), d)
 		},
 	}
+	c.flags(cmd)
 	out.flags(cmd)
 	return cmd
+}
+
+// run measures settings and compares them.
+func (c *comparison) run(cmd *cobra.Command, args []string, out *documentFiles) error {
+	if len(args) > 0 {
+		return usage(cmd, fmt.Errorf("%s: with --scenario runs are made anew; leave out either it or the folders", args[0]))
+	}
+	dir, err := c.measure(cmd)
+	if dir == "" {
+		return err
+	}
+	var coded *exit
+	if errors.As(err, &coded) && coded.code == exitInterrupted {
+		return &exit{exitInterrupted, fmt.Errorf("%w\nWhat was measured until then is in %s: compare it with '%s %s'", err, dir, cmd.CommandPath(), dir)}
+	}
+	d, e := compareFolders([]string{dir})
+	if e != nil {
+		return errors.Join(err, e)
+	}
+	files := documentFiles{html: filepath.Join(dir, "compare.html"), markdown: filepath.Join(dir, "compare.md")}
+	if e := errors.Join(files.write(io.Discard, d), out.write(cmd.OutOrStdout(), d)); e != nil {
+		return errors.Join(err, e)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n%s\n", files.html, files.markdown)
+	return err
+}
+
+// compareFolders compares what was measured before.
+func compareFolders(paths []string) (*compare.Document, error) {
+	var sides []*compare.Side
+	var orders []string
+	for _, path := range paths {
+		read, order, err := readPlan(path)
+		if err != nil {
+			return nil, err
+		}
+		if read != nil {
+			orders = append(orders, order)
+		} else {
+			side, err := readSide(path)
+			if err != nil {
+				return nil, err
+			}
+			read = []*compare.Side{side}
+		}
+		sides = append(sides, read...)
+	}
+	d, err := document(sides)
+	if err != nil {
+		return nil, err
+	}
+	d.Legend = append(d.Legend, orders...)
+	return d, nil
 }
 
 // document is the comparison of sides, with what differs in the sidecars' configurations.

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/compare/comparetest"
+)
+
+// parsed is the command compare after its flags were read.
+func parsed(t *testing.T, args ...string) (*comparison, *cobra.Command) {
+	t.Helper()
+	c, cmd := &comparison{}, &cobra.Command{Use: "compare"}
+	c.flags(cmd)
+	if err := cmd.ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	return c, cmd
+}
+
+func TestSettings(t *testing.T) {
+	const delta = "meshConfig.defaultConfig.proxyMetadata.ISTIO_DELTA_XDS"
+	tests := map[string]struct {
+		args []string
+		want map[string]string // what the runs of each setting are made with, by its name
+	}{
+		"versions": {[]string{"--istio", "1.22.3,1.23.2"}, map[string]string{
+			"Istio 1.22.3": "1.22.3//[]/map[]/10", "Istio 1.23.2": "1.23.2//[]/map[]/10",
+		}},
+		"an option of the mesh, beside a common one": {
+			[]string{"--vary", "mesh-set=" + delta + "=true,false", "--mesh-set", "a.b=x,y", "--mesh-set", "c=1", "--real", "all"},
+			map[string]string{
+				delta + "=true":  "//[a.b=x,y c=1 " + delta + "=true]/map[]/all",
+				delta + "=false": "//[a.b=x,y c=1 " + delta + "=false]/map[]/all",
+			}},
+		"all combinations": {
+			[]string{"--envoy", "1.39.3,1.40.0", "--vary", "set=replicas=5,10", "--istio", "1.24.0"},
+			map[string]string{
+				"replicas=5, Envoy 1.39.3": "1.24.0/1.39.3/[]/map[replicas:5]/10", "replicas=5, Envoy 1.40.0": "1.24.0/1.40.0/[]/map[replicas:5]/10",
+				"replicas=10, Envoy 1.39.3": "1.24.0/1.39.3/[]/map[replicas:10]/10", "replicas=10, Envoy 1.40.0": "1.24.0/1.40.0/[]/map[replicas:10]/10",
+			}},
+		"cases": {
+			[]string{"--set", "replicas=7", "--case", "as it is:", "--case", "lean: --mesh-set a=b --real 2 --set replicas=3"},
+			map[string]string{"as it is": "//[]/map[replicas:7]/10", "lean": "//[a=b]/map[replicas:3]/2"}},
+		"a flag of run": {[]string{"--vary", "real=1,all"}, map[string]string{"real 1": "//[]/map[]/1", "real all": "//[]/map[]/all"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			c, cmd := parsed(t, append(tt.args, "--scenario", "headless")...)
+			settings, err := c.settings(cmd)
+			g.Expect(err).NotTo(HaveOccurred())
+			got := map[string]string{}
+			for _, s := range settings {
+				b := s.runner.setup.build
+				got[s.name] = b.istio + "/" + b.envoy + "/[" + strings.Join(s.runner.setup.settings, " ") + "]/" +
+					strings.ReplaceAll(sprint(s.runner.set), " ", "") + "/" + s.runner.setup.real
+			}
+			g.Expect(got).To(Equal(tt.want))
+		})
+	}
+	t.Run("in their order", func(t *testing.T) {
+		g := NewWithT(t)
+		c, cmd := parsed(t, "--scenario", "headless", "--istio", "1.23.2,1.23.2,1.22.3")
+		settings, err := c.settings(cmd)
+		g.Expect(err).NotTo(HaveOccurred())
+		var names []string
+		for _, s := range settings {
+			names = append(names, s.name)
+		}
+		g.Expect(names).To(Equal([]string{"Istio 1.23.2", "Istio 1.23.2", "Istio 1.22.3"}))
+	})
+}
+
+func sprint(m map[string]string) string {
+	var b strings.Builder
+	for k, v := range m {
+		b.WriteString(k + ":" + v)
+	}
+	return "map[" + b.String() + "]"
+}
+
+// TestPlanOfSettings reads a comparison that was kept, and one that was interrupted.
+func TestPlanOfSettings(t *testing.T) {
+	g := NewWithT(t)
+	dir := filepath.Join(t.TempDir(), "compared")
+	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil}, {"B", "Istio 1.23.2", nil}},
+		Order: []string{"A/run-01", "B/run-01", "A/run-02", "B/run-02"}}
+	g.Expect(p.keep(dir)).To(Succeed())
+	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("holds a comparison already")))
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, run := range p.Order[:3] {
+		log, err := observations.Create(filepath.Join(dir, run))
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, r := range comparetest.Log(run, comparetest.Seen, random) {
+			g.Expect(log.Append(r)).To(Succeed())
+		}
+		g.Expect(log.Close()).To(Succeed())
+	}
+	d, err := compareFolders([]string{dir})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(d.Legend).To(ConsistOf(HavePrefix("A: Istio 1.22.3 (2 runs, "), HavePrefix("B: Istio 1.23.2 (1 run, "),
+		Equal("The runs were made in the order A/run-01, B/run-01, A/run-02, B/run-02.")))
+
+	g.Expect(os.RemoveAll(filepath.Join(dir, "B"))).To(Succeed())
+	_, err = compareFolders([]string{dir})
+	g.Expect(err).To(MatchError(ContainSubstring("compared/B: there is no such folder")))
+	p.Sides[0].Folder = "../elsewhere"
+	text, err := json.Marshal(p)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(os.WriteFile(filepath.Join(dir, planFile), text, 0o644)).To(Succeed())
+	_, err = compareFolders([]string{dir})
+	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere is no folder in it")))
+}
