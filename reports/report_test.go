@@ -409,6 +409,21 @@ func FuzzBuild(f *testing.F) {
 {"step":0,"proxy":{"rows":{"cluster":2}}}
 {"step":0,"measure":{}}
 `))
+	f.Add([]byte(`{"run":{"schema":1,"scenario":"s","steps":["a","b"],"publishedGrowth":{"growthMi":150,"perRevisions":-1,"killedBetween":[9,1],"killedAtMi":1}}}
+{"step":0,"begin":{"name":"a"}}
+{"step":0,"revisions":{"namespace":"l","service":"s","mode":"shape","count":3,"total":3}}
+{"step":0,"settle":{"settled":true}}
+{"step":0,"usage":{"namespace":"n","pod":"p","container":"istio-proxy","workload":"n/w","memoryBytes":5}}
+{"step":0,"proxy":{"namespace":"n","pod":"p","workload":"n/w","rows":{"cluster":2},"stats":{"cluster":2}}}
+{"step":0,"measure":{}}
+{"restart":{"namespace":"n","pod":"p","container":"istio-proxy","workload":"n/w","reason":"OOMKilled","lastBytes":4,"revisions":2}}
+{"step":1,"revisions":{"namespace":"l","service":"s","mode":"shape","count":9,"total":9}}
+{"step":1,"settle":{"settled":true}}
+{"step":1,"usage":{"namespace":"n","pod":"p","container":"istio-proxy","workload":"n/w","memoryBytes":50}}
+{"step":1,"proxy":{"namespace":"n","pod":"p","workload":"n/w","rows":{"cluster":9},"stats":{"cluster":7}}}
+{"event":{"level":"info","kind":"reconnect","object":"n/p"}}
+{"step":1,"measure":{"controlPlaneParts":{"etcd":{"memoryBytes":1}}}}
+`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		records, truncated, err := observations.Read(bytes.NewReader(data))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
@@ -34,6 +35,10 @@ func (r *Report) moreRevisions(a, b string) bool {
 	now, _ := r.Growth.At(b)
 	return before != now
 }
+
+// shown is a workload's name for people. A Knative Service's is that of the Deployment of
+// its first revision.
+func shown(workload string) string { return strings.TrimSuffix(workload, "-00001-deployment") }
 
 // limitText is a memory limit in Mi.
 func limitText(bytes int64) string {
@@ -84,7 +89,7 @@ func (r *Report) growthTable() section {
 	t := section{title: "Growth with revisions", header: r.growthHeader()}
 	for i := range g.Workloads {
 		w := &g.Workloads[i]
-		row := []string{w.Name, limitText(w.LimitBytes), "-", "-", "-", "-", happened(w)}
+		row := []string{shown(w.Name), limitText(w.LimitBytes), "-", "-", "-", "-", happened(w)}
 		if w.Slope != nil {
 			row[2], row[3] = r.slopeText(w.Slope)
 			row[3] = cmp.Or(row[3], "- (two points)")
@@ -126,7 +131,7 @@ func (r *Report) growthNotes() []string {
 	notes = append(notes, "The slope is that of the least-squares line through the medians at the settled steps. Sidecars whose container was started anew are no part of it. The interval tells how straight the growth of this run is, not what another one would give.")
 	for _, w := range g.Workloads {
 		if w.Witness {
-			notes = append(notes, w.Name+" has no sidecar that was never dumped: its figures are of witnesses, which a dump makes larger.")
+			notes = append(notes, shown(w.Name)+" has no sidecar that was never dumped: its figures are of witnesses, which a dump makes larger.")
 		}
 	}
 	if p := r.publishedGrowth(); p.Source != "" {
@@ -188,7 +193,7 @@ func (r *Report) pointTable() section {
 	t := section{title: "Memory by number of revisions", header: []string{"workload", "step", "revisions", "sidecars", "memory Mi", "line Mi", "in the fit"}}
 	for _, w := range r.Growth.Workloads {
 		for _, p := range w.Points {
-			row := []string{w.Name, p.Step, fmt.Sprint(p.Revisions), fmt.Sprint(p.Sidecars), mib(p.MemoryBytes), "-", "yes"}
+			row := []string{shown(w.Name), p.Step, fmt.Sprint(p.Revisions), fmt.Sprint(p.Sidecars), mib(p.MemoryBytes), "-", "yes"}
 			if w.Slope != nil {
 				row[5] = fmt.Sprintf("%.1f", w.Slope.At(float64(p.Revisions))/mi)
 			}
@@ -212,7 +217,7 @@ func (r *Report) rowsTable() section {
 		if c == nil {
 			continue
 		}
-		row := []string{w.Name, c.Pod}
+		row := []string{shown(w.Name), c.Pod}
 		for _, n := range c.Rows {
 			row = append(row, rowsGrowth(n))
 		}
@@ -239,7 +244,7 @@ func (r *Report) holderTables() []section {
 	if w == nil {
 		return nil
 	}
-	memory := section{title: "What holds the memory of a revision: " + w.Name, header: []string{"what", "objects", "KiB", "95 % interval", "share of the growth"}}
+	memory := section{title: "What holds the memory of a revision: " + shown(w.Name), header: []string{"what", "objects", "KiB", "95 % interval", "share of the growth"}}
 	row := func(what, objects string, bytes, lo, hi float64) {
 		cells := []string{what, objects, fmt.Sprintf("%.1f", bytes/ki), "-", "-"}
 		if lo != hi {
@@ -260,17 +265,17 @@ func (r *Report) holderTables() []section {
 		}
 	}
 	slope("working set", w.Slope)
-	account := section{title: "Envoy's own account: " + w.Name, header: []string{"step", "revisions", "working set Mi", "physical Mi", "heap Mi", "allocated Mi"}}
+	account := section{title: "Envoy's own account: " + shown(w.Name), header: []string{"step", "revisions", "working set Mi", "physical Mi", "heap Mi", "allocated Mi"}}
 	if a := w.Account; a != nil {
 		of := ""
 		if a.Witness {
-			of = " of the witness"
+			of = "witness: "
 			account.title += ", the witness"
-			slope("working set"+of, a.Memory)
+			slope(of+"working set", a.Memory)
 		}
-		slope("held by Envoy's allocator"+of, a.Physical)
-		slope("Envoy's heap"+of, a.Heap)
-		slope("allocated by Envoy"+of, a.Allocated)
+		slope(of+"held by Envoy's allocator", a.Physical)
+		slope(of+"Envoy's heap", a.Heap)
+		slope(of+"allocated by Envoy", a.Allocated)
 		for _, p := range a.Points {
 			account.rows = append(account.rows, []string{p.Step, fmt.Sprint(p.Revisions), mib(p.MemoryBytes), mib(p.PhysicalBytes), mib(p.HeapBytes), mib(p.AllocatedBytes)})
 		}
@@ -288,7 +293,7 @@ func (r *Report) holderTables() []section {
 			row("of it "+g.Name, objects, g.BytesPerRevision, g.Lo, g.Hi)
 		}
 	}
-	stats := section{title: "Envoy's statistics for each revision: " + w.Name, header: []string{"of", "statistics", "share"}}
+	stats := section{title: "Envoy's statistics for each revision: " + shown(w.Name), header: []string{"of", "statistics", "share"}}
 	for _, s := range w.Configuration.Stats {
 		stats.rows = append(stats.rows, []string{s.Of, fmt.Sprintf("%.4g", s.PerRevision), fmt.Sprintf("%.1f %%", 100*s.Share)})
 	}

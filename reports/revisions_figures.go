@@ -39,9 +39,12 @@ func (r *Report) memoryByRevisions() figure {
 		return f
 	}
 	published := r.publishedGrowth()
+	// What lies far outside of what the run reached would leave no room for it.
+	revisions, highest := g.Revisions, int64(0)
 	zone := plot.Series{Name: "killed, as published", Colour: plot.Mute, Shape: plot.Zone}
-	if k := published.KilledBetween; k != [2]int{} {
+	if k := published.KilledBetween; k[1] > 0 && k[0] <= 3*g.Revisions/2 {
 		zone.Points = []plot.Point{{X: float64(k[0]), To: float64(k[1])}}
+		revisions = max(revisions, k[1])
 	}
 	slope := plot.Series{Name: "growth as published", Colour: plot.Faint, Shape: plot.Dashes}
 	left := plot.Series{Name: "not in the fit", Colour: plot.Ink, Shape: plot.Ring}
@@ -55,10 +58,11 @@ func (r *Report) memoryByRevisions() figure {
 		}
 		colour, shape := lineStyle(i)
 		line := plot.Series{Colour: colour, Shape: plot.Line}
-		points := plot.Series{Name: w.Name, Colour: colour, Shape: shape}
+		points := plot.Series{Name: shown(w.Name), Colour: colour, Shape: shape}
 		for _, p := range w.Points {
 			at := plot.Point{X: float64(p.Revisions), Y: float64(p.MemoryBytes) / mi}
 			points.Points = append(points.Points, at)
+			highest = max(highest, p.MemoryBytes)
 			if !p.Restarted {
 				line.Points = append(line.Points, at)
 			}
@@ -81,13 +85,16 @@ func (r *Report) memoryByRevisions() figure {
 	// What was published of growth says nothing of where it begins.
 	if w := g.Grows(); w != nil && published.GrowthMi > 0 {
 		begin := w.Slope.At(0) / mi
-		for _, revisions := range []int{0, max(g.Revisions, published.KilledBetween[1])} {
-			slope.Points = append(slope.Points, plot.Point{X: float64(revisions), Y: begin + published.GrowthMi*float64(revisions)/float64(g.PerRevisions)})
+		for _, n := range []int{0, revisions} {
+			slope.Points = append(slope.Points, plot.Point{X: float64(n), Y: begin + published.GrowthMi*float64(n)/float64(g.PerRevisions)})
 		}
-		f.caption += " Growth as published begins where the line through " + w.Name + " does."
+		f.caption += " Growth as published begins where the line through " + shown(w.Name) + " does."
 	}
 	f.Series = append(f.Series, zone, slope)
 	for _, limit := range slices.Sorted(maps.Keys(limits)) {
+		if limit > 5*highest/2 {
+			continue
+		}
 		f.Series = append(f.Series, plot.Series{Name: "limit of " + limitText(limit) + " Mi", Colour: plot.Ink, Shape: plot.Level, Points: []plot.Point{{Y: float64(limit) / mi}}})
 	}
 	f.Series = append(f.Series, workloads...)

@@ -36,15 +36,17 @@ func (r *Report) growthFindings() []Finding {
 		}
 		add(levelInfo, "revisions", "%s", r.growthText(w, most))
 		last, ok := w.Last()
-		if w.Outcome != growth.Survived || !ok || last.Revisions == 0 || !killed && w.LimitBytes == 0 {
+		asPublished := published.SurvivesAtMi > 0 && float64(w.LimitBytes) == published.SurvivesAtMi*mi
+		// That a sidecar which barely grows survives is no news.
+		if w.Outcome != growth.Survived || !ok || last.Revisions == 0 || barely(w, most) || !killed && !asPublished {
 			continue
 		}
-		text := fmt.Sprintf("%s survived %d revisions", w.Name, last.Revisions)
+		text := fmt.Sprintf("%s survived %d revisions", shown(w.Name), last.Revisions)
 		if w.LimitBytes > 0 {
 			text += fmt.Sprintf(" with a limit of %s Mi", limitText(w.LimitBytes))
 		}
 		text += fmt.Sprintf(": %s Mi", mib(last.MemoryBytes))
-		if float64(w.LimitBytes) == published.SurvivesAtMi*mi && published.SurvivesMi > 0 {
+		if asPublished && published.SurvivesMi > 0 {
 			text += fmt.Sprintf(" (published: survives at %g Mi, with %g Mi)", published.SurvivesAtMi, published.SurvivesMi)
 		}
 		add(levelInfo, "limit", "%s.", text)
@@ -73,22 +75,27 @@ func (r *Report) growthFindings() []Finding {
 	return found
 }
 
+// barely says whether a workload grew by less than a tenth of most.
+func barely(w *growth.Workload, most float64) bool {
+	return w.Slope != nil && w.Slope.BytesPerRevision < most/10
+}
+
 // growthText says how a workload grew; most is the largest growth of all.
 func (r *Report) growthText(w *growth.Workload, most float64) string {
 	s := w.Slope
 	if s == nil {
-		return fmt.Sprintf("%s: no growth can be told: %s.", w.Name, w.NoSlope)
+		return fmt.Sprintf("%s: no growth can be told: %s.", shown(w.Name), w.NoSlope)
 	}
 	slope, interval := r.slopeText(s)
-	small := s.BytesPerRevision < most/10
+	small := barely(w, most)
 	var text string
 	switch {
 	case s.Lo != nil && *s.Lo <= 0 && *s.Hi >= 0:
-		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d may be chance (95 %% interval %s)", w.Name, slope, r.Growth.PerRevisions, interval)
+		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d may be chance (95 %% interval %s)", shown(w.Name), slope, r.Growth.PerRevisions, interval)
 	case interval != "":
-		text = fmt.Sprintf("%s grew by %s Mi per %d revisions (95 %% interval %s), %.3f Mi a revision", w.Name, slope, r.Growth.PerRevisions, interval, s.BytesPerRevision/mi)
+		text = fmt.Sprintf("%s grew by %s Mi per %d revisions (95 %% interval %s), %.3f Mi a revision", shown(w.Name), slope, r.Growth.PerRevisions, interval, s.BytesPerRevision/mi)
 	default:
-		text = fmt.Sprintf("%s grew by %s Mi per %d revisions, %.3f Mi a revision", w.Name, slope, r.Growth.PerRevisions, s.BytesPerRevision/mi)
+		text = fmt.Sprintf("%s grew by %s Mi per %d revisions, %.3f Mi a revision", shown(w.Name), slope, r.Growth.PerRevisions, s.BytesPerRevision/mi)
 	}
 	if p := r.publishedGrowth(); p.GrowthMi > 0 && !small {
 		text += fmt.Sprintf("; published: about %g", p.GrowthMi)
@@ -127,7 +134,7 @@ func (r *Report) killText(w *growth.Workload) string {
 	if !ok {
 		return ""
 	}
-	text := fmt.Sprintf("%s was killed %s", w.Name, between(k.After, k.Until))
+	text := fmt.Sprintf("%s was killed %s", shown(w.Name), between(k.After, k.Until))
 	if k.Witness {
 		text = fmt.Sprintf("%s, a witness, was killed %s", k.Pod, between(k.After, k.Until))
 	}
@@ -156,22 +163,29 @@ func (r *Report) killText(w *growth.Workload) string {
 
 // rowsList is what a revision adds, in words.
 func rowsList(c *growth.Configuration) string {
-	exactly := true
-	parts := make([]string, len(c.Rows))
-	for i, n := range c.Rows {
-		exactly = exactly && n.Exact
-		parts[i] = fmt.Sprintf("%.3g %ss", n.PerRevision, n.Kind)
+	var exact, mean []string
+	for _, n := range c.Rows {
+		text := fmt.Sprintf("%.3g %ss", n.PerRevision, n.Kind)
+		if n.Exact {
+			exact = append(exact, text)
+		} else {
+			mean = append(mean, text)
+		}
 	}
-	if exactly {
-		return "exactly " + strings.Join(parts, ", ")
+	var parts []string
+	if len(exact) > 0 {
+		parts = append(parts, "exactly "+strings.Join(exact, ", "))
 	}
-	return "on average " + strings.Join(parts, ", ")
+	if len(mean) > 0 {
+		parts = append(parts, "on average "+strings.Join(mean, ", "))
+	}
+	return strings.Join(parts, ", and ")
 }
 
 // addedText says what a revision adds to the configuration.
 func addedText(w *growth.Workload) string {
 	c := w.Configuration
-	text := fmt.Sprintf("Each revision adds %s (rows) and %.1f kB of config_dump to %s", rowsList(c), c.DumpBytesPerRevision/1e3, w.Name)
+	text := fmt.Sprintf("Each revision adds %s (rows) and %.1f kB of config_dump to %s", rowsList(c), c.DumpBytesPerRevision/1e3, shown(w.Name))
 	for _, n := range c.Rows {
 		for _, o := range n.Once {
 			text += fmt.Sprintf("; %+d %s came once, at %s, with a Knative Service's first revision", o.Change, plural(2, n.Kind)[2:], o.Step)
@@ -186,7 +200,7 @@ func holdersText(w *growth.Workload) string {
 	if s <= 0 {
 		return ""
 	}
-	text := fmt.Sprintf("Of %.1f KiB that %s grows with a revision", s/ki, w.Name)
+	text := fmt.Sprintf("Of %.1f KiB that %s grows with a revision", s/ki, shown(w.Name))
 	var parts []string
 	if a := w.Account; a != nil && a.Allocated != nil {
 		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, and pilot-agent", a.Allocated.BytesPerRevision/ki, 100*a.Allocated.BytesPerRevision/s))
