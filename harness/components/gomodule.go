@@ -20,7 +20,7 @@ import (
 type goModules struct {
 	mod, sum []byte
 	programs map[Name]program
-	files    map[Name]moduleFiles
+	files    map[Name][]moduleFiles
 }
 
 // program is a main package and its link flags.
@@ -39,8 +39,8 @@ type patch struct {
 	edits  []string // old and new text in turn; each old text must be there
 }
 
-// moduleFiles are files or folders of a module. With one of them the component is that
-// file or folder, with more it is a folder that holds them.
+// moduleFiles are files or folders of a module. A component that is made of one of them is
+// that file or folder, one that is made of more is a folder that holds them.
 type moduleFiles struct {
 	module string
 	paths  []string
@@ -63,7 +63,10 @@ func (g *goModules) inputs(n Name) []string {
 		}
 		return in
 	}
-	return append(in, g.files[n].module, strings.Join(g.files[n].paths, " "))
+	for _, f := range g.files[n] {
+		in = append(in, f.module, strings.Join(f.paths, " "))
+	}
+	return in
 }
 
 // release is the form of a released Go version, as GOTOOLCHAIN takes it.
@@ -97,7 +100,7 @@ func (g *goModules) fetch(ctx context.Context, s site, names []Name) error {
 	}
 	s.report(Event{Phase: Downloading})
 	for _, n := range names {
-		if f, ok := g.files[n]; ok {
+		for _, f := range g.files[n] {
 			if _, err := g.moduleDir(ctx, s, f.module); err != nil {
 				return err
 			}
@@ -122,17 +125,20 @@ func (g *goModules) build(ctx context.Context, s site, names []Name) error {
 		return err
 	}
 	for _, n := range names {
-		f, ok := g.files[n]
+		files, ok := g.files[n]
 		if !ok {
 			continue
 		}
 		s.report(Event{Phase: Copying, Component: n})
-		dir, err := g.moduleDir(ctx, s, f.module)
-		if err != nil {
-			return err
-		}
-		if err := f.copy(dir, s.out(n)); err != nil {
-			return fmt.Errorf("copying %s from module %s: %w", n, f.module, err)
+		single := len(files) == 1 && len(files[0].paths) == 1
+		for _, f := range files {
+			dir, err := g.moduleDir(ctx, s, f.module)
+			if err != nil {
+				return err
+			}
+			if err := f.copy(dir, s.out(n), single); err != nil {
+				return fmt.Errorf("copying %s from module %s: %w", n, f.module, err)
+			}
 		}
 	}
 	return nil
@@ -209,12 +215,18 @@ func (g *goModules) stale(ctx context.Context, s site, names []Name) (int, error
 // moduleDir is the folder of a module's source, downloaded if need be.
 func (g *goModules) moduleDir(ctx context.Context, s site, module string) (string, error) {
 	var out bytes.Buffer
-	if err := g.list(ctx, s, &out, []string{"go", "mod", "download", "-json", module}); err != nil {
+	err := g.list(ctx, s, &out, []string{"go", "mod", "download", "-json", module})
+	var m struct{ Dir, Error string } // what is wrong is told here, not on standard error
+	if e := json.Unmarshal(out.Bytes(), &m); err != nil {
+		if m.Error != "" {
+			err = fmt.Errorf("%w: %s", err, m.Error)
+		}
 		return "", err
+	} else if e != nil {
+		return "", fmt.Errorf("go mod download -json %s: %w", module, e)
 	}
-	var m struct{ Dir string }
-	if err := json.Unmarshal(out.Bytes(), &m); err != nil || m.Dir == "" {
-		return "", fmt.Errorf("go mod download -json %s: no folder in %q: %w", module, out.String(), err)
+	if m.Dir == "" {
+		return "", fmt.Errorf("go mod download -json %s: no folder in %q", module, out.String())
 	}
 	return m.Dir, nil
 }
@@ -305,12 +317,12 @@ func modulePath(dir string) (string, error) {
 	return modfile.ModulePath(b), nil
 }
 
-// copy copies the files from a module's folder to dst. The module cache is read-only,
-// the copy is not.
-func (f moduleFiles) copy(dir, dst string) error {
+// copy copies the files from a module's folder into dst, or a single one to be dst. The
+// module cache is read-only, the copy is not.
+func (f moduleFiles) copy(dir, dst string, single bool) error {
 	for _, p := range f.paths {
 		to := dst
-		if len(f.paths) > 1 {
+		if !single {
 			to = filepath.Join(dst, path.Base(p))
 		}
 		if err := copyTree(filepath.Join(dir, filepath.FromSlash(p)), to); err != nil {

@@ -136,9 +136,9 @@ func istioUnit(release string) (*unit, error) {
 		PilotAgent:     {pkg: istioModule + "/pilot/cmd/pilot-agent", ldflags: flags},
 		Istioctl:       {pkg: istioModule + "/istioctl/cmd/istioctl", ldflags: flags},
 	}
-	g.files = map[Name]moduleFiles{
-		Charts:            {module: istioModule, paths: []string{"manifests/charts/base", "manifests/charts/istio-control/istio-discovery", "manifests/charts/gateway"}},
-		BootstrapTemplate: {module: istioModule, paths: []string{"tools/packaging/common/envoy_bootstrap.json"}},
+	g.files = map[Name][]moduleFiles{
+		Charts:            {{module: istioModule, paths: []string{"manifests/charts/base", "manifests/charts/istio-control/istio-discovery", "manifests/charts/gateway"}}},
+		BootstrapTemplate: {{module: istioModule, paths: []string{"tools/packaging/common/envoy_bootstrap.json"}}},
 	}
 	u := &unit{name: "istio", version: release, builder: g, compiles: true}
 	for n, payload := range map[Name]string{

@@ -40,6 +40,9 @@ type Options struct {
 	// Envoy is the release of upstream Envoy, "1.40.0", one of [EnvoyVersions]; "" is
 	// [DefaultEnvoy].
 	Envoy string
+	// Knative is the release of Knative Serving, "0.42.2", one of [KnativeVersions]; "" for
+	// none. It is always built from modules.
+	Knative string
 	// From is where programs come from; "" is [FromModules].
 	From Source
 	// Hubs say where [FromImages] takes images from instead of where they are published.
@@ -92,6 +95,11 @@ func New(o Options) (*Store, error) {
 		units, err = imageUnits(istio, o, filepath.Join(root, referencesDir))
 	default:
 		err = fmt.Errorf("components from %s: known are %s and %s", o.From, FromModules, FromImages)
+	}
+	if err == nil && o.Knative != "" {
+		var k *unit
+		k, err = knativeUnit(o.Knative)
+		units = append(units, k)
 	}
 	if err != nil {
 		return nil, err
@@ -479,6 +487,13 @@ func (s *Store) Prune(ctx context.Context) error {
 			return err
 		}
 		units = append(units, e)
+	}
+	for _, v := range KnativeVersions() {
+		k, err := knativeUnit(v)
+		if err != nil {
+			return err
+		}
+		units = append(units, k)
 	}
 	keep := map[string]bool{}
 	for _, u := range units {

@@ -155,7 +155,7 @@ func TestObtainCopiesFilesOfModules(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dst := filepath.Join(t.TempDir(), "out")
-			if err := (moduleFiles{paths: tt.paths}).copy(dir, dst); err != nil {
+			if err := (moduleFiles{paths: tt.paths}).copy(dir, dst, len(tt.paths) == 1); err != nil {
 				t.Fatal(err)
 			}
 			for _, f := range tt.want {
@@ -167,7 +167,7 @@ func TestObtainCopiesFilesOfModules(t *testing.T) {
 	}
 	t.Run("one file", func(t *testing.T) {
 		dst := filepath.Join(t.TempDir(), "out")
-		if err := (moduleFiles{paths: []string{"data/file.txt"}}).copy(dir, dst); err != nil {
+		if err := (moduleFiles{paths: []string{"data/file.txt"}}).copy(dir, dst, true); err != nil {
 			t.Fatal(err)
 		}
 		if b, err := os.ReadFile(dst); err != nil || string(b) != "data\n" {
