@@ -11,20 +11,24 @@ import (
 )
 
 // There is no DNS in the embedded cluster. What sidecars must find by name is istiod;
-// so the Services of istiod stand in every real pod's hosts file, with the addresses of
-// the ready endpoints because there is no kube-proxy either.
+// so the Services of istiod stand in every real pod's hosts file, and those of Knative
+// Serving in its own pods', with the addresses of the ready endpoints because there is no
+// kube-proxy either. No others do: every change of a Service in the files would be a
+// change of all files, and experiments make thousands of Services.
 
 // serviceHost is a Service and the addresses that stand for it.
 type serviceHost struct {
+	pods            string // namespace of the pods that find it; "" for all
 	namespace, name string
 	addresses       []string // sorted
 }
 
-// serviceHosts finds the Services' ready endpoints.
-func serviceHosts(services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) []serviceHost {
+// serviceHosts finds the ready endpoints of Services that pods of a namespace, or all
+// (""), find by name.
+func serviceHosts(pods string, services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) []serviceHost {
 	var hosts []serviceHost
 	for _, s := range services {
-		host := serviceHost{namespace: s.Namespace, name: s.Name}
+		host := serviceHost{pods: pods, namespace: s.Namespace, name: s.Name}
 		for _, slice := range endpoints {
 			if slice.Namespace != s.Namespace || slice.Labels[discoveryv1.LabelServiceName] != s.Name {
 				continue
@@ -61,6 +65,9 @@ func hostsFile(pod *corev1.Pod, services []serviceHost, turn uint32) []byte {
 		fmt.Fprintf(&out, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, " "))
 	}
 	for _, s := range services {
+		if s.pods != "" && s.pods != pod.Namespace {
+			continue
+		}
 		name := s.name + "." + s.namespace
 		for i := range s.addresses {
 			address := s.addresses[(uint32(i)+turn)%uint32(len(s.addresses))]

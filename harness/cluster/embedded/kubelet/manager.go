@@ -86,8 +86,8 @@ type Manager struct {
 	events   record.EventBroadcaster
 	auth     nodeutil.Auth
 	factory  informers.SharedInformerFactory // what all nodes read
-	istiod   informers.SharedInformerFactory // Services of istiod and their endpoints
-	changed  chan struct{}                   // istiod's endpoints have changed
+	named    []namedServices                 // Services that pods find by name
+	changed  chan struct{}                   // their endpoints have changed
 	setNodes sync.Mutex                      // held by SetNodes
 
 	// background is what everything runs under; it ends with Close.
@@ -101,9 +101,20 @@ type Manager struct {
 	hosts []serviceHost
 }
 
+// namedServices are Services that stand in the hosts file of pods, with their endpoints.
+type namedServices struct {
+	informers.SharedInformerFactory
+	// pods is the namespace of the pods that find them; "" for all.
+	pods string
+}
+
 // istiodSelector selects the Services of istiod, and their EndpointSlices, which have
 // the labels of their Service.
 const istiodSelector = "app=istiod"
+
+// knativeNamespace is that of Knative Serving, whose parts find one another by name: the
+// activator asks the autoscaler.
+const knativeNamespace = "knative-serving"
 
 // New makes a manager without nodes, which begins to read from the API server. Close it
 // in the end.
@@ -147,9 +158,12 @@ func New(config Config) (*Manager, error) {
 		events:  record.NewBroadcaster(),
 		auth:    auth,
 		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields)),
-		istiod: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.LabelSelector = istiodSelector
-		})),
+		named: []namedServices{
+			{SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+				o.LabelSelector = istiodSelector
+			}))},
+			{informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(knativeNamespace)), knativeNamespace},
+		},
 		changed: make(chan struct{}, 1),
 	}
 	library := vkslog.FromSlog(slog.New(quiet{m.log.Handler()}).With("by", "virtual-kubelet"))
@@ -166,21 +180,25 @@ func New(config Config) (*Manager, error) {
 	m.factory.Core().V1().ConfigMaps().Informer()
 	m.factory.Core().V1().Secrets().Informer()
 	m.factory.Core().V1().Services().Informer()
-	for _, informer := range []cache.SharedIndexInformer{
-		m.istiod.Core().V1().Services().Informer(),
-		m.istiod.Discovery().V1().EndpointSlices().Informer(),
-	} {
-		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { notice() },
-			UpdateFunc: func(any, any) { notice() },
-			DeleteFunc: func(any) { notice() },
-		}); err != nil {
-			return nil, fmt.Errorf("watch istiod's endpoints: %w", err)
+	for _, named := range m.named {
+		for _, informer := range []cache.SharedIndexInformer{
+			named.Core().V1().Services().Informer(),
+			named.Discovery().V1().EndpointSlices().Informer(),
+		} {
+			if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+				AddFunc:    func(any) { notice() },
+				UpdateFunc: func(any, any) { notice() },
+				DeleteFunc: func(any) { notice() },
+			}); err != nil {
+				return nil, fmt.Errorf("watch the endpoints of Services that pods find by name: %w", err)
+			}
 		}
 	}
 	m.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: m.client.CoreV1().Events("")})
 	m.factory.Start(m.background.Done())
-	m.istiod.Start(m.background.Done())
+	for _, named := range m.named {
+		named.Start(m.background.Done())
+	}
 	m.ended.Go(func() {
 		for {
 			select {
@@ -231,7 +249,9 @@ func (m *Manager) Close() {
 	all.Wait()
 	m.ended.Wait()
 	m.factory.Shutdown()
-	m.istiod.Shutdown()
+	for _, named := range m.named {
+		named.Shutdown()
+	}
 	m.events.Shutdown()
 }
 
@@ -246,7 +266,11 @@ func (m *Manager) SetNodes(ctx context.Context, groups []cluster.NodeGroup) erro
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(m.background, func() { cancel(errClosed) })()
-	for _, factory := range []informers.SharedInformerFactory{m.factory, m.istiod} {
+	factories := []informers.SharedInformerFactory{m.factory}
+	for _, named := range m.named {
+		factories = append(factories, named)
+	}
+	for _, factory := range factories {
 		for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
 			if !ok {
 				return fmt.Errorf("read %v from the API server: %w", kind, context.Cause(ctx))
@@ -384,21 +408,25 @@ func ready(n *corev1.Node) bool {
 	})
 }
 
-// updateHosts reads istiod's endpoints and brings the hosts files of all real pods up to
-// date.
+// updateHosts reads the endpoints of the Services that pods find by name and brings the
+// hosts files of all real pods up to date.
 func (m *Manager) updateHosts() {
-	services, err := m.istiod.Core().V1().Services().Lister().List(labels.Everything())
-	if err != nil {
-		m.log.Error("list istiod's Services", "err", err)
-		return
-	}
-	endpoints, err := m.istiod.Discovery().V1().EndpointSlices().Lister().List(labels.Everything())
-	if err != nil {
-		m.log.Error("list istiod's endpoints", "err", err)
-		return
+	var hosts []serviceHost
+	for _, named := range m.named {
+		services, err := named.Core().V1().Services().Lister().List(labels.Everything())
+		if err != nil {
+			m.log.Error("list Services that pods find by name", "err", err)
+			return
+		}
+		endpoints, err := named.Discovery().V1().EndpointSlices().Lister().List(labels.Everything())
+		if err != nil {
+			m.log.Error("list endpoints of Services that pods find by name", "err", err)
+			return
+		}
+		hosts = append(hosts, serviceHosts(named.pods, services, endpoints)...)
 	}
 	m.mu.Lock()
-	m.hosts = serviceHosts(services, endpoints)
+	m.hosts = hosts
 	m.mu.Unlock()
 	for _, n := range m.list() {
 		for _, p := range n.live() {

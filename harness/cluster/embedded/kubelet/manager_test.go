@@ -99,7 +99,7 @@ func endpoints(namespace, service string, ready map[string]*bool) *discoveryv1.E
 }
 
 func TestHostsFile(t *testing.T) {
-	services := serviceHosts(
+	services := serviceHosts("",
 		[]*corev1.Service{service("istio-system", "istiod", "172.20.0.5"), service("istio-system", "istiod-canary", "172.20.0.6"), service("a", "istiod", "172.20.0.7")},
 		[]*discoveryv1.EndpointSlice{
 			endpoints("istio-system", "istiod", map[string]*bool{"10.0.16.2": ptr.To(true), "10.0.16.9": ptr.To(false), "10.0.16.1": nil}),
@@ -125,6 +125,34 @@ func TestHostsFile(t *testing.T) {
 	pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.HostAliases = "h", "sub", nil
 	if got := string(hostsFile(pod, nil, 0)); !strings.HasSuffix(got, "10.0.16.1\th.sub.ns.svc.cluster.local\th\n") {
 		t.Errorf("with a subdomain:\n%s", got)
+	}
+}
+
+// TestHostsOfOneNamespace: Services that only pods of their namespace find.
+func TestHostsOfOneNamespace(t *testing.T) {
+	services := append(
+		serviceHosts("", []*corev1.Service{service("istio-system", "istiod", "172.20.0.5")},
+			[]*discoveryv1.EndpointSlice{endpoints("istio-system", "istiod", map[string]*bool{"10.0.16.2": nil})}),
+		serviceHosts("serving", []*corev1.Service{service("serving", "autoscaler", "172.20.0.6"), service("serving", "down", "172.20.0.7")},
+			[]*discoveryv1.EndpointSlice{
+				endpoints("serving", "autoscaler", map[string]*bool{"10.0.16.3": ptr.To(true)}),
+				endpoints("serving", "down", map[string]*bool{"10.0.16.4": ptr.To(false)}),
+			})...)
+	for namespace, want := range map[string]string{
+		"ns":      "istiod",
+		"serving": "istiod autoscaler",
+	} {
+		pod := envPod()
+		pod.Namespace = namespace
+		var found []string
+		for _, line := range strings.Split(string(hostsFile(pod, services, 0)), "\n") {
+			if fields := strings.Fields(line); len(fields) == 5 {
+				found = append(found, fields[1])
+			}
+		}
+		if got := strings.Join(found, " "); got != want {
+			t.Errorf("a pod in namespace %s finds %q, want %q", namespace, got, want)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // container is simulated; so is istio-init, which is the sidecar's image with other
 // arguments.
 func images(set components.Set) []kubelet.Image {
-	return []kubelet.Image{
+	images := []kubelet.Image{
 		{Repository: "metrics-server", Program: set.Path(components.MetricsServer)},
 		{Repository: "pilot", Program: set.Path(components.PilotDiscovery)},
 		{
@@ -24,4 +24,17 @@ func images(set components.Set) []kubelet.Image {
 			Limited: true,
 		},
 	}
+	// As Knative's releases and its sources name them. What goes before the user's
+	// container in a pod of a revision (cmd/queue) is not among them.
+	for name, repository := range map[components.Name]string{
+		components.KnativeController: "knative.dev/serving/cmd/controller",
+		components.KnativeWebhook:    "knative.dev/serving/cmd/webhook",
+		components.KnativeAutoscaler: "knative.dev/serving/cmd/autoscaler",
+		components.KnativeActivator:  "knative.dev/serving/cmd/activator",
+	} {
+		if path := set.Path(name); path != "" { // only where a run needs it
+			images = append(images, kubelet.Image{Repository: repository, Program: path})
+		}
+	}
+	return images
 }
