@@ -293,6 +293,10 @@ func TestWheel(t *testing.T) {
 			if _, err := tt.store.Obtain(t.Context(), nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
+			checkNoWork(t, tt.store.root)
+			if found := tt.store.folders(); len(found) > 0 {
+				t.Errorf("in the cache: %q", found)
+			}
 		})
 	}
 }

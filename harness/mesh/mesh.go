@@ -3,7 +3,6 @@
 package mesh
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -125,6 +124,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 		return observations.Mesh{}, err
 	}
 	if err := m.ensureNamespace(ctx); err != nil {
+		return observations.Mesh{}, err
+	}
+	if err := m.adoptCRDs(ctx, charts[baseChart]); err != nil {
 		return observations.Mesh{}, err
 	}
 	for _, name := range chartNames {
@@ -317,30 +319,6 @@ func (m *Mesh) removeNamespace(ctx context.Context) error {
 		return fmt.Errorf("deleting namespace %s: %w", Namespace, err)
 	}
 	return nil
-}
-
-// removeCRDs deletes the definitions that the base chart brings; Helm itself never deletes
-// what is in a chart's crds folder.
-func (m *Mesh) removeCRDs(ctx context.Context) error {
-	c, err := m.options.Charts.load(ctx, baseChart)
-	if err != nil {
-		return err
-	}
-	return m.helm(ctx, func(_ context.Context, configuration *action.Configuration) error {
-		for _, crd := range c.CRDObjects() {
-			resources, err := configuration.KubeClient.Build(bytes.NewReader(crd.File.Data), false)
-			if err != nil {
-				return fmt.Errorf("reading resource definitions %s: %w", crd.Filename, err)
-			}
-			if _, errs := configuration.KubeClient.Delete(resources); len(errs) > 0 {
-				errs = slices.DeleteFunc(errs, apierrors.IsNotFound)
-				if err := errors.Join(errs...); err != nil {
-					return fmt.Errorf("deleting Istio's resource definitions: %w", err)
-				}
-			}
-		}
-		return nil
-	})
 }
 
 // facts describe the installed mesh, as far as memory depends on it, from what istiod and

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,32 +21,77 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// istioModule is the source of Istio 1.23.2, which holds its charts.
-const istioModule = "istio.io/istio@v0.0.0-20240917190016-da0b3f29e9f9"
+// istioVersions are the pinned releases with the version of Istio's module, which holds
+// the charts.
+func istioVersions(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("../components/modules/istio-*.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, ok := strings.Cut(string(text), "\nrequire istio.io/istio ")
+		version, _, end := strings.Cut(rest, "\n")
+		if !ok || !end {
+			t.Fatalf("%s does not require Istio's module", file)
+		}
+		versions[strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "istio-"), ".mod")] = version
+	}
+	if len(versions) < 2 {
+		t.Fatalf("pinned are %v", versions)
+	}
+	return versions
+}
 
-// istioCharts is the folder with the real charts of Istio 1.23.2, downloaded once.
-var istioCharts = sync.OnceValues(func() (string, error) {
-	download := exec.Command("go", "mod", "download", "-json", istioModule)
+// downloaded is the folder with the charts of a version of Istio's module, downloaded once
+// unless the environment says otherwise.
+func downloaded(version string, env ...string) (string, error) {
+	download := exec.Command("go", "mod", "download", "-json", "istio.io/istio@"+version)
 	download.Dir = os.TempDir() // outside this module
-	download.Env = append(os.Environ(), "GONOSUMDB=istio.io/istio", "GOFLAGS=")
+	download.Env = append(append(os.Environ(), "GONOSUMDB=istio.io/istio", "GOFLAGS="), env...)
 	out, err := download.Output()
 	if err != nil {
 		return "", err
 	}
-	var module struct{ Dir, Sum string }
+	var module struct{ Dir string }
 	if err := json.Unmarshal(out, &module); err != nil {
 		return "", err
 	}
 	return filepath.Join(module.Dir, "manifests", "charts"), nil
-})
+}
+
+// defaultIstio is the release whose charts are downloaded for these tests.
+const defaultIstio = "1.23.2"
 
 func realCharts(t *testing.T) Charts {
 	t.Helper()
-	dir, err := istioCharts()
+	dir, err := downloaded(istioVersions(t)[defaultIstio])
 	if err != nil {
-		t.Fatalf("downloading %s, whose charts are rendered here: %v", istioModule, err)
+		t.Fatalf("downloading the module of Istio %s, whose charts are rendered here: %v", defaultIstio, err)
 	}
 	return Charts{Dir: dir}
+}
+
+// eachCharts runs a test with the charts of every pinned release that is on this machine.
+func eachCharts(t *testing.T, test func(t *testing.T, version string, charts Charts)) {
+	for version, module := range istioVersions(t) {
+		t.Run(version, func(t *testing.T) {
+			if version == defaultIstio {
+				test(t, version, realCharts(t))
+				return
+			}
+			dir, err := downloaded(module, "GOPROXY=off")
+			if err != nil {
+				t.Skipf("the module of Istio %s is not on this machine: meshbench components --istio %s downloads it", version, version)
+			}
+			test(t, version, Charts{Dir: dir})
+		})
+	}
 }
 
 // render makes a chart's objects as Install would send them, by kind/name.
@@ -113,13 +158,15 @@ func environment(c corev1.Container) map[string]string {
 	return env
 }
 
-func TestRenderedIstiod(t *testing.T) {
-	m := newMesh(t, Options{Charts: realCharts(t), Values: []Layer{UpstreamEnvoyValues()}})
+func TestRenderedIstiod(t *testing.T) { eachCharts(t, testRenderedIstiod) }
+
+func testRenderedIstiod(t *testing.T, version string, charts Charts) {
+	m := newMesh(t, Options{Version: version, Charts: charts, Values: []Layer{UpstreamEnvoyValues()}})
 	objects := render(t, m, istiodChart)
 	deployment := object[appsv1.Deployment](t, objects, "Deployment/istiod")
 	container := deployment.Spec.Template.Spec.Containers[0]
 
-	if want := "docker.io/istio/pilot:1.23.2"; container.Image != want {
+	if want := "docker.io/istio/pilot:" + version; container.Image != want {
 		t.Errorf("image %s, want %s", container.Image, want)
 	}
 	env := environment(container)
@@ -158,7 +205,7 @@ func TestRenderedIstiod(t *testing.T) {
 	if err := json.Unmarshal([]byte(images), &injected); err != nil {
 		t.Fatal(err)
 	}
-	if injected.Global.Hub != "docker.io/istio" || injected.Global.Tag != "1.23.2" {
+	if injected.Global.Hub != "docker.io/istio" || injected.Global.Tag != version {
 		t.Errorf("sidecars' images come from %+v", injected.Global)
 	}
 }
@@ -205,8 +252,9 @@ func TestRenderedLayers(t *testing.T) {
 	}
 }
 
-func TestUnusedValues(t *testing.T) {
-	charts := realCharts(t)
+func TestUnusedValues(t *testing.T) { eachCharts(t, testUnusedValues) }
+
+func testUnusedValues(t *testing.T, _ string, charts Charts) {
 	load := func(name string) *chart.Chart {
 		c, err := charts.load(t.Context(), name)
 		if err != nil {
@@ -217,12 +265,20 @@ func TestUnusedValues(t *testing.T) {
 	base, istiod := load(baseChart), load(istiodChart)
 	good, err := CommandLine(nil, []string{"pilot.env.X=1", "pilot.resources.requests.cpu=1", "meshConfig.accessLogFile=/dev/stdout",
 		"global.proxy.resources.limits.cpu=1", "profile=demo", "compatibilityVersion=1.22", "base.validationURL=", "defaultRevision=", "revision=x",
-		"pilot.cni.enabled=false", "istio_cni.chained=true", "sidecarInjectorWebhook.rewriteAppHTTPProbe=false"})
+		"pilot.cni.enabled=false", "sidecarInjectorWebhook.rewriteAppHTTPProbe=false"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := checkUsed(append(good, UpstreamEnvoyValues(), baseValues(Options{})), base, istiod); err != nil {
 		t.Error(err)
+	}
+	// Only the first levels of charts before 1.24 have this one.
+	gone, err := CommandLine(nil, []string{"istio_cni.chained=true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, later := crds(base); (checkUsed(gone, base, istiod) != nil) != later {
+		t.Errorf("istio_cni is refused: %v, charts from 1.24 on: %v", !later, later)
 	}
 	bad, err := CommandLine(nil, []string{"pilot.evn.X=1", "meshconfig.accessLogFile=/dev/stdout"})
 	if err != nil {
@@ -239,8 +295,10 @@ func TestUnusedValues(t *testing.T) {
 	}
 }
 
-func TestRenderedBase(t *testing.T) {
-	m := newMesh(t, Options{Charts: realCharts(t), Values: []Layer{UpstreamEnvoyValues()}})
+func TestRenderedBase(t *testing.T) { eachCharts(t, testRenderedBase) }
+
+func testRenderedBase(t *testing.T, version string, charts Charts) {
+	m := newMesh(t, Options{Version: version, Charts: charts, Values: []Layer{UpstreamEnvoyValues()}})
 	objects := render(t, m, baseChart)
 	if _, ok := objects["ServiceAccount/istio-reader-service-account"]; !ok {
 		t.Errorf("objects: %v", slices.Sorted(maps.Keys(objects)))
@@ -249,7 +307,11 @@ func TestRenderedBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.CRDObjects()) == 0 {
-		t.Error("no resource definitions")
+	manifest, templated := crds(c)
+	if n := bytes.Count(manifest, []byte("\nkind: CustomResourceDefinition\n")); n < 14 {
+		t.Errorf("%d resource definitions", n)
+	}
+	if _, ok := objects["CustomResourceDefinition/sidecars.networking.istio.io"]; ok != templated {
+		t.Errorf("templated: %v, among the objects: %v", templated, ok)
 	}
 }

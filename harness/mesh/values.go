@@ -67,12 +67,16 @@ func checkUsed(layers []Layer, charts ...*chart.Chart) error {
 			text.Write(f.Data)
 		}
 	}
+	templates := text.String()
+	// Charts from 1.24 on copy what is below pilot to the first level before using it.
+	flattened := strings.Contains(templates, `(index $.Values "pilot")`)
+	used := func(name string) bool { return strings.Contains(templates, "Values."+name) }
 	var problems []error
 	for _, layer := range layers {
 		pilot, _ := layer.Values["pilot"].(map[string]any)
 		for prefix, values := range map[string]map[string]any{"": layer.Values, "pilot.": pilot} {
 			for _, key := range slices.Sorted(maps.Keys(values)) {
-				if !strings.Contains(text.String(), "Values."+prefix+key) {
+				if !used(prefix+key) && !(flattened && (prefix+key == "pilot" || prefix != "" && used(key))) {
 					problems = append(problems, fmt.Errorf("%s: no template of Istio's charts uses the value %s%s: check its spelling", layer.Name, prefix, key))
 				}
 			}
