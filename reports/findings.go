@@ -386,8 +386,12 @@ func (r *Report) witnessEffect() string {
 		return ""
 	}
 	beside := most.besideWitnesses()
-	text := fmt.Sprintf("Reading a proxy's configuration dump makes Envoy grow: witnesses held %+.1f to %+.1f Mi against the median of sidecars never dumped (most at %s: %.1f beside %.1f Mi). Witnesses are kept out of the memory statistics.",
-		low, high, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(beside.MedianBytes)/mi)
+	held, at := fmt.Sprintf("%+.1f Mi", high), "at"
+	if low < high {
+		held, at = fmt.Sprintf("%+.1f to %+.1f Mi", low, high), "most at"
+	}
+	text := fmt.Sprintf("Reading a proxy's configuration dump makes Envoy grow: witnesses held %s against the median of sidecars never dumped (%s %s: %.1f beside %.1f Mi). Witnesses are kept out of the memory statistics.",
+		held, at, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(beside.MedianBytes)/mi)
 	if len(published) > 0 {
 		text += fmt.Sprintf(" The published table shows the same for the one pod that was dumped: %s.", strings.Join(published, ", "))
 	}
