@@ -14,7 +14,8 @@ import (
 // finished, which is of no step. Counts are rows, without istioctl's
 // header line; where lines were published, the published columns are one less too.
 // Metrics that were not read have no row. subject is the workload or type that a
-// metric is of, where it is not of the whole step.
+// metric is of, where it is not of the whole step. Rows of growth with revisions come last;
+// they are of no step, either.
 func CSV(w io.Writer, r *Report) error {
 	out := csv.NewWriter(w)
 	out.Write([]string{"run", "scenario", "step", "name", "metric", "subject", "value", "unit", "published", "published_high", "match"})

@@ -43,7 +43,7 @@ func shown(workload string) string { return strings.TrimSuffix(workload, "-00001
 // limitText is a memory limit in Mi.
 func limitText(bytes int64) string {
 	if bytes == 0 {
-		return "?"
+		return "-"
 	}
 	return fmt.Sprintf("%.0f", float64(bytes)/mi)
 }
@@ -287,7 +287,7 @@ func (r *Report) holderTables() []section {
 		for _, g := range p.Groups {
 			objects := fmt.Sprintf("%.4g", g.ObjectsPerRevision)
 			if g.Unknown != "" {
-				memory.rows = append(memory.rows, []string{"of it " + g.Name, objects, "?", g.Unknown, "-"})
+				memory.rows = append(memory.rows, []string{"of it " + g.Name, objects, "-", g.Unknown, "-"})
 				continue
 			}
 			row("of it "+g.Name, objects, g.BytesPerRevision, g.Lo, g.Hi)

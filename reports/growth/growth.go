@@ -149,15 +149,29 @@ func (w *Workload) Kill() (kill End, ok bool) {
 	return kills[max(0, i)], true
 }
 
-// Grows is the workload that grew the most with revisions and whose configuration is
-// known, which best tells what holds the memory; nil for none.
+// Grows is the workload that best tells what holds the memory: of those whose
+// configuration is known the one that grew the most, or rather one that grew at least half
+// as much and whose Envoy was asked; nil for none.
 func (g *Growth) Grows() *Workload {
-	var most *Workload
+	var most, asked *Workload
+	larger := func(than, w *Workload) *Workload {
+		if than == nil || w.Slope.BytesPerRevision > than.Slope.BytesPerRevision {
+			return w
+		}
+		return than
+	}
 	for i := range g.Workloads {
 		w := &g.Workloads[i]
-		if w.Slope != nil && w.Configuration != nil && (most == nil || w.Slope.BytesPerRevision > most.Slope.BytesPerRevision) {
-			most = w
+		if w.Slope == nil || w.Configuration == nil {
+			continue
 		}
+		most = larger(most, w)
+		if w.Account != nil {
+			asked = larger(asked, w)
+		}
+	}
+	if asked != nil && asked.Slope.BytesPerRevision >= most.Slope.BytesPerRevision/2 {
+		return asked
 	}
 	return most
 }

@@ -361,6 +361,29 @@ func TestNeighbour(t *testing.T) {
 	}
 }
 
+// TestGrows: the workload that explains the growth is the one whose Envoy was asked, unless
+// it barely grew.
+func TestGrows(t *testing.T) {
+	alone, scoped := pod, pod
+	alone.Name, alone.Alone, alone.SlopeMi = "measure/alone", true, 0.7
+	scoped.Name, scoped.Scoped = "scoped/pod", true
+	for want, workloads := range map[string][]growthtest.Workload{
+		"measure/pod":   {alone, pod, scoped},
+		"scoped/pod":    {scoped},
+		"measure/alone": {alone, {Name: "measure/small", BaseMi: 47, SlopeMi: 0.1}},
+	} {
+		load := one(pod, steps(600)...)
+		load.Workloads = workloads
+		if got := growth.Build(growthtest.Log(load)).Grows(); got == nil || got.Name != want {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+	load := one(alone, steps(600)...)
+	if got := growth.Build(growthtest.Log(load)).Grows(); got != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestPrediction: the cost model's parts add up to its whole, and say that they lie outside
 // of what it was fitted on.
 func TestPrediction(t *testing.T) {

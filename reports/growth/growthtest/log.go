@@ -63,6 +63,9 @@ type pod struct {
 	down            bool // waits to be started anew
 }
 
+// witness says whether the pod is the one that is dumped.
+func (p *pod) witness() bool { return strings.HasSuffix(p.name, "-b") && !p.Alone }
+
 func (p *pod) memory(revisions int) int64 {
 	slope := p.SlopeMi
 	if p.Scoped {
@@ -200,8 +203,8 @@ func (w *writer) measure(i, target int) {
 			Namespace: p.namespace, Pod: p.name, Container: "istio-proxy", Node: "node-1", Workload: p.Name,
 			MemoryBytes: bytes, CPUNano: 3e6, Measured: w.at, Witness: p.dumped, LimitBytes: int64(p.LimitMi * mi),
 		}})
-		if p.name[len(p.name)-1] != 'b' {
-			continue // one proxy of a workload is asked, the witness
+		if !p.witness() {
+			continue // the only one of a workload that is asked
 		}
 		w.add(observations.Record{Envoy: &observations.Envoy{
 			Namespace: p.namespace, Pod: p.name, Workload: p.Name, Allocated: bytes * 85 / 100, HeapSize: bytes * 95 / 100, TotalPhysical: bytes * 96 / 100,
@@ -209,7 +212,7 @@ func (w *writer) measure(i, target int) {
 		}})
 	}
 	for _, p := range w.pods {
-		if p.name[len(p.name)-1] == 'b' && !p.down && !p.Alone {
+		if p.witness() && !p.down {
 			w.add(observations.Record{Proxy: p.proxy(w.total)})
 			p.dumped = true
 		}
