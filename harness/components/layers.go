@@ -17,11 +17,12 @@ const (
 	opaqueMarker   = whiteoutPrefix + whiteoutPrefix + ".opq" // hides all that lower layers have in its folder
 )
 
-// maxEntries and maxHops keep a hostile image from taking all memory or all time. The
-// published images have some thousands of entries.
+// These keep a hostile image from taking all memory, disk or time. The published images
+// have some thousands of entries.
 const (
 	maxEntries = 1 << 18
-	maxHops    = 40 // like the kernel's limit for symbolic links
+	maxSize    = 2 << 30 // bytes of a file; the largest program has a tenth of that
+	maxHops    = 40      // like the kernel's limit for symbolic links
 )
 
 // layer is the table of contents of a layer. Paths are clean and without leading slash.
@@ -35,6 +36,7 @@ type layer struct {
 type entry struct {
 	kind byte   // as in a tar header
 	link string // its target
+	size int64  // once unpacked, which a sparse file's entry is not in the archive
 	nth  int    // its number in the archive
 }
 
@@ -61,7 +63,7 @@ func index(r io.Reader) (layer, error) {
 		case strings.HasPrefix(base, whiteoutPrefix):
 			l.hidden[path.Join(path.Dir(p), strings.TrimPrefix(base, whiteoutPrefix))] = true
 		default:
-			l.entries[p] = entry{h.Typeflag, h.Linkname, nth} // the last one of a name counts
+			l.entries[p] = entry{h.Typeflag, h.Linkname, h.Size, nth} // the last one of a name counts
 		}
 	}
 }
@@ -131,7 +133,9 @@ func (ls layers) find(p string) (source, error) {
 	for range maxHops {
 		e, at, ok := ls.lookup(p, from)
 		switch {
-		case ok && (e.kind == tar.TypeReg || e.kind == tar.TypeGNUSparse):
+		case ok && e.kind == tar.TypeReg && e.size > maxSize:
+			return source{}, fmt.Errorf("/%s has %d Mi, more than any program", p, e.size/bytesPerMebi)
+		case ok && e.kind == tar.TypeReg:
 			return source{at, e.nth}, nil
 		case ok && e.kind == tar.TypeLink:
 			// A hard link is to what its own layer or those below have, whatever became of
