@@ -16,6 +16,7 @@ import (
 
 func componentsCommand() *cobra.Command {
 	var build build
+	var knative string
 	var list, verify, clean, prune bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
@@ -28,12 +29,14 @@ afterwards nothing touches the network.`,
   meshbench components --list             # what there is, where, and how large
   meshbench components kubectl istioctl   # also the clients of the same versions
   meshbench components --istio 1.27.0     # those of another Istio
+  meshbench components --knative 0.42.2   # also Knative Serving
   meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := build.options(cmd.Context())
 			if err != nil {
 				return &exit{exitUsage, err}
 			}
+			options.Knative = knative
 			store, err := components.New(options)
 			if err != nil {
 				return &exit{exitUsage, err}
@@ -65,6 +68,7 @@ afterwards nothing touches the network.`,
 		},
 	}
 	build.flags(cmd)
+	cmd.Flags().StringVar(&knative, "knative", "", "`version` of Knative Serving to obtain too: "+strings.Join(components.KnativeVersions(), ", "))
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
