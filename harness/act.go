@@ -18,6 +18,8 @@ type actor struct {
 	// record appends to the log, in the step that is under way.
 	record func(observations.Record) error
 	load   *load
+	// upgrader makes the mesh that an upgrade leads to; nil where there is none to upgrade.
+	upgrader func(*scenarios.Upgrade) (Upgrader, error)
 	// kills is how often sidecars of a workload, namespace/name, were killed for their
 	// memory limit.
 	kills func(workload string) int
@@ -44,6 +46,8 @@ func (a *actor) do(ctx context.Context, change scenarios.Change) error {
 		err = a.restart(ctx, c)
 	case *scenarios.Nodes:
 		err = a.nodes(ctx, c)
+	case *scenarios.Upgrade:
+		err = a.upgrade(ctx, c)
 	case *scenarios.Apply:
 		err = a.apply(ctx, c)
 	case *scenarios.Revisions:

@@ -46,6 +46,11 @@ type Mesh interface {
 	Install(ctx context.Context) (observations.Mesh, error)
 }
 
+// Upgrader brings an installed mesh to what it stands for.
+type Upgrader interface {
+	Upgrade(ctx context.Context) (observations.Mesh, error)
+}
+
 // Knative installs Knative Serving on a cluster, or finds it there.
 type Knative interface {
 	Install(ctx context.Context) (observations.Knative, error)
@@ -57,6 +62,8 @@ type Options struct {
 	Provider cluster.Provider
 	// Mesh makes the installer for the cluster that cfg leads to.
 	Mesh func(cfg *rest.Config) (Mesh, error)
+	// Upgrade makes what an action upgrade leads to, for scenarios with one.
+	Upgrade func(cfg *rest.Config, to *scenarios.Upgrade) (Upgrader, error)
 	// Knative makes the installer of Knative Serving, for scenarios that need it.
 	Knative func(cfg *rest.Config) (Knative, error)
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
@@ -263,6 +270,9 @@ func (r *run) connect() (err error) {
 	r.actor = &actor{
 		kube: r.kube, cluster: r.cluster, status: r.Progress.Status, record: r.append, load: &r.load,
 		kills: r.restarts.kills, pushed: r.settler.pushed,
+	}
+	if r.Upgrade != nil {
+		r.actor.upgrader = func(to *scenarios.Upgrade) (Upgrader, error) { return r.Upgrade(cfg, to) }
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ type Change interface {
 // changes lists every kind of action. A new kind is a new file and a line here.
 func changes() []Change {
 	return []Change{
-		&Namespace{}, &Deployment{}, &Scale{}, &Expose{}, &Delete{}, &Restart{}, &Nodes{}, &Apply{}, &Revisions{},
+		&Namespace{}, &Deployment{}, &Scale{}, &Expose{}, &Delete{}, &Restart{}, &Nodes{}, &Apply{}, &Revisions{}, &Upgrade{},
 	}
 }
 

@@ -36,6 +36,9 @@ type Options struct {
 	// Components returns the programs; it is asked each time a cluster is made, and may
 	// build them then. Required.
 	Components func(context.Context) (components.Set, error)
+	// Upgrades, if set, returns Istio's programs of further versions, which the mesh may be
+	// brought to. The tag of an image says which are meant.
+	Upgrades func() []components.Set
 	// Memory says how memory is read; the best way that works when empty.
 	Memory runtime.MemoryMode
 	// Progress, if set, is told what a cluster's start is doing; each line replaces the
@@ -84,7 +87,11 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 		},
 		dir: dir, client: sandbox.NewClient(dir), locked: locked,
 	}
-	events, err := c.start(spec, programs, p.Memory)
+	var upgrades []components.Set
+	if p.Upgrades != nil {
+		upgrades = p.Upgrades()
+	}
+	events, err := c.start(spec, programs, upgrades, p.Memory)
 	if err != nil {
 		return nil, errors.Join(err, removeState(dir, locked))
 	}
@@ -127,7 +134,7 @@ func (p *provider) finish(ctx context.Context, c *Cluster, events *os.File) erro
 }
 
 // start starts the sandbox process and returns the pipe on which it tells events.
-func (c *Cluster) start(spec cluster.Spec, programs components.Set, memory runtime.MemoryMode) (_ *os.File, err error) {
+func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []components.Set, memory runtime.MemoryMode) (_ *os.File, err error) {
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, fmt.Errorf("listen on the loopback: %w", err)
@@ -154,6 +161,7 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, memory runti
 		RealPerDeployment: spec.RealPerDeployment,
 		Memory:            memory,
 		Components:        programs,
+		Upgrades:          upgrades,
 	})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ type Image struct {
 	// [path.Match]: istio/pilot matches docker.io/istio/pilot:1.23.2, proxyv2 matches any
 	// image whose repository ends in /proxyv2.
 	Repository string
+	// Tag is the tag that the container's image must have; "" matches any. What follows a
+	// dash is a variant of the same version: 1.23.2 matches 1.23.2-distroless.
+	Tag string
 	// Args are the arguments that the container's must begin with; none matches all. They
 	// tell apart containers of one image: istio/proxyv2 is both the proxy and the init
 	// container.
@@ -40,7 +43,11 @@ type Image struct {
 // arguments.
 func (i Image) match(container corev1.Container) (args []string, ok bool) {
 	pattern := strings.Split(i.Repository, "/")
-	elements := strings.Split(repository(container.Image), "/")
+	name, tag := reference(container.Image)
+	if i.Tag != "" && tag != i.Tag && !strings.HasPrefix(tag, i.Tag+"-") {
+		return nil, false
+	}
+	elements := strings.Split(name, "/")
 	if len(elements) < len(pattern) {
 		return nil, false
 	}
@@ -62,14 +69,14 @@ func (i Image) match(container corev1.Container) (args []string, ok bool) {
 	return args, true
 }
 
-// repository is an image reference without its tag and digest.
-func repository(image string) string {
+// reference takes an image reference apart, without its digest; tag is "" for none.
+func reference(image string) (repository, tag string) {
 	image, _, _ = strings.Cut(image, "@")
 	// A colon before the last slash belongs to the registry's port.
 	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-		image = image[:colon]
+		return image[:colon], image[colon+1:]
 	}
-	return image
+	return image, ""
 }
 
 // program is what a container runs.

@@ -13,6 +13,7 @@ import (
 func TestImageMatch(t *testing.T) {
 	proxy := Image{Repository: "proxyv2", Args: []string{"proxy"}, Program: "/opt/pilot-agent"}
 	pilot := Image{Repository: "istio/pilot", Program: "/opt/pilot-discovery"}
+	tagged := Image{Repository: "pilot", Tag: "1.23.2", Program: "/opt/new"}
 	metrics := Image{Repository: "*metrics-server*", Program: "/opt/metrics-server"}
 	for _, test := range []struct {
 		image     Image
@@ -35,6 +36,10 @@ func TestImageMatch(t *testing.T) {
 		{pilot, "docker.io/istio/pilot:1.23.2", nil, []string{"discovery"}, []string{"discovery"}},
 		{pilot, "pilot:1", nil, []string{"discovery"}, nil},
 		{pilot, "other/pilot:1", nil, []string{"discovery"}, nil},
+		{tagged, "istio/pilot:1.23.2", nil, []string{"discovery"}, []string{"discovery"}},
+		{tagged, "localhost:5000/pilot:1.23.2-distroless@sha256:abc", nil, []string{"discovery"}, []string{"discovery"}},
+		{tagged, "istio/pilot:1.23.20", nil, []string{"discovery"}, nil},
+		{tagged, "localhost:5000/pilot", nil, []string{"discovery"}, nil},
 		{metrics, "registry.k8s.io/metrics-server/metrics-server:v0.7.2", nil, []string{"--v=1"}, []string{"--v=1"}},
 		{metrics, "nginx", nil, nil, nil},
 		{metrics, "", nil, nil, nil},

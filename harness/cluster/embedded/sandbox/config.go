@@ -52,6 +52,8 @@ type Config struct {
 	Memory runtime.MemoryMode
 	// Components are the programs.
 	Components components.Set
+	// Upgrades are those of further versions of Istio, which the mesh may be brought to.
+	Upgrades []components.Set
 }
 
 // Event is a line that the sandbox tells its maker.

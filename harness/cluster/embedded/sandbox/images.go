@@ -9,21 +9,15 @@ import (
 // images says which container images stand for programs on this machine. Every other
 // container is simulated; so is istio-init, which is the sidecar's image with other
 // arguments.
-func images(set components.Set) []kubelet.Image {
-	images := []kubelet.Image{
-		{Repository: "metrics-server", Program: set.Path(components.MetricsServer)},
-		{Repository: "pilot", Program: set.Path(components.PilotDiscovery)},
-		{
-			Repository: "proxyv2",
-			Args:       []string{"proxy"},
-			Program:    set.Path(components.PilotAgent),
-			Mounts: []runtime.Mount{
-				{Source: set.Path(components.Envoy), Target: "/usr/local/bin/envoy", ReadOnly: true},
-				{Source: set.BootstrapTemplate(), Target: "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", ReadOnly: true},
-			},
-			Limited: true,
-		},
+//
+// The tag of an image tells which of the upgrades it is of, and else it is the mesh's own,
+// whatever it is tagged with.
+func images(set components.Set, upgrades []components.Set) []kubelet.Image {
+	images := []kubelet.Image{{Repository: "metrics-server", Program: set.Path(components.MetricsServer)}}
+	for _, upgrade := range upgrades {
+		images = append(images, istioImages(upgrade, upgrade.Version(components.PilotDiscovery))...)
 	}
+	images = append(images, istioImages(set, "")...)
 	// As Knative's releases and its sources name them. What goes before the user's
 	// container in a pod of a revision (cmd/queue) is not among them.
 	for name, repository := range map[components.Name]string{
@@ -37,4 +31,22 @@ func images(set components.Set) []kubelet.Image {
 		}
 	}
 	return images
+}
+
+// istioImages are those of one version of Istio.
+func istioImages(set components.Set, tag string) []kubelet.Image {
+	return []kubelet.Image{
+		{Repository: "pilot", Tag: tag, Program: set.Path(components.PilotDiscovery)},
+		{
+			Repository: "proxyv2",
+			Tag:        tag,
+			Args:       []string{"proxy"},
+			Program:    set.Path(components.PilotAgent),
+			Mounts: []runtime.Mount{
+				{Source: set.Path(components.Envoy), Target: "/usr/local/bin/envoy", ReadOnly: true},
+				{Source: set.BootstrapTemplate(), Target: "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", ReadOnly: true},
+			},
+			Limited: true,
+		},
+	}
 }

@@ -167,7 +167,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	s.kubelet, err = kubelet.New(kubelet.Config{
 		REST:    rest,
 		Runtime: kubelet.FromRuntime(s.runtime),
-		Images:  images(s.config.Components),
+		Images:  images(s.config.Components, s.config.Upgrades),
 		Real:    s.config.RealPerDeployment,
 		Dir:     s.work("kubelet"),
 		Logs:    filepath.Join(s.config.Logs, "pods"),

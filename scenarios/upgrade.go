@@ -1,0 +1,56 @@
+package scenarios
+
+import "fmt"
+
+// Upgrade brings Istio to another version in place: a Helm upgrade of its charts. It has
+// taken effect when the new istiod is available and no old one is left, and when a pod
+// that is made now gets the new sidecar. Sidecars that run keep their version until
+// their pods are made anew, by Restart here or by an action restart in a later step, so
+// that old sidecars can be measured with the new istiod.
+type Upgrade struct {
+	// Istio is the version, 1.23.2.
+	Istio string `yaml:"istio" jsonschema:"required"`
+	// Values are Helm values for the istiod chart, over those that it was installed with.
+	Values map[string]any `yaml:"values,omitempty"`
+	// Restart names Deployments that are restarted afterwards, in order.
+	Restart []Restart `yaml:"restart,omitempty"`
+}
+
+// Word returns upgrade.
+func (*Upgrade) Word() string { return "upgrade" }
+
+// String tells the change in a few words.
+func (u *Upgrade) String() string {
+	text := "upgrade Istio to " + u.Istio
+	for _, r := range u.Restart {
+		text += fmt.Sprintf(", %s", &r)
+	}
+	return text
+}
+
+func (u *Upgrade) check(c *checker) {
+	if u.Istio != "" && !version.MatchString(u.Istio) {
+		c.wrong("istio", "%q is no version such as 1.23.2", u.Istio)
+	}
+	path := c.path
+	for i := range u.Restart {
+		c.path = join(path, fmt.Sprintf("restart[%d]", i))
+		u.Restart[i].check(c)
+	}
+	c.path = path
+}
+
+// Upgrades are the versions of Istio that the scenario's steps bring it to, each once.
+func (s *Scenario) Upgrades() []string {
+	var versions []string
+	seen := map[string]bool{}
+	for _, step := range s.Steps {
+		for _, a := range step.Actions {
+			if u, ok := a.Change.(*Upgrade); ok && !seen[u.Istio] {
+				seen[u.Istio] = true
+				versions = append(versions, u.Istio)
+			}
+		}
+	}
+	return versions
+}
