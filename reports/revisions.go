@@ -78,15 +78,12 @@ func happened(w *growth.Workload) string {
 	return "survived"
 }
 
-// growthHeader are the columns of growthTable, the last of which may be long.
-func (r *Report) growthHeader() []string {
-	return []string{"workload", "limit Mi", fmt.Sprintf("Mi per %d revisions", r.Growth.PerRevisions), "95 % interval", "memory Mi", "at revisions", "what happened"}
-}
-
-// growthTable sets the workloads side by side, and beneath them what was published.
+// growthTable sets the workloads side by side, and beneath them what was published. The
+// last column may be long.
 func (r *Report) growthTable() section {
 	g := r.Growth
-	t := section{title: "Growth with revisions", header: r.growthHeader()}
+	t := section{title: "Growth with revisions", header: []string{"workload", "limit Mi", fmt.Sprintf("Mi per %d revisions", g.PerRevisions),
+		"95 % interval", "memory Mi", "at revisions", "what happened"}}
 	for i := range g.Workloads {
 		w := &g.Workloads[i]
 		row := []string{shown(w.Name), limitText(w.LimitBytes), "-", "-", "-", "-", happened(w)}
@@ -148,7 +145,7 @@ func (r *Report) growthTables() []section {
 	return slices.Concat([]section{r.endTable(), r.pointTable(), r.rowsTable()}, r.holderTables(), []section{r.reconnectTable(), r.programTable()})
 }
 
-// endTable lists the ends of sidecars: of each pod the first, the last, and how many.
+// endTable lists the ends of sidecars: of each pod the first, and how many came after it.
 func (r *Report) endTable() section {
 	t := section{title: "Sidecars that were killed or started anew", header: []string{"at", "step", "pod", "why", "limit Mi", "last sample Mi", "revisions", "again", "what was started anew"}}
 	for _, w := range r.Growth.Workloads {
