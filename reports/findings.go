@@ -201,7 +201,11 @@ func (r *Report) findings() []Finding {
 		add(levelInfo, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
 	}
 	if env.Cluster.Baseline != publishedBaseline && r.hasFigures() {
-		add(levelInfo, "published", "", "This cluster has another shape than the published one, so its absolute figures were not compared, only the changes against the first step.")
+		text := "This cluster has another shape than the published one, so its absolute figures were not compared, only the changes against the first step."
+		if held := env.Cluster.Objects; len(held) > 0 {
+			text += " What shifts them is what it held before the mesh: " + strings.Join(held, ", ") + "."
+		}
+		add(levelInfo, "published", "", "%s", text)
 	}
 	worst := []string{levelError, levelWarning, levelInfo}
 	slices.SortStableFunc(found, func(a, b Finding) int {

@@ -216,7 +216,8 @@ func logs() map[string][]observations.Record {
 			*r.Settle = observations.Settle{Seconds: 180, Unmet: []string{"6 proxies have not acknowledged their listeners", "ns1/test-3: memory windows differ by 4.1 Mi"}}
 		}
 		if r := elsewhere[i]; r.Run != nil {
-			r.Run.Cluster = observations.Cluster{Provider: "kind", Kubernetes: "v1.31.4", MemorySource: "kubelet", RealPerDeployment: -1}
+			r.Run.Cluster = observations.Cluster{Provider: "kind", Kubernetes: "v1.31.4", MemorySource: "kubelet", RealPerDeployment: -1,
+				Objects: []string{"Service default/kubernetes (ports: 1, endpoints: 1)", "kube-system/DaemonSet kindnet (pods: 2)"}}
 		}
 	}
 	for i, r := range oom {

@@ -129,6 +129,9 @@ func (r *Report) environmentTable() section {
 		{"xDS", env.Mesh.XDS},
 		{"Envoy worker threads", fmt.Sprint(env.Mesh.Workers)},
 	}
+	if held := env.Cluster.Objects; len(held) > 0 {
+		rows = append(rows, []string{"held before the mesh", strings.Join(held, "; ")})
+	}
 	for _, name := range slices.Sorted(maps.Keys(env.Parameters)) {
 		rows = append(rows, []string{"parameter " + name, fmt.Sprint(env.Parameters[name])})
 	}
