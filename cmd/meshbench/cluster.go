@@ -17,6 +17,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // setup are the flags that say which cluster and which mesh; run and up share them.
@@ -25,6 +26,7 @@ type setup struct {
 	memory        string
 	real          string
 	build         build
+	serving       serving
 	charts        string
 	chartsVersion string
 	values        []string
@@ -63,11 +65,23 @@ type parts struct {
 	provider cluster.Provider
 	set      components.Set
 	mesh     func(*rest.Config) (*mesh.Mesh, error)
+	// options are the mesh's, by version: that which is installed, and those that it is
+	// upgraded to.
+	options map[string]mesh.Options
+	serving serving
+}
+
+// upgrade makes the mesh that an upgrade leads to.
+func (p *parts) upgrade(cfg *rest.Config, to *scenarios.Upgrade) (harness.Upgrader, error) {
+	options := p.options[to.Istio]
+	options.Values = append(slices.Clone(options.Values), mesh.Layer{Name: "the upgrade", Values: to.Values})
+	return mesh.New(cfg, options)
 }
 
 // assemble obtains the components and makes provider and mesh. scenarioIstio and
-// scenarioValues are the scenario's wishes; died is told when the cluster breaks.
-func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, died func(error), scenarioIstio string, scenarioValues map[string]any) (*parts, error) {
+// scenarioValues are the scenario's wishes, upgrades the further versions that it brings
+// the mesh to; died is told when the cluster breaks.
+func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, died func(error), scenarioIstio string, scenarioValues map[string]any, upgrades []string) (*parts, error) {
 	modes := []runtime.MemoryMode{runtime.MemoryAuto, runtime.MemoryCgroup2, runtime.MemoryCgroup1, runtime.MemoryProc}
 	if !slices.Contains(modes, runtime.MemoryMode(s.memory)) {
 		return nil, usage(cmd, fmt.Errorf("--memory %s: known are %s", s.memory, modes))
@@ -75,7 +89,7 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	switch s.provider {
 	case "embedded":
 	case kindName:
-		return s.assembleKind(cmd, p, spec, scenarioIstio, scenarioValues)
+		return s.assembleKind(cmd, p, spec, scenarioIstio, scenarioValues, upgrades)
 	default:
 		return nil, usage(cmd, fmt.Errorf("--cluster %s: known are: embedded, %s", s.provider, kindName))
 	}
@@ -83,15 +97,20 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	if err != nil {
 		return nil, usage(cmd, err)
 	}
-	store, options, err := s.store(cmd.Context(), scenarioIstio)
-	if err != nil {
-		return nil, usage(cmd, err)
+	istio := cmp.Or(s.build.istio, scenarioIstio, components.DefaultIstio)
+	upgrades = slices.DeleteFunc(slices.Clone(upgrades), func(v string) bool { return v == istio })
+	stores := map[string]*components.Store{}
+	for _, v := range append([]string{istio}, upgrades...) {
+		if stores[v], err = s.store(cmd.Context(), v); err != nil {
+			return nil, usage(cmd, err)
+		}
 	}
-	istio := options.Istio
 	// Everything that stands in the way is said before a quarter of an hour of building.
 	var set components.Set
+	var further []components.Set
 	provider := embedded.New(embedded.Options{
 		Components: func(context.Context) (components.Set, error) { return set, nil },
+		Upgrades:   func() []components.Set { return further },
 		Memory:     runtime.MemoryMode(s.memory),
 		Progress:   func(line string) { p.Status("%s", line) },
 		Died:       died,
@@ -99,54 +118,80 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	if err := provider.Preflight(cmd.Context(), spec); err != nil {
 		return nil, fmt.Errorf("the embedded cluster cannot run on this machine:\n%w", err)
 	}
-	if set, err = obtain(cmd, p, store); err != nil {
+	if set, err = obtain(cmd, p, stores[istio]); err != nil {
 		return nil, err
 	}
-
-	place := s.charts
-	if place == "" {
-		place = set.ChartsDir()
-	}
-	chartsVersion := s.chartsVersion
-	if chartsVersion == "" {
-		chartsVersion = istio
-	}
-	layers = append([]mesh.Layer{{Name: "the scenario", Values: scenarioValues}}, layers...)
-	own, err := components.HasIstioFilters(set.Path(components.Envoy))
-	if err != nil {
+	made := &parts{provider: provider, set: set, options: map[string]mesh.Options{}}
+	if made.options[istio], err = s.meshOptions(p, istio, set, stores[istio].Root(), scenarioValues, layers); err != nil {
 		return nil, err
 	}
-	if !own {
-		layers = append([]mesh.Layer{mesh.UpstreamEnvoyValues()}, layers...)
+	for _, v := range upgrades {
+		own, err := obtain(cmd, p, stores[v], s.istioParts()...)
+		if err != nil {
+			return nil, err
+		}
+		further = append(further, own)
+		if made.options[v], err = s.meshOptions(p, v, own, stores[v].Root(), scenarioValues, layers); err != nil {
+			return nil, err
+		}
 	}
-	meshOptions := mesh.Options{
-		Version:  istio,
-		Hub:      options.Hubs.Image(components.IstioHub),
-		Charts:   mesh.ChartsFrom(place, chartsVersion, store.Root()),
-		Values:   layers,
-		Progress: func(text string) { p.Status("%s", text) },
-	}
-	return &parts{provider: provider, set: set, mesh: func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, meshOptions) }}, nil
+	made.mesh = func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, made.options[istio]) }
+	return made, nil
 }
 
-// store is where the programs of an embedded cluster come from. It obtains none yet, but
-// says what cannot be had.
-func (s *setup) store(ctx context.Context, scenarioIstio string) (*components.Store, components.Options, error) {
+// istioParts are the components of which each version of Istio has its own.
+func (s *setup) istioParts() []components.Name {
+	names := []components.Name{components.PilotDiscovery, components.PilotAgent, components.Envoy, components.BootstrapTemplate}
+	if s.charts == "" {
+		names = append(names, components.Charts)
+	}
+	return names
+}
+
+// meshOptions are the mesh's at a version on the embedded cluster.
+func (s *setup) meshOptions(p *progress, istio string, set components.Set, cache string, scenarioValues map[string]any, layers []mesh.Layer) (mesh.Options, error) {
+	hubs, err := components.ParseHubs(s.build.hubs)
+	if err != nil {
+		return mesh.Options{}, err
+	}
+	values := append([]mesh.Layer{{Name: "the scenario", Values: scenarioValues}}, layers...)
+	own, err := components.HasIstioFilters(set.Path(components.Envoy))
+	if err != nil {
+		return mesh.Options{}, err
+	}
+	if !own {
+		values = append([]mesh.Layer{mesh.UpstreamEnvoyValues()}, values...)
+	}
+	return mesh.Options{
+		Version:  istio,
+		Hub:      hubs.Image(components.IstioHub),
+		Charts:   mesh.ChartsFrom(cmp.Or(s.charts, set.ChartsDir()), cmp.Or(s.chartsVersion, istio), cache),
+		Values:   values,
+		Progress: func(text string) { p.Status("%s", text) },
+	}, nil
+}
+
+// store is where the programs of an embedded cluster with a version of Istio come from. It
+// obtains none yet, but says what cannot be had.
+func (s *setup) store(ctx context.Context, istio string) (*components.Store, error) {
 	options, err := s.build.options(ctx)
 	if err != nil {
-		return nil, options, err
+		return nil, err
 	}
-	options.Istio = cmp.Or(options.Istio, scenarioIstio, components.DefaultIstio)
+	options.Istio = istio
 	options.WithoutCharts = s.charts != ""
+	if options.Knative, err = s.serving.release(); err != nil {
+		return nil, err
+	}
 	store, err := components.New(options)
 	if err == nil && s.charts == "" && !store.Has(components.Charts) {
 		err = fmt.Errorf("the charts of Istio %s are not pinned here, and no image holds them: name them with --charts, a folder (manifests/charts of an Istio release) or Istio's chart repository; pinned are those of %s",
 			options.Istio, strings.Join(components.IstioVersions(), ", "))
 	}
 	if err != nil {
-		return nil, options, err
+		return nil, err
 	}
-	return store, options, nil
+	return store, nil
 }
 
 // installer is the mesh as the harness wants it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
@@ -39,7 +40,7 @@ func (k *kindFlags) flags(cmd *cobra.Command) {
 
 // assembleKind makes the parts of a run on a kind cluster: of the components, only the
 // charts are needed.
-func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec, scenarioIstio string, scenarioValues map[string]any) (*parts, error) {
+func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec, scenarioIstio string, scenarioValues map[string]any, upgrades []string) (*parts, error) {
 	layers, err := mesh.CommandLine(s.values, s.settings)
 	if err != nil {
 		return nil, usage(cmd, err)
@@ -49,12 +50,16 @@ func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec,
 		return nil, usage(cmd, err)
 	}
 	istio := cmp.Or(versions.Istio, scenarioIstio, components.DefaultIstio)
+	all := append([]string{istio}, slices.DeleteFunc(slices.Clone(upgrades), func(v string) bool { return v == istio })...)
 	hub := versions.Hubs.Image(components.IstioHub)
 	options := kind.Options{
 		NodeImage: s.kind.nodeImage, Archives: s.kind.archives, Load: s.kind.load, Keep: s.kind.keep,
-		Images: []string{hub + "/pilot:" + istio, hub + "/proxyv2:" + istio}, Moved: versions.Hubs.Image,
+		Moved:    versions.Hubs.Image,
 		Progress: func(line string) { p.Status("%s", line) },
 		Note:     func(line string) { p.Note("%s", line) },
+	}
+	for _, v := range all {
+		options.Images = append(options.Images, hub+"/pilot:"+v, hub+"/proxyv2:"+v)
 	}
 	if s.kind.config != "" {
 		if options.Config, err = os.ReadFile(s.kind.config); err != nil {
@@ -65,33 +70,41 @@ func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec,
 	if err := provider.Preflight(cmd.Context(), spec); err != nil {
 		return nil, fmt.Errorf("a kind cluster cannot be made on this machine:\n%w", err)
 	}
-	var set components.Set
-	place := s.charts
-	store, err := components.New(components.Options{})
-	if err == nil && place == "" {
-		store, err = components.New(components.Options{Istio: istio})
-	}
-	if err != nil {
-		return nil, usage(cmd, err)
-	}
-	if place == "" {
-		if set, err = obtain(cmd, p, store, components.Charts); err != nil {
-			return nil, err
-		}
-		place = set.ChartsDir()
-	}
 	values := []mesh.Layer{{Name: kindName, Values: kind.MeshValues()}}
 	if kind.UpstreamEnvoy(cmd.Context(), options) {
 		values = append(values, mesh.UpstreamEnvoyValues())
 	}
-	meshOptions := mesh.Options{
-		Version:  istio,
-		Hub:      hub,
-		Charts:   mesh.ChartsFrom(place, cmp.Or(s.chartsVersion, istio), store.Root()),
-		Values:   append(append(values, mesh.Layer{Name: "the scenario", Values: scenarioValues}), layers...),
-		Progress: func(text string) { p.Status("%s", text) },
+	values = append(append(values, mesh.Layer{Name: "the scenario", Values: scenarioValues}), layers...)
+	made := &parts{provider: provider, options: map[string]mesh.Options{}}
+	for _, v := range all {
+		store, err := components.New(components.Options{})
+		if err == nil && s.charts == "" {
+			store, err = components.New(components.Options{Istio: v})
+		}
+		if err != nil {
+			return nil, usage(cmd, err)
+		}
+		place := s.charts
+		if place == "" {
+			set, err := obtain(cmd, p, store, components.Charts)
+			if err != nil {
+				return nil, err
+			}
+			if v == istio {
+				made.set = set
+			}
+			place = set.ChartsDir()
+		}
+		made.options[v] = mesh.Options{
+			Version:  v,
+			Hub:      hub,
+			Charts:   mesh.ChartsFrom(place, cmp.Or(s.chartsVersion, v), store.Root()),
+			Values:   values,
+			Progress: func(text string) { p.Status("%s", text) },
+		}
 	}
-	return &parts{provider: provider, set: set, mesh: func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, meshOptions) }}, nil
+	made.mesh = func(cfg *rest.Config) (*mesh.Mesh, error) { return mesh.New(cfg, made.options[istio]) }
+	return made, nil
 }
 
 // endKind ends a kind cluster that 'meshbench up' or --keep left; false says that there is

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/knative"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // serving says where Knative Serving comes from and how it is set; the zero value is for
@@ -19,6 +22,25 @@ type serving struct {
 	from string
 	// settings are data of config maps, by their name.
 	settings map[string]map[string]string
+}
+
+// flag adds --knative; use says for what.
+func (s *serving) flag(cmd *cobra.Command, use string) {
+	cmd.Flags().StringVar(&s.from, "knative", "", use+": a `version` that is pinned, or on clusters of real nodes the path or URL of a manifest")
+}
+
+// needed is what a run of a scenario needs on clusters of a provider: nothing, or Knative
+// Serving set as the scenario wants it.
+func (s serving) needed(scenario *scenarios.Scenario, provider string) (serving, error) {
+	if !scenario.NeedsKnative() {
+		return serving{}, nil
+	}
+	s.settings = scenario.Knative.Config
+	if provider == kindName && !s.manifest() {
+		return s, scenario.KnativeProblem("a fresh kind cluster has no Knative Serving: name a manifest's file or URL with --knative, or take mode shape")
+	}
+	s.from = cmp.Or(s.from, components.DefaultKnative)
+	return s, nil
 }
 
 // manifest says that from is a manifest's path or URL.

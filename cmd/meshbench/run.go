@@ -15,6 +15,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -68,6 +69,7 @@ func (r *runner) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
 	cmd.Flags().BoolVar(&r.rejected, "allow-rejected", false, "go on when an Envoy refuses configuration; it is reported, and the run fails otherwise")
 	r.setup.flags(cmd)
+	r.setup.serving.flag(cmd, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on the embedded cluster)")
 }
 
 // job is one run that is to be done.
@@ -229,8 +231,9 @@ func (r *runner) measure(cmd *cobra.Command, j job) (outcome string, err error) 
 		return "", err
 	}
 	return harness.Run(ctx, harness.Options{
-		Scenario: j.scenario, Provider: parts.provider, Mesh: parts.installer,
-		Dir: j.dir, Real: r.real, Timeout: r.timeout, SettleLimit: r.settleLimit, AllowRejected: r.rejected,
+		Scenario: j.scenario, Provider: parts.provider, Mesh: parts.installer, Upgrade: parts.upgrade,
+		Knative: parts.knative(parts.serving, p),
+		Dir:     j.dir, Real: r.real, Timeout: r.timeout, SettleLimit: r.settleLimit, AllowRejected: r.rejected,
 		Components: parts.set.Versions(), Meshbench: version, Command: os.Args[1:],
 		Progress: p,
 	})
@@ -245,7 +248,16 @@ func (r *runner) parts(cmd *cobra.Command, p *progress, s *scenarios.Scenario, d
 		Sidecars:          harness.Sidecars(s, r.real),
 		Images:            harness.Images(s),
 	}
-	return r.setup.assemble(cmd, p, spec, died, s.Mesh.Istio, s.Mesh.Values)
+	needs := r.setup
+	var err error
+	if needs.serving, err = needs.serving.needed(s, needs.provider); err != nil {
+		return nil, &exit{exitUsage, err}
+	}
+	made, err := needs.assemble(cmd, p, spec, died, s.Mesh.Istio, s.Mesh.Values, s.Upgrades())
+	if err == nil {
+		made.serving = needs.serving
+	}
+	return made, err
 }
 
 // conclude reports on what the log holds and turns the outcome into an exit code.

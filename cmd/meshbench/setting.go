@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -183,7 +185,12 @@ func (s *setting) prepare(parent *cobra.Command, scenario string, args []string)
 		return err
 	}
 	if s.runner.setup.provider != kindName {
-		_, _, err = s.runner.setup.store(s.cmd.Context(), s.scenario.Mesh.Istio)
+		setup := &s.runner.setup
+		for _, v := range append(s.scenario.Upgrades(), cmp.Or(setup.build.istio, s.scenario.Mesh.Istio, components.DefaultIstio)) {
+			if _, err := setup.store(s.cmd.Context(), v); err != nil {
+				return err
+			}
+		}
 	}
 	return err
 }

@@ -50,7 +50,7 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
 			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: real, Dir: logs, Detached: true}
-			parts, err := setup.assemble(cmd, p, spec, nil, "", nil)
+			parts, err := setup.assemble(cmd, p, spec, nil, "", nil, nil)
 			if err != nil {
 				return err
 			}
@@ -67,6 +67,16 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 			if err != nil {
 				return fmt.Errorf("installing the mesh: %w", deleteAfter(cmd.Context(), c, err))
 			}
+			if setup.serving.from != "" {
+				p.Phase("knative")
+				serving, err := parts.knative(setup.serving, p)(c.RESTConfig())
+				if err == nil {
+					_, err = serving.Install(cmd.Context())
+				}
+				if err != nil {
+					return fmt.Errorf("installing Knative Serving: %w", deleteAfter(cmd.Context(), c, err))
+				}
+			}
 			p.Note("cluster %s is up; logs are in %s; end it with: meshbench down --name %s", name, logs, name)
 			fmt.Fprintln(cmd.OutOrStdout(), c.Kubeconfig())
 			return nil
@@ -75,6 +85,7 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 	cmd.Flags().StringVar(&name, "name", "meshbench", "the cluster's `name`")
 	cmd.Flags().StringArrayVar(&nodes, "nodes", []string{"m6i.large=1"}, "`TYPE=NUMBER` of nodes, as m6i.large=3; may be given several times")
 	cmd.Flags().StringVar(&logs, "logs", "", "`folder` for the cluster's logs (default runs/up-NAME)")
+	setup.serving.flag(cmd, "also install Knative Serving")
 	setup.flags(cmd)
 	return cmd
 }
