@@ -3,18 +3,20 @@
 // pinned, and to what, lies in modules/ (its README says how the files are made).
 //
 // Programs are built with the go command from their Go modules, Envoy comes in a
-// Python package, charts and the bootstrap template from Istio's module. All of it is
-// kept in a cache on this machine, by name, version and a hash of everything it was
+// Python package, charts and the bootstrap template from Istio's module; or programs,
+// Istio's own Envoy and the template are taken out of published container images. All of
+// it is kept in a cache on this machine, by name, version and a hash of everything it was
 // made from; once it is there, nothing here touches the network:
 //
 //	<root>/components/<name>/<version>-<hash>/manifest.json   what it is, sizes, sha256
 //	<root>/components/<name>/<version>-<hash>/<file>
 //	<root>/components/logs/<unit>.log                         output of the last build
+//	<root>/components/references/<hash>.json                  digest that an image's tag was found to mean
 //	<root>/components/locks/<unit>.lock                       held while building
 //	<root>/components/work/<unit>/                            half-made, swept by the next holder
 //
 // A unit is what is built in one go, by one process at a time: all that one .mod file
-// pins, or the Python package.
+// pins, the Python package, or an image.
 package components
 
 import (

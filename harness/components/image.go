@@ -283,6 +283,9 @@ func (i *image) spool(ctx context.Context, s site, d v1.Descriptor, path string)
 		var told int64
 		_, err = io.Copy(f, &watchedReader{r, 0, func(n int64) error {
 			stalled.Reset(i.stall)
+			if n > d.Size {
+				return fmt.Errorf("the layer does not match its manifest: more than %d bytes came", d.Size)
+			}
 			if n-told >= bytesPerMebi {
 				told = n
 				s.report(Event{Phase: Downloading, Detail: fmt.Sprintf("%s, %d of a layer's %d Mi", i.ref, n/bytesPerMebi, d.Size/bytesPerMebi)})

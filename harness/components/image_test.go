@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -156,8 +157,8 @@ func pushAll(t *testing.T, h *hub, istio string) {
 	}
 	for _, p := range publishedImages(istio, kube) {
 		var items []item
-		for n, path := range p.files {
-			items = append(items, item{name: strings.TrimPrefix(path, "/"), content: string(n)})
+		for _, n := range slices.Sorted(maps.Keys(p.files)) { // the same image each time
+			items = append(items, item{name: strings.TrimPrefix(p.files[n], "/"), content: string(n)})
 		}
 		h.push(t, p.name+":"+p.tag, makeImage(t, base(t), makeLayer(t, items...)))
 	}
@@ -491,6 +492,7 @@ func TestHubsThatFail(t *testing.T) {
 		{"cut off, then well", send(whole[:100], len(whole)), 1, nil},
 		{"cut off always", send(whole[:100], len(whole)), 0, []string{"downloading a layer", "EOF", "(attempt 3)", "nothing of it was kept"}},
 		{"shorter and said so", send(whole[:100], 100), 0, []string{"downloading a layer", "nothing of it was kept"}},
+		{"longer", send(slices.Concat(whole, whole), 2*len(whole)), 0, []string{"downloading a layer", fmt.Sprintf("more than %d bytes came", len(whole)), "nothing of it was kept"}},
 		{"other content, then well", send(other, len(other)), 1, nil},
 		{"other content always", send(other, len(other)), 0, []string{"downloading a layer", "sha256", digest, "nothing of it was kept"}},
 		{"no registry", status(func(*http.Request) bool { return true }, 418), 0, []string{"418"}},
