@@ -275,7 +275,27 @@ func (v *volumes) mounts(pod *corev1.Pod, container *corev1.Container, vars []st
 			ReadOnly: m.ReadOnly || v.written[m.Name] != nil,
 		})
 	}
-	return mounts, nil
+	return mounts, v.makeNested(container, mounts)
+}
+
+// makeNested makes the folders in a volume of ours, which is mounted read-only, at which
+// other volumes of the container are mounted, as a kubelet does.
+func (v *volumes) makeNested(container *corev1.Container, mounts []runtime.Mount) error {
+	for i, outer := range container.VolumeMounts {
+		if v.written[outer.Name] == nil || outer.SubPath+outer.SubPathExpr != "" {
+			continue
+		}
+		for _, inner := range mounts {
+			below, err := filepath.Rel(outer.MountPath, inner.Target)
+			if err != nil || below == "." || !filepath.IsLocal(below) {
+				continue
+			}
+			if err := os.MkdirAll(filepath.Join(mounts[i].Source, below), 0o755); err != nil {
+				return fmt.Errorf("mount %s: make the folder at which %s is mounted: %w", outer.Name, inner.Target, err)
+			}
+		}
+	}
+	return nil
 }
 
 func variables(env []string) map[string]string {
@@ -290,7 +310,7 @@ func variables(env []string) map[string]string {
 // replace makes files the content of dir at one stroke, with the layout of a kubelet,
 // which programs that watch their files know: the content lies in a folder of its own,
 // the symbolic link ..data points to that folder and is replaced atomically, and each
-// visible name is a link through ..data.
+// visible name is a link through ..data. Folders are left: other volumes are mounted there.
 func replace(dir string, files map[string]file, uid int) error {
 	const link = "..data"
 	content, err := os.MkdirTemp(dir, "..")
@@ -349,7 +369,7 @@ func replace(dir string, files map[string]file, uid int) error {
 		if strings.HasPrefix(name, "..") {
 			continue
 		}
-		if !names[name] {
+		if !names[name] && !e.IsDir() {
 			if err := os.Remove(filepath.Join(dir, name)); err != nil {
 				return err
 			}

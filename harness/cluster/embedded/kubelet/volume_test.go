@@ -289,3 +289,46 @@ func TestMounts(t *testing.T) {
 		})
 	}
 }
+
+// TestNestedMounts: one volume mounted inside another that is read-only, as Istio does with
+// its list of revoked certificates.
+func TestNestedMounts(t *testing.T) {
+	settings := map[string]string{"colour": "green"}
+	v, _, _ := testVolumes(t, fakeObjects{configMaps: map[string]map[string]string{"settings": settings}})
+	pod := envPod()
+	pod.Spec.Volumes = []corev1.Volume{
+		{Name: "settings", VolumeSource: configMapVolume("settings", false)},
+		{Name: "absent", VolumeSource: configMapVolume("absent", true)},
+		{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+	}
+	if err := v.update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	c := &corev1.Container{VolumeMounts: []corev1.VolumeMount{
+		{Name: "absent", MountPath: "/etc/settings/more/of-it"},
+		{Name: "settings", MountPath: "/etc/settings"},
+		{Name: "scratch", MountPath: "/etc/settings2"},
+	}}
+	for range 2 { // a second start
+		if _, err := v.mounts(pod, c, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A change of the content leaves what others are mounted on.
+	settings["size"] = "large"
+	if err := v.update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	got := tree(t, filepath.Join(v.dir, "settings"))
+	if info, err := os.Stat(filepath.Join(v.dir, "settings/more/of-it")); err != nil || !info.IsDir() || got["colour"] == "" || got["size"] == "" {
+		t.Errorf("%v, %v, %v", info, err, got)
+	}
+	if left, err := os.ReadDir(filepath.Join(v.dir, "scratch")); err != nil || len(left) > 0 {
+		t.Errorf("in scratch: %v, %v", left, err)
+	}
+	// In the way of a mount is a file.
+	c.VolumeMounts[0].MountPath = "/etc/settings/colour"
+	if _, err := v.mounts(pod, c, nil); err == nil {
+		t.Error("a volume is mounted over a file")
+	}
+}
