@@ -22,7 +22,7 @@ type config = v1alpha4.Cluster
 // at one time.
 func (p *provider) config(spec cluster.Spec) (*config, error) {
 	text := p.Config
-	if len(text) == 0 {
+	if text == nil {
 		text = meshbench.KindConfig
 	}
 	var c config

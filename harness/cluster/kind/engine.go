@@ -34,7 +34,7 @@ func (host) run(ctx context.Context, program string, args ...string) (string, er
 			return "", context.Cause(ctx)
 		}
 		if text := strings.TrimSpace(said.String()); text != "" {
-			err = fmt.Errorf("%w: %s", err, text)
+			return "", errors.New(text) // it says more than an exit code
 		}
 		return "", err
 	}

@@ -267,7 +267,7 @@ func (p *provider) ask(ctx context.Context, arch string, wanted []source) {
 		group.Go(func() error {
 			s.from = "a registry"
 			if err := p.registry.has(ctx, s.image, arch); err != nil {
-				s.err = fmt.Errorf("it was not given, it is not in the node image, and the registry says: %w", err)
+				s.err = fmt.Errorf("it was not given, and the registry says: %w", err)
 			}
 			return nil
 		})

@@ -31,7 +31,7 @@ const KeptName = "meshbench-kept"
 // Options are what all clusters of a provider have in common.
 type Options struct {
 	// Config is the text of a kind configuration file; the module's kind-config.yaml when
-	// empty.
+	// nil.
 	Config []byte
 	// NodeImage replaces the configuration's node images; "" keeps them.
 	NodeImage string
