@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,6 +44,7 @@ glibc and iptables. Two ways to make one:
 Images are named as they are published; --hub renames them. An image with upstream's Envoy
 bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 		Example: `  meshbench images build --rootfs rootfs.tar --out images.tar
+  meshbench images build --rootfs rootfs.tar --out images.tar --istio 1.22.3,1.23.2
   kind load image-archive images.tar
   meshbench run eks-nginx --cluster kind --image-archive images.tar`,
 		Args: cobra.NoArgs,
@@ -57,11 +59,15 @@ bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 			if err != nil {
 				return usage(cmd, err)
 			}
-			store, err := components.New(options)
-			if err != nil {
-				return usage(cmd, err)
+			var stores []*components.Store
+			for _, options.Istio = range strings.Split(options.Istio, ",") {
+				store, err := components.New(options)
+				if err != nil {
+					return usage(cmd, err)
+				}
+				stores = append(stores, store)
 			}
-			made, err := buildImages(cmd, store, out, images.Options{RootFS: rootfs, Hubs: options.Hubs})
+			made, err := buildImages(cmd, stores, out, images.Options{RootFS: rootfs, Hubs: options.Hubs})
 			if err != nil {
 				return err
 			}
@@ -72,17 +78,23 @@ bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 		},
 	}
 	build.flags(cmd)
+	cmd.Flags().Lookup("istio").Usage = "Istio `version`, or several with commas between them (default " + components.DefaultIstio + ")"
+	cmd.Flags().Lookup("hub").Usage = "registry and path after which Istio's images are named, or as " + components.KubernetesHub + "=`HUB` metrics-server's; with --from images they are taken from there too"
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write the archive to")
 	cmd.Flags().StringVar(&rootfs, "rootfs", "", "`folder or tar` archive with a root file system, for the proxy's image")
 	return cmd
 }
 
 // buildImages obtains the components and writes the archive.
-func buildImages(cmd *cobra.Command, store *components.Store, out string, o images.Options) (_ []images.Image, err error) {
+func buildImages(cmd *cobra.Command, stores []*components.Store, out string, o images.Options) ([]images.Image, error) {
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.Close()
-	if o.Components, err = obtain(cmd, p, store, images.Needed()...); err != nil {
-		return nil, err
+	for _, store := range stores {
+		set, err := obtain(cmd, p, store, images.Needed()...)
+		if err != nil {
+			return nil, err
+		}
+		o.Components = append(o.Components, set)
 	}
 	p.Phase("images")
 	o.Progress = func(text string) { p.Status("%s", text) }

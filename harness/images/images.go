@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -36,8 +37,8 @@ func Needed() []components.Name {
 
 // Options say what images are made of.
 type Options struct {
-	// Components are those of [Needed].
-	Components components.Set
+	// Components are those of [Needed], once for each Istio.
+	Components []components.Set
 	// RootFS is what the proxy's image stands on, a folder or a tar archive (plain, gzip,
 	// zstd): a root file system with glibc and iptables.
 	RootFS string
@@ -61,7 +62,7 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 // The template's path in both of Istio's images.
 const template = "var/lib/istio/envoy/envoy_bootstrap_tmpl.json"
 
-// Write makes the images of pilot, proxyv2 and metrics-server and writes them as one
+// Write makes the images of pilot and proxyv2, of each Istio, and metrics-server and writes them as one
 // archive, for kind load image-archive, ctr images import, docker load and others. The same
 // components and root file system make the same archive, byte for byte. Names, programs'
 // places, entrypoints and users are those of the published images; apart from its root file
@@ -70,9 +71,11 @@ func Write(ctx context.Context, w io.Writer, o Options) (_ []Image, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
-	for _, n := range Needed() {
-		if o.Components.Path(n) == "" {
-			return nil, fmt.Errorf("there is no component %s to make images of", n)
+	for _, set := range o.Components {
+		for _, n := range Needed() {
+			if set.Path(n) == "" {
+				return nil, fmt.Errorf("there is no component %s to make images of", n)
+			}
 		}
 	}
 	work, err := os.MkdirTemp(o.Work, "images-")
@@ -81,14 +84,19 @@ func Write(ctx context.Context, w io.Writer, o Options) (_ []Image, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	b := &builder{Options: o, work: work}
-	var images []named
-	for _, make := range []func(context.Context) (named, error){b.pilot, b.proxy, b.metricsServer} {
-		i, err := make(ctx)
+	for _, set := range o.Components {
+		err := b.pilot(set)
+		if err == nil {
+			err = b.proxy(ctx, set)
+		}
+		if err == nil {
+			err = b.metricsServer(set)
+		}
 		if err != nil {
 			return nil, err
 		}
-		images = append(images, i)
 	}
+	images := b.images
 	o.Progress("writing the archive")
 	if err := writeArchive(&interruptible{ctx, w}, images); err != nil {
 		return nil, fmt.Errorf("writing the archive of images: %w", err)
@@ -119,81 +127,89 @@ func (i *interruptible) Write(p []byte) (int, error) {
 
 type builder struct {
 	Options
-	work string
+	work   string
+	root   *rootFS // whose layer all proxies share
+	base   v1.Layer
+	images []named
+	layers int
 }
 
-func (b *builder) pilot(context.Context) (named, error) {
-	set := b.Components
+func (b *builder) pilot(set components.Set) error {
 	name := b.Hubs.Image(components.IstioHub+"/pilot") + ":" + set.Version(components.PilotDiscovery)
-	l, err := b.layer(name, "pilot", func(w *layerWriter) error {
+	l, err := b.layer(name, func(w *layerWriter) error {
 		return errors.Join(
 			w.folder("tmp", 0o1777),
 			w.copy("usr/local/bin/pilot-discovery", 0o755, set.Path(components.PilotDiscovery)),
 			w.copy(template, 0o644, set.BootstrapTemplate()))
 	})
 	if err != nil {
-		return named{}, err
+		return err
 	}
 	return b.image(name, v1.Config{User: "1337:1337", Entrypoint: []string{"/usr/local/bin/pilot-discovery"}}, l)
 }
 
 // proxy has no user of its own, like the published image: istio-init is run as root and
 // istio-proxy as 1337, both by the injected pod.
-func (b *builder) proxy(ctx context.Context) (named, error) {
-	set := b.Components
+func (b *builder) proxy(ctx context.Context, set components.Set) error {
 	name := b.Hubs.Image(components.IstioHub+"/proxyv2") + ":" + set.Version(components.PilotAgent)
-	asked, err := loader(set.Path(components.Envoy))
-	if err != nil {
-		return named{}, fmt.Errorf("reading Envoy: %w", err)
+	if b.base == nil {
+		b.root = &rootFS{place: b.RootFS, seen: map[string]bool{}}
+		base, err := b.layer("root file system", func(w *layerWriter) error { return b.root.write(ctx, w) })
+		if err != nil {
+			return err
+		}
+		b.base = base
 	}
-	root := &rootFS{place: b.RootFS, loader: asked}
-	base, err := b.layer(name, "rootfs", func(w *layerWriter) error { return root.write(ctx, w) })
-	if err != nil {
-		return named{}, err
+	if err := b.root.runs(set.Path(components.Envoy)); err != nil {
+		return err
 	}
-	programs, err := b.layer(name, "proxyv2", func(w *layerWriter) error {
+	programs, err := b.layer(name, func(w *layerWriter) error {
 		return errors.Join(
 			w.copy("usr/local/bin/envoy", 0o755, set.Path(components.Envoy)),
 			w.copy("usr/local/bin/pilot-agent", 0o755, set.Path(components.PilotAgent)),
 			w.copy(template, 0o644, set.BootstrapTemplate()))
 	})
 	if err != nil {
-		return named{}, err
+		return err
 	}
 	own, err := components.HasIstioFilters(set.Path(components.Envoy))
 	if err != nil {
-		return named{}, err
+		return err
 	}
 	config := v1.Config{Entrypoint: []string{"/usr/local/bin/pilot-agent"}, WorkingDir: "/"}
 	if !own {
 		config.Labels = map[string]string{EnvoyLabel: UpstreamEnvoy}
 	}
-	return b.image(name, config, base, programs)
+	return b.image(name, config, b.base, programs)
 }
 
-func (b *builder) metricsServer(context.Context) (named, error) {
-	set := b.Components
+func (b *builder) metricsServer(set components.Set) error {
 	name := b.Hubs.Image(components.KubernetesHub+"/metrics-server/metrics-server") + ":v" + set.Version(components.MetricsServer)
-	l, err := b.layer(name, "metrics-server", func(w *layerWriter) error {
+	if slices.ContainsFunc(b.images, func(i named) bool { return i.name == name }) {
+		return nil // of an Istio before
+	}
+	l, err := b.layer(name, func(w *layerWriter) error {
 		return errors.Join(w.folder("tmp", 0o1777), w.copy("metrics-server", 0o755, set.Path(components.MetricsServer)))
 	})
 	if err != nil {
-		return named{}, err
+		return err
 	}
 	return b.image(name, v1.Config{User: "65534", Entrypoint: []string{"/metrics-server"}}, l)
 }
 
-// layer makes one layer of an image.
-func (b *builder) layer(image, file string, fill func(*layerWriter) error) (v1.Layer, error) {
-	b.Progress(fmt.Sprintf("image %s: %s", image, file))
-	l, err := writeLayer(filepath.Join(b.work, file), fill)
+// layer makes a layer; what is its name for people.
+func (b *builder) layer(what string, fill func(*layerWriter) error) (v1.Layer, error) {
+	b.Progress("packing " + what)
+	b.layers++
+	l, err := writeLayer(filepath.Join(b.work, fmt.Sprintf("layer-%d", b.layers)), fill)
 	if err != nil {
-		return nil, fmt.Errorf("making image %s: %w", image, err)
+		return nil, fmt.Errorf("packing %s: %w", what, err)
 	}
 	return l, nil
 }
 
-func (b *builder) image(name string, config v1.Config, layers ...v1.Layer) (named, error) {
+// image adds an image.
+func (b *builder) image(name string, config v1.Config, layers ...v1.Layer) error {
 	config.Env = []string{searchPath}
 	i := mutate.MediaType(mutate.ConfigMediaType(empty.Image, types.OCIConfigJSON), types.OCIManifestSchema1)
 	i, err := mutate.ConfigFile(i, &v1.ConfigFile{
@@ -207,7 +223,8 @@ func (b *builder) image(name string, config v1.Config, layers ...v1.Layer) (name
 		}
 	}
 	if err != nil {
-		return named{}, fmt.Errorf("making image %s: %w", name, err)
+		return fmt.Errorf("making image %s: %w", name, err)
 	}
-	return named{name, i}, nil
+	b.images = append(b.images, named{name, i})
+	return nil
 }

@@ -139,7 +139,7 @@ func files(t *testing.T, i v1.Image) map[string]tar.Header {
 }
 
 func TestWrite(t *testing.T) {
-	b := archive(t, Options{Components: set(t), RootFS: rootfs(t)})
+	b := archive(t, Options{Components: []components.Set{set(t)}, RootFS: rootfs(t)})
 	for image, want := range map[string]struct {
 		user, entrypoint string
 		files            map[string]string
@@ -192,7 +192,7 @@ func TestWrite(t *testing.T) {
 
 // TestLayout checks what containerd looks at: the index of the OCI layout.
 func TestLayout(t *testing.T) {
-	b := archive(t, Options{Components: set(t), RootFS: rootfs(t)})
+	b := archive(t, Options{Components: []components.Set{set(t)}, RootFS: rootfs(t)})
 	contents := map[string][]byte{}
 	var order []string
 	for r := tar.NewReader(bytes.NewReader(b)); ; {
@@ -241,7 +241,7 @@ func TestLayout(t *testing.T) {
 
 func TestSameInputSameArchive(t *testing.T) {
 	s, root := set(t), rootfs(t)
-	first := archive(t, Options{Components: s, RootFS: root})
+	first := archive(t, Options{Components: []components.Set{s}, RootFS: root})
 	// Other times, other paths, and another order of what was written.
 	later := time.Now().Add(time.Hour)
 	for _, c := range s {
@@ -249,11 +249,11 @@ func TestSameInputSameArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if second := archive(t, Options{Components: set(t), RootFS: rootfs(t)}); !bytes.Equal(first, second) {
+	if second := archive(t, Options{Components: []components.Set{set(t)}, RootFS: rootfs(t)}); !bytes.Equal(first, second) {
 		t.Error("the archives differ")
 	}
 	write(t, s.Path(components.PilotAgent), "another")
-	if third := archive(t, Options{Components: s, RootFS: root}); bytes.Equal(first, third) {
+	if third := archive(t, Options{Components: []components.Set{s}, RootFS: root}); bytes.Equal(first, third) {
 		t.Error("the archives of different programs are the same")
 	}
 }
@@ -263,10 +263,42 @@ func TestHubsNameImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := archive(t, Options{Components: set(t), RootFS: rootfs(t), Hubs: hubs})
+	b := archive(t, Options{Components: []components.Set{set(t)}, RootFS: rootfs(t), Hubs: hubs})
 	read(t, b, "mirror.example:5000/istio/pilot:1.23.2")
 	read(t, b, "mirror.example:5000/istio/proxyv2:1.23.2")
 	read(t, b, "mirror.example:5000/k8s/metrics-server/metrics-server:v0.7.2")
+}
+
+// TestSeveralVersions: what versions share is in the archive once.
+func TestSeveralVersions(t *testing.T) {
+	first, second := set(t), set(t)
+	for _, n := range []components.Name{components.PilotDiscovery, components.PilotAgent} {
+		second[n] = components.Component{Version: "1.24.0", Path: second.Path(n)}
+		write(t, second.Path(n), string(n)+" 1.24.0")
+	}
+	b := archive(t, Options{Components: []components.Set{first, second}, RootFS: rootfs(t)})
+	for image, want := range map[string]string{proxy: "pilot-agent", "docker.io/istio/proxyv2:1.24.0": "pilot-agent 1.24.0"} {
+		if got := files(t, read(t, b, image))["usr/local/bin/pilot-agent"].Linkname; got != want {
+			t.Errorf("%s: %q, want %q", image, got, want)
+		}
+	}
+	read(t, b, pilot)
+	read(t, b, "docker.io/istio/pilot:1.24.0")
+	read(t, b, metrics)
+	blobs := 0
+	for r := tar.NewReader(bytes.NewReader(b)); ; {
+		h, err := r.Next()
+		if err != nil {
+			break
+		}
+		if strings.HasPrefix(h.Name, "blobs/sha256/") && h.Typeflag == tar.TypeReg {
+			blobs++
+		}
+	}
+	// Manifest, configuration and layer of five images; the proxies share one layer more.
+	if want := 3*5 + 1; blobs != want {
+		t.Errorf("%d blobs, want %d", blobs, want)
+	}
 }
 
 // TestEnvoyLabel: upstream's Envoy is told from Istio's.
@@ -274,7 +306,7 @@ func TestEnvoyLabel(t *testing.T) {
 	for content, want := range map[string]string{"envoy": UpstreamEnvoy, "envoy with istio_stats": ""} {
 		s := set(t)
 		write(t, s.Path(components.Envoy), content)
-		config, err := read(t, archive(t, Options{Components: s, RootFS: rootfs(t)}), proxy).ConfigFile()
+		config, err := read(t, archive(t, Options{Components: []components.Set{s}, RootFS: rootfs(t)}), proxy).ConfigFile()
 		if err != nil || config.Config.Labels[EnvoyLabel] != want {
 			t.Errorf("%q: labels %q, %v", content, config.Config.Labels, err)
 		}
@@ -304,7 +336,7 @@ func tarOf(t *testing.T, dir string) []byte {
 
 func TestRootFSAsArchive(t *testing.T) {
 	s, dir := set(t), rootfs(t)
-	want := archive(t, Options{Components: s, RootFS: dir})
+	want := archive(t, Options{Components: []components.Set{s}, RootFS: dir})
 	plain := tarOf(t, dir)
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
@@ -313,7 +345,7 @@ func TestRootFSAsArchive(t *testing.T) {
 	for what, b := range map[string][]byte{"plain": plain, "gzip": zipped.Bytes()} {
 		file := filepath.Join(t.TempDir(), "rootfs.tar")
 		write(t, file, string(b))
-		if got := archive(t, Options{Components: s, RootFS: file}); !bytes.Equal(got, want) {
+		if got := archive(t, Options{Components: []components.Set{s}, RootFS: file}); !bytes.Equal(got, want) {
 			t.Errorf("%s: not what the folder gives", what)
 		}
 	}
@@ -335,7 +367,7 @@ func TestRootFSThatWillNotDo(t *testing.T) {
 		write(t, path, string(b))
 		return path
 	}
-	saved := archive(t, Options{Components: set(t), RootFS: good})
+	saved := archive(t, Options{Components: []components.Set{set(t)}, RootFS: good})
 	// An executable of this machine that has a loader stands for Envoy.
 	shell, err := filepath.EvalSymlinks("/bin/sh")
 	if err != nil {
@@ -366,7 +398,7 @@ func TestRootFSThatWillNotDo(t *testing.T) {
 				}
 				s[components.Envoy] = components.Component{Version: "1.40.0", Path: tt.envoy}
 			}
-			o := Options{Components: s, RootFS: tt.root, Work: t.TempDir()}
+			o := Options{Components: []components.Set{s}, RootFS: tt.root, Work: t.TempDir()}
 			_, err := Write(t.Context(), io.Discard, o)
 			if err == nil {
 				t.Fatal("no error")
@@ -386,7 +418,7 @@ func TestRootFSThatWillNotDo(t *testing.T) {
 func TestWriteNeedsAllComponents(t *testing.T) {
 	s := set(t)
 	delete(s, components.MetricsServer)
-	if _, err := Write(t.Context(), io.Discard, Options{Components: s, RootFS: rootfs(t), Work: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "metrics-server") {
+	if _, err := Write(t.Context(), io.Discard, Options{Components: []components.Set{s}, RootFS: rootfs(t), Work: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "metrics-server") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -395,7 +427,7 @@ func TestInterruptedWriteLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("interrupt"))
 	work := t.TempDir()
-	_, err := Write(ctx, io.Discard, Options{Components: set(t), RootFS: rootfs(t), Work: work})
+	_, err := Write(ctx, io.Discard, Options{Components: []components.Set{set(t)}, RootFS: rootfs(t), Work: work})
 	if err == nil || !strings.Contains(err.Error(), "interrupt") {
 		t.Errorf("got %v", err)
 	}
@@ -408,7 +440,7 @@ func TestInterruptedWriteLeavesNothing(t *testing.T) {
 // it again.
 func TestRoundTrip(t *testing.T) {
 	made := set(t)
-	b := archive(t, Options{Components: made, RootFS: rootfs(t)})
+	b := archive(t, Options{Components: []components.Set{made}, RootFS: rootfs(t)})
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")

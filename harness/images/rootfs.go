@@ -28,12 +28,11 @@ var needed = []string{"iptables-save", "iptables-restore"}
 
 // rootFS writes a root file system, a folder or a tar archive of one, as a layer.
 type rootFS struct {
-	place  string
-	loader string          // the dynamic loader that Envoy asks for; "" for none
-	seen   map[string]bool // the last elements of all names
+	place string
+	seen  map[string]bool // the last elements of all names
 }
 
-// check refuses what Istio's proxy image could not work with.
+// check refuses what istio-init could not work with.
 func (r *rootFS) check() error {
 	var missing []string
 	for _, program := range needed {
@@ -44,8 +43,17 @@ func (r *rootFS) check() error {
 	if len(missing) > 0 {
 		return fmt.Errorf("root file system %s has no %s, which istio-init runs: %s", r.place, strings.Join(missing, ", "), howToMake)
 	}
-	if r.loader != "" && !r.seen[path.Base(r.loader)] {
-		return fmt.Errorf("root file system %s has no %s, which Envoy is run by: it must be one with glibc, for this machine's processor; %s", r.place, r.loader, howToMake)
+	return nil
+}
+
+// runs refuses a program that asks for a dynamic loader which is not there.
+func (r *rootFS) runs(program string) error {
+	asked, err := loader(program)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", program, err)
+	}
+	if asked != "" && !r.seen[path.Base(asked)] {
+		return fmt.Errorf("root file system %s has no %s, by which %s is run: it must be one with glibc, for this machine's processor; %s", r.place, asked, program, howToMake)
 	}
 	return nil
 }
@@ -59,7 +67,6 @@ func (r *rootFS) write(ctx context.Context, w *layerWriter) error {
 	if err != nil {
 		return fmt.Errorf("root file system: %w: %s", err, howToMake)
 	}
-	r.seen = map[string]bool{}
 	if info.IsDir() {
 		err = r.folder(ctx, w)
 	} else {
