@@ -276,11 +276,19 @@ func kubernetesRequires() ([]module.Version, error) {
 	for _, own := range []string{"k8s.io/kubernetes", "sigs.k8s.io/metrics-server", "github.com/imdario/mergo"} {
 		delete(pins, own)
 	}
-	var all []module.Version
+	all := slices.Clone(besideKubernetes)
 	for path, version := range pins {
 		all = append(all, module.Version{Path: path, Version: version})
 	}
 	return all, nil
+}
+
+// besideKubernetes are the lowest versions, of modules that only Istio uses, that compile
+// with what Kubernetes pins: OpenTelemetry's modules come out together, but a lower one
+// does not ask for the others' lower ones.
+var besideKubernetes = []module.Version{
+	{Path: "go.opentelemetry.io/otel/sdk/metric", Version: "v1.27.0"},
+	{Path: "go.opentelemetry.io/otel/exporters/prometheus", Version: "v0.49.0"},
 }
 
 // istioMod is the text of a .mod file.
