@@ -276,6 +276,7 @@ func TestCluster(t *testing.T) {
 		{"environment and volumes", testFiles},
 		{"late config map", testLateConfigMap},
 		{"hosts", testHosts},
+		{"hosts of one namespace", testKnativeHosts},
 		{"restarts", testRestarts},
 		{"probes", testProbes},
 		{"order", testOrder},
@@ -562,6 +563,36 @@ func testHosts(c testCluster) {
 	c.must(err)
 	if len(slices.Items) != 1 || slices.Items[0].Labels[discoveryv1.LabelServiceName] != "istiod" {
 		c.Errorf("endpoint slices found by the Service's label: %v", slices.Items)
+	}
+}
+
+// testKnativeHosts: pods of Knative Serving find one another by name, others do not find
+// them.
+func testKnativeHosts(c testCluster) {
+	c.namespace(knativeNamespace)
+	c.namespace("beside")
+	labels := map[string]string{"app": "autoscaler"}
+	_, err := c.client.CoreV1().Services(knativeNamespace).Create(c.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "autoscaler", Labels: labels},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 8080}}, Selector: labels},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	for _, namespace := range []string{"beside", knativeNamespace} {
+		c.create(testPod(namespace, "activator", "test/program", programCommand, "serve", "8012"), isReady)
+	}
+	autoscaler := testPod(knativeNamespace, "autoscaler-1", "test/program", programCommand, "serve", "8080")
+	autoscaler.Labels = labels
+	c.create(autoscaler, isReady)
+	const url = "http://autoscaler.knative-serving.svc.cluster.local:8080/ready"
+	c.eventually(func() string {
+		out, err := c.exec(knativeNamespace, "activator", "main", "kubelet.test", programCommand, "get", url)
+		if err != nil || !strings.Contains(out, "hello from autoscaler-1") {
+			return fmt.Sprintf("get: %s, %v", out, err)
+		}
+		return ""
+	})
+	if hosts := c.show("beside", "activator", "main", "/etc/hosts")["/etc/hosts"]; strings.Contains(hosts, "autoscaler") {
+		c.Errorf("a pod of another namespace has the hosts file\n%s", hosts)
 	}
 }
 
