@@ -304,7 +304,10 @@ func (d *Document) Markdown(w io.Writer) error {
 		fmt.Fprintf(out, "## %s\n\n", escape(l.Title))
 		list(out, l.Lines)
 	}
-	list(out, d.Notes)
+	if len(d.Notes) > 0 {
+		fmt.Fprint(out, "## Notes\n\n")
+		list(out, d.Notes)
+	}
 	if d.Folded {
 		fmt.Fprint(out, "</details>\n\n")
 	}
