@@ -175,7 +175,8 @@ func (r *Report) findings() []Finding {
 		if r.moreRevisions(r.Steps[i-1].Name, r.Steps[i].Name) {
 			continue // told for all of them at once
 		}
-		if text := configGrowth(&r.Steps[i-1], &r.Steps[i]); text != "" {
+		// With workloads that differ by what is tried, a step's median says little.
+		if text := configGrowth(&r.Steps[i-1], &r.Steps[i], r.Growth == nil); text != "" {
 			add(levelInfo, "growth", r.Steps[i].Name, "%s", text)
 		}
 	}
@@ -327,8 +328,9 @@ func configKinds(o observations.ConfigObjects) []configKind {
 }
 
 // configGrowth says which objects made the configuration grow or shrink between two steps,
-// the largest change first; "" when it was not read in both.
-func configGrowth(before, now *Step) string {
+// the largest change first, and how the median memory changed where that is asked for; ""
+// when the configuration was not read in both.
+func configGrowth(before, now *Step, memory bool) string {
 	if before.ConfigObjects == nil || now.ConfigObjects == nil {
 		return ""
 	}
@@ -354,7 +356,7 @@ func configGrowth(before, now *Step) string {
 		// Counts leave out what is on its way in or out; a dump does not.
 		text += fmt.Sprintf(", yet dump %+.0f kB: it also holds what is being replaced (listeners that drain)", float64(d)/1e3)
 	}
-	if before.Memory.Samples > 0 && now.Memory.Samples > 0 {
+	if memory && before.Memory.Samples > 0 && now.Memory.Samples > 0 {
 		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/mi)
 	}
 	return text

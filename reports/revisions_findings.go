@@ -90,8 +90,8 @@ func (r *Report) growthText(w *growth.Workload, most float64) string {
 	small := barely(w, most)
 	var text string
 	switch {
-	case s.Lo != nil && *s.Lo <= 0 && *s.Hi >= 0:
-		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d may be chance (95 %% interval %s)", shown(w.Name), slope, r.Growth.PerRevisions, interval)
+	case s.Lo != nil && *s.Lo <= 0:
+		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d (95 %% interval %s)", shown(w.Name), slope, r.Growth.PerRevisions, interval)
 	case interval != "":
 		text = fmt.Sprintf("%s grew by %s Mi per %d revisions (95 %% interval %s), %.3f Mi a revision", shown(w.Name), slope, r.Growth.PerRevisions, interval, s.BytesPerRevision/mi)
 	default:
@@ -188,7 +188,7 @@ func addedText(w *growth.Workload) string {
 	text := fmt.Sprintf("Each revision adds %s (rows) and %.1f kB of config_dump to %s", rowsList(c), c.DumpBytesPerRevision/1e3, shown(w.Name))
 	for _, n := range c.Rows {
 		for _, o := range n.Once {
-			text += fmt.Sprintf("; %+d %s came once, at %s, with a Knative Service's first revision", o.Change, plural(2, n.Kind)[2:], o.Step)
+			text += fmt.Sprintf("; %+d %ss once, at %s, with %s", o.Change, n.Kind, o.Step, o.Why)
 		}
 	}
 	return text + "."
@@ -205,7 +205,11 @@ func holdersText(w *growth.Workload) string {
 	if a := w.Account; a != nil && a.Allocated != nil {
 		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, and pilot-agent", a.Allocated.BytesPerRevision/ki, 100*a.Allocated.BytesPerRevision/s))
 	}
-	if p := w.Prediction; p != nil && p.Unknown == "" {
+	switch p := w.Prediction; {
+	case p == nil:
+	case p.Unknown != "":
+		parts = append(parts, "the cost model cannot tell ("+p.Unknown+")")
+	default:
 		most := slices.MaxFunc(p.Groups, func(a, b growth.Group) int { return cmp.Compare(a.BytesPerRevision, b.BytesPerRevision) })
 		model := fmt.Sprintf("the cost model explains %.1f (%.1f to %.1f), most of it by %s (%.1f)", p.BytesPerRevision/ki, p.Lo/ki, p.Hi/ki, most.Name, most.BytesPerRevision/ki)
 		if len(p.Outside) > 0 {

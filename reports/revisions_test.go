@@ -189,7 +189,7 @@ func TestRevisionsFindings(t *testing.T) {
 			"scoped/pod grew by ",
 			"% of the largest growth here: a revision adds exactly 0 clusters, 0 listeners, 0 routes, 0 endpoints to its configuration.",
 			"Each revision adds exactly 8 clusters, 2 listeners, 6 routes, 2 endpoints (rows) and 43.6 kB of config_dump to measure/pod",
-			"; +6 listeners came once, at r200, with a Knative Service's first revision.",
+			"; +6 listeners once, at r200, with a Knative Service's first revision.",
 			"far outside of what it was fitted on (clusters: ",
 			"93 % by number are of kind cluster",
 			"the largest step of memory around one is +41.0 Mi (measure/pod-a, ",

@@ -44,11 +44,22 @@ type Rows struct {
 	Once  []Once `json:"once,omitempty"`
 }
 
-// Once is what came beside the revisions' own, with the first of a Knative Service.
+// Once is what came or went beside the revisions' own, where there is a reason for it.
 type Once struct {
 	Step   string `json:"step"`
 	Change int    `json:"change"`
+	Why    Reason `json:"why"`
 }
+
+// Reason is why rows changed once.
+type Reason string
+
+// Reasons.
+const (
+	NewService Reason = "a Knative Service's first revision"
+	// Ended: the pod of a sidecar that has ended is no endpoint until it is ready again.
+	Ended Reason = "a sidecar that ended"
+)
 
 // Stats is the growth of one kind of Envoy's statistics.
 type Stats struct {
@@ -148,41 +159,42 @@ func (c *Configuration) stats(from, to map[string]int) {
 	slices.SortStableFunc(c.Stats, func(a, b Stats) int { return cmp.Compare(b.PerRevision, a.PerRevision) })
 }
 
-// exact finds the whole number of rows that every revision adds. Steps with the first
-// revision of a Knative Service may have more or less besides, once; all others must
-// agree to the unit. With nothing but such steps their own must divide evenly.
+// exact finds the whole number of rows that every revision adds. A step for which there is
+// a reason may have more or less besides, once; all others must agree to the unit. With
+// nothing but such steps their own must divide evenly.
 func exact(readings []reading, of func(observations.Counts) int) (rate int, once []Once, ok bool) {
 	type change struct {
-		step      string
+		Once
 		revisions int
-		rows      int
-		first     bool // of a Service
 	}
-	var changes []change
+	var plain, reasoned []change
 	for i := 1; i < len(readings); i++ {
 		a, b := readings[i-1], readings[i]
-		c := change{b.step.name, b.step.revisions - a.step.revisions, of(b.proxy.Rows) - of(a.proxy.Rows), b.step.services > a.step.services}
-		if c.revisions != 0 {
-			changes = append(changes, c)
+		c := change{Once{Step: b.step.name, Change: of(b.proxy.Rows) - of(a.proxy.Rows)}, b.step.revisions - a.step.revisions}
+		switch {
+		case c.revisions == 0:
+		case b.step.services > a.step.services:
+			c.Why = NewService
+			reasoned = append(reasoned, c)
+		case b.step.ended > a.step.ended:
+			c.Why = Ended
+			reasoned = append(reasoned, c)
+		default:
+			plain = append(plain, c)
 		}
 	}
-	for _, firsts := range []bool{false, true} {
-		for _, c := range changes {
-			if c.first != firsts {
-				continue
+	for _, c := range slices.Concat(plain, reasoned) {
+		if !ok {
+			if c.Change%c.revisions != 0 {
+				return 0, nil, false
 			}
-			if !ok {
-				if c.rows%c.revisions != 0 {
-					return 0, nil, false
-				}
-				rate, ok = c.rows/c.revisions, true
+			rate, ok = c.Change/c.revisions, true
+		}
+		if c.Change -= rate * c.revisions; c.Change != 0 {
+			if c.Why == "" {
+				return 0, nil, false
 			}
-			if rest := c.rows - rate*c.revisions; rest != 0 {
-				if !c.first {
-					return 0, nil, false
-				}
-				once = append(once, Once{c.step, rest})
-			}
+			once = append(once, c.Once)
 		}
 	}
 	return rate, once, ok

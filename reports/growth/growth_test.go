@@ -297,40 +297,55 @@ func TestRows(t *testing.T) {
 		change    func(step string, p *observations.Proxy)
 		want      string
 	}{
-		{"as by hand", steps(1000), nil, "cluster 8 exactly [], listener 2 exactly [{r200 6}], route 6 exactly [], endpoint 2 exactly []"},
+		{"as by hand", steps(1000), nil, "cluster 8 exactly [], listener 2 exactly [r200 +6 a Knative Service's first revision], route 6 exactly [], endpoint 2 exactly []"},
 		{"a second Service", steps(1600), func(step string, p *observations.Proxy) {
 			if step >= "r1200" && len(step) == 5 {
 				p.Rows.Cluster++
 			}
-		}, "cluster 8 exactly [{r1200 1}], listener 2 exactly [{r200 6}], route 6 exactly [], endpoint 2 exactly []"},
+		}, "cluster 8 exactly [r1200 +1 a Knative Service's first revision], listener 2 exactly [r200 +6 a Knative Service's first revision], route 6 exactly [], endpoint 2 exactly []"},
 		{"one row is missing at one step", steps(1000), func(step string, p *observations.Proxy) {
 			if step == "r600" {
 				p.Rows.Route--
 			}
-		}, "cluster 8 exactly [], listener 2 exactly [{r200 6}], route 6.000 on average [], endpoint 2 exactly []"},
+		}, "cluster 8 exactly [], listener 2 exactly [r200 +6 a Knative Service's first revision], route 6.000 on average [], endpoint 2 exactly []"},
+		{"a killed pod is no endpoint", steps(1600), func(step string, p *observations.Proxy) {
+			if step == "r1600" {
+				p.Rows.Endpoint -= 6
+			}
+		}, "cluster 8 exactly [], listener 2 exactly [r200 +6 a Knative Service's first revision], route 6 exactly [], endpoint 2 exactly [r1600 -6 a sidecar that ended]"},
 		{"one step only", []int{0, 200}, nil, "cluster 8 exactly [], listener 2.030 on average [], route 6 exactly [], endpoint 2 exactly []"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			load := one(pod, tt.revisions...)
+			limited := pod
+			limited.LimitMi = 1024
+			load := one(limited, tt.revisions...)
+			// What is dumped has no limit.
+			free := pod
+			free.Name = "measure/free"
+			load.Workloads = append(load.Workloads, free)
 			records := growthtest.Log(load)
 			for _, r := range records {
 				if r.Proxy != nil && tt.change != nil {
 					tt.change(fmt.Sprintf("r%d", tt.revisions[*r.Step]), r.Proxy)
 				}
 			}
-			c := growth.Build(records).Workloads[0].Configuration
+			c := growth.Build(records).Workloads[0].Configuration // measure/free
 			var got []string
 			for _, n := range c.Rows {
-				text := fmt.Sprintf("%s %.3f on average %v", n.Kind, n.PerRevision, n.Once)
+				once := []string{}
+				for _, o := range n.Once {
+					once = append(once, fmt.Sprintf("%s %+d %s", o.Step, o.Change, o.Why))
+				}
+				text := fmt.Sprintf("%s %.3f on average %v", n.Kind, n.PerRevision, once)
 				if n.Exact {
-					text = fmt.Sprintf("%s %g exactly %v", n.Kind, n.PerRevision, n.Once)
+					text = fmt.Sprintf("%s %g exactly %v", n.Kind, n.PerRevision, once)
 				}
 				got = append(got, text)
 			}
 			if text := strings.Join(got, ", "); text != tt.want {
 				t.Errorf("%s\nwant %s", text, tt.want)
 			}
-			if c.DumpBytesPerRevision != 43600 || c.Pod != "measure/pod-b" {
+			if c.DumpBytesPerRevision != 43600 || c.Pod != "measure/free-b" {
 				t.Errorf("%+v", c)
 			}
 			if s := c.Stats; len(s) != 3 || s[0].Of != "cluster" || s[0].PerRevision != 1600 || math.Abs(s[0].Share-1600.0/1720) > 1e-9 || s[2].Of != "http" {

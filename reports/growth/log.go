@@ -38,6 +38,7 @@ type step struct {
 	settled, measured bool
 	revisions         int // total
 	services          int // Knative Services that are the load, so far
+	ended             int // ends of sidecars, so far
 	usage             map[key]usage
 	envoys            map[key]envoy
 	proxies           []observations.Proxy
@@ -143,7 +144,7 @@ func read(records []observations.Record) *log {
 		}
 		if s != nil {
 			s.add(rec)
-			s.revisions, s.services = total, len(l.services)
+			s.revisions, s.services, s.ended = total, len(l.services), len(l.restarts)
 		}
 		if u := rec.Usage; u != nil && u.Container == sidecarContainer {
 			l.is(u.Namespace+"/"+u.Pod, u.Workload)

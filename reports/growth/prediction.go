@@ -30,12 +30,11 @@ type Group struct {
 	Unknown            string  `json:"unknown,omitempty"`
 }
 
-// predict asks the built-in model what a configuration's growth costs; nil when that
-// model is damaged, which its own tests tell.
+// predict asks the built-in model what a configuration's growth costs.
 func predict(c *Configuration) *Prediction {
 	model, err := costmodel.Default()
 	if err != nil {
-		return nil
+		return &Prediction{Unknown: err.Error(), Groups: []Group{}}
 	}
 	n := float64(c.To - c.From)
 	e, unknown := model.Cost(c.Objects)
