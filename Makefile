@@ -15,7 +15,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 export CGO_ENABLED := 0
 export GOFLAGS     := $(GOFLAGS) -trimpath
 
-.PHONY: bench compare build components test unit e2e benchmark nightly ci-summary lint clean help
+.PHONY: bench compare build components test unit e2e e2e-kind benchmark nightly ci-summary lint clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -40,6 +40,10 @@ unit: build ## vet, unit tests, command-line tests
 e2e: build ## end-to-end tests on the embedded cluster
 	MESHBENCH_E2E=1 go test ./e2e -count=1 -timeout 40m -v
 
+# Needs a container engine and a node image, see docs/kind.md.
+e2e-kind: build ## end-to-end tests on kind clusters
+	MESHBENCH_E2E_KIND=1 go test ./e2e -count=1 -timeout 90m -v -ginkgo.v -ginkgo.label-filter=kind
+
 benchmark: build ## seconds that headless and eks-nginx take with what is cached
 	go test ./e2e -run '^$$' -bench . -benchtime 1x -timeout 30m
 
@@ -62,4 +66,4 @@ clean: ## remove what was built here; the component cache stays
 	rm -rf bin
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
