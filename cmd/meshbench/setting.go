@@ -309,7 +309,7 @@ func readPlan(dir string) (sides []*compare.Side, order string, err error) {
 		if err != nil {
 			return nil, "", err
 		}
-		side.Name = s.Name
+		side.Name, side.Setting = s.Name, true
 		sides = append(sides, side)
 	}
 	return sides, "The runs were made in the order " + strings.Join(p.Order, ", ") + ".", nil

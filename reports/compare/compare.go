@@ -51,7 +51,7 @@ func Compare(sides []*Side) (*Comparison, error) {
 			continue
 		}
 		for _, d := range first.Environment.Differences(s.Environment) {
-			if d.Subject {
+			if d.Subject || first.Setting && s.Setting {
 				c.Notes = append(c.Notes, d.In(first.Name, s.Name))
 			} else {
 				c.Warnings = append(c.Warnings, fmt.Sprintf("%s and %s differ in what memory depends on: %s; differences below may come from that alone", first.Name, s.Name, d.In(first.Name, s.Name)))

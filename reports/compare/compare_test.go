@@ -179,6 +179,7 @@ func TestEnvironment(t *testing.T) {
 		"shape":          {func(r *observations.Run) { r.Cluster.Baseline = "" }, "shape of the cluster: eks in a, none in b"},
 		"values":         {func(r *observations.Run) { r.Mesh.Values += "  proxy:\n    concurrency: 4\n" }, "Helm values: none in a, proxy:; concurrency: 4 in b"},
 		"parameters":     {func(r *observations.Run) { r.Parameters = map[string]int{"replicas": 30} }, "parameter replicas: 100 in a, 30 in b"},
+		"choice":         {func(r *observations.Run) { r.Choices = map[string]string{"port": "http"} }, "parameter port: none in a, http in b"},
 		"more parameter": {func(r *observations.Run) { r.Parameters = map[string]int{"replicas": 100, "n": 1} }, "parameter n: none in a, 1 in b"},
 	}
 	for name, tt := range tests {
@@ -206,6 +207,15 @@ func TestEnvironment(t *testing.T) {
 		})
 		if c := compared(t, side(t, "a", 1, random(1), nil), b); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "Envoy worker threads: 2 in a, 4 in b") {
 			t.Errorf("warnings %q", c.Warnings)
+		}
+	})
+	t.Run("settings", func(t *testing.T) {
+		a := side(t, "a", 1, random(1), nil)
+		b := side(t, "b", 1, random(2), func(records []observations.Record) { records[0].Run.Mesh.XDS = "sotw" })
+		a.Setting, b.Setting = true, true
+		c := compared(t, a, b)
+		if len(c.Warnings) > 0 || !slices.Contains(c.Notes, "xDS: delta in a, sotw in b") {
+			t.Errorf("warnings %q, notes %q", c.Warnings, c.Notes)
 		}
 	})
 	t.Run("among repeats", func(t *testing.T) {

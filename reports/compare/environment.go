@@ -28,6 +28,8 @@ type Environment struct {
 	ReconnectSeconds  float64        `json:"reconnectSeconds"`
 	Values            string         `json:"values"` // Helm values, as YAML
 	Parameters        map[string]int `json:"parameters"`
+	// Choices are the parameters that are words.
+	Choices map[string]string `json:"choices,omitempty"`
 }
 
 // environmentOf is the environment of a run. The log's records are read beside the
@@ -40,7 +42,7 @@ func environmentOf(r *reports.Report, records []observations.Record) Environment
 		HostOS: run.Host.OS, HostCPUs: run.Host.CPUs,
 		Istio: run.Mesh.Istio, Envoy: run.Mesh.Envoy, EnvoyBuilds: slices.Clone(r.EnvoyBuilds), Workers: run.Mesh.Workers,
 		XDS: run.Mesh.XDS, ReconnectSeconds: run.Mesh.ReconnectSeconds, Values: run.Mesh.Values,
-		Parameters: maps.Clone(run.Parameters),
+		Parameters: maps.Clone(run.Parameters), Choices: maps.Clone(run.Choices),
 	}
 	for _, rec := range records {
 		if rec.Envoy != nil && rec.Envoy.Workers > 0 {
@@ -106,6 +108,9 @@ func (e Environment) Differences(o Environment) []Difference {
 	for _, name := range slices.Sorted(maps.Keys(union(e.Parameters, o.Parameters))) {
 		add("parameter "+name, number(e.Parameters, name), number(o.Parameters, name))
 	}
+	for _, name := range slices.Sorted(maps.Keys(union(e.Choices, o.Choices))) {
+		add("parameter "+name, e.Choices[name], o.Choices[name])
+	}
 	for i := range found[memoryOnly:] {
 		found[memoryOnly+i].Counts = true
 	}
@@ -130,11 +135,9 @@ func only(a, b []string) string {
 	return strings.Join(items, "; ")
 }
 
-func union(a, b map[string]int) map[string]int {
-	all := maps.Clone(a)
-	if all == nil {
-		all = map[string]int{}
-	}
+func union[V any](a, b map[string]V) map[string]V {
+	all := map[string]V{}
+	maps.Copy(all, a)
 	maps.Copy(all, b)
 	return all
 }

@@ -24,6 +24,9 @@ type Side struct {
 	Name        string // for people
 	Scenario    string
 	Environment Environment
+	// Setting says that the side was measured for its comparison, in turns with the others:
+	// what its environment differs in from theirs was asked for.
+	Setting bool
 	// Mixed lists what the side's own runs differ in, against the first of them.
 	Mixed []Difference
 	Runs  []Run
