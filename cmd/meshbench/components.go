@@ -205,6 +205,9 @@ func listComponents(cmd *cobra.Command, store *components.Store) error {
 
 // obtain gets components, and says beforehand what stands in the way.
 func obtain(cmd *cobra.Command, p *progress, store *components.Store, want ...components.Name) (components.Set, error) {
+	if store.Complete(want...) { // nothing worth a line of progress
+		return store.Obtain(cmd.Context(), nil, want...)
+	}
 	if err := store.Preflight(cmd.Context(), want...); err != nil {
 		return nil, &exit{exitFailure, fmt.Errorf("the components cannot be obtained on this machine:\n%w", err)}
 	}

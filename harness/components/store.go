@@ -180,7 +180,8 @@ func (s *Store) Has(n Name) bool {
 // Root is the root of the cache; the components are in its folder components.
 func (s *Store) Root() string { return filepath.Dir(s.root) }
 
-// Complete says whether Obtain of the wanted components would find all in the cache.
+// Complete says whether Obtain of the wanted components, by default all that an embedded
+// cluster needs, would find all in the cache.
 func (s *Store) Complete(want ...Name) bool {
 	_, missing, err := s.cached(want)
 	return err == nil && len(missing) == 0
