@@ -4,7 +4,8 @@
 SCENARIO ?= headless
 CLUSTER  ?= embedded
 ARGS     ?=
-SCENARIOS := $(filter-out cost-model%,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
+# Those with a baseline: not what models are made of, nor what is there to be compared.
+SCENARIOS := $(filter-out cost-model% headless-port upgrade,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
 REPEAT   ?= 3
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2

@@ -27,7 +27,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "services", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "services", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -137,12 +137,14 @@ func TestOtherSizes(t *testing.T) {
 }
 
 // model counts what the first witness of a scenario holds, by the rules that were read off
-// the published lists, for Services with unnamed ports.
+// the published lists, for Services with ports that are unnamed or, where headless, named
+// http.
 type model struct {
 	nodes    int
 	witness  Witness
 	replicas map[Witness]int
 	services map[object]*Expose
+	eds      bool // headless Services have endpoints
 	// revisions of Knative Services, and whether the witness sees them.
 	revisions map[object]int
 	hidden    map[object]bool
@@ -152,6 +154,9 @@ func newModel(s *Scenario) *model {
 	m := &model{witness: s.Witnesses[0], replicas: map[Witness]int{}, services: map[object]*Expose{},
 		revisions: map[object]int{}, hidden: map[object]bool{}}
 	m.setNodes(s.Cluster.Nodes)
+	pilot, _ := s.Mesh.Values["pilot"].(map[string]any)
+	env, _ := pilot["env"].(map[string]any)
+	m.eds = env["PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES"] == "true"
 	return m
 }
 
@@ -219,7 +224,11 @@ func (m *model) counts() map[string]int {
 				if own {
 					listeners-- // a proxy skips its own address
 				}
-			} else {
+				if p.Name == "http" {
+					listeners = 1 // for all hosts
+				}
+			}
+			if !s.Headless || m.eds {
 				n["endpoint"] += behind
 			}
 			n["listener"] += 2 * listeners // HTTP and the rest
