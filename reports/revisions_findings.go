@@ -211,7 +211,7 @@ func holdersText(w *growth.Workload) string {
 		parts = append(parts, "the cost model cannot tell ("+p.Unknown+")")
 	default:
 		most := slices.MaxFunc(p.Groups, func(a, b growth.Group) int { return cmp.Compare(a.BytesPerRevision, b.BytesPerRevision) })
-		model := fmt.Sprintf("the cost model explains %.1f (%.1f to %.1f), most of it by %s (%.1f)", p.BytesPerRevision/ki, p.Lo/ki, p.Hi/ki, most.Name, most.BytesPerRevision/ki)
+		model := fmt.Sprintf("the cost model predicts %.1f (%.1f to %.1f), %+.0f %% against what was measured, most of it by %s (%.1f)", p.BytesPerRevision/ki, p.Lo/ki, p.Hi/ki, 100*(p.BytesPerRevision/s-1), most.Name, most.BytesPerRevision/ki)
 		if len(p.Outside) > 0 {
 			model += ", though far outside of what it was fitted on (" + strings.Join(p.Outside, "; ") + ")"
 		}
