@@ -21,6 +21,13 @@ func Sidecars(s *scenarios.Scenario, real int) int {
 		}
 		most = max(most, sum)
 	}
+	surge := func(r *scenarios.Restart) int {
+		if !injected[r.Namespace] {
+			return 0
+		}
+		// A rollout surges by a quarter, rounded up.
+		return running((replicas[workload{r.Namespace, r.Deployment}]+3)/4, real)
+	}
 	for _, step := range s.Steps {
 		for _, action := range step.Actions {
 			extra := 0
@@ -32,9 +39,10 @@ func Sidecars(s *scenarios.Scenario, real int) int {
 			case *scenarios.Scale:
 				replicas[workload{c.Namespace, c.Deployment}] = c.Replicas
 			case *scenarios.Restart:
-				if n := replicas[workload{c.Namespace, c.Deployment}]; injected[c.Namespace] {
-					// A rollout surges by a quarter, rounded up.
-					extra = running((n+3)/4, real)
+				extra = surge(c)
+			case *scenarios.Upgrade:
+				for i := range c.Restart { // one after the other
+					extra = max(extra, surge(&c.Restart[i]))
 				}
 			case *scenarios.Delete:
 				if c.Kind == "Deployment" {

@@ -30,3 +30,25 @@ func TestSidecars(t *testing.T) {
 		}
 	}
 }
+
+// TestSidecarsOfUpgrades: what an upgrade restarts needs room like any restart.
+func TestSidecarsOfUpgrades(t *testing.T) {
+	s, err := scenarios.Open("upgrade", map[string]string{"replicas": "8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Steps {
+		for _, a := range s.Steps[i].Actions {
+			if u, ok := a.Change.(*scenarios.Upgrade); ok {
+				u.Restart = []scenarios.Restart{{Namespace: "ns1", Deployment: "test"}, {Namespace: "ns1", Deployment: "none"}}
+				s.Steps = s.Steps[:i+1] // without the action restart
+			}
+		}
+		if len(s.Steps) == i+1 {
+			break
+		}
+	}
+	if got := Sidecars(s, -1); got != 10 {
+		t.Errorf("%d, want 8 and a quarter", got)
+	}
+}
