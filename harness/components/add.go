@@ -57,46 +57,53 @@ func AddIstio(ctx context.Context, release, commit, dir string, say func(string)
 	say("asking for the version of module " + istioModule)
 	version, err := r.version(ctx, istioModule, cmp.Or(commit, release))
 	if err != nil {
-		return nil, fmt.Errorf("module %s of Istio %s cannot be had: %w\nname the release's commit with --commit (a module proxy may know only all of v0.0.0-TIME-COMMIT), "+
-			"or take the programs out of Istio's images: --istio %s --from images", istioModule, release, err, release)
+		return nil, fmt.Errorf("module %s of Istio %s cannot be had: %w\nname the release's commit with --commit (a module proxy may know only all of v0.0.0-TIME-COMMIT), or %s",
+			istioModule, release, err, byImages(release))
 	}
 	upstream, err := r.upstream(ctx, version)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("module %s %s of Istio %s cannot be had: %w\n%s", istioModule, version, release, err, byImages(release))
 	}
-	base := []module.Version{}
+	var apis []module.Version
 	for _, api := range []string{"istio.io/api", "istio.io/client-go"} {
 		v, err := r.apiVersion(ctx, api, release, upstream)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("module %s of Istio %s cannot be had: %w\n%s", api, release, err, byImages(release))
 		}
-		base = append(base, module.Version{Path: api, Version: v})
+		apis = append(apis, module.Version{Path: api, Version: v})
 	}
 	say("resolving the modules of Istio " + release)
-	mod, sum, err := r.resolve(ctx, release, version, upstream, base)
+	mod, sum, err := r.resolve(ctx, release, version, upstream, apis)
 	if err != nil {
 		return nil, fmt.Errorf("resolving the modules of Istio %s: %w", release, err)
 	}
-	pinned := &Pinned{Version: version, Unverified: r.unverified}
-	for _, f := range []struct {
-		ending string
-		text   []byte
-	}{{".mod", mod}, {".sum", sum}} {
-		path := filepath.Join(dir, "istio-"+release+f.ending)
-		if err := os.WriteFile(path, f.text, 0o644); err != nil {
-			return nil, errors.Join(fmt.Errorf("writing what was resolved: %w", err), removeAll(pinned.Files))
-		}
-		pinned.Files = append(pinned.Files, path)
+	base := filepath.Join(dir, "istio-"+release)
+	if err := writeBoth(base+".mod", mod, base+".sum", sum); err != nil {
+		return nil, fmt.Errorf("writing what was resolved: %w", err)
 	}
-	return pinned, nil
+	return &Pinned{Version: version, Files: []string{base + ".mod", base + ".sum"}, Unverified: r.unverified}, nil
 }
 
-func removeAll(paths []string) error {
-	var errs []error
-	for _, p := range paths {
-		errs = append(errs, os.Remove(p))
+// byImages is the way for a release whose modules cannot be had.
+func byImages(release string) string {
+	return "take the programs out of Istio's images: --istio " + release + " --from images"
+}
+
+// writeBoth writes two files, or neither: they get their names when both are whole.
+func writeBoth(a string, textA []byte, b string, textB []byte) error {
+	const partial = ".partial"
+	defer os.Remove(a + partial)
+	defer os.Remove(b + partial)
+	if err := os.WriteFile(a+partial, textA, 0o644); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	if err := os.WriteFile(b+partial, textB, 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(a+partial, a); err != nil {
+		return err
+	}
+	return os.Rename(b+partial, b)
 }
 
 // resolver runs the go command in a module of its own.
@@ -154,7 +161,7 @@ func (r *resolver) version(ctx context.Context, path, query string) (string, err
 func (r *resolver) upstream(ctx context.Context, version string) (*modfile.File, error) {
 	out, err := r.run(ctx, "mod", "download", "-json", istioModule+"@"+version)
 	if err != nil {
-		return nil, fmt.Errorf("downloading module %s %s: %w", istioModule, version, err)
+		return nil, err
 	}
 	var m struct{ GoMod string }
 	if err := json.Unmarshal(out, &m); err != nil {
@@ -198,12 +205,12 @@ func (r *resolver) apiVersion(ctx context.Context, path, release string, upstrea
 		}
 		errs = append(errs, err)
 	}
-	return "", fmt.Errorf("getting module %s for Istio %s: %w", path, release, errors.Join(errs...))
+	return "", errors.Join(errs...)
 }
 
 // resolve makes the go.mod that requires exactly what the programs import, and its go.sum.
 // What Kubernetes pins raises the versions.
-func (r *resolver) resolve(ctx context.Context, release, version string, upstream *modfile.File, base []module.Version) (mod, sum []byte, err error) {
+func (r *resolver) resolve(ctx context.Context, release, version string, upstream *modfile.File, apis []module.Version) (mod, sum []byte, err error) {
 	kubernetes, err := kubernetesRequires()
 	if err != nil {
 		return nil, nil, err
@@ -213,7 +220,7 @@ func (r *resolver) resolve(ctx context.Context, release, version string, upstrea
 		return os.WriteFile(filepath.Join(r.dir, "go.mod"), text, 0o644)
 	}
 	sums := filepath.Join(r.dir, "go.sum")
-	if err := write(append(base, kubernetes...)); err != nil {
+	if err := write(append(apis, kubernetes...)); err != nil {
 		return nil, nil, err
 	}
 	imported, err := r.imported(ctx)

@@ -236,11 +236,14 @@ func TestAddIstioFails(t *testing.T) {
 		{"1.99", "", "write it as 1.27.0"},
 		{"v1.99.0", "", "write it as 1.27.0"},
 		{"../1.99.0", "", "write it as 1.27.0"},
-		{"1.98.0", fakeCommit, "istio.io/api"}, // that release's API is not there
+		{"1.98.0", fakeCommit, "module istio.io/api of Istio 1.98.0 cannot be had"},
 	} {
 		_, dir, err := addFake(t, tt.release, tt.commit)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %s: %v, want %q", tt.release, tt.commit, err, tt.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "write it as") && !strings.Contains(err.Error(), "--from images") {
+			t.Errorf("%s %s does not name the way by images: %v", tt.release, tt.commit, err)
 		}
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
 			t.Errorf("%s %s left %v", tt.release, tt.commit, left)
