@@ -107,7 +107,7 @@ func (r *Report) memoryByRevisions() figure {
 }
 
 func (r *Report) programsByRevisions() figure {
-	f := figure{name: programsByRevisions, caption: "Programs give memory back late or never: each line tells of the highest need so far."}
+	f := figure{name: programsByRevisions, caption: "Programs give memory back late: a line tells more of the highest need so far than of what is needed then."}
 	f.Title, f.XName, f.YName, f.FromZero = "Memory of the control plane by number of revisions", "revisions", "memory, Mi", true
 	if r.Growth == nil {
 		return f

@@ -125,13 +125,11 @@ func (l *log) measuredBetween(r restart, until time.Time) (reading usage, in *st
 	return reading, in
 }
 
-// survivedStart says whether the container that was started after r lived until it was
-// measured in a quiet mesh, or long enough; next is the pod's next end, nil for none.
+// survivedStart says whether the container that was started after r lived long enough;
+// next is the pod's next end, nil for none. That it was measured is no proof: a mesh may be
+// called quiet without waiting for a sidecar that is killed again and again.
 func (l *log) survivedStart(r restart, next *restart, until time.Time) *bool {
 	yes, no := true, false
-	if _, s := l.measuredBetween(r, until); s != nil && s.settled {
-		return &yes
-	}
 	long := func(from, to time.Time) bool { return to.Sub(from) >= startSeconds*time.Second }
 	if next != nil {
 		from := r.ended()

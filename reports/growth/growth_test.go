@@ -264,6 +264,32 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestStaleReading: the metrics API tells for a while of a container that has ended; that a
+// reading came after the end does not make it one of what was started anew.
+func TestStaleReading(t *testing.T) {
+	for _, stale := range []bool{true, false} {
+		records := growthtest.Log(one(pod, steps(600)...))
+		var at time.Time
+		for _, r := range records {
+			if r.Usage != nil && *r.Step == 3 {
+				at = r.Time.Add(-5 * time.Second)
+				if stale {
+					r.Usage.Measured = at.Add(-time.Second)
+				}
+			}
+		}
+		records = append(records, ended(at, func(*observations.Restart) {}))
+		slices.SortStableFunc(records, func(a, b observations.Record) int { return a.Time.Compare(b.Time) })
+		w := growth.Build(records).Workloads[0]
+		if last := w.Points[len(w.Points)-1]; last.Restarted == stale || w.Ends[0].ThenBytes > 0 == stale {
+			t.Errorf("stale %v: %+v, %+v", stale, last, w.Ends[0])
+		}
+		if w.Ends[0].SurvivedStart != nil {
+			t.Error("a reading just after the start is taken for proof that it was survived")
+		}
+	}
+}
+
 // TestOneOfTwo: the end of one sidecar, the witness, leaves the other one's points in.
 func TestOneOfTwo(t *testing.T) {
 	records := growthtest.Log(one(pod, steps(1000)...))

@@ -198,7 +198,11 @@ func (s *step) add(rec observations.Record) {
 		clear(s.envoys)
 	case rec.Usage != nil:
 		if u := *rec.Usage; u.Container == sidecarContainer && u.MemoryBytes > 0 {
-			s.usage[key{u.Namespace + "/" + u.Pod, u.Witness}] = usage{u, rec.Time}
+			at := rec.Time
+			if !u.Measured.IsZero() {
+				at = u.Measured // the metrics API tells for a while of a container that has ended
+			}
+			s.usage[key{u.Namespace + "/" + u.Pod, u.Witness}] = usage{u, at}
 		}
 	case rec.Envoy != nil:
 		e := *rec.Envoy

@@ -191,8 +191,8 @@ func (w *writer) load(target int) {
 
 // measure waits for quiet and reads everything.
 func (w *writer) measure(i, target int) {
-	w.wait(30)
-	w.add(observations.Record{Settle: &observations.Settle{Settled: target != w.Unsettled || target == 0, Seconds: 30}})
+	w.wait(60)
+	w.add(observations.Record{Settle: &observations.Settle{Settled: target != w.Unsettled || target == 0, Seconds: 60}})
 	w.add(observations.Record{Objects: &observations.Objects{Nodes: 1, Pods: 10, Services: 10 + 2*w.total, Sidecars: len(w.pods), RealSidecars: len(w.pods)}})
 	for _, p := range w.pods {
 		if p.down || p.NotMeasured {
