@@ -221,7 +221,7 @@ func TestRead(t *testing.T) {
 	if diff := cmp.Diff([]string{"dumps/two.config_dump.json"}, run.Missing); diff != "" {
 		t.Error(diff)
 	}
-	if s := Compare(read(a), run).Sections("A", "B"); len(s) != 1 || !strings.HasPrefix(s[0].Lines[0], "no difference in any of 1 dumps (1 cluster, 1 endpoint, 1 listener)") {
+	if s := Compare(read(a), run).Sections("A", "B"); len(s) != 1 || !strings.HasPrefix(s[0].Lines[0], "no difference in 1 dump (1 cluster, 1 endpoint, 1 listener)") {
 		t.Errorf("%q", s)
 	}
 	if s := Compare(&Run{}, run).Sections("A", "B"); !strings.Contains(s[0].Lines[0], "no step in common") {

@@ -48,7 +48,7 @@ func (d *Diff) Sections(a, b string) []Section {
 				compared = append(compared, count(n, kind))
 			}
 		}
-		out = []Section{{title, []string{fmt.Sprintf("no difference in any of %d dumps (%s)", d.Compared, strings.Join(compared, ", "))}}}
+		out = []Section{{title, []string{fmt.Sprintf("no difference in %s (%s)", count(d.Compared, "dump"), strings.Join(compared, ", "))}}}
 	}
 	last := &out[len(out)-1]
 	for _, text := range d.Apart {
