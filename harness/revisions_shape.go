@@ -29,6 +29,12 @@ type shapedRevisions struct {
 	status func(format string, args ...any)
 }
 
+// Knative notes who made a Service, as the API server knows them.
+const (
+	creatorAnnotation = "serving.knative.dev/creator"
+	creator           = "meshbench"
+)
+
 // shapeWorkers make revisions side by side.
 const shapeWorkers = 4
 
@@ -109,7 +115,10 @@ func (s *shapedRevisions) objects(n int, service, revision string, activator cor
 		revisionUID:                                   revision,
 	}
 	maps.Copy(labels, s.Labels)
-	annotations := templateAnnotations(s.Revisions, n)
+	ofPods := templateAnnotations(s.Revisions, n)
+	ofPods[creatorAnnotation] = creator
+	annotations := maps.Clone(ofPods)
+	annotations["autoscaling.knative.dev/class"] = "kpa.autoscaling.knative.dev"
 	meta := func(name, kind string) metav1.ObjectMeta {
 		own := maps.Clone(labels)
 		own["networking.internal.knative.dev/serverlessservice"] = scenarios.Revision(s.Service, n)
@@ -137,8 +146,8 @@ func (s *shapedRevisions) objects(n int, service, revision string, activator cor
 		endpoints: &corev1.Endpoints{ObjectMeta: meta(name, "Public"), Subsets: []corev1.EndpointSubset{{
 			Addresses: []corev1.EndpointAddress{activator},
 			Ports: []corev1.EndpointPort{
-				{Name: "https", Port: 8112, Protocol: corev1.ProtocolTCP},
 				{Name: "http", Port: 8012, Protocol: corev1.ProtocolTCP},
+				{Name: "https", Port: 8112, Protocol: corev1.ProtocolTCP},
 			},
 		}}},
 	}
@@ -147,50 +156,61 @@ func (s *shapedRevisions) objects(n int, service, revision string, activator cor
 	}
 	replicas := int32(s.MinScale)
 	o.deployment = &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: name + "-deployment", Namespace: s.Namespace, Labels: labels, Annotations: annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: name + "-deployment", Namespace: s.Namespace, Labels: labels, Annotations: ofPods},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas,
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{revisionUID: revision}},
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{
-					{Name: "user-container", Image: s.Image, Ports: []corev1.ContainerPort{{Name: "user-port", ContainerPort: 8080}}},
-					{Name: "queue-proxy", Image: "dev.local/queue", Ports: []corev1.ContainerPort{
-						{Name: "http-queueadm", ContainerPort: 8022},
-						{Name: "http-autometric", ContainerPort: 9090},
-						{Name: "http-usermetric", ContainerPort: 9091},
-						{Name: "queue-port", ContainerPort: 8012},
-						{Name: "https-port", ContainerPort: 8112},
-					}},
-				}},
+				ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: ofPods},
+				Spec: corev1.PodSpec{
+					EnableServiceLinks: new(bool),
+					Containers: []corev1.Container{
+						{Name: "user-container", Image: s.Image, Ports: []corev1.ContainerPort{{Name: "user-port", ContainerPort: 8080}}},
+						{Name: "queue-proxy", Image: "dev.local/queue", Ports: []corev1.ContainerPort{
+							{Name: "http-queueadm", ContainerPort: 8022},
+							{Name: "http-autometric", ContainerPort: 9090},
+							{Name: "http-usermetric", ContainerPort: 9091},
+							{Name: "queue-port", ContainerPort: 8012},
+							{Name: "https-port", ContainerPort: 8112},
+						}},
+					},
+				},
 			},
 		},
 	}
 	return o
 }
 
-// route makes the Service's own Service where it is not there, and returns its id. Without
-// an ingress it points nowhere.
+// route makes the Service's own Service where it is not there, and returns its id.
 func (s *shapedRevisions) route(ctx context.Context) (id string, err error) {
 	client := s.kube.CoreV1().Services(s.Namespace)
 	service, err := client.Get(ctx, s.Service, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		service, err = client.Create(ctx, &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Name: s.Service, Labels: map[string]string{
-				"serving.knative.dev/route": s.Service, knativeService: s.Service,
-			}},
-			Spec: corev1.ServiceSpec{
-				Type:            corev1.ServiceTypeExternalName,
-				ExternalName:    s.Service + "." + s.Namespace + ".svc.cluster.local",
-				SessionAffinity: corev1.ServiceAffinityNone,
-				Ports:           []corev1.ServicePort{{Name: "http2", Port: 80, TargetPort: intstr.FromInt32(80), Protocol: corev1.ProtocolTCP}},
-			},
-		}, metav1.CreateOptions{})
+		service, err = client.Create(ctx, s.routeService(), metav1.CreateOptions{})
 	}
 	if err != nil {
 		return "", fmt.Errorf("making Service %s/%s: %w", s.Namespace, s.Service, err)
 	}
 	return string(service.UID), nil
+}
+
+// routeService is the Service's own Service. Without an ingress it points at itself.
+func (s *shapedRevisions) routeService() *corev1.Service {
+	h2c := "kubernetes.io/h2c"
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.Service, Namespace: s.Namespace,
+			Labels:      map[string]string{"serving.knative.dev/route": s.Service, knativeService: s.Service},
+			Annotations: map[string]string{creatorAnnotation: creator, "serving.knative.dev/lastModifier": creator},
+		},
+		Spec: corev1.ServiceSpec{
+			Type:         corev1.ServiceTypeExternalName,
+			ExternalName: s.Service + "." + s.Namespace + ".svc.cluster.local",
+			Ports: []corev1.ServicePort{{
+				Name: "http2", Port: 80, TargetPort: intstr.FromInt32(80), Protocol: corev1.ProtocolTCP, AppProtocol: &h2c,
+			}},
+		},
+	}
 }
 
 // Where Knative Serving keeps the activator, to which requests for a revision without pods

@@ -24,6 +24,8 @@ const (
 	Address = "ADDRESS" // of a Service or pod
 	User    = "USER"    // who made the Knative Service
 	Time    = "TIME"
+	Pod     = "POD"  // a pod's name
+	Node    = "NODE" // a node's name
 )
 
 // Normal is a copy of the object, as the API server returns it, without what is the
@@ -49,9 +51,16 @@ func placeholders(value any, field string) any {
 		for key, below := range v {
 			v[key] = placeholders(below, key)
 		}
+		if v["kind"] == "Pod" && v["name"] != nil {
+			v["name"] = Pod
+		}
 	case []any:
 		for i, below := range v {
 			v[i] = placeholders(below, field)
+		}
+		if field == "ports" {
+			// Kubernetes gives those of endpoints in no order.
+			slices.SortFunc(v, func(a, b any) int { return cmp.Compare(portName(a), portName(b)) })
 		}
 	case string:
 		switch {
@@ -59,6 +68,8 @@ func placeholders(value any, field string) any {
 			if v != "None" {
 				return Address
 			}
+		case field == "nodeName":
+			return Node
 		case field == "ip" || field == "addresses":
 			return Address
 		case field == "uid" || strings.HasSuffix(field, "UID"):
@@ -70,6 +81,11 @@ func placeholders(value any, field string) any {
 		}
 	}
 	return value
+}
+
+func portName(port any) string {
+	name, _, _ := unstructured.NestedString(port.(map[string]any), "name")
+	return name
 }
 
 // Sorted puts objects into order: kind, then name or the beginning of it.
