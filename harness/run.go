@@ -298,6 +298,9 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 	if r.Scenario.ShapesRevisions() {
 		facts.Simulated = append(facts.Simulated, "Knative Serving (the Services and Endpoints of its revisions are made in its place)")
 	}
+	if r.Scenario.CollectsRevisions() {
+		facts.Simulated = append(facts.Simulated, "the ingress of Knative Services, where no controller serves it (marked ready, so that old revisions are collected)")
+	}
 	if mesh.Envoy == "" {
 		mesh.Envoy = r.Components["envoy"]
 	}

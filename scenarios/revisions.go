@@ -49,7 +49,8 @@ type Revisions struct {
 	// image below dev.local is not looked up in a registry.
 	Image string `yaml:"image" jsonschema:"default=dev.local/app"`
 	// Kept is how many revisions there are in the end where Knative's garbage collection
-	// (config-gc) removes old ones; 0 for all.
+	// (config-gc) removes old ones; 0 for all. Knative collects where routes get ready; on
+	// a cluster without an ingress controller they are marked so.
 	Kept int `yaml:"kept,omitempty"`
 	// Until ends the action early, after the batch in which a sidecar of this Deployment
 	// was killed for its memory limit, or before the first where that has happened already.
@@ -162,6 +163,18 @@ func (c *checker) proxyMemory(field string, annotations map[string]string) {
 	if r, l := quantities[request], quantities[limit]; len(quantities) == 2 && l.Cmp(r) < 0 {
 		c.wrong(join(field, limit), "the limit %s is below the request %s; Kubernetes refuses such pods", annotations[limit], annotations[request])
 	}
+}
+
+// CollectsRevisions tells whether an action waits for Knative's garbage collection.
+func (s *Scenario) CollectsRevisions() bool {
+	for _, step := range s.Steps {
+		for _, action := range step.Actions {
+			if r, ok := action.Change.(*Revisions); ok && r.Kept > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // NeedsKnative tells whether an action wants Knative Serving on the cluster.
