@@ -94,7 +94,7 @@ func run(tb testing.TB, dump, clusters []byte, pod string) *Run {
 func TestSame(t *testing.T) {
 	dump, clusters, pod := answers(t)
 	a := run(t, dump, clusters, pod)
-	for seed := range uint64(5) {
+	for seed := range uint64(3) {
 		source := rand.New(rand.NewPCG(seed, 0))
 		changed := another(dump, pod, source)
 		b := run(t, changed, clusters, string(podName.FindSubmatch(changed)[1]))
@@ -198,8 +198,8 @@ func folder(t *testing.T, listeners map[string]string, steps ...string) string {
 
 func TestRead(t *testing.T) {
 	plain, grown := `{"name":"l","filter_chains":[]}`, `{"name":"l","filter_chains":[],"drain":"x"}`
-	a := folder(t, map[string]string{"one": plain, "two": plain, "three": plain}, "one", "two", "three")
-	b := folder(t, map[string]string{"one": plain, "two": grown, "four": plain}, "one", "two", "four")
+	a := folder(t, map[string]string{"one": plain, "two": plain, "three": plain, "five": `{"name":"l2","filter_chains":[]}`}, "one", "two", "three", "five")
+	b := folder(t, map[string]string{"one": plain, "two": grown, "four": plain, "five": `{"name":"l2","filter_chains":[],"drain":"x"}`}, "one", "two", "four", "five")
 	read := func(dir string) *Run {
 		r, err := Read(dir)
 		if err != nil {
@@ -209,7 +209,7 @@ func TestRead(t *testing.T) {
 	}
 	d := Compare(read(a), read(b))
 	want := []Section{{"Configuration of new against old: listeners", []string{
-		`changed, at two: l (+drain: "x"), +3 bytes`, "not compared: three is only in A", "not compared: four is only in B",
+		`changed, at two, five: l, l2 (+drain: "x"), +3 bytes`, "not compared: three is only in A", "not compared: four is only in B",
 	}}}
 	if diff := cmp.Diff(want, d.Sections("old", "new")); diff != "" {
 		t.Error(diff)
@@ -221,6 +221,7 @@ func TestRead(t *testing.T) {
 	if diff := cmp.Diff([]string{"dumps/two.config_dump.json"}, run.Missing); diff != "" {
 		t.Error(diff)
 	}
+	run.Steps = run.Steps[:1]
 	if s := Compare(read(a), run).Sections("A", "B"); len(s) != 1 || !strings.HasPrefix(s[0].Lines[0], "no difference in 1 dump (1 cluster, 1 endpoint, 1 listener)") {
 		t.Errorf("%q", s)
 	}
@@ -268,8 +269,8 @@ func TestLong(t *testing.T) {
 		names = append(names, Name{fmt.Sprintf("outbound|80||web-%d.apps", i), 1})
 		fields = append(fields, field{path: []string{fmt.Sprintf("list[e%d]", i)}, old: "x"})
 	}
-	c := Change{Kind: Cluster, How: Changed, Names: names, Fields: describe(fields, false), Bytes: -123456}
-	if got, want := c.line("A", "B"), "changed, at all steps: 40 clusters: 40 of outbound|#||web-#.apps (-list[e0, e1, e2, e3, and 36 more]), -123 kB"; got != want {
+	c := Change{Kind: Cluster, How: Changed, Names: names, Fields: describe(fields, false), Count: Range{7, 40}, Bytes: Range{-123456, -12}}
+	if got, want := c.line("A", "B"), "changed, at all steps: 7 to 40 clusters: 40 of outbound|#||web-#.apps (-list[e0, e1, e2, e3, and 36 more]), -123 kB to -12 bytes"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -29,14 +29,16 @@ const (
 	Changed How = "changed"
 )
 
-// Change is a group of objects that differ in the same way at the same places.
+// Change is a group of objects that differ in the same way.
 type Change struct {
 	Kind   Kind
 	How    How
-	Names  []Name
+	Names  []Name   // each with how many there are at most
 	Fields []string // of Changed: the fields and how they differ
-	// Bytes are how much more configuration that is in B, as JSON.
-	Bytes int
+	// Count is the number of objects at a place.
+	Count Range
+	// Bytes are how much more configuration that is in B at a place, as JSON.
+	Bytes Range
 	// Places are where: the names of the steps, with the witness where there are several;
 	// nil for everywhere.
 	Places []string
@@ -47,6 +49,11 @@ type Name struct {
 	Name  string
 	Count int
 }
+
+// Range is from the lowest to the highest number over places.
+type Range struct{ Low, High int }
+
+func (r Range) with(o Range) Range { return Range{min(r.Low, o.Low), max(r.High, o.High)} }
 
 // Compare compares the second run with the first, step by step.
 func Compare(a, b *Run) *Diff {
@@ -113,14 +120,27 @@ func (r *Run) step(name, workload string) *Step {
 }
 
 // add takes in a change at a place: another place of one that is there already, or a new
-// one.
+// one. The same change of fields is one, whatever objects are there to have it; what came
+// or went is told apart by its names.
 func (d *Diff) add(c Change, place string) {
-	for i, known := range d.Changes {
-		if known.Kind == c.Kind && known.How == c.How && known.Bytes == c.Bytes &&
-			slices.Equal(known.Names, c.Names) && slices.Equal(known.Fields, c.Fields) {
-			d.Changes[i].Places = append(d.Changes[i].Places, place)
-			return
+	for i := range d.Changes {
+		known := &d.Changes[i]
+		if known.Kind != c.Kind || known.How != c.How || !slices.Equal(known.Fields, c.Fields) {
+			continue
 		}
+		if c.How != Changed && !slices.Equal(known.Names, c.Names) {
+			continue
+		}
+		for _, n := range c.Names {
+			if j := slices.IndexFunc(known.Names, func(k Name) bool { return k.Name == n.Name }); j >= 0 {
+				known.Names[j].Count = max(known.Names[j].Count, n.Count)
+			} else {
+				known.Names = append(known.Names, n)
+			}
+		}
+		known.Count, known.Bytes = known.Count.with(c.Count), known.Bytes.with(c.Bytes)
+		known.Places = append(known.Places, place)
+		return
 	}
 	c.Places = []string{place}
 	d.Changes = append(d.Changes, c)
@@ -186,10 +206,13 @@ func compare(a, b config) []Change {
 	}
 	var out []Change
 	for _, one := range g.order {
-		c := Change{Kind: one.kind, How: one.how, Bytes: one.bytes, Fields: describe(one.fields, one.mixed)}
+		c := Change{Kind: one.kind, How: one.how, Bytes: Range{one.bytes, one.bytes}, Fields: describe(one.fields, one.mixed)}
+		n := 0
 		for _, name := range slices.Sorted(maps.Keys(one.names)) {
 			c.Names = append(c.Names, Name{name, one.names[name]})
+			n += one.names[name]
 		}
+		c.Count = Range{n, n}
 		out = append(out, c)
 	}
 	return out

@@ -64,16 +64,14 @@ func (c Change) line(a, b string) string {
 	if c.Places != nil {
 		at = "at " + strings.Join(c.Places, ", ")
 	}
-	n := 0
-	for _, name := range c.Names {
-		n += name.Count
-	}
 	text := fmt.Sprintf("%s, %s: ", how, at)
-	if names := collapse(c.Names); n > 1 {
-		text += count(n, c.Kind) + ": " + names
-	} else {
-		text += names
+	if c.Count.Low < c.Count.High {
+		text += fmt.Sprintf("%d to ", c.Count.Low)
 	}
+	if c.Count.High > 1 {
+		text += count(c.Count.High, c.Kind) + ": "
+	}
+	text += collapse(c.Names)
 	if len(c.Fields) > 0 {
 		shown := c.Fields
 		if len(shown) > maxFields {
@@ -81,7 +79,11 @@ func (c Change) line(a, b string) string {
 		}
 		text += " (" + strings.Join(shown, "; ") + ")"
 	}
-	return text + ", " + bytesText(c.Bytes)
+	text += ", " + bytesText(c.Bytes.Low)
+	if c.Bytes.Low < c.Bytes.High {
+		text += " to " + bytesText(c.Bytes.High)
+	}
+	return text
 }
 
 // bytesText is a difference in bytes of JSON.
@@ -99,11 +101,11 @@ func plural(kind Kind) string {
 	return string(kind) + "s"
 }
 
-func count(n int, kind Kind) string {
+func count[T ~string](n int, what T) string {
 	if n == 1 {
-		return "1 " + string(kind)
+		return "1 " + string(what)
 	}
-	return fmt.Sprintf("%d %ss", n, kind)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // numbers finds them in names, and what only looks like some.
