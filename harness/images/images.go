@@ -62,11 +62,11 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 // The template's path in both of Istio's images.
 const template = "var/lib/istio/envoy/envoy_bootstrap_tmpl.json"
 
-// Write makes the images of pilot and proxyv2, of each Istio, and metrics-server and writes them as one
-// archive, for kind load image-archive, ctr images import, docker load and others. The same
-// components and root file system make the same archive, byte for byte. Names, programs'
-// places, entrypoints and users are those of the published images; apart from its root file
-// system an image holds nothing else.
+// Write makes the images pilot and proxyv2, of each Istio, and metrics-server, and writes
+// them as one archive, for kind load image-archive, ctr images import, docker load and
+// others. The same components and root file system make the same archive, byte for byte.
+// Names, programs' places, entrypoints and users are those of the published images; apart
+// from its root file system an image holds nothing else.
 func Write(ctx context.Context, w io.Writer, o Options) (_ []Image, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -136,6 +136,9 @@ type builder struct {
 
 func (b *builder) pilot(set components.Set) error {
 	name := b.Hubs.Image(components.IstioHub+"/pilot") + ":" + set.Version(components.PilotDiscovery)
+	if b.has(name) {
+		return nil
+	}
 	l, err := b.layer(name, func(w *layerWriter) error {
 		return errors.Join(
 			w.folder("tmp", 0o1777),
@@ -152,6 +155,9 @@ func (b *builder) pilot(set components.Set) error {
 // istio-proxy as 1337, both by the injected pod.
 func (b *builder) proxy(ctx context.Context, set components.Set) error {
 	name := b.Hubs.Image(components.IstioHub+"/proxyv2") + ":" + set.Version(components.PilotAgent)
+	if b.has(name) {
+		return nil
+	}
 	if b.base == nil {
 		b.root = &rootFS{place: b.RootFS, seen: map[string]bool{}}
 		base, err := b.layer("root file system", func(w *layerWriter) error { return b.root.write(ctx, w) })
@@ -185,8 +191,8 @@ func (b *builder) proxy(ctx context.Context, set components.Set) error {
 
 func (b *builder) metricsServer(set components.Set) error {
 	name := b.Hubs.Image(components.KubernetesHub+"/metrics-server/metrics-server") + ":v" + set.Version(components.MetricsServer)
-	if slices.ContainsFunc(b.images, func(i named) bool { return i.name == name }) {
-		return nil // of an Istio before
+	if b.has(name) {
+		return nil
 	}
 	l, err := b.layer(name, func(w *layerWriter) error {
 		return errors.Join(w.folder("tmp", 0o1777), w.copy("metrics-server", 0o755, set.Path(components.MetricsServer)))
@@ -195,6 +201,11 @@ func (b *builder) metricsServer(set components.Set) error {
 		return err
 	}
 	return b.image(name, v1.Config{User: "65534", Entrypoint: []string{"/metrics-server"}}, l)
+}
+
+// has says whether an image was made already, of an Istio before.
+func (b *builder) has(name string) bool {
+	return slices.ContainsFunc(b.images, func(i named) bool { return i.name == name })
 }
 
 // layer makes a layer; what is its name for people.

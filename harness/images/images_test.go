@@ -276,7 +276,7 @@ func TestSeveralVersions(t *testing.T) {
 		second[n] = components.Component{Version: "1.24.0", Path: second.Path(n)}
 		write(t, second.Path(n), string(n)+" 1.24.0")
 	}
-	b := archive(t, Options{Components: []components.Set{first, second}, RootFS: rootfs(t)})
+	b := archive(t, Options{Components: []components.Set{first, second, first}, RootFS: rootfs(t)})
 	for image, want := range map[string]string{proxy: "pilot-agent", "docker.io/istio/proxyv2:1.24.0": "pilot-agent 1.24.0"} {
 		if got := files(t, read(t, b, image))["usr/local/bin/pilot-agent"].Linkname; got != want {
 			t.Errorf("%s: %q, want %q", image, got, want)
