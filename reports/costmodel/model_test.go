@@ -89,6 +89,15 @@ func TestUnseenMesh(t *testing.T) {
 				t.Errorf("predicted %.1f Mi, measured %.1f Mi: off by %+.1f %%, want within 10 %%", a.Sidecar.Bytes/mi, measured/mi, 100*off)
 			}
 			t.Logf("predicted %.1f Mi (%s), measured %.1f Mi", a.Sidecar.Bytes/mi, a.Sidecar.interval(mi, "%.1f"), measured/mi)
+			if len(d.freshIstiod) != 1 {
+				t.Fatalf("%d points of istiod", len(d.freshIstiod))
+			}
+			istiod := d.freshIstiod[0]
+			e := m.Istiod.Predict(named(istiodColumns, istiod.X))
+			if istiod.Y < e.Lo || istiod.Y > e.Hi {
+				t.Errorf("istiod: predicted %.1f Mi (%s), measured %.1f Mi", e.Bytes/mi, e.interval(mi, "%.1f"), istiod.Y/mi)
+			}
+			t.Logf("istiod: predicted %.1f Mi (%s), measured %.1f Mi", e.Bytes/mi, e.interval(mi, "%.1f"), istiod.Y/mi)
 		})
 	}
 }
@@ -235,9 +244,19 @@ func (r *run) step(number int, settled bool, restart string, pods map[string]flo
 	for pod, m := range pods {
 		add(usage(pod, m))
 	}
-	add(observations.Record{Istiod: &observations.Istiod{Pod: "istiod", MemoryBytes: 50 * mi, Proxies: len(pods)}})
+	// istiod was higher while it pushed; what is read after the measurement does not count.
+	series := func(m int64) observations.Record {
+		return observations.Record{Series: &observations.Series{Containers: []observations.SeriesPoint{
+			{Namespace: "ns", Pod: "istiod", Container: istiodContainer, MemoryBytes: m * mi},
+			{Namespace: "ns", Pod: "a", Container: sidecarContainer, MemoryBytes: 999 * mi},
+		}}}
+	}
+	r.add(series(70))
+	r.add(series(60))
+	add(observations.Record{Istiod: &observations.Istiod{Pod: "ns/istiod", MemoryBytes: 50 * mi, Proxies: len(pods)}})
 	add(observations.Record{Proxy: &observations.Proxy{Workload: "ns/web", Objects: observations.ConfigObjects{Clusters: number}}})
 	add(observations.Record{Measure: &observations.Measure{}})
+	r.add(series(1000))
 }
 
 // TestHistory checks which sidecars count as started in place.
@@ -263,8 +282,8 @@ func TestHistory(t *testing.T) {
 	want := []map[string]float64{
 		{"step0": 11, "step1": 11, "step4": 15},
 		{"step1": 13, "step3": 20, "step4": 14},
-		{"step0": 50},
-		{"step1": 50, "step3": 50, "step4": 50},
+		{"step0": 70},
+		{"step1": 70, "step3": 70, "step4": 70},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("fresh, grown, fresh istiod, grown istiod (-want +got):\n%s", diff)

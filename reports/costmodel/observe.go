@@ -13,7 +13,7 @@ import (
 // Columns of the two models.
 var (
 	sidecarColumns = []string{"clusters", "listeners", "filterChains", "routeConfigs", "virtualHosts", "endpoints"}
-	istiodColumns  = []string{"services", "pods", "proxies", "endpoints"}
+	istiodColumns  = []string{"services", "pods", "proxies", "endpoints", "objectsSent"}
 )
 
 // Containers whose memory is a sidecar's and istiod's.
@@ -211,7 +211,7 @@ func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore stri
 		if i.MemoryBytes == 0 {
 			continue
 		}
-		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects.Endpoints), float64(max(i.MemoryBytes, s.highest[pod]))}
+		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects), float64(max(i.MemoryBytes, s.highest[pod]))}
 		if pod == istiodBefore {
 			d.grownIstiod = append(d.grownIstiod, p)
 		} else {
@@ -220,8 +220,12 @@ func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore stri
 	}
 }
 
-func istiodValues(services, pods, proxies, endpoints int) []float64 {
-	return []float64{float64(services), float64(pods), float64(proxies), float64(endpoints)}
+// istiodValues are those of istiod's columns, where all proxies have the configuration o.
+// Endpoints are marshalled once for all of them; everything else (objectsSent) is made for
+// each.
+func istiodValues(services, pods, proxies int, o observations.ConfigObjects) []float64 {
+	sent := proxies * (o.Clusters + o.Listeners + o.FilterChains + o.RouteConfigs + o.VirtualHosts)
+	return []float64{float64(services), float64(pods), float64(proxies), float64(o.Endpoints), float64(sent)}
 }
 
 // median of values, which it sorts; there is at least one.

@@ -25,10 +25,13 @@ type Answer struct {
 	Sidecar Estimate                   `json:"sidecar"`
 	// All is of all sidecars together. Its interval is the sidecar's times their number:
 	// what the model is off by, it is off by for each of them.
-	All    Estimate  `json:"all"`
+	All Estimate `json:"all"`
+	// Istiod is of the highest that it takes when all proxies connect after its start.
 	Istiod *Estimate `json:"istiod,omitempty"`
-	// History is how far sidecars that live through changes may be from all this.
-	History *History `json:"history,omitempty"`
+	// History and IstiodHistory are how far sidecars and an istiod that live through changes
+	// may be from all this.
+	History       *History `json:"history,omitempty"`
+	IstiodHistory *History `json:"istiodHistory,omitempty"`
 	Shares  []Share  `json:"shares"`
 }
 
@@ -52,13 +55,13 @@ const daemonPods = 2
 
 // Predict answers a question.
 func (m *Model) Predict(q Question) Answer {
-	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, History: m.SidecarHistory}
+	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, History: m.SidecarHistory, IstiodHistory: m.IstiodHistory}
 	a.Objects = Objects(a.Parts)
 	a.Sidecar = m.Memory(a.Objects)
 	n := float64(q.Proxies)
 	a.All = Estimate{Bytes: n * a.Sidecar.Bytes, Lo: n * a.Sidecar.Lo, Hi: n * a.Sidecar.Hi}
 	if m.Istiod != nil {
-		e := m.Istiod.Predict(named(istiodColumns, istiodValues(q.Services, q.Pods, q.Proxies, a.Objects.Endpoints)))
+		e := m.Istiod.Predict(named(istiodColumns, istiodValues(q.Services, q.Pods, q.Proxies, a.Objects)))
 		a.Istiod = &e
 	}
 	for _, t := range q.Machines {

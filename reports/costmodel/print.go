@@ -251,6 +251,10 @@ func (a Answer) Print(w io.Writer) error {
 		p.line("  This is of sidecars that started with the configuration in place. Those that lived through")
 		p.line("  changes were off by %+.1f Mi (median of %d steps), at most by %+.1f Mi.", h.Median/mi, h.Steps, h.Max/mi)
 	}
+	if h := a.IstiodHistory; h != nil && a.Istiod != nil {
+		p.line("  istiod's is of all proxies connecting after its start. An istiod that pushed changes to them")
+		p.line("  was off by %+.1f Mi (median of %d steps), at most by %+.1f Mi.", h.Median/mi, h.Steps, h.Max/mi)
+	}
 	if len(a.Shares) > 0 {
 		p.line("")
 		p.line("Shares of the memory that a machine leaves to pods")
