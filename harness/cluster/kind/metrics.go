@@ -53,6 +53,13 @@ func (c *Cluster) installMetrics(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("decode metrics-server's manifest: %w", err)
 		}
+		if object.GetName() == metricsAPI {
+			// The API server keeps its first connection to the Service's address, wherever
+			// that led before kube-proxy knew the Service: on some networks, outside.
+			if err := until(ctx, metricsLimit, c.metricsServerRuns); err != nil {
+				return err
+			}
+		}
 		plural, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 		_, err = c.objects.Resource(plural).Namespace(object.GetNamespace()).
 			Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: "meshbench", Force: true})
@@ -60,6 +67,18 @@ func (c *Cluster) installMetrics(ctx context.Context) error {
 			return fmt.Errorf("apply %s %s of metrics-server: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
+}
+
+// metricsServerRuns says what is missing until metrics-server is ready.
+func (c *Cluster) metricsServerRuns(ctx context.Context) error {
+	d, err := c.client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "metrics-server", metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read metrics-server's Deployment: %w", err)
+	}
+	if d.Status.AvailableReplicas == 0 {
+		return errors.New("metrics-server is not available")
+	}
+	return nil
 }
 
 // metricsServe says what is missing until the metrics API serves.
