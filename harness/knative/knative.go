@@ -91,6 +91,13 @@ var requiredSettings = map[string]map[string]string{
 	"config-autoscaler": {"allow-zero-initial-scale": "true"},
 }
 
+// simulatedSettings are for clusters whose revisions' pods answer no requests, as those of
+// the embedded cluster: the activator takes a pod that Kubernetes calls ready for ready,
+// instead of asking each of them five times a second for good.
+var simulatedSettings = map[string]map[string]string{
+	"config-network": {"mesh-compatibility-mode": "disabled"},
+}
+
 // Knative is Knative Serving on one cluster.
 type Knative struct {
 	options Options
@@ -126,6 +133,9 @@ func New(config *rest.Config, options Options) (*Knative, error) {
 		return nil, fmt.Errorf("Knative Serving from both folder %s and manifest %s: name one", options.Folder, options.Manifest)
 	case options.Folder != "":
 		k.objects, err = readFolder(options.Folder, options.Version)
+		if err == nil {
+			err = k.objects.set(simulatedSettings)
+		}
 	case options.Manifest != "" && !isURL(options.Manifest):
 		k.objects, err = readFile(options.Manifest)
 	}
