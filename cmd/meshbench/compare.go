@@ -227,6 +227,7 @@ func (f *documentFiles) write(stdout io.Writer, d *compare.Document) error {
 	if err := print(stdout); err != nil {
 		return fmt.Errorf("printing: %w", err)
 	}
+	d.LinkFrom(filepath.Dir(f.html))
 	for _, file := range []struct {
 		path  string
 		write func(io.Writer) error

@@ -374,3 +374,25 @@ func TestCompareErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLinks looks for the links to runs that have a page, and for none to others.
+func TestLinks(t *testing.T) {
+	root := t.TempDir()
+	a, b := side(t, "a", 1, random(1), nil), side(t, "b", 1, random(2), nil)
+	a.Runs[0].Dir, b.Runs[0].Dir = filepath.Join(root, "runs", "a & b"), filepath.Join(root, "runs", "none")
+	if err := os.MkdirAll(a.Runs[0].Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(a.Runs[0].Dir, "report.html"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := compared(t, a, b).Document()
+	d.LinkFrom(filepath.Join(root, "pages"))
+	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a & b/report.html"}}, d.Links); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	var page bytes.Buffer
+	if err := d.HTML(&page); err != nil || !strings.Contains(page.String(), `<a href="../runs/a%20&amp;%20b/report.html">`) {
+		t.Errorf("%v, or no link in the page", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,6 +26,36 @@ type Document struct {
 	// Folded says that Verdict and Lines are the answer: what comes after can be unfolded
 	// where pages of several documents are read, as in a summary of CI.
 	Folded bool
+	// Links lead to the runs' own reports; see LinkFrom.
+	Links []Link
+
+	dirs []string // the runs' folders
+}
+
+// Link is a link of a page.
+type Link struct{ Text, Href string }
+
+// LinkFrom links to the reports of those runs that have a page, for a document in folder
+// dir.
+func (d *Document) LinkFrom(dir string) {
+	d.Links = nil
+	for _, run := range d.dirs {
+		page := filepath.Join(run, "report.html")
+		if !exists(page) {
+			continue
+		}
+		from, err := filepath.Abs(dir)
+		if err != nil {
+			continue // a link less
+		}
+		to, err := filepath.Abs(page)
+		if err != nil {
+			continue
+		}
+		if href, err := filepath.Rel(from, to); err == nil {
+			d.Links = append(d.Links, Link{filepath.ToSlash(run), filepath.ToSlash(href)})
+		}
+	}
 }
 
 // List is lines of text under a title.
@@ -74,6 +105,11 @@ func (c *Comparison) Document() *Document {
 			text += "; " + r.String()
 		}
 		d.Legend = append(d.Legend, text)
+		for _, r := range s.Runs {
+			if r.Dir != "" {
+				d.dirs = append(d.dirs, r.Dir)
+			}
+		}
 	}
 	header := []string{letters[0]}
 	for _, l := range letters[1:] {
