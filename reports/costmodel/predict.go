@@ -32,7 +32,7 @@ type Answer struct {
 	// may be from all this.
 	History       *History `json:"history,omitempty"`
 	IstiodHistory *History `json:"istiodHistory,omitempty"`
-	Shares  []Share  `json:"shares"`
+	Shares        []Share  `json:"shares"`
 }
 
 // Share is what sidecars and istiod take of a machine's memory that is left to pods.
