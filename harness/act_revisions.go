@@ -28,6 +28,8 @@ type maker interface {
 	have(ctx context.Context) (int, error)
 	// make makes the revisions from first to last, numbers from 1, telling how far it is.
 	make(ctx context.Context, first, last int, done func(n int)) error
+	// collect makes garbage collection look for old revisions.
+	collect(ctx context.Context) error
 }
 
 func (a *actor) revisions(ctx context.Context, r *scenarios.Revisions) error {
@@ -52,7 +54,7 @@ func (a *actor) revisions(ctx context.Context, r *scenarios.Revisions) error {
 			return err
 		}
 		have = last
-		if err := a.revisionsThere(ctx, r, r.Left(have)); err != nil {
+		if err := a.revisionsThere(ctx, r, r.Left(have), m.collect); err != nil {
 			return err
 		}
 		if r.Until != nil {
@@ -89,7 +91,8 @@ func (a *actor) loaded(r *scenarios.Revisions, n int) int {
 
 // revisionsThere waits until the Services of all revisions exist, with their Endpoints and
 // EndpointSlices, and traffic to any of them has somewhere to go.
-func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, n int) error {
+// Of those that were collected nothing is left; collect is called while there is.
+func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, n int, collect func(context.Context) error) error {
 	list := metav1.ListOptions{LabelSelector: knativeService + "=" + r.Service, ResourceVersion: "0"}
 	return until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
 		services, err := a.kube.CoreV1().Services(r.Namespace).List(ctx, metav1.ListOptions{
@@ -114,8 +117,12 @@ func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, n in
 		}
 		got := []int{len(services.Items), len(endpoints.Items), len(slices.Items), filled}
 		for i, want := range []int{2 * n, 2 * n, 2 * n, n} {
-			// Collected ones must be gone, too.
 			if got[i] != want {
+				if got[i] > want {
+					if err := collect(ctx); err != nil {
+						return false, "", fmt.Errorf("having old revisions collected: %w", err)
+					}
+				}
 				waiting := fmt.Sprintf("%s/%s has %d of %d %s", r.Namespace, r.Service, got[i], want,
 					[]string{"Services", "Endpoints", "EndpointSlices", "public Endpoints with an address"}[i])
 				a.status("%s", waiting)

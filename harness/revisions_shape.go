@@ -76,6 +76,9 @@ func (s *shapedRevisions) make(ctx context.Context, first, last int, done func(i
 	return group.Wait()
 }
 
+// collect does nothing: nobody collects these.
+func (s *shapedRevisions) collect(context.Context) error { return nil }
+
 // one makes a revision's objects.
 func (s *shapedRevisions) one(ctx context.Context, n int, service string, activator corev1.EndpointAddress) error {
 	o := s.objects(n, service, uuid.NewString(), activator)
