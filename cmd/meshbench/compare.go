@@ -100,6 +100,9 @@ func (c *comparison) run(cmd *cobra.Command, args []string, out *documentFiles) 
 	}
 	d, e := compareFolders([]string{dir})
 	if e != nil {
+		if coded != nil {
+			return &exit{coded.code, errors.Join(err, e)}
+		}
 		return errors.Join(err, e)
 	}
 	files := documentFiles{html: filepath.Join(dir, "compare.html"), markdown: filepath.Join(dir, "compare.md")}
@@ -113,28 +116,27 @@ func (c *comparison) run(cmd *cobra.Command, args []string, out *documentFiles) 
 // compareFolders compares what was measured before.
 func compareFolders(paths []string) (*compare.Document, error) {
 	var sides []*compare.Side
-	var orders []string
+	var notes []string
 	for _, path := range paths {
-		read, order, err := readPlan(path)
-		if err != nil {
-			return nil, err
-		}
-		if read != nil {
-			orders = append(orders, order)
-		} else {
-			side, err := readSide(path)
+		if holdsPlan(path) {
+			read, said, err := readPlan(path)
 			if err != nil {
 				return nil, err
 			}
-			read = []*compare.Side{side}
+			sides, notes = append(sides, read...), append(notes, said...)
+			continue
 		}
-		sides = append(sides, read...)
+		side, err := readSide(path)
+		if err != nil {
+			return nil, err
+		}
+		sides = append(sides, side)
 	}
 	d, err := document(sides)
 	if err != nil {
 		return nil, err
 	}
-	d.Legend = append(d.Legend, orders...)
+	d.Legend = append(d.Legend, notes...)
 	return d, nil
 }
 

@@ -288,29 +288,46 @@ func holdsPlan(dir string) bool {
 	return err == nil
 }
 
-// readPlan reads the sides of the comparison in a folder; nil where it holds none.
-func readPlan(dir string) (sides []*compare.Side, order string, err error) {
-	if !holdsPlan(dir) {
-		return nil, "", nil
-	}
+// readPlan reads the sides of the comparison in a folder. What is missing, of runs that
+// failed or were never made, is left out and said in the notes, with the runs' order.
+func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, planFile))
 	var p plan
 	if err == nil {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the plan of the comparison in %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("reading the plan of the comparison in %s: %w", dir, err)
 	}
+	notes = []string{"The runs were made in the order " + strings.Join(p.Order, ", ") + "."}
 	for _, s := range p.Sides {
-		if !filepath.IsLocal(s.Folder) {
-			return nil, "", fmt.Errorf("reading the plan of the comparison in %s: %s is no folder in it", dir, s.Folder)
+		var runs []*compare.Side
+		for _, run := range p.Order {
+			if filepath.Dir(run) != s.Folder {
+				continue
+			}
+			if !filepath.IsLocal(run) {
+				return nil, nil, fmt.Errorf("reading the plan of the comparison in %s: %s is no folder in it", dir, run)
+			}
+			side, err := compare.ReadRuns(filepath.Join(dir, run))
+			if err != nil {
+				notes = append(notes, fmt.Sprintf("Run %s of %s is left out: %v", run, s.Name, err))
+				continue
+			}
+			runs = append(runs, side)
 		}
-		side, err := compare.ReadRuns(filepath.Join(dir, s.Folder))
+		if len(runs) == 0 {
+			continue
+		}
+		side, err := compare.Join(s.Name, runs...)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
-		side.Name, side.Setting = s.Name, true
+		side.Setting = true
 		sides = append(sides, side)
 	}
-	return sides, "The runs were made in the order " + strings.Join(p.Order, ", ") + ".", nil
+	if len(sides) < 2 {
+		return nil, nil, fmt.Errorf("%s holds runs of fewer than two settings: nothing can be compared\n%s", dir, strings.Join(notes, "\n"))
+	}
+	return sides, notes, nil
 }

@@ -108,15 +108,16 @@ func TestPlanOfSettings(t *testing.T) {
 	d, err := compareFolders([]string{dir})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Legend).To(ConsistOf(HavePrefix("A: Istio 1.22.3 (2 runs, "), HavePrefix("B: Istio 1.23.2 (1 run, "),
-		Equal("The runs were made in the order A/run-01, B/run-01, A/run-02, B/run-02.")))
+		Equal("The runs were made in the order A/run-01, B/run-01, A/run-02, B/run-02."), HavePrefix("Run B/run-02 of Istio 1.23.2 is left out: ")))
 
 	g.Expect(os.RemoveAll(filepath.Join(dir, "B"))).To(Succeed())
 	_, err = compareFolders([]string{dir})
-	g.Expect(err).To(MatchError(ContainSubstring("compared/B: there is no such folder")))
-	p.Sides[0].Folder = "../elsewhere"
+	g.Expect(err).To(MatchError(And(ContainSubstring("compared holds runs of fewer than two settings"),
+		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out"), ContainSubstring("there is no such folder"))))
+	p.Sides[0].Folder, p.Order[0] = "../elsewhere", "../elsewhere/run-01"
 	text, err := json.Marshal(p)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.WriteFile(filepath.Join(dir, planFile), text, 0o644)).To(Succeed())
 	_, err = compareFolders([]string{dir})
-	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere is no folder in it")))
+	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is no folder in it")))
 }
