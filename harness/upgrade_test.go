@@ -32,14 +32,14 @@ func TestUpgrade(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(do()).To(MatchError(ContainSubstring("upgrade Istio to 1.23.2: this mesh was installed by somebody else")))
 	a.upgrader = func(to *scenarios.Upgrade) (Upgrader, error) {
-		return upgraded{mesh: observations.Mesh{Istio: to.Istio, XDS: "delta", Charts: "bundled"}, err: errors.New("no istiod")}, nil
+		return upgraded{mesh: observations.Mesh{Istio: to.Istio, XDS: "delta"}, err: errors.New("no istiod")}, nil
 	}
 	g.Expect(do()).To(MatchError("upgrade Istio to 1.23.2: no istiod"))
 	g.Expect(events).To(BeEmpty())
 	a.upgrader = func(to *scenarios.Upgrade) (Upgrader, error) {
-		return upgraded{mesh: observations.Mesh{Istio: to.Istio, XDS: "delta", Charts: "bundled"}}, nil
+		return upgraded{mesh: observations.Mesh{Istio: to.Istio, XDS: "delta"}}, nil
 	}
 	g.Expect(do()).To(Succeed())
 	g.Expect(events).To(ConsistOf(And(HaveField("Kind", "upgrade"), HaveField("Level", "info"),
-		HaveField("Message", HavePrefix("Istio is 1.23.2 from here on (charts: bundled; xDS of new sidecars: delta)")))))
+		HaveField("Message", HavePrefix("Istio is 1.23.2 from here on (xDS of new sidecars: delta)")))))
 }

@@ -9,6 +9,7 @@ package configdiff
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,11 +173,10 @@ func (c config) add(kind Kind, raw []byte, pod string) error {
 	case Endpoint:
 		return c.addEndpoints(tree)
 	case Route:
-		name := text(tree, "name")
-		if name == "" {
-			name = text(first(tree, "virtual_hosts"), "name")
-		}
-		return c.put(kind, name, tree)
+		return c.put(kind, cmp.Or(text(tree, "name"), text(first(tree, "virtual_hosts"), "name")), tree)
+	case Listener: // static ones may have no name
+		at := member(member(tree, "address"), "socket_address")
+		return c.put(kind, cmp.Or(text(tree, "name"), fmt.Sprint(text(at, "address"), "_", member(at, "port_value"))), tree)
 	}
 	return c.put(kind, text(tree, "name"), tree)
 }
@@ -231,17 +231,21 @@ func decode(raw []byte) (any, error) {
 	return tree, err
 }
 
-// text is a field of an object; "" where it is none or no text.
-func text(tree any, field string) string {
+// member is a field of an object; nil where it has none.
+func member(tree any, name string) any {
 	fields, _ := tree.(map[string]any)
-	s, _ := fields[field].(string)
+	return fields[name]
+}
+
+// text is a field of an object; "" where it is none or no text.
+func text(tree any, name string) string {
+	s, _ := member(tree, name).(string)
 	return s
 }
 
 // first is the first element of an object's list; nil for none.
-func first(tree any, field string) any {
-	fields, _ := tree.(map[string]any)
-	if list, _ := fields[field].([]any); len(list) > 0 {
+func first(tree any, name string) any {
+	if list, _ := member(tree, name).([]any); len(list) > 0 {
 		return list[0]
 	}
 	return nil

@@ -148,8 +148,8 @@ func (d *Diff) add(c Change, place string) {
 
 // groups collects what differs at one place.
 type groups struct {
-	order  []*group
-	byName map[string]*group
+	order []*group
+	byKey map[string]*group
 }
 
 // group is objects that differ in the same way.
@@ -165,15 +165,11 @@ type group struct {
 
 // note adds n objects that differ in the same way.
 func (g *groups) note(kind Kind, how How, name string, fields []field, bytes, n int) {
-	var key strings.Builder
-	fmt.Fprint(&key, kind, how)
-	for _, f := range fields {
-		fmt.Fprint(&key, "\x00", f.path, f.old == nil, f.new == nil)
-	}
-	one := g.byName[key.String()]
+	key := fmt.Sprint(kind, how, describe(fields, true))
+	one := g.byKey[key]
 	if one == nil {
 		one = &group{kind: kind, how: how, names: map[string]int{}, fields: fields}
-		g.byName[key.String()] = one
+		g.byKey[key] = one
 		g.order = append(g.order, one)
 	}
 	one.mixed = one.mixed || encodeFields(one.fields) != encodeFields(fields)
@@ -191,7 +187,7 @@ func encodeFields(list []field) string {
 
 // compare is what differs at one place.
 func compare(a, b config) []Change {
-	g := &groups{byName: map[string]*group{}}
+	g := &groups{byKey: map[string]*group{}}
 	for _, kind := range kinds {
 		names := slices.Collect(maps.Keys(a[kind]))
 		for name := range b[kind] {
@@ -288,8 +284,11 @@ func (g *groups) change(kind Kind, name string, differing []field, n int) {
 			own = append(own, f)
 			continue
 		}
-		if element == "" {
-			element = strings.TrimSuffix(list, "_filter_chain") // default
+		switch {
+		case list == "default_filter_chain":
+			element = "default"
+		case element == "":
+			element = "unnamed"
 		}
 		part := name + " / " + element
 		switch {

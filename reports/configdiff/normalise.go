@@ -18,7 +18,7 @@ type normaliser struct {
 // was sent, and where the pod happened to run.
 var dropped = map[string]bool{
 	"version_info": true, "last_updated": true, "nonce": true, "pod-template-hash": true,
-	"NODE_NAME": true, "zone": true, "sub_zone": true,
+	"NODE_NAME": true, "zone": true, "sub_zone": true, "kubectl.kubernetes.io/restartedAt": true,
 }
 
 var (

@@ -176,14 +176,24 @@ func describe(list []field, mixed bool) []string {
 		out = append(out, sign+path)
 	}
 	for i, text := range out {
-		if labels := elements[text]; labels != nil {
-			if len(labels) > maxElements {
-				labels = append(labels[:maxElements], fmt.Sprintf("and %d more", len(labels)-maxElements))
-			}
-			out[i] = text + "[" + strings.Join(labels, ", ") + "]"
+		labels := elements[text]
+		if labels == nil {
+			continue
+		}
+		labels = slices.Compact(labels) // several of one label
+		if len(labels) > maxElements {
+			labels = append(labels[:maxElements], fmt.Sprintf("and %d more", len(labels)-maxElements))
+		}
+		out[i] = text + "[" + strings.Join(labels, ", ") + "]"
+	}
+	// What is so in several parts of one name is said once.
+	var once []string
+	for _, text := range out {
+		if !slices.Contains(once, text) {
+			once = append(once, text)
 		}
 	}
-	return out
+	return once
 }
 
 // value writes a value that is short enough for a line; nothing for none.
