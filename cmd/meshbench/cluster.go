@@ -88,6 +88,9 @@ func (s *setup) assemble(cmd *cobra.Command, p *progress, spec cluster.Spec, die
 	}
 	switch s.provider {
 	case "embedded":
+		if err := s.kind.refuse(cmd); err != nil {
+			return nil, err
+		}
 	case kindName:
 		return s.assembleKind(cmd, p, spec, scenarioIstio, scenarioValues, upgrades)
 	default:

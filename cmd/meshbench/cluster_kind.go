@@ -38,6 +38,16 @@ func (k *kindFlags) flags(cmd *cobra.Command) {
 	f.BoolVar(&k.keep, "keep", false, "kind: leave the cluster standing, and take the one that was left, where it fits")
 }
 
+// refuse says which of the flags were given for another cluster.
+func (k *kindFlags) refuse(cmd *cobra.Command) error {
+	for _, name := range []string{"kind-config", "node-image", "image-archive", "load-image", "keep"} {
+		if cmd.Flags().Changed(name) {
+			return usage(cmd, fmt.Errorf("--%s is for kind clusters: add --cluster %s", name, kindName))
+		}
+	}
+	return nil
+}
+
 // assembleKind makes the parts of a run on a kind cluster: of the components, only the
 // charts are needed.
 func (s *setup) assembleKind(cmd *cobra.Command, p *progress, spec cluster.Spec, scenarioIstio string, scenarioValues map[string]any, upgrades []string) (*parts, error) {
