@@ -19,6 +19,7 @@ import (
 
 func compareCommand() *cobra.Command {
 	var out documentFiles
+	var steps []string
 	c := &comparison{}
 	cmd := &cobra.Command{
 		Use:   "compare [A B...]",
@@ -34,6 +35,8 @@ are common to all. The runs take turns, A B A B, so that a drift of the machine 
 sides; they are kept in runs/compare-SCENARIO-TIME/A/run-01, …, with the comparison. When
 it is interrupted, what was measured until then can be compared by its folder.
 
+With --steps, steps of one run are compared with one another: what an upgrade changed.
+
 With four or more runs on both sides their medians are tested. With fewer, the sidecars'
 readings are: these are not independent of one another, so a small difference says little.
 
@@ -45,6 +48,9 @@ what is simulated, …) are compared with a warning that names the difference.`,
 		Example: `  meshbench compare runs/headless-20261124-061500 runs/headless-20261124-070000
   meshbench compare runs/old runs/new --html difference.html
   meshbench compare reports/baselines/headless.json runs/headless-... --markdown -
+
+  # steps of one run: old sidecars, the same with the new istiod, new ones
+  meshbench compare runs/upgrade-... --steps before,istiod,sidecars
 
   # two versions of Istio; the same one twice shows what is chance
   meshbench compare --scenario headless --istio 1.22.3,1.23.2 --repeat 3
@@ -60,13 +66,20 @@ what is simulated, …) are compared with a warning that names the difference.`,
 			if c.scenario != "" {
 				return c.run(cmd, args, &out)
 			}
+			if steps != nil {
+				d, err := compareSteps(cmd, args, steps)
+				if err != nil {
+					return err
+				}
+				return out.write(cmd.OutOrStdout(), d)
+			}
 			// A comparison's folder holds several sides.
 			if len(args) == 0 || len(args) == 1 && !holdsPlan(args[0]) {
 				return usage(cmd, errors.New("give two or more runs, or with --scenario what is to be measured"))
 			}
 			var odd error
 			cmd.Flags().Visit(func(f *pflag.Flag) {
-				if f.Name != "html" && f.Name != "markdown" {
+				if f.Name != "html" && f.Name != "markdown" && f.Name != "steps" {
 					odd = fmt.Errorf("--%s is for runs that are yet to be made: name their scenario with --scenario", f.Name)
 				}
 			})
@@ -82,6 +95,7 @@ what is simulated, …) are compared with a warning that names the difference.`,
 	}
 	c.flags(cmd)
 	out.flags(cmd)
+	cmd.Flags().StringSliceVar(&steps, "steps", nil, "compare these `steps` of one run with the first of them: A,B")
 	return cmd
 }
 
@@ -132,7 +146,7 @@ func compareFolders(paths []string) (*compare.Document, error) {
 		}
 		sides = append(sides, side)
 	}
-	d, err := document(sides)
+	d, err := document(sides, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +154,29 @@ func compareFolders(paths []string) (*compare.Document, error) {
 	return d, nil
 }
 
+// compareSteps compares steps of one run.
+func compareSteps(cmd *cobra.Command, paths, steps []string) (*compare.Document, error) {
+	if len(paths) != 1 || len(steps) < 2 {
+		return nil, usage(cmd, errors.New("--steps compares two or more steps of one run: give its folder and --steps A,B"))
+	}
+	run, err := readSide(paths[0])
+	if err != nil {
+		return nil, err
+	}
+	var sides []*compare.Side
+	for _, name := range steps {
+		side, err := run.At(name)
+		if err != nil {
+			return nil, usage(cmd, err)
+		}
+		sides = append(sides, side)
+	}
+	return document(sides, steps)
+}
+
 // document is the comparison of sides, with what differs in the sidecars' configurations.
-func document(sides []*compare.Side) (*compare.Document, error) {
+// steps are those that the sides are of, where they are steps of one run.
+func document(sides []*compare.Side, steps []string) (*compare.Document, error) {
 	c, err := compare.Compare(sides)
 	if err != nil {
 		return nil, err
@@ -154,6 +189,9 @@ func document(sides []*compare.Side) (*compare.Document, error) {
 			return nil, err
 		}
 		d.Notes = append(d.Notes, notes...)
+		if steps != nil && run != nil {
+			run = run.At(steps[i])
+		}
 		if i == 0 {
 			first = run
 		}

@@ -71,6 +71,22 @@ func (s *Side) Step(name string) *Step {
 	return nil
 }
 
+// At is the side as if it had that step only, for comparisons of steps with one another.
+func (s *Side) At(step string) (*Side, error) {
+	found := s.Step(step)
+	if found == nil {
+		var names []string
+		for _, s := range s.Steps {
+			names = append(names, s.Name)
+		}
+		return nil, fmt.Errorf("%s has no measured step %q; it has %s", s.Name, step, strings.Join(names, ", "))
+	}
+	one := *s
+	one.Name, one.Repeats, one.Setting = "step "+step, nil, true
+	one.Steps = []Step{{Name: "measured", Counts: found.Counts, Readings: found.Readings}}
+	return &one, nil
+}
+
 // ReadRuns reads the folder of a run, or of a repeated run with all runs in it. Errors
 // name the folder and what was expected.
 func ReadRuns(dir string) (*Side, error) {

@@ -270,7 +270,7 @@ func TestLong(t *testing.T) {
 		fields = append(fields, field{path: []string{fmt.Sprintf("list[e%d]", i)}, old: "x"})
 	}
 	c := Change{Kind: Cluster, How: Changed, Names: names, Fields: describe(fields, false), Count: Range{7, 40}, Bytes: Range{-123456, -12}}
-	if got, want := c.line("A", "B"), "changed, at all steps: 7 to 40 clusters: 40 of outbound|#||web-#.apps (-list[e0, e1, e2, e3, and 36 more]), -123 kB to -12 bytes"; got != want {
+	if got, want := c.line("A", "B", 2), "changed, at all steps: 7 to 40 clusters: 40 of outbound|#||web-#.apps (-list[e0, e1, e2, e3, and 36 more]), -123 kB to -12 bytes"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -110,6 +110,18 @@ func workloads(runs ...*Run) map[string]bool {
 	return all
 }
 
+// At is the run as if it had that step only, for comparisons of steps with one another.
+func (r *Run) At(step string) *Run {
+	one := &Run{Dir: r.Dir, Missing: r.Missing}
+	for _, s := range r.Steps {
+		if s.Name == step {
+			s.Name = ""
+			one.Steps = append(one.Steps, s)
+		}
+	}
+	return one
+}
+
 func (r *Run) step(name, workload string) *Step {
 	for i := range r.Steps {
 		if r.Steps[i].Name == name && r.Steps[i].Workload == workload {

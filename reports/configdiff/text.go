@@ -34,7 +34,7 @@ func (d *Diff) Sections(a, b string) []Section {
 		var lines []string
 		for _, c := range d.Changes {
 			if c.Kind == kind {
-				lines = append(lines, c.line(a, b))
+				lines = append(lines, c.line(a, b, d.Compared))
 			}
 		}
 		if lines != nil {
@@ -57,14 +57,17 @@ func (d *Diff) Sections(a, b string) []Section {
 	return out
 }
 
-// line says one change.
-func (c Change) line(a, b string) string {
+// line says one change. Of a single place there is no need to say where.
+func (c Change) line(a, b string, places int) string {
 	how := map[How]string{OnlyA: "only in " + a, OnlyB: "only in " + b, Changed: "changed"}[c.How]
-	at := "at all steps"
-	if c.Places != nil {
-		at = "at " + strings.Join(c.Places, ", ")
+	text := how
+	switch {
+	case c.Places != nil:
+		text += ", at " + strings.Join(c.Places, ", ")
+	case places > 1:
+		text += ", at all steps"
 	}
-	text := fmt.Sprintf("%s, %s: ", how, at)
+	text += ": "
 	if c.Count.Low < c.Count.High {
 		text += fmt.Sprintf("%d to ", c.Count.Low)
 	}
