@@ -176,13 +176,18 @@ func (r *run) all(ctx context.Context) (err error) {
 	defer func() {
 		r.Progress.Phase("clean-up")
 		// The run's own context may be over; taking down must not be cut short by that.
-		over := ctx.Err() != nil
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
+		after := func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		}
 		// What failed may be looked into afterwards; what somebody stopped is not.
-		if exporter, ok := r.cluster.(interface{ ExportLogs(context.Context) error }); ok && err != nil && !over {
+		exporter, ok := r.cluster.(interface{ ExportLogs(context.Context) error })
+		if outcome := r.outcome(ctx, err); ok && outcome != Finished && outcome != Interrupted {
+			ctx, cancel := after()
+			defer cancel()
 			err = errors.Join(err, exporter.ExportLogs(ctx))
 		}
+		ctx, cancel := after()
+		defer cancel()
 		if e := r.cluster.Delete(ctx); e != nil {
 			err = errors.Join(err, fmt.Errorf("deleting the cluster: %w", e))
 		}
