@@ -291,7 +291,10 @@ func (g *groups) change(kind Kind, name string, differing []field, n int) {
 	ofPart := map[string][]field{}
 	var order []string
 	for _, f := range differing {
-		list, element, _ := strings.Cut(strings.TrimSuffix(f.path[0], "]"), "[")
+		list, element := "", ""
+		if len(f.path) > 0 { // else all of it differs
+			list, element, _ = strings.Cut(strings.TrimSuffix(f.path[0], "]"), "[")
+		}
 		if !slices.Contains(parts[kind].lists, list) {
 			own = append(own, f)
 			continue
