@@ -54,7 +54,7 @@ func (a *actor) revisions(ctx context.Context, r *scenarios.Revisions) error {
 			return err
 		}
 		have = last
-		if err := a.revisionsThere(ctx, r, r.Left(have), m.collect); err != nil {
+		if err := a.revisionsThere(ctx, r, have, m.collect); err != nil {
 			return err
 		}
 		if r.Until != nil {
@@ -89,10 +89,11 @@ func (a *actor) loaded(r *scenarios.Revisions, n int) int {
 	return a.load.set(r.Namespace+"/"+r.Service, n)
 }
 
-// revisionsThere waits until the Services of all revisions exist, with their Endpoints and
-// EndpointSlices, and traffic to any of them has somewhere to go.
+// revisionsThere waits until the Services of all revisions up to the newest exist, with
+// their Endpoints and EndpointSlices, and traffic to any of them has somewhere to go.
 // Of those that were collected nothing is left; collect is called while there is.
-func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, n int, collect func(context.Context) error) error {
+func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, newest int, collect func(context.Context) error) error {
+	n := r.Left(newest)
 	list := metav1.ListOptions{LabelSelector: knativeService + "=" + r.Service, ResourceVersion: "0"}
 	return until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
 		services, err := a.kube.CoreV1().Services(r.Namespace).List(ctx, metav1.ListOptions{
@@ -109,11 +110,19 @@ func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, n in
 		if err != nil {
 			return false, "", fmt.Errorf("listing the revisions' EndpointSlices: %w", err)
 		}
-		filled := 0
+		filled, waiting := 0, "the Endpoints of revision "+scenarios.Revision(r.Service, newest)
 		for _, e := range endpoints.Items {
 			if e.Labels[serviceType] == "Public" && ready(e) {
 				filled++
+				if e.Name == scenarios.Revision(r.Service, newest) {
+					waiting = ""
+				}
 			}
+		}
+		if waiting != "" {
+			// Old ones that are not collected yet would make up for it.
+			a.status("waiting for %s", waiting)
+			return false, waiting, nil
 		}
 		got := []int{len(services.Items), len(endpoints.Items), len(slices.Items), filled}
 		for i, want := range []int{2 * n, 2 * n, 2 * n, n} {

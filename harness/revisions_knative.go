@@ -88,8 +88,12 @@ func (k *knativeRevisions) make(ctx context.Context, first, last int, done func(
 }
 
 // collect changes the Configuration, since Knative looks for old revisions when one changes:
-// after the newest revision has taken over, nothing else may change it for hours.
+// after the newest revision has taken over, nothing else may change it for hours. The route
+// to that one may have come after its making, so it is looked after once more.
 func (k *knativeRevisions) collect(ctx context.Context) error {
+	if err := k.serveIngress(ctx); err != nil {
+		return err
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
 		"meshbench.dev/collected": time.Now().UTC().Format(time.RFC3339),
 	}}})
