@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +72,7 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 			for _, value := range axis {
 				combined = append(combined, &setting{
 					name:  strings.TrimPrefix(s.name+", "+value.name, ", "),
-					flags: append(append([]string{}, s.flags...), value.flags...),
+					flags: slices.Concat(s.flags, value.flags),
 				})
 			}
 		}
@@ -81,7 +82,7 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 		return nil, errors.New("nothing to compare: give two or more settings, as --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
 	}
 	for _, s := range all {
-		if err := s.prepare(cmd, c.scenario, append(append([]string{}, common...), s.flags...)); err != nil {
+		if err := s.prepare(cmd, c.scenario, slices.Concat(common, s.flags)); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -90,9 +91,8 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 
 // axes are the lists of settings that are combined, and the flags that all have.
 func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []string, err error) {
-	own := &runner{}
 	known := &cobra.Command{}
-	own.flags(known)
+	(&runner{}).flags(known)
 	given.Visit(func(f *pflag.Flag) {
 		if known.Flags().Lookup(f.Name) == nil {
 			return
@@ -112,7 +112,7 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []stri
 	if cases != nil {
 		axes = append(axes, cases)
 	}
-	vary := append([]string{}, c.vary...)
+	vary := slices.Clone(c.vary)
 	for _, name := range lists {
 		if value := given.Lookup(name).Value.String(); strings.Contains(value, ",") {
 			vary = append(vary, name+"="+value)
@@ -120,8 +120,7 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []stri
 	}
 	for _, text := range vary {
 		name, values, _ := strings.Cut(text, "=")
-		flag := known.Flags().Lookup(name)
-		if flag == nil {
+		if known.Flags().Lookup(name) == nil {
 			return nil, nil, fmt.Errorf("--vary %s: run has no flag --%s", text, name)
 		}
 		prefix := ""
