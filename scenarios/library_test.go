@@ -27,7 +27,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "services", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "services", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
