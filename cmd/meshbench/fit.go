@@ -25,8 +25,8 @@ func fitCommand() *cobra.Command {
 		Short: "Fit a model of what a sidecar and istiod cost",
 		Long: `Fit a model of a sidecar's memory to the objects in its configuration (clusters,
 listeners, filter chains, route configurations, virtual hosts, endpoints) and of
-istiod's, at its highest in a step, to Services, pods, proxies, endpoints and the objects
-sent to all proxies, by least squares over the settled steps of runs. The scenarios
+istiod's, at its highest in a step, to Services, pods, proxies, endpoints and the filter
+chains sent to all proxies, by least squares over the settled steps of runs. The scenarios
 cost-model, cost-model-headless and cost-model-proxies are made for it.
 
 Only sidecars that started in their step count, since those that lived through changes

@@ -403,7 +403,7 @@ func (l *Linear) Predict(values map[string]float64) Estimate {
 		e.Bytes += t.Coefficient * v
 		away[k] = v - t.Mean
 		if v < t.Min || v > t.Max {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.6g is outside of the range that was measured, %.6g to %.6g", t.Column, v, t.Min, t.Max))
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.10g is outside of the range that was measured, %.10g to %.10g", t.Column, v, t.Min, t.Max))
 		}
 	}
 	one, sigma := 1.0, l.StdDev
@@ -416,13 +416,13 @@ func (l *Linear) Predict(values map[string]float64) Estimate {
 	e.Lo, e.Hi = max(0, e.Bytes-half), e.Bytes+half
 	for _, t := range l.Tied {
 		if v := values[t.Column]; !l.follows(t, v, t.Relation[0], values) {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("%s is not as it always was with %s (%.6g, where %.6g goes with the rest): the model cannot tell them apart, and the interval does not know",
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s is not as it always was with %s (%.10g, where %.10g goes with the rest): the model cannot tell them apart, and the interval does not know",
 				t.Column, strings.Join(t.With, " and "), v, l.tiedValue(t, t.Relation[0], values)))
 		}
 	}
 	for _, f := range l.Fixed {
 		if v := values[f.Column]; v != f.Value {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.6g; it was always %.6g, so what it costs is unknown and not in the estimate", f.Column, v, f.Value))
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.10g; it was always %.10g, so what it costs is unknown and not in the estimate", f.Column, v, f.Value))
 		}
 	}
 	return e

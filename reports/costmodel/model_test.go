@@ -57,8 +57,8 @@ func TestDefault(t *testing.T) {
 	if m.Sidecar.R2 < 0.99 {
 		t.Errorf("R² of a sidecar's memory is %.3f", m.Sidecar.R2)
 	}
-	// Repeats of one step differ by an eighth: more than this cannot be explained.
-	if m.Istiod.R2 < 0.85 || m.Istiod.Share > 0.16 {
+	// Repeats of one step scatter by 8 %, by twice that where most is sent.
+	if m.Istiod.R2 < 0.9 || m.Istiod.Share > 0.15 {
 		t.Errorf("R² of istiod's memory is %.3f, its scatter %.1f %%", m.Istiod.R2, 100*m.Istiod.Share)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Columns of the two models.
 var (
 	sidecarColumns = []string{"clusters", "listeners", "filterChains", "routeConfigs", "virtualHosts", "endpoints"}
-	istiodColumns  = []string{"services", "pods", "proxies", "endpoints", "objectsSent"}
+	istiodColumns  = []string{"services", "pods", "proxies", "endpoints", "filterChainsSent"}
 )
 
 // Containers whose memory is a sidecar's and istiod's.
@@ -221,11 +221,10 @@ func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore stri
 }
 
 // istiodValues are those of istiod's columns, where all proxies have the configuration o.
-// Endpoints are marshalled once for all of them; everything else (objectsSent) is made for
-// each.
+// Listeners, of which filter chains are the bulk, istiod makes for each proxy
+// (filterChainsSent); clusters, routes and endpoints it keeps in a cache for all.
 func istiodValues(services, pods, proxies int, o observations.ConfigObjects) []float64 {
-	sent := proxies * (o.Clusters + o.Listeners + o.FilterChains + o.RouteConfigs + o.VirtualHosts)
-	return []float64{float64(services), float64(pods), float64(proxies), float64(o.Endpoints), float64(sent)}
+	return []float64{float64(services), float64(pods), float64(proxies), float64(o.Endpoints), float64(proxies * o.FilterChains)}
 }
 
 // median of values, which it sorts; there is at least one.
