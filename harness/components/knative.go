@@ -26,6 +26,9 @@ const DefaultKnative = "0.42.2"
 // each is a file modules/knative-<release>.mod with its .sum.
 func KnativeVersions() []string { return pinnedReleases("knative-", ".mod") }
 
+// knativeName is the name of the unit.
+const knativeName = "knative"
+
 func knativeUnit(release string) (*unit, error) {
 	if known := KnativeVersions(); !slices.Contains(known, release) {
 		return nil, fmt.Errorf("Knative Serving %q is not pinned here; there are %s. On a cluster that can take images, another one is installed from its manifest",
@@ -36,7 +39,7 @@ func knativeUnit(release string) (*unit, error) {
 		return nil, err
 	}
 	const serving = "knative.dev/serving"
-	u := &unit{name: "knative", version: release, builder: g, compiles: true}
+	u := &unit{name: knativeName, version: release, builder: g, compiles: true}
 	g.programs = map[Name]program{}
 	for _, n := range []Name{KnativeController, KnativeWebhook, KnativeAutoscaler, KnativeActivator} {
 		g.programs[n] = program{pkg: serving + "/cmd/" + strings.TrimPrefix(string(n), "knative-"), ldflags: "-s -w"}
