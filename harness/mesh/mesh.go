@@ -87,7 +87,9 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 		return nil, fmt.Errorf("making a client for the cluster: %w", err)
 	}
 	options.Values = append([]Layer{baseValues(options)}, options.Values...)
-	return &Mesh{options: options, values: merge(options.Values), client: client, config: config}, nil
+	values := merge(options.Values)
+	metadataAsText(values)
+	return &Mesh{options: options, values: values, client: client, config: config}, nil
 }
 
 // Install installs the charts base and istiod, or upgrades what an earlier Install left,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -106,6 +107,25 @@ func overlay(below, above map[string]any) {
 			value = copied
 		}
 		below[key] = value
+	}
+}
+
+// metadataAsText makes texts of the proxies' metadata, which are environment variables:
+// of a number or a truth value there, as X=false is read, istiod says one line in its log
+// and goes on without any of its mesh configuration.
+func metadataAsText(values map[string]any) {
+	below := func(values map[string]any, key string) map[string]any {
+		table, _ := values[key].(map[string]any)
+		return table
+	}
+	metadata := below(below(below(values, "meshConfig"), "defaultConfig"), "proxyMetadata")
+	for key, value := range metadata {
+		switch v := value.(type) {
+		case float64: // of a YAML file, also where it is whole
+			metadata[key] = strconv.FormatFloat(v, 'f', -1, 64)
+		case bool, int, int64:
+			metadata[key] = fmt.Sprint(v)
+		}
 	}
 }
 

@@ -85,3 +85,19 @@ func TestCommandLineProblems(t *testing.T) {
 		}
 	}
 }
+
+func TestMetadataAsText(t *testing.T) {
+	layers, err := CommandLine(nil, []string{"meshConfig.defaultConfig.proxyMetadata.ISTIO_DELTA_XDS=false,meshConfig.defaultConfig.proxyMetadata.N=3,meshConfig.accessLogFile=/dev/stdout"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers = append(layers, Layer{Values: table{"meshConfig": table{"defaultConfig": table{"concurrency": 4, "proxyMetadata": table{"F": 2000000.0, "S": "x"}}}}})
+	values := merge(layers)
+	metadataAsText(values)
+	want := table{"meshConfig": table{"accessLogFile": "/dev/stdout", "defaultConfig": table{"concurrency": 4,
+		"proxyMetadata": table{"ISTIO_DELTA_XDS": "false", "N": "3", "F": "2000000", "S": "x"}}}}
+	if diff := cmp.Diff(want, values); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	metadataAsText(table{"meshConfig": nil})
+}
