@@ -280,6 +280,7 @@ func TestCluster(t *testing.T) {
 		{"restarts", testRestarts},
 		{"probes", testProbes},
 		{"order", testOrder},
+		{"native sidecar", testNativeSidecar},
 		{"job", testJob},
 		{"access", testAccess},
 		{"end", testEnd},
@@ -709,6 +710,61 @@ func testOrder(c testCluster) {
 	if p.Status.ContainerStatuses[1].RestartCount != 0 {
 		c.Errorf("application did not wait: %+v", p.Status.ContainerStatuses[1])
 	}
+}
+
+// testNativeSidecar: a sidecar among the init containers lives as long as the application,
+// also where that is simulated, is restarted beside it and ends with the pod; a Job's is
+// over when its simulated application is.
+func testNativeSidecar(c testCluster) {
+	c.namespace("native")
+	always := corev1.ContainerRestartPolicyAlways
+	side := corev1.Container{Name: "side", Image: "test/program", Args: []string{programCommand, "serve", "9090"},
+		RestartPolicy: &always, StartupProbe: startup(probe("/live", 9090)), ReadinessProbe: probe("/ready", 9090), LivenessProbe: probe("/live", 9090)}
+	p := testPod("native", "p", "nginx")
+	p.Spec.InitContainers = []corev1.Container{side}
+	p = c.create(p, isReady)
+	url := "http://" + p.Status.PodIP + ":9090"
+	for range 20 { // it is not ended once the application is there
+		response, err := http.Get(url + "/live")
+		c.must(err)
+		response.Body.Close()
+		time.Sleep(50 * time.Millisecond)
+	}
+	response, err := http.Get(url + "/fail/live")
+	c.must(err)
+	response.Body.Close()
+	c.waitFor("native", "p", func(p *corev1.Pod) string {
+		s := p.Status.InitContainerStatuses[0]
+		if s.RestartCount == 1 && s.Ready && isReady(p) == "" && p.Status.Phase == corev1.PodRunning && p.Status.ContainerStatuses[0].State.Running != nil {
+			return ""
+		}
+		return fmt.Sprintf("%s, sidecar %+v", p.Status.Phase, s)
+	})
+	c.must(c.client.CoreV1().Pods("native").Delete(c.Context(), "p", metav1.DeleteOptions{}))
+	c.eventually(func() string {
+		if _, err := c.client.CoreV1().Pods("native").Get(c.Context(), "p", metav1.GetOptions{}); apierrors.IsNotFound(err) {
+			return ""
+		}
+		return "the pod has not ended"
+	})
+
+	_, err = c.client.BatchV1().Jobs("native").Create(c.Context(), &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: "job"},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy:  corev1.RestartPolicyNever,
+			InitContainers: []corev1.Container{side},
+			Containers:     []corev1.Container{{Name: "main", Image: "busybox"}},
+		}}},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.eventually(func() string {
+		job, err := c.client.BatchV1().Jobs("native").Get(c.Context(), "job", metav1.GetOptions{})
+		c.must(err)
+		if job.Status.Succeeded == 1 {
+			return ""
+		}
+		return fmt.Sprintf("job %+v", job.Status)
+	})
 }
 
 func testJob(c testCluster) {

@@ -319,8 +319,12 @@ func (p *pod) runContainers() {
 	for _, c := range spec.Containers {
 		running, ok := p.containers[c.Name]
 		if !ok {
-			p.simulate(c, spec.RestartPolicy != corev1.RestartPolicyAlways)
+			ends := spec.RestartPolicy != corev1.RestartPolicyAlways
+			p.simulate(c, ends)
 			p.publish()
+			if !ends { // it runs, as far as sidecars are concerned
+				all.Go(func() { <-p.stopping.Done() })
+			}
 			continue
 		}
 		all.Go(func() { running.run(p.stopping) })
