@@ -6,7 +6,7 @@ CLUSTER  ?= embedded
 ARGS     ?=
 # All but what models are made of.
 SCENARIOS := $(filter-out cost-model%,$(patsubst scenarios/%.yaml,%,$(wildcard scenarios/*.yaml)))
-REPEAT   ?= 3
+REPEAT   ?= 4
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 GATE     ?=
