@@ -335,8 +335,13 @@ func testFacts(t *testing.T, l *lab) {
 		t.Errorf("an ordinary user reads memory by %s", c.MemorySource)
 	}
 	// A control plane is hundreds of megabytes and has used the processor.
-	if got.Plane.MemoryBytes < 200e6 || got.Plane.CPUSeconds < 0.5 {
-		t.Errorf("the control plane's cost is %+v", got.Plane)
+	for _, program := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
+		if cost := got.Plane[program]; cost.MemoryBytes < 20e6 || cost.CPUSeconds <= 0 {
+			t.Errorf("the cost of %s is %+v", program, cost)
+		}
+	}
+	if cost := got.Plane["kube-apiserver"]; cost.MemoryBytes < 100e6 || cost.CPUSeconds < 0.5 {
+		t.Errorf("the API server's cost is %+v", cost)
 	}
 	if got.Sandbox.MemoryBytes < 20e6 || got.Sandbox.CPUSeconds <= 0 {
 		t.Errorf("the sandbox's cost is %+v", got.Sandbox)

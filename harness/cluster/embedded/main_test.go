@@ -57,7 +57,8 @@ const (
 // facts is what a cluster tells.
 type facts struct {
 	Cluster        observations.Cluster
-	Plane, Sandbox observations.Cost
+	Plane   map[string]observations.Cost
+	Sandbox observations.Cost
 }
 
 func makerMain(args []string) int {
@@ -109,7 +110,7 @@ func (task makerTask) run() error {
 		if err := errors.Join(errs[:]...); err != nil {
 			return err
 		}
-		f.Plane, f.Sandbox = *costs.ControlPlane, *costs.Nodes
+		f.Plane, f.Sandbox = costs.ControlPlane, *costs.Nodes
 		text, err := json.Marshal(f)
 		fmt.Println(saidFacts + string(text))
 		return err
