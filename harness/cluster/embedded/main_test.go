@@ -56,7 +56,7 @@ const (
 
 // facts is what a cluster tells.
 type facts struct {
-	Cluster        observations.Cluster
+	Cluster observations.Cluster
 	Plane   map[string]observations.Cost
 	Sandbox observations.Cost
 }
