@@ -324,19 +324,27 @@ func (p *provider) load(ctx context.Context, c *Cluster) error {
 	}
 	names := append(slices.Clone(p.Archives), p.Load...)
 	for i, path := range archives {
+		p.Progress(fmt.Sprintf("loading %s into %d nodes", names[i], len(all)))
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(2)
 		for _, node := range all {
-			p.Progress(fmt.Sprintf("loading %s into node %s", names[i], node))
-			err := inBackground(ctx, func() error {
-				file, err := os.Open(path)
+			group.Go(func() error {
+				err := inBackground(ctx, func() error {
+					file, err := os.Open(path)
+					if err != nil {
+						return err
+					}
+					defer file.Close()
+					return nodeutils.LoadImageArchive(node, file)
+				})
 				if err != nil {
-					return err
+					return fmt.Errorf("load %s into node %s: %w", names[i], node, explain(err))
 				}
-				defer file.Close()
-				return nodeutils.LoadImageArchive(node, file)
+				return nil
 			})
-			if err != nil {
-				return fmt.Errorf("load %s into node %s: %w", names[i], node, explain(err))
-			}
+		}
+		if err := group.Wait(); err != nil {
+			return err
 		}
 	}
 	return nil
