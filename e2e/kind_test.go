@@ -206,8 +206,9 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			case <-first.ended:
 				ended = true
 			case <-time.After(2 * time.Second):
-				readTop(kubeconfig, printed)
 			}
+			// Once more after the end: a reading stands for ten seconds.
+			readTop(kubeconfig, printed)
 		}
 		first.wait(8 * time.Minute)
 		first.exits(0)
