@@ -28,7 +28,7 @@ write_mod() {
     echo "// Knative Serving $release: controller, webhook, autoscaler, activator, and their"
     echo "// configuration. README.md beside this file says how it is made."
     printf 'module meshbench.invalid/knative\n\ngo %s\n\nrequire %s v%s\n\nrequire (\n' "$go_line" "$serving" "$release"
-    sort -u | sed '/^knative.dev\/serving /d; s/^\(.*\)$/\t\1 \/\/ indirect/'
+    sort -u | sed '/^$/d; /^knative.dev\/serving /d; s/^\(.*\)$/\t\1 \/\/ indirect/'
     printf ')\n'
     [ -z "$replaces" ] || sed 's/^/\nreplace /' <<<"$replaces"
   } >go.mod
@@ -44,14 +44,14 @@ modules() {
 # What Kubernetes pins raises the versions here, and it replaces one module that Knative
 # imports through client-go. Of it all only what is imported stays.
 kubernetes=("$here"/kubernetes-*.mod)
+pins=
 if [ "$kubernetes_versions" = shared ]; then
   mergo=$(sed -n 's/^replace \(github.com\/imdario\/mergo => .*\)/\1/p' "${kubernetes[-1]}")
   replaces=$(printf '%s\n%s' "$replaces" "$mergo" | sed '/^$/d')
+  pins=$(sed -n 's/^\t\([^ ]*\) \(v[^ ]*\)\( \/\/ indirect\)\{0,1\}$/\1 \2/p' "${kubernetes[-1]}" |
+    grep -v -e '^k8s.io/kubernetes ' -e '^sigs.k8s.io/metrics-server ')
 fi
-if [ "$kubernetes_versions" = shared ]; then
-  sed -n 's/^\t\([^ ]*\) \(v[^ ]*\)\( \/\/ indirect\)\{0,1\}$/\1 \2/p' "${kubernetes[-1]}" |
-    grep -v -e '^k8s.io/kubernetes ' -e '^sigs.k8s.io/metrics-server '
-fi | write_mod
+write_mod <<<"$pins"
 modules >imported
 write_mod <imported
 rm -f go.sum
