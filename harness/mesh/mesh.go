@@ -116,7 +116,7 @@ func (m *Mesh) Upgrade(ctx context.Context) (observations.Mesh, error) {
 func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	charts := map[string]*chart.Chart{}
 	for _, name := range chartNames {
-		c, err := m.options.Charts.load(ctx, name)
+		c, err := m.chart(ctx, name)
 		if err != nil {
 			return observations.Mesh{}, err
 		}
@@ -142,6 +142,19 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 		return observations.Mesh{}, err
 	}
 	return m.facts(ctx, injected)
+}
+
+// unreleased is the version of the charts in Istio's source; a release gives them its own.
+// It is seen in labels, and from there in every proxy's configuration.
+const unreleased = "1.0.0"
+
+// chart is one of the charts, as the release has it.
+func (m *Mesh) chart(ctx context.Context, name string) (*chart.Chart, error) {
+	c, err := m.options.Charts.load(ctx, name)
+	if err == nil && c.Metadata.Version == unreleased {
+		c.Metadata.Version, c.Metadata.AppVersion = m.options.Version, m.options.Version
+	}
+	return c, err
 }
 
 // ensureNamespace makes istio-system, marked as ours, unless it is there. One that is

@@ -97,7 +97,7 @@ func eachCharts(t *testing.T, test func(t *testing.T, version string, charts Cha
 // render makes a chart's objects as Install would send them, by kind/name.
 func render(t *testing.T, m *Mesh, name string) map[string]string {
 	t.Helper()
-	c, err := m.options.Charts.load(t.Context(), name)
+	c, err := m.chart(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +186,10 @@ func testRenderedIstiod(t *testing.T, version string, charts Charts) {
 	}
 	if deployment.Labels["app"] != "istiod" || deployment.Spec.Template.Labels["app"] != "istiod" {
 		t.Error("the Deployment or its pods have no label app=istiod: readiness looks for it")
+	}
+	// A release's charts have its version. Before 1.24 they did not label with it.
+	if v, labelled := deployment.Spec.Template.Labels["app.kubernetes.io/version"]; labelled && v != version {
+		t.Errorf("istiod's pods are labelled with version %s, want %s", v, version)
 	}
 	if _, ok := objects["HorizontalPodAutoscaler/istiod"]; ok {
 		t.Error("an autoscaler could start a second istiod inside a run")
