@@ -4,28 +4,23 @@ import (
 	"context"
 	"slices"
 	"strings"
-)
 
-// EnvoyLabel is the label of an image that says whose Envoy is in it; [UpstreamEnvoyWord]
-// for upstream's, without Istio's own filters.
-const (
-	EnvoyLabel        = "meshbench.dev/envoy"
-	UpstreamEnvoyWord = "upstream"
+	"github.com/meshbench/meshbench/harness/images"
 )
 
 // UpstreamEnvoy says whether one of the images that the nodes are given has upstream's
 // Envoy in it. What cannot be read is not counted; Preflight says more of it.
 func UpstreamEnvoy(ctx context.Context, o Options) bool {
 	if slices.ContainsFunc(o.Archives, func(path string) bool {
-		images, _ := readArchive(path)
-		return slices.ContainsFunc(images, func(i archived) bool { return i.labels[EnvoyLabel] == UpstreamEnvoyWord })
+		held, _ := readArchive(path)
+		return slices.ContainsFunc(held, func(i archived) bool { return i.labels[images.EnvoyLabel] == images.UpstreamEnvoy })
 	}) {
 		return true
 	}
 	e, err := findEngine(ctx, host{})
 	return err == nil && slices.ContainsFunc(o.Load, func(image string) bool {
-		said, _ := e.run(ctx, e.binary, "image", "inspect", "--format", `{{index .Config.Labels "`+EnvoyLabel+`"}}`, image)
-		return strings.TrimSpace(said) == UpstreamEnvoyWord
+		said, _ := e.run(ctx, e.binary, "image", "inspect", "--format", `{{index .Config.Labels "`+images.EnvoyLabel+`"}}`, image)
+		return strings.TrimSpace(said) == images.UpstreamEnvoy
 	})
 }
 
