@@ -11,7 +11,9 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 )
 
-// What a cluster needs of this machine.
+// What a cluster needs of this machine, with room to spare: a control plane, three workers,
+// istiod and eight pods with sidecars were seen to take 1.1 GiB, 57 instances of inotify of
+// root's and 16 of the sidecars'.
 const (
 	planeBytes   = 1200 << 20 // the control plane's node, istiod and metrics-server
 	workerBytes  = 250 << 20  // a node without pods
