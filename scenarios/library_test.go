@@ -212,7 +212,7 @@ func (m *model) counts() map[string]int {
 		n["route"] += 6 * revisions
 		n["endpoint"] += 2 * revisions
 	}
-	inbound := map[int]bool{}
+	inbound := map[int]int{} // rows of listeners by port
 	for _, s := range m.services {
 		behind := m.replicas[Witness{s.Namespace, s.Deployment}]
 		own := m.witness == Witness{s.Namespace, s.Deployment}
@@ -224,24 +224,29 @@ func (m *model) counts() map[string]int {
 				if own {
 					listeners-- // a proxy skips its own address
 				}
-				if p.Name == "http" {
-					listeners = 1 // for all hosts
-				}
 			}
 			if !s.Headless || m.eds {
 				n["endpoint"] += behind
 			}
-			n["listener"] += 2 * listeners // HTTP and the rest
-			if listeners > 0 {
+			// Of a port that may carry anything, HTTP and the rest are told apart: outbound two
+			// rows, inbound five.
+			rows, inside := 2*listeners, 5
+			if p.Name == "http" {
+				rows, inside = 1, 3 // one listener for all hosts
+			}
+			n["listener"] += rows
+			if rows > 0 {
 				n["route"]++
 			}
 			if own {
-				inbound[p.TargetPort] = true
+				inbound[p.TargetPort] = inside
 			}
 		}
 	}
 	n["cluster"] += len(inbound)
-	n["listener"] += 5 * len(inbound)
+	for _, rows := range inbound {
+		n["listener"] += rows
+	}
 	n["route"] += 2 * len(inbound)
 	return n
 }
