@@ -22,7 +22,7 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 
 	It("takes turns, finds no difference in the same, and explains one by the configuration", func() {
 		out := folder("ports")
-		c := invoker.run(5*time.Minute, "compare", "--scenario", "headless-port", "--set", "replicas=3", "--out", out,
+		c := invoker.run(10*time.Minute, "compare", "--scenario", "headless-port", "--set", "replicas=3", "--out", out,
 			"--case", "unnamed:", "--case", "again:", "--case", "http: --set port=http")
 		text := c.succeeds()
 		c.leavesNothing(time.Second)
