@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -31,7 +32,7 @@ func there(labels map[string]string, settings map[string]string) []runtime.Objec
 	for _, name := range deployments {
 		all = append(all, &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name, Labels: map[string]string{versionLabel: "1.11.0"}},
-			Status:     appsv1.DeploymentStatus{UpdatedReplicas: 1, AvailableReplicas: 1},
+			Status:     appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1},
 		})
 	}
 	return all
@@ -122,15 +123,15 @@ func TestNotReady(t *testing.T) {
 		"not scheduled": {
 			webhook: true, down: true,
 			pod:  pod(corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}}),
-			want: []string{"Deployment webhook is not available", "pod webhook-1 is not scheduled: 0/1 nodes are available"},
+			want: []string{"Deployment webhook has 0 of 1 pods available", "pod webhook-1: not scheduled: 0/1 nodes are available"},
 		},
 		"crashing": {
 			webhook: true, down: true,
 			pod: pod(corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
-				Name: "webhook", RestartCount: crashes,
+				Name: "webhook", RestartCount: readiness.Crashes,
 				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 			}}}),
-			want: []string{"container webhook of pod webhook-1 ended 4 times", "pod webhook-1 waits: CrashLoopBackOff", "was restarted 4 times"},
+			want: []string{"container webhook of pod webhook-1 ended 4 times", "pod webhook-1: container webhook waits: CrashLoopBackOff"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/meshbench/meshbench/harness/readiness"
 )
 
 // objects are what Knative Serving is made of, in the order in which it is applied.
@@ -308,7 +310,7 @@ func (k *Knative) resource(o *unstructured.Unstructured) (dynamic.ResourceInterf
 // waitEstablished waits until the API server serves all of Knative's kinds: a program that
 // starts before that gives up.
 func (k *Knative) waitEstablished(ctx context.Context) error {
-	return k.poll(ctx, func(ctx context.Context) error {
+	return k.installation().Await(ctx, func(ctx context.Context) error {
 		for _, o := range k.objects {
 			if o.GetKind() != definition {
 				continue
@@ -319,10 +321,10 @@ func (k *Knative) waitEstablished(ctx context.Context) error {
 			}
 			found, err := definitions.Get(ctx, o.GetName(), metav1.GetOptions{})
 			if err != nil {
-				return unreadyf("reading definition %s: %v", o.GetName(), err)
+				return readiness.Unreadyf("reading definition %s: %v", o.GetName(), err)
 			}
 			if !hasCondition(found, "Established") {
-				return unreadyf("%s is not served yet", o.GetName())
+				return readiness.Unreadyf("%s is not served yet", o.GetName())
 			}
 		}
 		return nil

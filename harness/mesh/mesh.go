@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -161,7 +162,7 @@ func (m *Mesh) chart(ctx context.Context, name string) (*chart.Chart, error) {
 // being deleted is waited for.
 func (m *Mesh) ensureNamespace(ctx context.Context) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{createdLabel: "true"}}}
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
 		_, err := m.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
 			return err == nil, err
@@ -290,7 +291,7 @@ func (m *Mesh) Uninstall(ctx context.Context) error {
 // removeRootCertificates deletes the config map with the mesh's root certificate, of which
 // istiod keeps a copy in every namespace, once no istiod is left to make it again.
 func (m *Mesh) removeRootCertificates(ctx context.Context) error {
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
 		pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
 		return err == nil && len(pods.Items) == 0, err
 	})
@@ -322,7 +323,7 @@ func (m *Mesh) removeNamespace(ctx context.Context) error {
 		err = m.client.CoreV1().Namespaces().Delete(ctx, Namespace, metav1.DeleteOptions{})
 	}
 	if err == nil {
-		err = wait.PollUntilContextTimeout(ctx, pollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
+		err = wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
 			_, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return true, nil

@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 	core "k8s.io/client-go/testing"
+
+	"github.com/meshbench/meshbench/harness/readiness"
 )
 
 // installed are the objects of a mesh that works.
@@ -98,7 +100,7 @@ func TestReady(t *testing.T) {
 				}
 				return
 			}
-			if !errors.As(err, new(unready)) || !strings.Contains(err.Error(), test.want) {
+			if !errors.As(err, new(readiness.Unready)) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want something to wait for with %q", err, test.want)
 			}
 		})
@@ -130,7 +132,7 @@ func TestBrokenIstiod(t *testing.T) {
 	}{
 		"crashes": {
 			corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
-				Name: "discovery", RestartCount: crashes,
+				Name: "discovery", RestartCount: readiness.Crashes,
 				State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 40s"}},
 				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 255, Reason: "Error"}},
 			}}},

@@ -1,0 +1,205 @@
+// Package readiness waits until what was installed on a cluster works, gives up when it
+// cannot come to work, and says why in the words of its pods.
+package readiness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+const (
+	// Crashes of a container after which waiting is given up: the next start would end
+	// alike.
+	Crashes = 4
+	// PollInterval is short beside what is waited for (seconds) and costs a few small
+	// requests.
+	PollInterval = 250 * time.Millisecond
+	// logLines of a broken program are enough to hold its last error.
+	logLines = 8
+	// diagnosisTime is what asking after the trouble may take.
+	diagnosisTime = 10 * time.Second
+)
+
+// Unready is an error that says what is not so yet and may become so.
+type Unready string
+
+func (u Unready) Error() string { return string(u) }
+
+// Unreadyf formats an Unready error as fmt.Sprintf does.
+func Unreadyf(format string, args ...any) error { return Unready(fmt.Sprintf(format, args...)) }
+
+// Installation is what is waited for: a program's pods.
+type Installation struct {
+	// Name is the program's, as errors and progress say it.
+	Name string
+	// Client reads the pods.
+	Client kubernetes.Interface
+	// Namespace and Selector (a label selector, "" for all) are where its pods are.
+	Namespace, Selector string
+	// Timeout bounds the wait; it must be above 0.
+	Timeout time.Duration
+	// Progress is told in a line what is waited for, whenever that changes.
+	Progress func(string)
+}
+
+// Await calls check every PollInterval until it finds nothing unready. Its error says what
+// was missing last and what the pods say of themselves: when Timeout has passed, and when
+// check's error is no Unready. When ctx ends, the error wraps ctx's cause.
+func (i Installation) Await(ctx context.Context, check func(context.Context) error) error {
+	deadline, cancel := context.WithTimeout(ctx, i.Timeout)
+	defer cancel()
+	var last string
+	for {
+		err := check(deadline)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("waiting for %s: %w", i.Name, context.Cause(ctx))
+		case deadline.Err() != nil:
+			return fmt.Errorf("%s was not ready after %s: %s%s", i.Name, i.Timeout, last, i.diagnosis(ctx))
+		case !errors.As(err, new(Unready)):
+			return fmt.Errorf("waiting for %s: %w%s", i.Name, err, i.diagnosis(ctx))
+		}
+		if last != err.Error() {
+			last = err.Error()
+			i.Progress("waiting for " + i.Name + ": " + last)
+		}
+		select {
+		case <-time.After(PollInterval):
+		case <-deadline.Done():
+		}
+	}
+}
+
+// Available is nil when the Deployment's newest pods are all there and no old one is left,
+// which would still answer. It is Unready when that may come, and another error when a
+// container of the pods has ended Crashes times: what is wrong will not mend itself.
+func (i Installation) Available(ctx context.Context, d *appsv1.Deployment) error {
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	if d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == want &&
+		d.Status.UpdatedReplicas == want && d.Status.AvailableReplicas == want {
+		return nil
+	}
+	pods, err := i.pods(ctx)
+	if err != nil {
+		return Unreadyf("reading the pods of %s: %v", i.Name, err)
+	}
+	for _, pod := range pods {
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.RestartCount >= Crashes {
+				return fmt.Errorf("container %s of pod %s ended %d times", status.Name, pod.Name, status.RestartCount)
+			}
+		}
+	}
+	return Unreadyf("Deployment %s has %d of %d pods available", d.Name, d.Status.AvailableReplicas, want)
+}
+
+func (i Installation) pods(ctx context.Context) ([]corev1.Pod, error) {
+	list, err := i.Client.CoreV1().Pods(i.Namespace).List(ctx, metav1.ListOptions{LabelSelector: i.Selector})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// diagnosis is what the pods say of themselves, as lines below an error: why they wait and
+// the last log lines of those that are not ready.
+func (i Installation) diagnosis(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, diagnosisTime)
+	defer cancel()
+	pods, err := i.pods(ctx)
+	if err != nil {
+		return fmt.Sprintf("\nthe pods of %s cannot be read: %v", i.Name, err)
+	}
+	var text strings.Builder
+	if len(pods) == 0 {
+		text.WriteString("\n" + i.Name + " has no pod" + i.withoutPods(ctx))
+	}
+	for _, pod := range pods {
+		for _, line := range trouble(&pod) {
+			fmt.Fprintf(&text, "\npod %s: %s", pod.Name, line)
+		}
+		for _, status := range pod.Status.ContainerStatuses {
+			if !status.Ready {
+				text.WriteString(i.lastLog(ctx, &pod, status))
+			}
+		}
+	}
+	return text.String()
+}
+
+// withoutPods is what the Deployments say where there are no pods: a quota, an admission
+// webhook.
+func (i Installation) withoutPods(ctx context.Context) string {
+	found, err := i.Client.AppsV1().Deployments(i.Namespace).List(ctx, metav1.ListOptions{LabelSelector: i.Selector})
+	if err != nil {
+		return ": " + err.Error()
+	}
+	var text string
+	for _, d := range found.Items {
+		for _, c := range d.Status.Conditions {
+			if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue ||
+				c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse {
+				text += fmt.Sprintf(": %s: %s", c.Reason, c.Message)
+			}
+		}
+	}
+	return text
+}
+
+func trouble(pod *corev1.Pod) []string {
+	var lines []string
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			lines = append(lines, fmt.Sprintf("not scheduled: %s", c.Message))
+		}
+	}
+	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if w := s.State.Waiting; w != nil {
+			lines = append(lines, strings.TrimSuffix(fmt.Sprintf("container %s waits: %s: %s", s.Name, w.Reason, w.Message), ": "))
+		}
+		for _, ended := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+			if ended != nil {
+				lines = append(lines, fmt.Sprintf("container %s ended %d times, last with exit code %d (%s)", s.Name, max(s.RestartCount, 1), ended.ExitCode, ended.Reason))
+				break
+			}
+		}
+		if s.State.Running != nil && !s.Ready {
+			lines = append(lines, fmt.Sprintf("container %s runs but its readiness probe fails", s.Name))
+		}
+	}
+	return lines
+}
+
+// lastLog are a container's last log lines, of its previous life where it waits for the
+// next.
+func (i Installation) lastLog(ctx context.Context, pod *corev1.Pod, status corev1.ContainerStatus) string {
+	if status.State.Waiting != nil && status.LastTerminationState.Terminated == nil {
+		return "" // never ran
+	}
+	lines := int64(logLines)
+	log, err := i.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+		Container: status.Name, TailLines: &lines, Previous: status.State.Waiting != nil,
+	}).DoRaw(ctx)
+	if err != nil {
+		return fmt.Sprintf("\nits log cannot be read: %v", err)
+	}
+	tail := strings.TrimRight(string(log), "\n")
+	if tail == "" {
+		return "\nits log is empty"
+	}
+	return fmt.Sprintf("\nlast lines of container %s:\n  %s", status.Name, strings.ReplaceAll(tail, "\n", "\n  "))
+}
