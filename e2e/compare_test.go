@@ -11,7 +11,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -22,7 +21,9 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 
 	It("takes turns, finds no difference in the same, and explains one by the configuration", func() {
 		out := folder("ports")
-		c := invoker.run(10*time.Minute, "compare", "--scenario", "headless-port", "--set", "replicas=3", "--out", out,
+		scenario, err := filepath.Abs("testdata/ports.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		c := invoker.run(10*time.Minute, "compare", "--scenario", scenario, "--out", out,
 			"--case", "unnamed:", "--case", "again:", "--case", "http: --set port=http")
 		text := c.succeeds()
 		c.leavesNothing(time.Second)
@@ -68,12 +69,11 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 	})
 })
 
-var _ = Describe("an upgrade in place", Label("compare", "upgrade"), func() {
+var _ = Describe("an upgrade in place", Label("compare", "upgrade", nightly), func() {
 	It("measures old sidecars, then new ones, with the new istiod", func() {
 		const from, to = "1.22.3", "1.23.2"
-		cached(components.Options{Istio: from})
 		run := invoker.startRun("upgrade", "--set", "replicas=3")
-		run.wait(6 * time.Minute)
+		run.wait(30 * time.Minute)
 		run.exits(0)
 		run.leavesNothing(time.Second)
 		upgraded := 0

@@ -6,7 +6,6 @@
 //	MESHBENCH_E2E=1 go test ./e2e -timeout 60m -v -ginkgo.label-filter='shapes || up'
 //
 // Labels: eks, user, shapes, up, leftovers, versions, and what further files say. As root
-// everything runs; as an ordinary user what needs root is skipped. Of the pinned versions of
-// Istio and Envoy those run that are in the cache of components already;
-// MESHBENCH_E2E_VERSIONS=all builds the others, some minutes each.
+// everything runs; as an ordinary user what needs root is skipped. Label nightly is what make
+// test leaves out for its time: further versions to build, further ways to the same end.
 package e2e

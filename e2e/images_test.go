@@ -40,7 +40,7 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 			fields := strings.Fields(line)
 			built[fields[0]] = fields[1:]
 		}
-		imager = &identity{name: "a user without components", uid: os.Getuid(), dir: filepath.Join(work, "imager")}
+		imager = &identity{name: "a user without components", uid: os.Getuid(), dir: filepath.Join(made.Work, "imager")}
 		Expect(os.Mkdir(imager.dir, 0o755)).To(Succeed())
 		imager.env = append(os.Environ(), "MESHBENCH_CACHE="+filepath.Join(imager.dir, "cache"))
 

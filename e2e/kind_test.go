@@ -91,7 +91,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		if os.Getenv(kindVariable) == "" {
 			Skip("needs a container engine: run make e2e-kind")
 		}
-		rig.engine, rig.nodeImage, rig.state = "docker", "localhost/kind-node:v1.31.4", filepath.Join(work, "state")
+		rig.engine, rig.nodeImage, rig.state = "docker", "localhost/kind-node:v1.31.4", filepath.Join(made.Work, "state")
 		invoker.env = append(slices.Clone(invoker.env), "XDG_STATE_HOME="+rig.state)
 		if image := os.Getenv(kindNodeVariable); image != "" {
 			rig.nodeImage = image
@@ -104,7 +104,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		}
 		rootfs := os.Getenv(kindRootVariable)
 		if rootfs == "" {
-			rootfs = filepath.Join(work, "rootfs.tar")
+			rootfs = filepath.Join(made.Work, "rootfs.tar")
 			out, err := exec.Command("mmdebstrap", "--quiet", "--variant=minbase", "--include=iptables,ca-certificates", "", rootfs).CombinedOutput()
 			if err != nil {
 				Fail(fmt.Sprintf("%s names no root file system with iptables, and mmdebstrap makes none (%v %s): %s", kindRootVariable, err, tail(string(out), 3), howToMakeRig))
@@ -114,7 +114,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			out, err := exec.Command("kind/nginx-image.sh", rig.engine).CombinedOutput()
 			Expect(err).NotTo(HaveOccurred(), "making nginx's image: %s", out)
 		}
-		rig.archive = filepath.Join(work, "images.tar")
+		rig.archive = filepath.Join(made.Work, "images.tar")
 		invoker.run(5*time.Minute, "images", "build", "--rootfs", rootfs, "--out", rig.archive).succeeds()
 		config, _ = os.ReadFile(userConfig)
 	})
@@ -255,7 +255,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 // of the reading; nothing where there is no answer, or another reading came in between.
 func readTop(kubeconfig string, printed map[string]string) {
 	source := func() (list metrics.PodMetricsList) {
-		out, err := exec.Command(kubectl, "--kubeconfig", kubeconfig, "get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/ns1/pods").Output()
+		out, err := exec.Command(made.Kubectl, "--kubeconfig", kubeconfig, "get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/ns1/pods").Output()
 		if err == nil {
 			_ = json.Unmarshal(out, &list)
 		}
@@ -269,7 +269,7 @@ func readTop(kubeconfig string, printed map[string]string) {
 		return all
 	}
 	before := times(source())
-	out, err := exec.Command(kubectl, "--kubeconfig", kubeconfig, "top", "pod", "-n", "ns1", "--containers", "--no-headers").Output()
+	out, err := exec.Command(made.Kubectl, "--kubeconfig", kubeconfig, "top", "pod", "-n", "ns1", "--containers", "--no-headers").Output()
 	if after := times(source()); err != nil || len(before) == 0 || fmt.Sprint(after) != fmt.Sprint(before) {
 		return
 	}

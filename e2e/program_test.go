@@ -43,7 +43,7 @@ func ordinaryUser() *identity {
 	if ordinary != nil {
 		return ordinary
 	}
-	dir := filepath.Join(work, "ordinary")
+	dir := filepath.Join(made.Work, fmt.Sprintf("ordinary-%d", GinkgoParallelProcess()))
 	Expect(os.Mkdir(dir, 0o755)).To(Succeed())
 	Expect(os.Chown(dir, nobody, nobody)).To(Succeed())
 	linkComponents(filepath.Join(dir, "cache"))
@@ -143,7 +143,7 @@ func (w writers) Write(p []byte) (int, error) {
 func (who *identity) start(args ...string) *command {
 	GinkgoHelper()
 	c := &command{args: args, who: who, begun: time.Now(), ended: make(chan struct{})}
-	c.cmd = exec.Command(binary, args...)
+	c.cmd = exec.Command(made.Binary, args...)
 	c.cmd.Dir, c.cmd.Env = who.dir, who.env
 	// A process group of its own: a Ctrl-C meant for the suite is not meant for it.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.credential, Setpgid: true}

@@ -92,7 +92,7 @@ func (c *command) agreesWithIstioctl() int {
 // printedRows counts what `istioctl proxy-config` prints for a dump, without the header.
 func printedRows(kind, dump string) int {
 	GinkgoHelper()
-	out, err := exec.Command(istioctl, "proxy-config", kind, "--file", dump).Output()
+	out, err := exec.Command(made.Istioctl, "proxy-config", kind, "--file", dump).Output()
 	Expect(err).NotTo(HaveOccurred(), "istioctl proxy-config %s --file %s: %s", kind, dump, out)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return len(lines) - 1

@@ -59,7 +59,7 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 			Expect(last[scoped].MemoryBytes).To(BeNumerically("<", 45<<20))
 		},
 		Entry("by a memory cgroup", self, "cgroup"),
-		Entry("by the runtime, for an ordinary user", ordinaryUser, "runtime"),
+		Entry("by the runtime, for an ordinary user", Label(nightly), ordinaryUser, "runtime"),
 	)
 
 	It("end at once when they are interrupted", func() {

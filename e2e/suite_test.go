@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand"
 	"os"
@@ -14,21 +15,31 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// The suite's own things, made once in BeforeSuite.
+// suite is what the first of the suite's processes makes for all of them.
+type suite struct {
+	// Work is a folder that every user may enter; the runs' folders are in it.
+	Work string
+	// Binary is the built program, at a path of its own, so that its processes are known.
+	Binary string
+	// Istioctl and Kubectl are the judges.
+	Istioctl, Kubectl string
+}
+
+// A process's own things, set before its first spec.
 var (
-	// work is a folder that every user may enter; the runs' folders are in it.
-	work string
-	// binary is the built program, at a path of its own, so that its processes are known.
-	binary string
-	// istioctl and kubectl are the judges.
-	istioctl, kubectl string
+	// made is what there is for all.
+	made suite
 	// invoker is who runs the suite.
 	invoker *identity
-	// random chooses moments; Ginkgo prints its seed and takes it with -ginkgo.seed.
+	// random chooses moments; Ginkgo prints its seed and takes it with --seed.
 	random *rand.Rand
 	// host is what the machine looked like before.
 	host hostState
 )
+
+// nightly is the label of what is left out of make test for the time it takes: further
+// versions to build, further ways to the same end.
+const nightly = "nightly"
 
 func TestE2E(t *testing.T) {
 	if os.Getenv("MESHBENCH_E2E") == "" && os.Getenv(kindVariable) == "" {
@@ -38,58 +49,68 @@ func TestE2E(t *testing.T) {
 	RunSpecs(t, "meshbench on the embedded cluster")
 }
 
-var _ = BeforeSuite(func() {
-	random = rand.New(rand.NewSource(GinkgoRandomSeed()))
-	var err error
-	work, err = os.MkdirTemp("", "meshbench-e2e-")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(os.Chmod(work, 0o755)).To(Succeed())
-	host = readHost()
+// invokingUser is who runs the suite, with that folder.
+func invokingUser(dir string) *identity {
+	return &identity{name: "the invoking user", uid: os.Getuid(), dir: dir, env: os.Environ()}
+}
 
-	binary = filepath.Join(work, "meshbench")
-	out, err := exec.Command("go", "build", "-o", binary, "../cmd/meshbench").CombinedOutput()
+var _ = SynchronizedBeforeSuite(func() []byte {
+	var err error
+	made.Work, err = os.MkdirTemp("", "meshbench-e2e-")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.Chmod(made.Work, 0o755)).To(Succeed())
+	made.Binary = filepath.Join(made.Work, "meshbench")
+	out, err := exec.Command("go", "build", "-o", made.Binary, "../cmd/meshbench").CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
 
-	invoker = &identity{name: "the invoking user", uid: os.Getuid(), dir: filepath.Join(work, "invoker"), env: os.Environ()}
-	Expect(os.Mkdir(invoker.dir, 0o755)).To(Succeed())
-
+	who := invokingUser(made.Work)
 	By("obtaining the components, which may take a quarter of an hour the first time")
-	invoker.run(30*time.Minute, "components").succeeds()
-	for _, line := range strings.Split(strings.TrimSpace(invoker.run(15*time.Minute, "components", "kubectl", "istioctl").succeeds()), "\n") {
+	who.run(30*time.Minute, "components").succeeds()
+	for _, line := range strings.Split(strings.TrimSpace(who.run(15*time.Minute, "components", "kubectl", "istioctl").succeeds()), "\n") {
 		fields := strings.Fields(line) // name, version, path
 		Expect(fields).To(HaveLen(3), line)
 		switch fields[0] {
 		case "kubectl":
-			kubectl = fields[2]
+			made.Kubectl = fields[2]
 		case "istioctl":
-			istioctl = fields[2]
+			made.Istioctl = fields[2]
 		}
 	}
-	Expect(kubectl).To(BeAnExistingFile())
-	Expect(istioctl).To(BeAnExistingFile())
+	Expect(made.Kubectl).To(BeAnExistingFile())
+	Expect(made.Istioctl).To(BeAnExistingFile())
+	data, err := json.Marshal(made)
+	Expect(err).NotTo(HaveOccurred())
+	return data
+}, func(data []byte) {
+	Expect(json.Unmarshal(data, &made)).To(Succeed())
+	random = rand.New(rand.NewSource(GinkgoRandomSeed() + int64(GinkgoParallelProcess())))
+	host = readHost()
+	invoker = invokingUser(filepath.Join(made.Work, fmt.Sprintf("invoker-%d", GinkgoParallelProcess())))
+	Expect(os.Mkdir(invoker.dir, 0o755)).To(Succeed())
 })
 
-var _ = AfterSuite(func() {
+var _ = SynchronizedAfterSuite(func() {
 	for _, c := range started {
 		c.kill()
 	}
-	if failed {
-		fmt.Printf("the runs' folders are kept in %s\n", work)
+}, func() {
+	if _, err := os.Stat(failures()); err == nil {
+		fmt.Printf("the runs' folders are kept in %s\n", made.Work)
 		return
 	}
-	Expect(os.RemoveAll(work)).To(Succeed())
+	Expect(os.RemoveAll(made.Work)).To(Succeed())
 })
 
-// failed says that some spec did.
-var failed bool
+// failures is a file that is there once a spec has failed in any process.
+func failures() string { return filepath.Join(made.Work, "failures") }
 
 // A failure shows what the last commands of its spec said.
 var _ = ReportAfterEach(func(report SpecReport) {
 	if !report.Failed() {
 		return
 	}
-	failed = true
+	_ = os.WriteFile(failures(), nil, 0o644)
 	for _, c := range started[max(0, len(started)-2):] {
-		fmt.Println(c.story())
+		fmt.Fprintln(GinkgoWriter, c.story())
 	}
 })

@@ -19,16 +19,22 @@ import (
 // trace follows a command's process and all that come of it, so that what is left of them
 // afterwards is told from other processes on the machine.
 type trace struct {
-	mu         sync.Mutex
-	processes  map[process]string // command lines
-	namespaces map[string]bool    // net:[4026531840]
-	cgroups    map[string]bool    // folders
+	mu        sync.Mutex
+	processes map[process]string // command lines
+	// namespaces are net:[4026531840] and when one of the processes was last seen in it, in
+	// ticks since boot. What is started later may have been given the number of a namespace
+	// that was freed.
+	namespaces map[string]uint64
+	cgroups    map[string]bool // folders
 	stopped    chan struct{}
 	once       sync.Once
-	// end is when the command, and all of it, had to be gone, in ticks since boot. What is
-	// started later may have been given the number of a namespace that was freed.
-	end uint64
 }
+
+const (
+	lookEvery = 500 * time.Millisecond
+	// userHZ are the ticks of /proc in a second (sysconf(_SC_CLK_TCK), 100 on Linux).
+	userHZ = 100
+)
 
 // process is a process for good: numbers are used again, with a later start.
 type process struct {
@@ -38,7 +44,7 @@ type process struct {
 
 // follow starts following process pid.
 func follow(pid int) *trace {
-	t := &trace{processes: map[process]string{}, namespaces: map[string]bool{}, cgroups: map[string]bool{}, stopped: make(chan struct{})}
+	t := &trace{processes: map[process]string{}, namespaces: map[string]uint64{}, cgroups: map[string]bool{}, stopped: make(chan struct{})}
 	if p, _, ok := readProcess(pid); ok {
 		t.processes[p] = commandLine(pid)
 	}
@@ -46,7 +52,7 @@ func follow(pid int) *trace {
 		for {
 			t.look()
 			select {
-			case <-time.After(500 * time.Millisecond):
+			case <-time.After(lookEvery):
 			case <-t.stopped:
 				return
 			}
@@ -58,18 +64,15 @@ func follow(pid int) *trace {
 // stop ends following: the command has ended.
 func (t *trace) stop() {
 	t.once.Do(func() { close(t.stopped) })
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err == nil {
-		t.end = uint64(now.Nano() / int64(10*time.Millisecond)) // USER_HZ is 100
-	}
 }
 
 // look adds the descendants of what is known.
 func (t *trace) look() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // never fails on Linux
+	ticks := uint64(now.Nano() / int64(time.Second/userHZ))
 	own := namespacesOf(os.Getpid())
 	children := map[int][]process{}
 	alive := map[process]bool{}
@@ -91,7 +94,7 @@ func (t *trace) look() {
 		}
 		for kind, ns := range namespacesOf(p.pid) {
 			if ns != own[kind] {
-				t.namespaces[ns] = true
+				t.namespaces[ns] = ticks
 			}
 		}
 		for _, dir := range cgroupsOf(p.pid) {
@@ -134,7 +137,8 @@ func (t *trace) left() []string {
 			left = append(left, fmt.Sprintf("process %d: %s", pid, commandLine(pid)))
 		}
 		for _, ns := range namespacesOf(pid) {
-			if t.namespaces[ns] && p.start <= t.end {
+			// Between two looks a process may start that is not known by its parent.
+			if seen, ours := t.namespaces[ns]; ours && p.start <= seen+uint64(2*userHZ*lookEvery.Seconds()) {
 				left = append(left, fmt.Sprintf("namespace %s with process %d: %s", ns, pid, commandLine(pid)))
 			}
 		}

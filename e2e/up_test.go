@@ -43,7 +43,7 @@ func leaveUp(who *identity, args ...string) *leftUp {
 
 // kubectl runs kubectl as the suite's user.
 func (c *leftUp) kubectl(args ...string) (string, error) {
-	cmd := exec.Command(kubectl, append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
+	cmd := exec.Command(made.Kubectl, append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -175,7 +175,7 @@ var _ = Describe("a cluster that is left up", Ordered, Label("up"), func() {
 	})
 
 	It("forwards ports", func() {
-		forward := exec.Command(kubectl, "--kubeconfig", c.kubeconfig, "port-forward", "-n", "demo", "pod/"+pod, ":15000")
+		forward := exec.Command(made.Kubectl, "--kubeconfig", c.kubeconfig, "port-forward", "-n", "demo", "pod/"+pod, ":15000")
 		out, err := forward.StdoutPipe()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(forward.Start()).To(Succeed())

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,23 +14,6 @@ import (
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 )
-
-// versionsEnv set to "all" obtains every pinned version; else those are left out that are
-// not in the cache of components, as a build takes minutes.
-const versionsEnv = "MESHBENCH_E2E_VERSIONS"
-
-// cached skips a spec whose components would have to be obtained first.
-func cached(o components.Options) {
-	GinkgoHelper()
-	if os.Getenv(versionsEnv) == "all" {
-		return
-	}
-	store, err := components.New(o)
-	Expect(err).NotTo(HaveOccurred())
-	if !store.Complete() {
-		Skip(fmt.Sprintf("Istio %s with Envoy %s is not in the cache: meshbench components --istio %s obtains it, %s=all all of them", o.Istio, o.Envoy, o.Istio, versionsEnv))
-	}
-}
 
 // records are a run's log.
 func (c *command) records() []observations.Record {
@@ -81,8 +63,7 @@ func (c *command) measuredQuietly(istio string) *observations.Run {
 
 var _ = Describe("versions", Label("versions"), func() {
 	for _, istio := range components.IstioVersions() {
-		It("runs one-pod on Istio "+istio, func() {
-			cached(components.Options{Istio: istio})
+		It("runs one-pod on Istio "+istio, Label(nightly), func() {
 			run := invoker.startRun("one-pod", "--istio", istio)
 			run.wait(30 * time.Minute)
 			run.exits(0)
@@ -91,9 +72,8 @@ var _ = Describe("versions", Label("versions"), func() {
 		})
 	}
 
-	It("takes another Envoy by its version and by its path", func() {
+	It("takes another Envoy by its version and by its path", Label(nightly), func() {
 		const version = "1.38.3"
-		cached(components.Options{Istio: components.DefaultIstio, Envoy: version})
 		var path string
 		for line := range strings.Lines(invoker.run(10*time.Minute, "components", "envoy", "--envoy", version).succeeds()) {
 			path = strings.Fields(line)[2]
@@ -206,10 +186,9 @@ var _ = Describe("configuration that Envoy refuses", Label("versions"), func() {
 		if istio == components.DefaultIstio {
 			continue
 		}
-		It("fails the run on Istio "+istio, func() {
-			cached(components.Options{Istio: istio})
+		It("fails the run on Istio "+istio, Label(nightly), func() {
 			run := invoker.startRun(scenario, "--istio", istio)
-			run.wait(5 * time.Minute)
+			run.wait(30 * time.Minute)
 			run.exits(1)
 			refused(run, 2)
 		})

@@ -204,7 +204,7 @@ func document(sides []*compare.Side, steps []string) (*compare.Document, error) 
 			d.Lists = append(d.Lists, compare.List(section))
 		}
 		if n := len(diff.Changes); n > 0 {
-			d.Lines = append(d.Lines, fmt.Sprintf("The sidecars' configuration of %s differs from that of %s in %d ways", b, a, n))
+			d.Lines = append(d.Lines, fmt.Sprintf("The sidecars' configuration of %s differs from that of %s (kinds of change listed below: %d).", b, a, n))
 		} else if diff.Compared > 0 {
 			d.Lines = append(d.Lines, fmt.Sprintf("The sidecars' configuration of %s is that of %s.", b, a))
 		}
@@ -229,7 +229,7 @@ func configuration(side *compare.Side, letter string) (first *configdiff.Run, no
 		if first == nil {
 			first = run
 		} else if n := len(configdiff.Compare(first, run).Changes); n > 0 {
-			notes = append(notes, fmt.Sprintf("configuration of %s: run %s differs from %s, which is compared, in %d ways: compare the two", letter, r.Name, filepath.Base(first.Dir), n))
+			notes = append(notes, fmt.Sprintf("configuration of %s: run %s differs from %s, which is compared (kinds of change: %d): compare the two", letter, r.Name, filepath.Base(first.Dir), n))
 		}
 	}
 	if first == nil {
