@@ -125,14 +125,3 @@ func (k *kube) podsOf(ctx context.Context, d *appsv1.Deployment) ([]corev1.Pod, 
 	}
 	return pods.Items, nil
 }
-
-// awaitRollout waits until a Deployment's rollout is done, telling status how far it is.
-func (k *kube) awaitRollout(ctx context.Context, namespace, name string, status func(string, ...any)) error {
-	return until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
-		done, waiting, err := k.rollout(ctx, namespace, name)
-		if waiting != "" {
-			status("%s", waiting)
-		}
-		return done, waiting, err
-	})
-}

@@ -66,6 +66,9 @@ func Compare(sides []*Side) (*Comparison, error) {
 			}
 		}
 	}
+	type remark struct{ at, why string }
+	var remarks []remark
+	remarked := map[remark][]string{} // titles of metrics
 	for _, m := range Metrics() {
 		notes := map[string][]string{} // steps by note
 		var order []string
@@ -108,8 +111,15 @@ func Compare(sides []*Side) (*Comparison, error) {
 			if len(notes[w]) == len(steps) {
 				at = "all steps"
 			}
-			c.Notes = append(c.Notes, fmt.Sprintf("%s, %s: %s", m.Title, at, w))
+			r := remark{at, w}
+			if remarked[r] == nil {
+				remarks = append(remarks, r)
+			}
+			remarked[r] = append(remarked[r], m.Title)
 		}
+	}
+	for _, r := range remarks {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s, %s: %s", strings.Join(remarked[r], "; "), r.at, r.why))
 	}
 	return c, nil
 }

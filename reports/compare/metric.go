@@ -101,6 +101,8 @@ func Metrics() []Metric {
 			}
 			return positive(s.Istiod.Since.CPUSeconds)
 		}},
+		{Name: "seconds", Title: "time of the step, with its wait for a quiet mesh", Unit: Seconds, PerRun: true, Floor: 0.5,
+			read: func(s *reports.Step) []float64 { return positive(s.Seconds) }},
 	}
 	for _, c := range []struct {
 		name, title string

@@ -1,0 +1,77 @@
+package harness
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+func TestRolloutWithoutRoom(t *testing.T) {
+	labels := map[string]string{"app": "web"}
+	pod := func(i int, condition corev1.PodCondition) runtime.Object {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: fmt.Sprintf("web-%d", i), Labels: labels},
+			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{condition}}}
+	}
+	placed := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}
+	without := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/2 nodes are available: 2 Insufficient cpu."}
+	for name, test := range map[string]struct {
+		conditions []corev1.PodCondition
+		ready      int32
+		after      time.Duration // at which all pods are ready, 0 for never
+		want       string        // of the error, "" for none
+		told       string        // what status was told last
+		took       time.Duration
+	}{
+		"room for all": {conditions: []corev1.PodCondition{placed, placed}, ready: 2},
+		"no room": {conditions: []corev1.PodCondition{placed, without}, ready: 1, took: placeLimit,
+			want: "Deployment ns1/web: 1 of 2 pods ready; 1 find no node: 0/2 nodes are available: 2 Insufficient cpu.; that has not changed for 3m0s: give the scenario more or larger nodes",
+			told: "1 find no node"},
+		"room that comes late": {conditions: []corev1.PodCondition{placed, without}, ready: 1, after: time.Minute, took: time.Minute, told: "1 find no node"},
+		"slow, with room":      {conditions: []corev1.PodCondition{placed, placed}, ready: 1, after: 10 * time.Minute, took: 10 * time.Minute, told: "1 of 2 pods ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				two := int32(2)
+				d := &appsv1.Deployment{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "web"},
+					Spec:       appsv1.DeploymentSpec{Replicas: &two, Selector: &metav1.LabelSelector{MatchLabels: labels}},
+					Status:     appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: test.ready},
+				}
+				objects := []runtime.Object{d}
+				for i, c := range test.conditions {
+					objects = append(objects, pod(i, c))
+				}
+				client := fake.NewClientset(objects...)
+				if test.after > 0 {
+					time.AfterFunc(test.after, func() {
+						d := d.DeepCopy()
+						d.Status.AvailableReplicas = 2
+						if _, err := client.AppsV1().Deployments("ns1").UpdateStatus(t.Context(), d, metav1.UpdateOptions{}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				var told string
+				begun := time.Now()
+				err := (&kube{Interface: client}).awaitRollout(t.Context(), "ns1", "web", func(format string, args ...any) { told = fmt.Sprintf(format, args...) })
+				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
+					t.Errorf("got %v, want %q", err, test.want)
+				}
+				if !strings.Contains(told, test.told) {
+					t.Errorf("status was told %q, want %q in it", told, test.told)
+				}
+				if took := time.Since(begun); took < test.took || took > test.took+2*pollEvery {
+					t.Errorf("took %s, want %s", took, test.took)
+				}
+			})
+		})
+	}
+}
