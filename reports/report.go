@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
@@ -246,7 +247,11 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.series = append(r.series, *series[pod])
 	}
 	if r.Envoy == "" && len(r.EnvoyBuilds) > 0 {
-		r.Envoy = r.EnvoyBuilds[0] // a cluster whose proxy image the harness did not choose
+		// A cluster whose proxy image the harness did not choose: commit/version/state/kind/TLS.
+		r.Envoy = r.EnvoyBuilds[0]
+		if parts := strings.Split(r.Envoy, "/"); len(parts) == 5 {
+			r.Envoy = parts[1]
+		}
 	}
 
 	var primary string // workload of the witness that the rows are of

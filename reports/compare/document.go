@@ -99,6 +99,11 @@ func (c *Comparison) Document() *Document {
 	}
 	letters := make([]string, len(c.Sides))
 	for i, s := range c.Sides {
+		if i > 0 {
+			if text := c.changes(i); text != "" {
+				d.Lines = append(d.Lines, text)
+			}
+		}
 		letters[i] = Letter(i)
 		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
 		for _, r := range s.Repeats {

@@ -40,7 +40,7 @@ func environmentOf(r *reports.Report, records []observations.Record) Environment
 		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.Cluster.MemorySource,
 		RealPerDeployment: run.Cluster.RealPerDeployment, Simulated: slices.Sorted(slices.Values(run.Cluster.Simulated)),
 		HostOS: run.Host.OS, HostCPUs: run.Host.CPUs,
-		Istio: run.Mesh.Istio, Envoy: run.Mesh.Envoy, EnvoyBuilds: slices.Clone(r.EnvoyBuilds), Workers: run.Mesh.Workers,
+		Istio: run.Mesh.Istio, Envoy: r.Envoy, EnvoyBuilds: slices.Clone(r.EnvoyBuilds), Workers: run.Mesh.Workers,
 		XDS: run.Mesh.XDS, ReconnectSeconds: run.Mesh.ReconnectSeconds, Values: run.Mesh.Values,
 		Parameters: maps.Clone(run.Parameters), Choices: maps.Clone(run.Choices),
 	}
