@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+
+	"github.com/meshbench/meshbench/harness/readiness"
 )
 
 // kube is the cluster as the actions see it.
@@ -92,12 +94,8 @@ func (k *kube) rollout(ctx context.Context, namespace, name string) (done bool, 
 // rolledOut says whether a Deployment's own account is that its rollout is done; waiting
 // is the state in words.
 func rolledOut(d *appsv1.Deployment) (done bool, waiting string) {
-	want := int32(1)
-	if d.Spec.Replicas != nil {
-		want = *d.Spec.Replicas
-	}
-	if d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas == want &&
-		d.Status.AvailableReplicas == want && d.Status.Replicas == want {
+	done, want := readiness.RolledOut(d)
+	if done {
 		return true, ""
 	}
 	waiting = fmt.Sprintf("Deployment %s/%s: %d of %d pods ready", d.Namespace, d.Name, min(d.Status.UpdatedReplicas, d.Status.AvailableReplicas), want)

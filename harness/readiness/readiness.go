@@ -81,16 +81,23 @@ func (i Installation) Await(ctx context.Context, check func(context.Context) err
 	}
 }
 
+// RolledOut says whether a Deployment's own account is that its newest pods are all there
+// and no old one is left; want is the number of them, 1 where the Deployment says none.
+func RolledOut(d *appsv1.Deployment) (done bool, want int32) {
+	want = 1
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	return d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == want &&
+		d.Status.UpdatedReplicas == want && d.Status.AvailableReplicas == want, want
+}
+
 // Available is nil when the Deployment's newest pods are all there and no old one is left,
 // which would still answer. It is Unready when that may come, and another error when a
 // container of the pods has ended Crashes times: what is wrong will not mend itself.
 func (i Installation) Available(ctx context.Context, d *appsv1.Deployment) error {
-	want := int32(1)
-	if d.Spec.Replicas != nil {
-		want = *d.Spec.Replicas
-	}
-	if d.Status.ObservedGeneration >= d.Generation && d.Status.Replicas == want &&
-		d.Status.UpdatedReplicas == want && d.Status.AvailableReplicas == want {
+	done, want := RolledOut(d)
+	if done {
 		return nil
 	}
 	pods, err := i.pods(ctx)
