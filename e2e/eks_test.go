@@ -74,6 +74,8 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 			Expect(s.Memory.Samples).To(BeNumerically(">", 0), s.Name)
 			Expect(s.Memory.MinBytes).To(And(BeNumerically(">", 0), BeNumerically("<=", s.Memory.MedianBytes)), s.Name)
 			Expect(s.Memory.MaxBytes).To(BeNumerically(">=", s.Memory.MedianBytes), s.Name)
+			Expect(s.AgentHeld.Samples).To(BeNumerically(">", 0), s.Name)
+			Expect(s.EnvoyAllocated.MedianBytes+s.AgentHeld.MedianBytes).To(BeNumerically("<=", s.Memory.MaxBytes), "parts are less than the whole in %s", s.Name)
 			for _, e := range s.Expectations {
 				Expect(e.OK).To(BeTrue(), "%s: %s", s.Name, e.What)
 			}

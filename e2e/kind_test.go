@@ -242,6 +242,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			for _, e := range s.Expectations {
 				Expect(e.OK).To(BeTrue(), "%s: %s is %v, want %d", s.Name, e.What, e.Got, e.Want)
 			}
+			Expect(s.AgentHeld.Samples).To(BeNumerically(">", 0), s.Name)
 			if i > 0 {
 				Expect(s.Memory.Samples).To(BeNumerically(">=", n-1), s.Name)
 			}

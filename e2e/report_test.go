@@ -28,6 +28,8 @@ type step struct {
 	ConfigDumpBytes int64
 	Memory          memory
 	WitnessMemory   memory
+	EnvoyAllocated  memory
+	AgentHeld       memory
 	Settled         bool
 	Expectations    []struct {
 		What string

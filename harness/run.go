@@ -134,6 +134,7 @@ type run struct {
 
 	rejections rejections
 	refused    []string // what Envoys have refused in the step under way
+	silent     bool     // pilot-agent does not tell what it holds
 
 	mu      sync.Mutex
 	current *int // index of the step under way, for records of other goroutines
@@ -496,6 +497,9 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 		if err := add(observations.Record{Envoy: &envoy}); err != nil {
 			return err
 		}
+		if err := r.agent(ctx, witness, add); err != nil {
+			return err
+		}
 		dir := filepath.Join("dumps", fmt.Sprintf("%02d-%s", index+1, r.Scenario.Steps[index].Name))
 		proxy, err := r.sampler.Witness(ctx, witness, r.Dir, dir)
 		if err != nil {
@@ -506,6 +510,21 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 		}
 	}
 	return nil
+}
+
+// agent reads what pilot-agent holds. It may be told not to say (--profiling=false), so
+// a run goes on without, and does not ask again.
+func (r *run) agent(ctx context.Context, pod sample.Pod, add func(observations.Record) error) error {
+	if r.silent {
+		return nil
+	}
+	agent, err := r.sampler.Agent(ctx, pod)
+	if err != nil {
+		r.silent = true
+		r.event("info", "agent", "the memory of pilot-agent is not known: "+err.Error(), pod.Namespace+"/"+pod.Name)
+		return ctx.Err()
+	}
+	return add(observations.Record{Agent: &agent})
 }
 
 // witnesses are the proxies to be dumped, one for each Deployment that the scenario

@@ -82,7 +82,7 @@ func (r *Record) kinds() int {
 	n := 0
 	for _, set := range []bool{
 		r.Run != nil, r.Begin != nil, r.Action != nil, r.Settle != nil, r.Objects != nil,
-		r.Usage != nil, r.Series != nil, r.Proxy != nil, r.Envoy != nil, r.Istiod != nil,
+		r.Usage != nil, r.Series != nil, r.Proxy != nil, r.Envoy != nil, r.Agent != nil, r.Istiod != nil,
 		r.Measure != nil, r.Revisions != nil, r.Restart != nil, r.Event != nil, r.End != nil,
 	} {
 		if set {

@@ -33,6 +33,7 @@ type Record struct {
 	Series  *Series  `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
 	Proxy   *Proxy   `json:"proxy,omitempty"`   // one witness's configuration
 	Envoy   *Envoy   `json:"envoy,omitempty"`   // one Envoy's own account of its memory
+	Agent   *Agent   `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
 	Istiod  *Istiod  `json:"istiod,omitempty"`  // istiod's cost and pushes
 	Measure *Measure `json:"measure,omitempty"` // the step's measurement is complete
 	// Revisions tells how far an action revisions is: after each of its batches.
@@ -333,6 +334,19 @@ type Envoy struct {
 	Version       string `json:"version,omitempty"`
 	Workers       int    `json:"workers,omitempty"`
 	Witness       bool   `json:"witness,omitempty"`
+}
+
+// Agent is pilot-agent's own account, its Go runtime's: what it holds besides is small and
+// does not grow with the mesh.
+type Agent struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Workload  string `json:"workload"`
+	// HeapBytes is the heap that it has from the kernel (HeapSys - HeapReleased), of which
+	// LiveBytes (HeapAlloc) are objects not yet collected. StackBytes are goroutines' stacks.
+	HeapBytes  int64 `json:"heapBytes"`
+	StackBytes int64 `json:"stackBytes"`
+	LiveBytes  int64 `json:"liveBytes"`
 }
 
 // Istiod is the control plane's cost at one moment.

@@ -81,6 +81,7 @@ func CSV(w io.Writer, r *Report) error {
 			memory("workloadMemory", wl.Name, wl.Memory)
 		}
 		memory("envoyAllocated", "", s.EnvoyAllocated)
+		memory("agentHeld", "", s.AgentHeld)
 		if s.CPU.Samples > 0 {
 			row("cpu", "", float64(s.CPU.MedianNano), "nanocores")
 		}

@@ -170,6 +170,7 @@ func madeLog() []observations.Record {
 				Allocated: int64(s.medianMi*mi)/4 + int64(pod)<<10, HeapSize: 12 << 20, Version: "b5ca88ac/1.40.0/Clean/RELEASE/BoringSSL", Workers: 2,
 				Witness: s.witnessMi > 0 && pod == 0}})
 		}
+		add(observations.Record{Agent: &observations.Agent{Namespace: "ns1", Pod: "test-0", Workload: "ns1/test", HeapBytes: int64(7+i) << 20, StackBytes: 5 << 18}})
 		add(observations.Record{Proxy: &observations.Proxy{Namespace: "ns1", Pod: "test-0", Workload: "ns1/test", Rows: s.rows, Objects: s.objects,
 			DumpBytes: s.dumpKB * 1000, Dumps: map[string]string{"config_dump": fmt.Sprintf("dumps/%s/ns1-test-0.json", s.name)}}})
 		if s.real > 10 {

@@ -167,6 +167,9 @@ func (m *metrics) step(s *Step) {
 	if s.EnvoyAllocated.Samples > 0 {
 		add("envoy_allocated", "bytes", "Median of what the Envoys of sidecars never dumped have allocated.", float64(s.EnvoyAllocated.MedianBytes))
 	}
+	if s.AgentHeld.Samples > 0 {
+		add("agent_held", "bytes", "Median of the heap and stacks that the pilot-agents of witnesses hold.", float64(s.AgentHeld.MedianBytes))
+	}
 	if i := s.Istiod; i != nil {
 		add("istiod_memory", "bytes", "istiod's working set at the step's end.", float64(i.MemoryBytes))
 		add("istiod_resident", "bytes", "istiod's resident memory at the step's end.", float64(i.ResidentBytes))

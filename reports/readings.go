@@ -38,6 +38,7 @@ type readings struct {
 	objects      *observations.Objects
 	usage        map[sidecarKey]observations.Usage
 	envoys       map[sidecarKey]observations.Envoy
+	agents       map[sidecarKey]observations.Agent
 	proxies      []observations.Proxy
 	istiodBefore *observations.Istiod // the last one read before the step
 	istiod       *observations.Istiod
@@ -50,6 +51,7 @@ func newReadings(began time.Time, istiod *observations.Istiod) *readings {
 		istiodBefore: istiod,
 		usage:        map[sidecarKey]observations.Usage{},
 		envoys:       map[sidecarKey]observations.Envoy{},
+		agents:       map[sidecarKey]observations.Agent{},
 	}
 }
 
@@ -65,6 +67,7 @@ func (in *readings) add(rec observations.Record) {
 		// Readings on the way to quiet are of another state, perhaps of pods that are gone.
 		clear(in.usage)
 		clear(in.envoys)
+		clear(in.agents)
 	case rec.Objects != nil:
 		in.objects = rec.Objects
 	case rec.Usage != nil:
@@ -76,6 +79,8 @@ func (in *readings) add(rec observations.Record) {
 	case rec.Envoy != nil:
 		e := *rec.Envoy
 		in.envoys[sidecarKey{e.Namespace + "/" + e.Pod, e.Witness}] = e
+	case rec.Agent != nil:
+		in.agents[sidecarKey{pod: rec.Agent.Namespace + "/" + rec.Agent.Pod}] = *rec.Agent
 	case rec.Proxy != nil:
 		p := *rec.Proxy
 		same := func(o observations.Proxy) bool { return o.Namespace == p.Namespace && o.Pod == p.Pod }
@@ -124,7 +129,7 @@ func (in *readings) step(primary *string) Step {
 		s.Witness = p.Namespace + "/" + p.Pod
 	}
 
-	var memory, witness, cpu, allocated []int64
+	var memory, witness, cpu, allocated, agents []int64
 	workloads := map[string][]int64{}
 	for _, key := range slices.SortedFunc(maps.Keys(in.usage), compareKeys) {
 		u := in.usage[key]
@@ -148,7 +153,10 @@ func (in *readings) step(primary *string) Step {
 			allocated = append(allocated, e.Allocated)
 		}
 	}
-	s.Memory, s.WitnessMemory, s.EnvoyAllocated = memoryOf(memory), memoryOf(witness), memoryOf(allocated)
+	for _, a := range in.agents {
+		agents = append(agents, a.HeapBytes+a.StackBytes)
+	}
+	s.Memory, s.WitnessMemory, s.EnvoyAllocated, s.AgentHeld = memoryOf(memory), memoryOf(witness), memoryOf(allocated), memoryOf(agents)
 	s.CPU = cpuOf(cpu)
 	return s
 }

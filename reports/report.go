@@ -87,6 +87,9 @@ type Step struct {
 	Workloads []Workload `json:"workloads,omitempty"`
 	// EnvoyAllocated is what the Envoys of never-dumped sidecars say they have allocated.
 	EnvoyAllocated Memory `json:"envoyAllocated"`
+	// AgentHeld is the heap and stacks that the pilot-agents of the witnesses hold; a dump,
+	// which Envoy answers, does not change it.
+	AgentHeld Memory `json:"agentHeld"`
 	// CPU is of the same sidecars as Memory.
 	CPU     CPU                   `json:"cpu"`
 	Istiod  *Istiod               `json:"istiod,omitempty"`

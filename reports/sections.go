@@ -47,7 +47,7 @@ func (r *Report) expectationTable() section {
 // detailTables are the figures behind the table of steps.
 func (r *Report) detailTables() (config, memory, istiod, work section) {
 	config = section{title: "Configuration of the witness", header: []string{"step", "clusters", "listeners", "filter chains", "route configurations", "virtual hosts", "endpoints", "config_dump kB", "witness"}}
-	memory = section{title: "Sidecars that were never dumped", header: []string{"step", "workload", "sidecars", "median Mi", "min Mi", "max Mi", "median CPU m", "allocated by Envoy Mi"}}
+	memory = section{title: "Sidecars that were never dumped", header: []string{"step", "workload", "sidecars", "median Mi", "min Mi", "max Mi", "median CPU m", "allocated by Envoy Mi", "held by pilot-agent Mi"}}
 	istiod = section{title: "istiod: memory at each step's end, work in each step", header: []string{"step", "proxies", "memory Mi", "CPU s", "pushes", "mean push ms", "mean convergence ms"}}
 	work = section{title: "Steps", header: []string{"step", "what was done", "real sidecars", "settle s", "step s"}}
 	for _, s := range r.Steps {
@@ -59,7 +59,7 @@ func (r *Report) detailTables() (config, memory, istiod, work section) {
 			config.rows = append(config.rows, append(row, fmt.Sprintf("%.1f", float64(s.ConfigDumpBytes)/1e3), s.Witness))
 		}
 		sidecars := func(workload string, m Memory) []string {
-			return []string{s.Name, workload, fmt.Sprint(m.Samples), mib(m.MedianBytes), mib(m.MinBytes), mib(m.MaxBytes), "", ""}
+			return []string{s.Name, workload, fmt.Sprint(m.Samples), mib(m.MedianBytes), mib(m.MinBytes), mib(m.MaxBytes), "", "", ""}
 		}
 		if s.Memory.Samples > 0 {
 			workload := "all"
@@ -70,6 +70,9 @@ func (r *Report) detailTables() (config, memory, istiod, work section) {
 			all[6] = fmt.Sprintf("%.1f", float64(s.CPU.MedianNano)/1e6)
 			if s.EnvoyAllocated.Samples > 0 {
 				all[7] = mib(s.EnvoyAllocated.MedianBytes)
+			}
+			if s.AgentHeld.Samples > 0 {
+				all[8] = mib(s.AgentHeld.MedianBytes)
 			}
 			memory.rows = append(memory.rows, all)
 		}

@@ -30,6 +30,7 @@ const (
 	IstiodContainer  = "discovery"
 
 	envoyAdminPort    = 15000
+	agentStatusPort   = 15020
 	istiodMonitorPort = 15014 // metrics and, for loopback clients without credentials, /debug
 )
 

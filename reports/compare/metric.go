@@ -84,9 +84,12 @@ func Metrics() []Metric {
 	metrics := []Metric{
 		{Name: "memory", Title: "memory of a sidecar", Unit: Mi, Floor: 0.035, read: func(s *reports.Step) []float64 { return sidecars(s, false) }},
 		{Name: "witnessMemory", Title: "memory of a witness", Unit: Mi, Floor: 0.04, read: func(s *reports.Step) []float64 { return sidecars(s, true) }},
-		// What of a difference in memory is not here is pilot-agent's, or Envoy's outside its heap.
+		// What of a difference in memory is in neither of the next two is Envoy's outside of
+		// what it has allocated.
 		{Name: "envoyAllocated", Title: "memory that its Envoy has allocated", Unit: Mi, PerRun: true, Floor: 0.02,
 			read: func(s *reports.Step) []float64 { return positive(float64(s.EnvoyAllocated.MedianBytes)) }},
+		{Name: "agentHeld", Title: "memory that its pilot-agent holds", Unit: Mi, PerRun: true, Floor: 0.1,
+			read: func(s *reports.Step) []float64 { return positive(float64(s.AgentHeld.MedianBytes)) }},
 		{Name: "configDumpBytes", Title: "size of a configuration dump", Unit: KB, PerRun: true, Floor: 0.02,
 			read: func(s *reports.Step) []float64 { return positive(float64(s.ConfigDumpBytes)) }},
 		{Name: "istiod.memory", Title: "istiod's memory", Unit: Mi, PerRun: true, Floor: 1.5, read: func(s *reports.Step) []float64 {

@@ -91,6 +91,7 @@ func Log(id string, noise Noise, random *rand.Rand) []observations.Record {
 				MemoryBytes: int64(memory*256) << 12, CPUNano: 2e6, Measured: at}})
 		}
 		add(observations.Record{Envoy: &observations.Envoy{Namespace: "ns1", Pod: "test-0", Allocated: 8 << 20, Version: "9e5580/1.40.0/Clean/RELEASE/BoringSSL", Workers: 2}})
+		add(observations.Record{Agent: &observations.Agent{Namespace: "ns1", Pod: "test-0", HeapBytes: 8 << 20, StackBytes: 1 << 20}})
 		add(observations.Record{Proxy: &observations.Proxy{Namespace: "ns1", Pod: "test-0", Workload: "ns1/test", Rows: s.rows, DumpBytes: 230000 + int64(random.IntN(50)),
 			Objects: observations.ConfigObjects{Clusters: s.rows.Cluster, Listeners: s.rows.Listener / 2, FilterChains: s.rows.Listener, RouteConfigs: s.rows.Route, VirtualHosts: s.rows.Route + 2, Endpoints: s.rows.Endpoint}}})
 		cpu += scatter(noise.IstiodCPU)
