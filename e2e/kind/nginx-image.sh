@@ -16,4 +16,4 @@ mmdebstrap --quiet --variant=essential --include=nginx-light \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   "$SUITE" "$work/nginx.tar" "$APT_SOURCES"
-"$engine" import --change 'CMD ["nginx", "-g", "daemon off;"]' "$work/nginx.tar" nginx:latest
+"$engine" import --change 'CMD ["nginx", "-g", "daemon off;"]' "$work/nginx.tar" docker.io/library/nginx:latest

@@ -153,9 +153,13 @@ func (e engine) preloaded(ctx context.Context, nodeImage string) ([]string, erro
 	return strings.Fields(said), nil
 }
 
-// save writes an image of the engine to a file.
+// save writes an image of the engine to a file, under the name by which pods ask for it.
 func (e engine) save(ctx context.Context, image, file string) error {
-	if _, err := e.run(ctx, e.binary, "save", "-o", file, image); err != nil {
+	full, err := canonical(image)
+	if err == nil {
+		_, err = e.run(ctx, e.binary, "save", "-o", file, full)
+	}
+	if err != nil {
 		return fmt.Errorf("save image %s of %s: %w", image, e.binary, err)
 	}
 	return nil

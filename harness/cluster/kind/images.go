@@ -208,10 +208,13 @@ func (p *provider) sources(ctx context.Context, e engine, arch string, nodeImage
 			errs = append(errs, err)
 			continue
 		}
-		switch got := e.imageArch(ctx, image); got {
-		case arch:
+		switch got := e.imageArch(ctx, n); {
+		case got == arch:
 			given[n] = e.binary
-		case "":
+		case got == "" && e.imageArch(ctx, image) != "":
+			// podman finds localhost/nginx by the name nginx; a pod does not.
+			errs = append(errs, fmt.Errorf("--load-image %s: a pod that asks for it gets %s, and what %s has is another one: name it so with `%[3]s tag %[1]s %[2]s`", image, n, e.binary))
+		case got == "":
 			errs = append(errs, fmt.Errorf("--load-image %s: %s has no such image: pull or build it first", image, e.binary))
 		default:
 			errs = append(errs, fmt.Errorf("--load-image %s: the image is for %s and this machine is %s", image, got, arch))

@@ -71,7 +71,7 @@ func TestPreflight(t *testing.T) {
 			metricsServerImage + metricsServerTag + ": it was not given", "docker.io/library/nginx:latest: it was not given"}},
 		"without a registry": {
 			m: func(m *fakeMachine) {
-				m.with("kindest/node:v1.31.4", "amd64").with("nginx", "amd64")
+				m.with("kindest/node:v1.31.4", "amd64").with("docker.io/library/nginx:latest", "amd64")
 				m.said[preloadedLine+preloadedScript] = "registry.k8s.io/pause:3.10\n" + metricsServerImage + metricsServerTag
 			},
 			o: func(t *testing.T, o *Options) {
@@ -100,6 +100,8 @@ func TestPreflight(t *testing.T) {
 			words: []string{"/nowhere.tar", "no such file"}},
 		"image to load is missing": {registry: registered, o: func(t *testing.T, o *Options) { o.Load = []string{"nginx"} },
 			words: []string{"--load-image nginx: docker has no such image"}},
+		"image to load under another name": {registry: registered, m: func(m *fakeMachine) { m.with("nginx", "amd64") }, o: func(t *testing.T, o *Options) { o.Load = []string{"nginx"} },
+			words: []string{"docker tag nginx docker.io/library/nginx:latest"}},
 		"somebody else's cluster": {registry: registered, clusters: []string{"two", "one"}, words: []string{"kind cluster named one that meshbench did not make", "kind delete cluster --name one"}},
 		"too little memory": {registry: registered, m: func(m *fakeMachine) { m.files["/proc/meminfo"] = "MemAvailable: 2000000 kB\n" },
 			words: []string{"not enough memory", "10 pods", "replicas"}},
