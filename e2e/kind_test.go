@@ -41,11 +41,14 @@ type kindRig struct {
 	before []string
 }
 
+// nginxImage is the scenario's image, by its full name.
+const nginxImage = "docker.io/library/nginx:latest"
+
 // howToMakeRig says what is missing.
 const howToMakeRig = "docs/kind.md says how to make an engine, a node image and the root file system without an image registry"
 
-// docker asks the engine.
-func (r *kindRig) docker(args ...string) string {
+// ask asks the engine.
+func (r *kindRig) ask(args ...string) string {
 	GinkgoHelper()
 	out, err := exec.Command(r.engine, args...).CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "%s %s: %s", r.engine, strings.Join(args, " "), out)
@@ -54,7 +57,7 @@ func (r *kindRig) docker(args ...string) string {
 
 // held is what is there of clusters: containers, volumes, records.
 func (r *kindRig) held() []string {
-	held := strings.Fields(r.docker("ps", "-a", "--format", "container/{{.Names}}") + "\n" + r.docker("volume", "ls", "--format", "volume/{{.Name}}"))
+	held := strings.Fields(r.ask("ps", "-a", "--format", "container/{{.Names}}") + "\n" + r.ask("volume", "ls", "--format", "volume/{{.Name}}"))
 	held = append(held, r.records()...)
 	slices.Sort(held)
 	return held
@@ -92,6 +95,9 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			Skip("needs a container engine: run make e2e-kind")
 		}
 		rig.engine, rig.nodeImage, rig.state = "docker", "localhost/kind-node:v1.31.4", filepath.Join(made.Work, "state")
+		if engine := os.Getenv("KIND_EXPERIMENTAL_PROVIDER"); engine != "" {
+			rig.engine = engine // what kind and meshbench will take
+		}
 		invoker.env = append(slices.Clone(invoker.env), "XDG_STATE_HOME="+rig.state)
 		if image := os.Getenv(kindNodeVariable); image != "" {
 			rig.nodeImage = image
@@ -110,7 +116,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 				Fail(fmt.Sprintf("%s names no root file system with iptables, and mmdebstrap makes none (%v %s): %s", kindRootVariable, err, tail(string(out), 3), howToMakeRig))
 			}
 		}
-		if exec.Command(rig.engine, "image", "inspect", "nginx:latest").Run() != nil {
+		if exec.Command(rig.engine, "image", "inspect", nginxImage).Run() != nil {
 			out, err := exec.Command("kind/nginx-image.sh", rig.engine).CombinedOutput()
 			Expect(err).NotTo(HaveOccurred(), "making nginx's image: %s", out)
 		}
@@ -124,9 +130,9 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			return // skipped
 		}
 		// A failed spec may not spoil the next one's ground.
-		for _, name := range strings.Fields(rig.docker("ps", "-a", "--format", "{{.Names}}", "--filter", "label=io.x-k8s.kind.cluster")) {
+		for _, name := range strings.Fields(rig.ask("ps", "-a", "--format", "{{.Names}}", "--filter", "label=io.x-k8s.kind.cluster")) {
 			if !slices.Contains(rig.before, "container/"+name) {
-				rig.docker("rm", "-f", "-v", name)
+				rig.ask("rm", "-f", "-v", name)
 			}
 		}
 		for _, name := range rig.records() {
@@ -139,13 +145,13 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 	// In the order of their cost.
 	It("is not taken from somebody else", func() {
 		name := fmt.Sprintf("e2e-%d-foreign", os.Getpid())
-		id := rig.docker("create", "--label", "io.x-k8s.kind.cluster="+name, "--label", "io.x-k8s.kind.role=control-plane", "--name", name+"-control-plane", "nginx")
-		defer rig.docker("rm", "-f", id)
+		id := rig.ask("create", "--label", "io.x-k8s.kind.cluster="+name, "--label", "io.x-k8s.kind.role=control-plane", "--name", name+"-control-plane", nginxImage)
+		defer rig.ask("rm", "-f", id)
 		up := invoker.run(time.Minute, append([]string{"up", "--name", name, "--logs", filepath.Join(invoker.dir, name)}, rig.flags()...)...)
 		up.exits(1)
 		Expect(up.both.String()).To(ContainSubstring("meshbench did not make"))
 		invoker.run(time.Minute, "down", "--name", name).exits(1)
-		Expect(rig.docker("ps", "-a", "-q", "--no-trunc", "--filter", "id="+id)).To(Equal(id))
+		Expect(rig.ask("ps", "-a", "-q", "--no-trunc", "--filter", "id="+id)).To(Equal(id))
 	})
 
 	It("is not begun without the images", func() {
@@ -153,7 +159,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		run.wait(time.Minute)
 		run.exits(1)
 		Expect(run.both.String()).To(And(ContainSubstring("docker.io/istio/pilot:1.23.2: it was not given"),
-			ContainSubstring("docker.io/library/nginx:latest: docker"), ContainSubstring("--image-archive")))
+			ContainSubstring(nginxImage+": "+rig.engine), ContainSubstring("--image-archive")))
 		rig.leavesNothing(run)
 	})
 

@@ -14,11 +14,16 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-func TestRolloutWithoutRoom(t *testing.T) {
+func TestAwaitRollout(t *testing.T) {
 	labels := map[string]string{"app": "web"}
 	pod := func(i int, condition corev1.PodCondition) runtime.Object {
+		ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse}
+		if i == 0 {
+			ready.Status = corev1.ConditionTrue
+		}
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: fmt.Sprintf("web-%d", i), Labels: labels},
-			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{condition}}}
+			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{condition, ready}, ContainerStatuses: []corev1.ContainerStatus{
+				{Name: "istio-proxy", Ready: i == 0, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}}
 	}
 	placed := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}
 	without := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/2 nodes are available: 2 Insufficient cpu."}
@@ -35,7 +40,8 @@ func TestRolloutWithoutRoom(t *testing.T) {
 			want: "Deployment ns1/web: 1 of 2 pods ready; 1 find no node: 0/2 nodes are available: 2 Insufficient cpu.; that has not changed for 3m0s: give the scenario more or larger nodes",
 			told: "1 find no node"},
 		"room that comes late": {conditions: []corev1.PodCondition{placed, without}, ready: 1, after: time.Minute, took: time.Minute, told: "1 find no node"},
-		"slow, with room":      {conditions: []corev1.PodCondition{placed, placed}, ready: 1, after: 10 * time.Minute, took: 10 * time.Minute, told: "1 of 2 pods ready"},
+		"slow, with room": {conditions: []corev1.PodCondition{placed, placed}, ready: 1, after: 10 * time.Minute, took: 10 * time.Minute,
+			told: "1 of 2 pods ready; pod web-1: container istio-proxy runs but its readiness probe fails; its log ends: fake logs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

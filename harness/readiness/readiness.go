@@ -141,7 +141,7 @@ func (i Installation) diagnosis(ctx context.Context) string {
 		}
 		for _, status := range pod.Status.ContainerStatuses {
 			if !status.Ready {
-				text.WriteString(i.lastLog(ctx, &pod, status))
+				text.WriteString(lastLog(ctx, i.Client, &pod, status))
 			}
 		}
 	}
@@ -165,6 +165,23 @@ func (i Installation) withoutPods(ctx context.Context) string {
 		}
 	}
 	return text
+}
+
+// Trouble is why a pod is not ready, in one line: what it says of itself, and the last line of
+// a container that runs and is not ready. It is "" for a pod that says nothing.
+func Trouble(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) string {
+	parts := trouble(pod)
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.State.Running == nil || s.Ready {
+			continue
+		}
+		log := strings.TrimSpace(lastLog(ctx, client, pod, s))
+		parts = append(parts, "its log ends: "+strings.TrimSpace(log[strings.LastIndexByte(log, '\n')+1:]))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("pod %s: %s", pod.Name, strings.Join(parts, "; "))
 }
 
 func trouble(pod *corev1.Pod) []string {
@@ -193,12 +210,12 @@ func trouble(pod *corev1.Pod) []string {
 
 // lastLog are a container's last log lines, of its previous life where it waits for the
 // next.
-func (i Installation) lastLog(ctx context.Context, pod *corev1.Pod, status corev1.ContainerStatus) string {
+func lastLog(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, status corev1.ContainerStatus) string {
 	if status.State.Waiting != nil && status.LastTerminationState.Terminated == nil {
 		return "" // never ran
 	}
 	lines := int64(logLines)
-	log, err := i.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+	log, err := client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
 		Container: status.Name, TailLines: &lines, Previous: status.State.Waiting != nil,
 	}).DoRaw(ctx)
 	if err != nil {

@@ -34,7 +34,6 @@ func TestFindEngine(t *testing.T) {
 }
 
 func TestEngineFacts(t *testing.T) {
-	const podmanInfo = "podman info --format {{.Host.Arch}} {{.Host.CPUs}} {{.Host.MemTotal}} {{.Host.CgroupsVersion}} {{.Version.Version}}"
 	for name, c := range map[string]struct {
 		binary string
 		m      *fakeMachine

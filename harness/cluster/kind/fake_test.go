@@ -46,7 +46,10 @@ func (m *fakeMachine) read(path string) (string, error) {
 	return "", os.ErrNotExist
 }
 
-const dockerInfo = "docker info --format {{.Architecture}} {{.NCPU}} {{.MemTotal}} {{.CgroupVersion}} {{.ServerVersion}}"
+const (
+	dockerInfo = "docker info --format {{.Architecture}} {{.NCPU}} {{.MemTotal}} {{.CgroupVersion}} {{.ServerVersion}}"
+	podmanInfo = "podman info --format {{.Host.Arch}} {{.Host.CPUs}} {{.Host.MemTotal}} {{.Host.CgroupsVersion}} {{.Version.Version}}"
+)
 
 // dockerMachine has docker and room for everything.
 func dockerMachine() *fakeMachine {

@@ -48,7 +48,7 @@ func (p *provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, p.checkName(e, spec.Name))
+	errs = append(errs, p.checkName(e, spec.Name), checkForwarding(ctx, e, c.Networking.PodSubnet))
 	sources, err := p.sources(ctx, e, facts.arch, nodeImages(c), slices.Concat([]string{p.metricsServer()}, p.Images, spec.Images))
 	errs = append(errs, err)
 	lines := []string{"images:"}
@@ -104,6 +104,23 @@ func checkMemory(m machine, workers, sidecars int) error {
 	}
 	return fmt.Errorf("not enough memory: a kind cluster with %d workers and %d pods with sidecars needs about %d Mi and %d Mi are available; "+
 		"free some, or ask for fewer pods (--set replicas=...; %d fit)", workers, sidecars, need>>20, available>>20, max(0, (available-base)/sidecarBytes))
+}
+
+// checkForwarding finds a firewall that keeps pods of different nodes apart. docker, where
+// it runs beside podman, has the kernel drop what is forwarded, also inside podman's bridge,
+// and podman lets through again what has a node's address, not a pod's. Nothing is found
+// where the rules cannot be read: podman without root has a network of its own.
+func checkForwarding(ctx context.Context, e engine, pods string) error {
+	bridged, err := e.read("/proc/sys/net/bridge/bridge-nf-call-iptables")
+	if err != nil || bridged != "1" || e.binary != "podman" {
+		return nil
+	}
+	rules, err := e.run(ctx, "iptables", "-S", "FORWARD")
+	pods, _, _ = strings.Cut(pods, ",")
+	if err != nil || !strings.HasPrefix(rules, "-P FORWARD DROP") || strings.Contains(rules, pods) {
+		return nil
+	}
+	return fmt.Errorf("the firewall drops what podman's nodes forward, as docker has set it up: let pods through with `sudo iptables -I FORWARD -s %s -d %[1]s -j ACCEPT`", pods)
 }
 
 // checkInotify compares the kernel's limits of inotify, which hold for each user over all

@@ -109,6 +109,22 @@ func TestPreflight(t *testing.T) {
 			spec: func(s *cluster.Spec) { s.Sidecars = 100 }, words: []string{"fs.inotify.max_user_instances is 128", "sysctl -w fs.inotify.max_user_instances="}},
 		"too few inotify watches": {registry: registered, m: func(m *fakeMachine) { m.files["/proc/sys/fs/inotify/max_user_watches"] = "8192" },
 			words: []string{"fs.inotify.max_user_watches is 8192"}},
+		"docker's firewall beside podman": {registry: registered, m: func(m *fakeMachine) {
+			m.said["docker -v"], m.said["podman -v"] = "podman version 4.3.1", "podman version 4.3.1"
+			m.said[podmanInfo] = "amd64 2 25180000000 v1 4.3.1"
+			m.said["iptables -S FORWARD"] = "-P FORWARD DROP\n-A FORWARD -j NETAVARK_FORWARD"
+			m.files["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "1"
+		}, words: []string{"sudo iptables -I FORWARD -s 10.244.0.0/16 -d 10.244.0.0/16 -j ACCEPT"}},
+		"podman, its pods let through": {registry: registered, m: func(m *fakeMachine) {
+			delete(m.said, "docker -v")
+			m.said["podman -v"], m.said[podmanInfo] = "podman version 4.3.1", "amd64 2 25180000000 v1 4.3.1"
+			m.said["iptables -S FORWARD"] = "-P FORWARD DROP\n-A FORWARD -s 10.244.0.0/16 -d 10.244.0.0/16 -j ACCEPT"
+			m.files["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "1"
+		}, notes: []string{"kindest/node:v1.31.4: a registry"}},
+		"docker and its own firewall": {registry: registered, m: func(m *fakeMachine) {
+			m.said["iptables -S FORWARD"] = "-P FORWARD DROP"
+			m.files["/proc/sys/net/bridge/bridge-nf-call-iptables"] = "1"
+		}, notes: []string{"kindest/node:v1.31.4: a registry"}},
 		"no engine": {m: func(m *fakeMachine) { delete(m.said, "docker -v") }, words: []string{"no container engine"}},
 		"bad configuration": {registry: registered, o: func(_ *testing.T, o *Options) {
 			o.Config = []byte("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnode: []\n")
