@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,42 +80,6 @@ func machines(all []corev1.Node) []corev1.Node {
 		_, plane := n.Labels["node-role.kubernetes.io/control-plane"]
 		return plane
 	})
-}
-
-// MostNodes is the largest number of nodes that a scenario has at one time: while nodes are
-// replaced, both the old and the new ones are there.
-func MostNodes(s *scenarios.Scenario) int {
-	count := func(groups []scenarios.NodeGroup) map[string]int {
-		n := map[string]int{}
-		for _, g := range groups {
-			n[g.Type] += g.Count
-		}
-		return n
-	}
-	before := count(s.Cluster.Nodes)
-	most := total(before)
-	for _, step := range s.Steps {
-		for _, action := range step.Actions {
-			if c, ok := action.Change.(*scenarios.Nodes); ok {
-				after := count(c.Groups)
-				both := maps.Clone(before)
-				for t, n := range after {
-					both[t] = max(both[t], n)
-				}
-				most = max(most, total(both))
-				before = after
-			}
-		}
-	}
-	return most
-}
-
-func total(counts map[string]int) int {
-	sum := 0
-	for _, n := range counts {
-		sum += n
-	}
-	return sum
 }
 
 // awaitDeployments waits until every Deployment of the cluster, those of the mesh and

@@ -23,7 +23,7 @@ func (a *actor) upgrade(ctx context.Context, u *scenarios.Upgrade) error {
 	if err != nil {
 		return err
 	}
-	err = a.record(observations.Record{Event: &observations.Event{Level: "info", Kind: "upgrade",
+	err = a.record(observations.Record{Event: &observations.Event{Level: observations.Info, Kind: observations.Upgraded,
 		Message: fmt.Sprintf("Istio is %s from here on (xDS of new sidecars: %s); a sidecar that runs stays as it is until its pod is made anew", installed.Istio, installed.XDS)}})
 	if err != nil {
 		return err

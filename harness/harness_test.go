@@ -117,10 +117,10 @@ func TestMostNodes(t *testing.T) {
 	g := NewWithT(t)
 	s, err := scenarios.Open("eks-nginx", map[string]string{"nodes": "3", "maxPods": "250"})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(MostNodes(s)).To(Equal(1 + 3))
+	g.Expect(s.Plan().MostNodes).To(Equal(1 + 3))
 	s, err = scenarios.Open("one-pod", nil)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(MostNodes(s)).To(Equal(1))
+	g.Expect(s.Plan().MostNodes).To(Equal(1))
 	plane := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"node-role.kubernetes.io/control-plane": ""}}}
 	worker := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w"}}
 	g.Expect(machines([]corev1.Node{plane, worker})).To(Equal([]corev1.Node{worker}))
@@ -148,7 +148,7 @@ metadata: {name: z, namespace: ns1}
 		{Change: &scenarios.Revisions{Image: "dev.local/none"}},
 		{Change: &scenarios.Revisions{Image: "dev.local/one", MinScale: 1}},
 	}}}}
-	g.Expect(Images(s)).To(Equal([]string{"nginx", "init:1", "app:1", "pod:1", "dev.local/one"}))
+	g.Expect(s.Plan().Images).To(Equal([]string{"nginx", "init:1", "app:1", "pod:1", "dev.local/one"}))
 }
 
 func TestSteady(t *testing.T) {
@@ -269,11 +269,11 @@ func TestOutcome(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"no error", live, nil, Finished},
-		{"an error", live, errors.New("x"), Failed},
-		{"stopped", stopped, errors.New("x"), Interrupted},
-		{"the cluster died", broken, errors.New("x"), Failed},
-		{"limit hit, whatever broke because of it", over, errors.New("x"), TimedOut},
+		{"no error", live, nil, observations.Finished},
+		{"an error", live, errors.New("x"), observations.Failed},
+		{"stopped", stopped, errors.New("x"), observations.Interrupted},
+		{"the cluster died", broken, errors.New("x"), observations.Failed},
+		{"limit hit, whatever broke because of it", over, errors.New("x"), observations.TimedOut},
 	} {
 		r := &run{}
 		if got := r.outcome(c.ctx, c.err); got != c.want {

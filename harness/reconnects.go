@@ -64,7 +64,7 @@ func (r *reconnects) look(now []sample.Connection) {
 			continue
 		}
 		r.add(observations.Event{
-			Level: "info", Kind: "reconnect", Object: pod.namespace + "/" + pod.name + "/" + sample.SidecarContainer,
+			Level: observations.Info, Kind: observations.Reconnect, Object: pod.namespace + "/" + pod.name + "/" + observations.SidecarContainer,
 			Message: fmt.Sprintf("connected to istiod anew at %s, after %s, and was sent all of its configuration again",
 				c.Since.UTC().Format(time.TimeOnly), c.Since.Sub(before.Since).Round(time.Second)),
 		})

@@ -15,9 +15,6 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// oomKilled is the kubelet's word for a container that was killed for its memory limit.
-const oomKilled = "OOMKilled"
-
 // restarts watches the containers of the mesh and records each end of one whose pod
 // lives on. It is safe for concurrent use.
 type restarts struct {
@@ -46,7 +43,7 @@ func newRestarts(r *run) *restarts {
 			_ = r.append(observations.Record{Restart: &e})
 		},
 		lost: func(workload string) {
-			r.event("warning", "lost", "its sidecar is killed for its memory limit at each start: steps no longer wait for it", workload)
+			r.event(observations.Warning, observations.Lost, "its sidecar is killed for its memory limit at each start: steps no longer wait for it", workload)
 		},
 		seen: map[string]bool{}, killed: map[string]int{}, ended: map[podName]int{},
 	}
@@ -80,7 +77,7 @@ func (w *restarts) look(p *corev1.Pod) {
 		return // its end is asked for
 	}
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
-		if c.Name != sample.SidecarContainer && c.Name != sample.IstiodContainer {
+		if c.Name != observations.SidecarContainer && c.Name != observations.IstiodContainer {
 			continue
 		}
 		// An end is told while the container waits for its next start, and after it.
@@ -107,9 +104,9 @@ func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Conta
 	}
 	w.seen[id] = true
 	lost := false
-	if c.Name == sample.SidecarContainer {
+	if c.Name == observations.SidecarContainer {
 		w.ended[podName{p.Namespace, p.Name}]++
-		if t.Reason == oomKilled {
+		if t.Reason == observations.ReasonOOMKilled {
 			w.killed[pod.Workload]++
 			lost = w.killed[pod.Workload] == lostAfter
 		}
@@ -119,9 +116,9 @@ func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Conta
 		Namespace: p.Namespace, Pod: p.Name, Container: c.Name, Workload: pod.Workload,
 		Reason: t.Reason, ExitCode: int(t.ExitCode), Started: t.StartedAt.Time, Finished: t.FinishedAt.Time,
 		Count: max(count, 1), LimitBytes: pod.Limits[c.Name],
-		Revisions: w.revisions(), Witness: c.Name == sample.SidecarContainer && w.witness(p.Namespace, p.Name),
+		Revisions: w.revisions(), Witness: c.Name == observations.SidecarContainer && w.witness(p.Namespace, p.Name),
 	}
-	if c.Name == sample.SidecarContainer {
+	if c.Name == observations.SidecarContainer {
 		if before, ok := w.last(podName{p.Namespace, p.Name}, t.FinishedAt.Time); ok {
 			end.LastBytes, end.LastAt = before.bytes, before.at
 		}

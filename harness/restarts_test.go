@@ -37,7 +37,7 @@ func TestRestarts(t *testing.T) {
 		}
 	}
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "measure", Name: "pod-0", Labels: map[string]string{}}}
-	p.Spec.Containers = []corev1.Container{{Name: sample.SidecarContainer, Resources: corev1.ResourceRequirements{
+	p.Spec.Containers = []corev1.Container{{Name: observations.SidecarContainer, Resources: corev1.ResourceRequirements{
 		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
 	}}}
 	status := func(container string, count int32, state, last *corev1.ContainerStateTerminated) {
@@ -47,18 +47,18 @@ func TestRestarts(t *testing.T) {
 		}}
 		w.look(p)
 	}
-	first, second := end("a", oomKilled, begin.Add(time.Minute)), end("b", oomKilled, begin.Add(2*time.Minute))
-	status(sample.SidecarContainer, 0, nil, nil)
+	first, second := end("a", observations.ReasonOOMKilled, begin.Add(time.Minute)), end("b", observations.ReasonOOMKilled, begin.Add(2*time.Minute))
+	status(observations.SidecarContainer, 0, nil, nil)
 	g.Expect(found).To(BeEmpty())
-	status(sample.SidecarContainer, 0, first, nil)
-	status(sample.SidecarContainer, 1, nil, first)
+	status(observations.SidecarContainer, 0, first, nil)
+	status(observations.SidecarContainer, 1, nil, first)
 	g.Expect(found).To(Equal([]observations.Restart{{
 		Namespace: "measure", Pod: "pod-0", Container: "istio-proxy", Workload: "measure/pod-0",
 		Reason: "OOMKilled", ExitCode: 137, Started: begin, Finished: begin.Add(time.Minute), Count: 1,
 		LimitBytes: 1 << 30, LastBytes: 900 << 20, LastAt: begin.Add(59 * time.Second), Revisions: 1375, Witness: true,
 	}}))
 	// It dies at its next start, too; the end is seen only after the one that follows it.
-	status(sample.SidecarContainer, 2, nil, second)
+	status(observations.SidecarContainer, 2, nil, second)
 	g.Expect(found).To(HaveLen(2))
 	g.Expect(found[1].Count).To(Equal(2))
 	g.Expect(lost).To(Equal([]string{"measure/pod-0"}))
@@ -69,7 +69,7 @@ func TestRestarts(t *testing.T) {
 	status("app", 3, nil, end("c", "Error", begin))
 	now := metav1.Now()
 	p.DeletionTimestamp = &now
-	status(sample.SidecarContainer, 2, end("d", "Completed", begin), second)
+	status(observations.SidecarContainer, 2, end("d", "Completed", begin), second)
 	g.Expect(found).To(HaveLen(2))
 }
 

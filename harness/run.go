@@ -23,14 +23,6 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// Outcomes of a run, as the log's last record has them.
-const (
-	Finished    = "ok"          // every step was measured; expectations are judged by the report
-	TimedOut    = "timeout"     // the run's own limit was hit
-	Interrupted = "interrupted" // somebody stopped it
-	Failed      = "failed"
-)
-
 // Causes of a run's end before its last step: the run's own limit, and, as the cause
 // that the caller cancels the run's context with, somebody's wish.
 var (
@@ -97,7 +89,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 	// A folder with a log is refused before anything is done.
 	log, err := observations.Create(o.Dir)
 	if err != nil {
-		return Failed, err
+		return observations.Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	r := &run{Options: o, log: log, start: time.Now()}
@@ -144,13 +136,13 @@ type run struct {
 func (r *run) outcome(ctx context.Context, err error) string {
 	switch {
 	case err == nil:
-		return Finished
+		return observations.Finished
 	case errors.Is(err, ErrTimeout) || errors.Is(context.Cause(ctx), ErrTimeout):
-		return TimedOut
+		return observations.TimedOut
 	case errors.Is(context.Cause(ctx), ErrInterrupted):
-		return Interrupted
+		return observations.Interrupted
 	}
-	return Failed
+	return observations.Failed
 }
 
 // all makes the cluster and the mesh, does the steps and takes everything down again.
@@ -158,13 +150,14 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
+	plan := r.Scenario.Plan()
 	spec := cluster.Spec{
 		Name:              fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid()),
 		Nodes:             NodeGroups(r.Scenario.Cluster.Nodes),
 		RealPerDeployment: r.Real,
-		MostNodes:         MostNodes(r.Scenario),
-		Sidecars:          Sidecars(r.Scenario, r.Real),
-		Images:            Images(r.Scenario),
+		MostNodes:         plan.MostNodes,
+		Sidecars:          plan.Sidecars(r.Real),
+		Images:            plan.Images,
 		Dir:               filepath.Join(r.Dir, "cluster"),
 	}
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -182,7 +175,7 @@ func (r *run) all(ctx context.Context) (err error) {
 		}
 		// What failed may be looked into afterwards; what somebody stopped is not.
 		exporter, ok := r.cluster.(interface{ ExportLogs(context.Context) error })
-		if outcome := r.outcome(ctx, err); ok && outcome != Finished && outcome != Interrupted {
+		if outcome := r.outcome(ctx, err); ok && outcome != observations.Finished && outcome != observations.Interrupted {
 			ctx, cancel := after()
 			defer cancel()
 			err = errors.Join(err, exporter.ExportLogs(ctx))
@@ -248,7 +241,7 @@ func (r *run) all(ctx context.Context) (err error) {
 
 // installKnative installs Knative Serving where the scenario needs it.
 func (r *run) installKnative(ctx context.Context) (*observations.Knative, error) {
-	if !r.Scenario.NeedsKnative() {
+	if !r.Scenario.Plan().Knative {
 		return nil, nil
 	}
 	r.Progress.Phase("knative")
@@ -346,7 +339,7 @@ func (r *run) recordSeries(ctx context.Context) (stop func() error) {
 			}
 		})
 		if err != nil {
-			r.event("info", "series", err.Error(), "")
+			r.event(observations.Info, observations.Gap, err.Error(), "")
 		}
 		done <- broken
 	}()
@@ -482,7 +475,7 @@ func (r *run) measure(ctx context.Context, index int, add func(observations.Reco
 	}
 	r.refused = r.rejections.since(control, r.settler.quiet.Rejected)
 	for _, text := range r.refused {
-		r.event("warning", "rejected", text, "")
+		r.event(observations.Warning, observations.Rejected, text, "")
 	}
 	pods, err := r.sampler.Pods(ctx)
 	if err != nil {
@@ -521,7 +514,7 @@ func (r *run) agent(ctx context.Context, pod sample.Pod, add func(observations.R
 	agent, err := r.sampler.Agent(ctx, pod)
 	if err != nil {
 		r.silent = true
-		r.event("info", "agent", "the memory of pilot-agent is not known: "+err.Error(), pod.Namespace+"/"+pod.Name)
+		r.event(observations.Info, observations.Unread, "the memory of pilot-agent is not known: "+err.Error(), pod.Namespace+"/"+pod.Name)
 		return ctx.Err()
 	}
 	return add(observations.Record{Agent: &agent})

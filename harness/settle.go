@@ -250,7 +250,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 	}
 	fresh := map[podName]bool{}
 	for _, u := range usage {
-		if u.Container == sample.SidecarContainer && u.Measured.After(s.quietSince) {
+		if u.Container == observations.SidecarContainer && u.Measured.After(s.quietSince) {
 			fresh[podName{u.Namespace, u.Pod}] = true
 		}
 	}
@@ -317,7 +317,7 @@ func (m *recent) add(at time.Time, series observations.Series) {
 		m.points = map[podName][]point{}
 	}
 	for _, c := range series.Containers {
-		if c.Container != sample.SidecarContainer {
+		if c.Container != observations.SidecarContainer {
 			continue
 		}
 		name := podName{c.Namespace, c.Pod}

@@ -395,7 +395,7 @@ type Cost struct {
 
 // Event is something a reader of the report should know.
 type Event struct {
-	Level   string `json:"level"` // info, warning, error
+	Level   string `json:"level"` // Info, Warning or Error
 	Kind    string `json:"kind"`  // a short stable word: oom-kill, restart, reconnect, unsettled, rejected
 	Message string `json:"message"`
 	Object  string `json:"object,omitempty"` // namespace/pod/container
@@ -403,7 +403,7 @@ type Event struct {
 
 // End closes a log. A log without it was cut off.
 type End struct {
-	// Outcome is ok, missed (an expectation), timeout, failed or interrupted.
+	// Outcome is Finished, TimedOut, Interrupted or Failed.
 	Outcome string  `json:"outcome"`
 	Error   string  `json:"error,omitempty"`
 	Seconds float64 `json:"seconds"`

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
+
+	"github.com/meshbench/meshbench/observations"
 )
 
 // consoleWidth is the terminal that the console report is made for, in columns.
@@ -50,9 +52,9 @@ func Console(w io.Writer, r *Report, colour bool) error {
 	for _, f := range r.Findings {
 		bullet := "- "
 		switch f.Level {
-		case levelError:
+		case observations.Error:
 			bullet = "ERROR "
-		case levelWarning:
+		case observations.Warning:
 			bullet = "WARNING "
 		}
 		wrap(line, bullet, f.String())

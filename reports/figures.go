@@ -10,6 +10,7 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
 )
 
@@ -211,13 +212,13 @@ func (r *Report) moments(scale float64) []plot.Series {
 	for _, e := range r.Events {
 		kind := 3
 		switch {
-		case strings.Contains(e.Kind, "kill"):
+		case e.Kind == observations.OOMKill:
 			kind = 0
-		case strings.Contains(e.Kind, "restart"):
+		case e.Kind == observations.Restarted:
 			kind = 1
-		case strings.Contains(e.Kind, "reconnect"):
+		case e.Kind == observations.Reconnect:
 			kind = 2
-		case e.Level == levelInfo:
+		case e.Level == observations.Info:
 			continue
 		}
 		kinds[kind].Points = append(kinds[kind].Points, plot.Point{X: e.Seconds / scale})

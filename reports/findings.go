@@ -20,13 +20,6 @@ type Finding struct {
 	Text string `json:"text"`
 }
 
-// Levels of findings and events.
-const (
-	levelInfo    = "info"
-	levelWarning = "warning"
-	levelError   = "error"
-)
-
 // String is the finding with its step.
 func (f Finding) String() string {
 	if f.Step != "" {
@@ -119,10 +112,10 @@ func (r *Report) findings() []Finding {
 		found = append(found, Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
 	}
 	if !r.Finished {
-		add(levelError, "incomplete", "", "%s", r.incomplete())
+		add(observations.Error, "incomplete", "", "%s", r.incomplete())
 	}
 	for _, m := range r.Missed() {
-		add(levelError, "missed", m.Step, "%s", m.Expectation)
+		add(observations.Error, "missed", m.Step, "%s", m.Expectation)
 	}
 	for _, s := range r.Steps {
 		for _, f := range s.Published {
@@ -130,19 +123,19 @@ func (r *Report) findings() []Finding {
 				continue
 			}
 			if f.isCount() {
-				add(levelWarning, "published", s.Name, "%s: %s published, %g here", f.What, f.text(), *f.Got)
+				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.text(), *f.Got)
 			} else {
-				add(levelWarning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
+				add(observations.Warning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
 					*f.Got, 100*publishedTolerance, f.text())
 			}
 		}
 	}
 	if sc := r.score(); sc.settled.all > 0 && sc.settled.good == 0 {
-		add(levelWarning, "unsettled", "", "No step was measured in a quiet mesh: none of the figures may be relied on.")
+		add(observations.Warning, observations.Unsettled, "", "No step was measured in a quiet mesh: none of the figures may be relied on.")
 	}
 	for _, s := range r.Steps {
 		if text := s.unsettledText(); text != "" {
-			add(levelWarning, "unsettled", s.Name, "%s", text)
+			add(observations.Warning, observations.Unsettled, s.Name, "%s", text)
 		}
 	}
 	found = append(found, r.eventFindings()...)
@@ -150,26 +143,26 @@ func (r *Report) findings() []Finding {
 	for _, s := range r.Steps {
 		for _, p := range s.Proxies {
 			if p.Rejected > 0 {
-				add(levelWarning, "rejected", s.Name, "%s/%s refused %s of its configuration: its counts are of what it kept",
+				add(observations.Warning, observations.Rejected, s.Name, "%s/%s refused %s of its configuration: its counts are of what it kept",
 					p.Namespace, p.Pod, plural(p.Rejected, "update"))
 			}
 		}
 		if i := s.Istiod; i != nil && i.Rejected > 0 && s.Number == len(r.Environment.Steps) {
-			add(levelWarning, "rejected", s.Name, "proxies refused %s of configuration since istiod's start", plural(int(i.Rejected), "update"))
+			add(observations.Warning, observations.Rejected, s.Name, "proxies refused %s of configuration since istiod's start", plural(int(i.Rejected), "update"))
 		}
 		if a, b, ok := s.disagreement(); ok {
-			add(levelWarning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
+			add(observations.Warning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
 				a.Workload, a.Pod, rowsText(a.Rows), b.Pod, rowsText(b.Rows))
 		}
 		if s.Measured && s.Memory.Samples == 0 {
-			add(levelWarning, "unread", s.Name, "no memory was read of any real sidecar that was never dumped")
+			add(observations.Warning, "unread", s.Name, "no memory was read of any real sidecar that was never dumped")
 		}
 		if s.Measured && s.Rows == nil {
-			add(levelWarning, "unread", s.Name, "no proxy's configuration was read")
+			add(observations.Warning, "unread", s.Name, "no proxy's configuration was read")
 		}
 	}
 	if len(r.EnvoyBuilds) > 1 {
-		add(levelWarning, "builds", "", "Sidecars run different builds of Envoy: %s.", strings.Join(r.EnvoyBuilds, ", "))
+		add(observations.Warning, "builds", "", "Sidecars run different builds of Envoy: %s.", strings.Join(r.EnvoyBuilds, ", "))
 	}
 	for i := 1; i < len(r.Steps); i++ {
 		if r.moreRevisions(r.Steps[i-1].Name, r.Steps[i].Name) {
@@ -177,38 +170,38 @@ func (r *Report) findings() []Finding {
 		}
 		// With workloads that differ by what is tried, a step's median says little.
 		if text := configGrowth(&r.Steps[i-1], &r.Steps[i], r.Growth == nil); text != "" {
-			add(levelInfo, "growth", r.Steps[i].Name, "%s", text)
+			add(observations.Info, "growth", r.Steps[i].Name, "%s", text)
 		}
 	}
 	if text := r.witnessEffect(); text != "" {
-		add(levelInfo, "witness", "", "%s", text)
+		add(observations.Info, "witness", "", "%s", text)
 	}
 	env := r.Environment
 	if n := len(r.Steps); n > 0 && r.Steps[n-1].Objects != nil {
 		o := r.Steps[n-1].Objects
-		add(levelInfo, "sidecars", "", "Real sidecars at the last step: %d of %d (%s).", o.RealSidecars, o.Sidecars,
+		add(observations.Info, "sidecars", "", "Real sidecars at the last step: %d of %d (%s).", o.RealSidecars, o.Sidecars,
 			realText(env.Cluster.RealPerDeployment))
 	}
 	if len(env.Cluster.Simulated) > 0 {
-		add(levelInfo, "simulated", "", "Not real on this cluster: %s.", strings.Join(env.Cluster.Simulated, "; "))
+		add(observations.Info, "simulated", "", "Not real on this cluster: %s.", strings.Join(env.Cluster.Simulated, "; "))
 	}
 	limits := ""
 	if env.Cluster.LimitsEnforcedBy != "" {
 		limits = "; limits are enforced by: " + env.Cluster.LimitsEnforcedBy
 	}
-	add(levelInfo, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
-		sidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
+	add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
+		observations.SidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
 	if r.countsInLines() {
-		add(levelInfo, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
+		add(observations.Info, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
 	}
-	if env.Cluster.Baseline != publishedBaseline && r.hasFigures() {
+	if env.Cluster.Baseline != observations.BaselineEKS && r.hasFigures() {
 		text := "This cluster has another shape than the published one, so its absolute figures were not compared, only the changes against the first step."
 		if held := env.Cluster.Objects; len(held) > 0 {
 			text += " What shifts them is what it held before the mesh: " + strings.Join(held, ", ") + "."
 		}
-		add(levelInfo, "published", "", "%s", text)
+		add(observations.Info, "published", "", "%s", text)
 	}
-	worst := []string{levelError, levelWarning, levelInfo}
+	worst := []string{observations.Error, observations.Warning, observations.Info}
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		return slices.Index(worst, a.Level) - slices.Index(worst, b.Level)
 	})
@@ -267,11 +260,11 @@ func (r *Report) eventFindings() []Finding {
 	more := map[int]int{}
 	for _, e := range r.Events {
 		// Settle records say it already, with the conditions.
-		if e.Level != levelWarning && e.Level != levelError || e.Kind == "unsettled" {
+		if e.Level != observations.Warning && e.Level != observations.Error || e.Kind == observations.Unsettled {
 			continue
 		}
 		// With revisions, the ends of sidecars are told with what led to them.
-		if r.Growth != nil && e.restart && strings.HasSuffix(e.Object, "/"+sidecarContainer) {
+		if r.Growth != nil && e.restart && strings.HasSuffix(e.Object, "/"+observations.SidecarContainer) {
 			continue
 		}
 		k := key{e.Step, e.Kind}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
 )
 
@@ -135,7 +136,7 @@ func newPage(r *Report) (*page, error) {
 		}
 	}
 	for _, f := range r.Findings {
-		if f.Level == levelInfo {
+		if f.Level == observations.Info {
 			p.Facts = append(p.Facts, f)
 		} else {
 			p.Problems = append(p.Problems, f)

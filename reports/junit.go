@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/meshbench/meshbench/observations"
 )
 
 // JUnit's elements, as the tools that show it agree on them: the schema of Apache Ant's
@@ -130,7 +132,7 @@ func (s *Step) junitCases(class string, incomplete func() string) []junitCase {
 		measured.Error = &junitResult{Message: incomplete(), Type: "incomplete"}
 		settled.Skipped = unknown
 	case !s.Settled:
-		settled.Failure = &junitResult{Message: s.unsettledText(), Type: "unsettled"}
+		settled.Failure = &junitResult{Message: s.unsettledText(), Type: observations.Unsettled}
 	}
 	cases := []junitCase{measured, settled}
 	for _, e := range s.Expectations {

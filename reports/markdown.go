@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/meshbench/meshbench/observations"
 )
 
 // Markdown prints the report in GitHub's Markdown; it can be used as a step summary.
@@ -26,7 +28,7 @@ func Markdown(w io.Writer, r *Report) error {
 	out.section("Findings")
 	for _, f := range r.Findings {
 		level := ""
-		if f.Level != levelInfo {
+		if f.Level != observations.Info {
 			level = "**" + f.Level + "** "
 		}
 		out.line("- %s%s", level, escape(f.String()))

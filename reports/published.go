@@ -4,13 +4,9 @@ import (
 	"fmt"
 )
 
-const (
-	// publishedBaseline is the observations.Cluster.Baseline of the published tables.
-	publishedBaseline = "eks"
-	// publishedTolerance is how far a median may lie outside the published range of
-	// memory, as a share of its ends, and still count as a match.
-	publishedTolerance = 0.25
-)
+// publishedTolerance is how far a median may lie outside the published range of
+// memory, as a share of its ends, and still count as a match.
+const publishedTolerance = 0.25
 
 // Units of published figures.
 const (

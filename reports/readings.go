@@ -9,10 +9,6 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// sidecarContainer is the container whose memory is a sidecar's memory: pilot-agent and
-// Envoy.
-const sidecarContainer = "istio-proxy"
-
 // sidecarKey tells a proxy's readings before it was first dumped from those after.
 type sidecarKey struct {
 	pod     string
@@ -73,7 +69,7 @@ func (in *readings) add(rec observations.Record) {
 	case rec.Usage != nil:
 		u := *rec.Usage
 		// A container that has just started has no memory yet.
-		if u.Container == sidecarContainer && u.MemoryBytes > 0 {
+		if u.Container == observations.SidecarContainer && u.MemoryBytes > 0 {
 			in.usage[sidecarKey{u.Namespace + "/" + u.Pod, u.Witness}] = u
 		}
 	case rec.Envoy != nil:

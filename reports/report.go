@@ -173,6 +173,18 @@ func (r *Report) Missed() []Miss {
 	return missed
 }
 
+// Unsettled names the steps that were measured before the mesh was quiet, in the run's
+// order: their figures are of a mesh that was still moving.
+func (r *Report) Unsettled() []string {
+	var names []string
+	for _, s := range r.Steps {
+		if s.Measured && !s.Settled {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // Build computes the report of a log, complete or not; truncated is what reading it
 // said. It fails where the log does not say what was run, or contradicts itself.
 //
@@ -282,7 +294,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	for i := range r.Steps {
 		r.Steps[i].expect(first)
 		// The absolute figures hold for the shape of cluster that they were taken on.
-		if run.Cluster.Baseline == publishedBaseline {
+		if run.Cluster.Baseline == observations.BaselineEKS {
 			r.Steps[i].comparePublished()
 		}
 		if f := r.Steps[i].figures; f != nil {
@@ -298,11 +310,11 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 // restartEvent is a restart in words.
 func restartEvent(r *observations.Restart) observations.Event {
 	e := observations.Event{
-		Level: levelWarning, Kind: "restart", Object: r.Namespace + "/" + r.Pod + "/" + r.Container,
+		Level: observations.Warning, Kind: observations.Restarted, Object: r.Namespace + "/" + r.Pod + "/" + r.Container,
 		Message: fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", r.Reason, r.ExitCode, r.Count),
 	}
-	if r.Reason == "OOMKilled" {
-		e.Kind = "oom-kill"
+	if r.Reason == observations.ReasonOOMKilled {
+		e.Kind = observations.OOMKill
 	}
 	return e
 }

@@ -554,7 +554,7 @@ func TestFindings(t *testing.T) {
 	var got []string
 	rank := -1
 	for _, f := range r.Findings {
-		level := slices.Index([]string{levelError, levelWarning, levelInfo}, f.Level)
+		level := slices.Index([]string{observations.Error, observations.Warning, observations.Info}, f.Level)
 		if level < rank {
 			t.Errorf("a finding of level %s is too late: %s", f.Level, f)
 		}

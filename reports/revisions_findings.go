@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
 )
 
@@ -32,9 +33,9 @@ func (r *Report) growthFindings() []Finding {
 	for i := range g.Workloads {
 		w := &g.Workloads[i]
 		if text := r.killText(w); text != "" {
-			add(levelWarning, "limit", "%s", text)
+			add(observations.Warning, "limit", "%s", text)
 		}
-		add(levelInfo, "revisions", "%s", r.growthText(w, most))
+		add(observations.Info, "revisions", "%s", r.growthText(w, most))
 		last, ok := w.Last()
 		asPublished := published.SurvivesAtMi > 0 && float64(w.LimitBytes) == published.SurvivesAtMi*mi
 		// That a sidecar which barely grows survives is no news.
@@ -49,7 +50,7 @@ func (r *Report) growthFindings() []Finding {
 		if asPublished && published.SurvivesMi > 0 {
 			text += fmt.Sprintf(" (published: survives at %g Mi, with %g Mi)", published.SurvivesAtMi, published.SurvivesMi)
 		}
-		add(levelInfo, "limit", "%s.", text)
+		add(observations.Info, "limit", "%s.", text)
 	}
 	measured := 0
 	for _, w := range g.Workloads {
@@ -58,19 +59,19 @@ func (r *Report) growthFindings() []Finding {
 		}
 	}
 	if measured < g.Revisions {
-		add(levelWarning, "revisions", "There were %d revisions at the most, of which memory was measured with %d: the run ended, or sidecars were gone, before it was read.", g.Revisions, measured)
+		add(observations.Warning, "revisions", "There were %d revisions at the most, of which memory was measured with %d: the run ended, or sidecars were gone, before it was read.", g.Revisions, measured)
 	}
 	if w := g.Grows(); w != nil {
-		add(levelInfo, "revisions", "%s", addedText(w))
+		add(observations.Info, "revisions", "%s", addedText(w))
 		if text := holdersText(w); text != "" {
-			add(levelInfo, "revisions", "%s", text)
+			add(observations.Info, "revisions", "%s", text)
 		}
 	}
 	if text := reconnectText(g.Reconnects); text != "" {
-		add(levelInfo, "reconnect", "%s", text)
+		add(observations.Info, observations.Reconnect, "%s", text)
 	}
 	if text := r.programsText(); text != "" {
-		add(levelInfo, "revisions", "%s", text)
+		add(observations.Info, "revisions", "%s", text)
 	}
 	return found
 }

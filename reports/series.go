@@ -18,7 +18,7 @@ type podSeries struct {
 func addSeries(series map[string]*podSeries, s *observations.Series, seconds float64) {
 	for _, p := range s.Containers {
 		// A container that has just started has no memory yet.
-		if p.Container != sidecarContainer || p.MemoryBytes <= 0 {
+		if p.Container != observations.SidecarContainer || p.MemoryBytes <= 0 {
 			continue
 		}
 		one := podOf(series, p.Namespace+"/"+p.Pod)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
+	"github.com/meshbench/meshbench/instances"
 )
 
 const (
@@ -228,7 +228,7 @@ func (c *checker) free() int {
 
 // podLimit is how many pods one node of the group can hold; 0 for an unknown type.
 func (g NodeGroup) podLimit() int {
-	t, err := ec2.Lookup(g.Type)
+	t, err := instances.Lookup(g.Type)
 	if err != nil {
 		return g.MaxPods
 	}
@@ -261,7 +261,7 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 	nodes := 0
 	for i, g := range groups {
 		at := fmt.Sprintf("%s[%d]", field, i)
-		if _, err := ec2.Lookup(g.Type); err != nil {
+		if _, err := instances.Lookup(g.Type); err != nil {
 			c.wrong(at+".type", "%v", err)
 			sound = false
 		}

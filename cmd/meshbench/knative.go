@@ -32,7 +32,7 @@ func (s *serving) flag(cmd *cobra.Command, use string) {
 // needed is what a run of a scenario needs on clusters of a provider: nothing, or Knative
 // Serving set as the scenario wants it.
 func (s serving) needed(scenario *scenarios.Scenario, provider string) (serving, error) {
-	if !scenario.NeedsKnative() {
+	if !scenario.Plan().Knative {
 		return serving{}, nil
 	}
 	s.settings = scenario.Knative.Config

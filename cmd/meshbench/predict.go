@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
+	"github.com/meshbench/meshbench/instances"
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
 
@@ -124,7 +124,7 @@ func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
 		}
 	}
 	for _, name := range a.machines {
-		t, err := ec2.Lookup(name)
+		t, err := instances.Lookup(name)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--machine: %w", err))
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -244,16 +245,16 @@ func (r *runner) parts(cmd *cobra.Command, p *progress, s *scenarios.Scenario, d
 	spec := cluster.Spec{
 		Nodes:             harness.NodeGroups(s.Cluster.Nodes),
 		RealPerDeployment: r.real,
-		MostNodes:         harness.MostNodes(s),
-		Sidecars:          harness.Sidecars(s, r.real),
-		Images:            harness.Images(s),
+		MostNodes:         s.Plan().MostNodes,
+		Sidecars:          s.Plan().Sidecars(r.real),
+		Images:            s.Plan().Images,
 	}
 	needs := r.setup
 	var err error
 	if needs.serving, err = needs.serving.needed(s, needs.provider); err != nil {
 		return nil, &exit{exitUsage, err}
 	}
-	made, err := needs.assemble(cmd, p, spec, died, s.Mesh.Istio, s.Mesh.Values, s.Upgrades())
+	made, err := needs.assemble(cmd, p, spec, died, s.Mesh.Istio, s.Mesh.Values, s.Plan().Upgrades)
 	if err == nil {
 		made.serving = needs.serving
 	}
@@ -263,11 +264,11 @@ func (r *runner) parts(cmd *cobra.Command, p *progress, s *scenarios.Scenario, d
 // conclude reports on what the log holds and turns the outcome into an exit code.
 func conclude(cmd *cobra.Command, dir, outcome string, err error) error {
 	r, e := report(cmd.OutOrStdout(), dir)
-	if e != nil && outcome == harness.Finished {
+	if e != nil && outcome == observations.Finished {
 		return e
 	}
 	// A run that ended before its first record has no report; why it ended says more.
-	code := map[string]int{harness.TimedOut: exitTimeout, harness.Interrupted: exitInterrupted, harness.Failed: exitFailure}[outcome]
+	code := map[string]int{observations.TimedOut: exitTimeout, observations.Interrupted: exitInterrupted, observations.Failed: exitFailure}[outcome]
 	if err != nil {
 		return &exit{max(code, exitFailure), fmt.Errorf("%w\nLogs are in %s", err, filepath.Join(dir, "cluster"))}
 	}

@@ -185,7 +185,7 @@ func (s *setting) prepare(parent *cobra.Command, scenario string, args []string)
 	}
 	if s.runner.setup.provider != kindName {
 		setup := &s.runner.setup
-		for _, v := range append(s.scenario.Upgrades(), cmp.Or(setup.build.istio, s.scenario.Mesh.Istio, components.DefaultIstio)) {
+		for _, v := range append(s.scenario.Plan().Upgrades, cmp.Or(setup.build.istio, s.scenario.Mesh.Istio, components.DefaultIstio)) {
 			if _, err := setup.store(s.cmd.Context(), v); err != nil {
 				return err
 			}

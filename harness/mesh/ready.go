@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/meshbench/meshbench/harness/readiness"
+	"github.com/meshbench/meshbench/observations"
 )
 
 const (
@@ -21,8 +22,6 @@ const (
 	// rootCertificate is the config map that istiod keeps in every namespace; a pod with
 	// a sidecar cannot start before it is there.
 	rootCertificate = "istio-ca-root-cert"
-	// sidecar is the name of the injected container.
-	sidecar = "istio-proxy"
 )
 
 // installation is what is waited for.
@@ -130,7 +129,7 @@ func (m *Mesh) probe(ctx context.Context) (*corev1.Pod, error) {
 		return nil, readiness.Unreadyf("creating a pod with a sidecar does not work: %v", err)
 	}
 	if proxyOf(pod) == nil {
-		return nil, readiness.Unreadyf("the injector gives a new pod no container %s", sidecar)
+		return nil, readiness.Unreadyf("the injector gives a new pod no container %s", observations.SidecarContainer)
 	}
 	return pod, nil
 }
@@ -139,7 +138,7 @@ func (m *Mesh) probe(ctx context.Context) (*corev1.Pod, error) {
 func proxyOf(pod *corev1.Pod) *corev1.Container {
 	for _, list := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
 		for i := range list {
-			if list[i].Name == sidecar {
+			if list[i].Name == observations.SidecarContainer {
 				return &list[i]
 			}
 		}

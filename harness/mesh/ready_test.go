@@ -19,6 +19,7 @@ import (
 	core "k8s.io/client-go/testing"
 
 	"github.com/meshbench/meshbench/harness/readiness"
+	"github.com/meshbench/meshbench/observations"
 )
 
 // installed are the objects of a mesh that works.
@@ -53,7 +54,7 @@ func meshOn(client *fake.Clientset, timeout time.Duration) *Mesh {
 }
 
 func TestReady(t *testing.T) {
-	proxy := corev1.Container{Name: sidecar}
+	proxy := corev1.Container{Name: observations.SidecarContainer}
 	for name, test := range map[string]struct {
 		change func(*appsv1.Deployment, *corev1.ConfigMap, *admission.MutatingWebhookConfiguration, *admission.ValidatingWebhookConfiguration)
 		inject []corev1.Container
@@ -110,7 +111,7 @@ func TestReady(t *testing.T) {
 func TestProbeLeavesNothing(t *testing.T) {
 	d, pod, c, m, v := installed()
 	client := fake.NewClientset(d, pod, c, m, v)
-	inject(client, corev1.Container{Name: sidecar})
+	inject(client, corev1.Container{Name: observations.SidecarContainer})
 	if _, err := meshOn(client, time.Minute).ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func TestXDSProtocol(t *testing.T) {
 		{"1.20.0", "true", "delta"},
 		{"master", "", "delta"},
 	} {
-		proxy := corev1.Container{Name: sidecar}
+		proxy := corev1.Container{Name: observations.SidecarContainer}
 		if test.env != "" {
 			proxy.Env = []corev1.EnvVar{{Name: "ISTIO_DELTA_XDS", Value: test.env}}
 		}

@@ -17,8 +17,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/meshbench/meshbench/harness/sample/proxyconfig"
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/proxyconfig"
 )
 
 // attempts is how often a request into a pod is tried before its error is returned.

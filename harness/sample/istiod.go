@@ -131,7 +131,7 @@ func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
 			continue // not scraped yet; Istiod's own account stands
 		}
 		for _, c := range usage.Containers {
-			if c.Name == IstiodContainer {
+			if c.Name == observations.IstiodContainer {
 				records[i].MemoryBytes = c.Usage.Memory().Value()
 				records[i].CPUNano = c.Usage.Cpu().ScaledValue(-9)
 			}
@@ -335,7 +335,7 @@ func (s *Sampler) addRefusals(ctx context.Context, pod podKey, f families, statu
 				continue
 			}
 			if reasons == nil {
-				log, err := s.kube.CoreV1().Pods(pod.namespace).GetLogs(pod.name, &corev1.PodLogOptions{Container: IstiodContainer}).DoRaw(ctx)
+				log, err := s.kube.CoreV1().Pods(pod.namespace).GetLogs(pod.name, &corev1.PodLogOptions{Container: observations.IstiodContainer}).DoRaw(ctx)
 				if err != nil {
 					return fmt.Errorf("reading why %s refused configuration in the log of %s/%s: %w", proxy, pod.namespace, pod.name, err)
 				}

@@ -164,7 +164,7 @@ func TestRefusalsBeforeResources(t *testing.T) {
 	port.answers["/metrics"] += "pilot_xds_lds_reject{err=\"Internal\",node=\"a.ns1\"} 1\npilot_xds_lds_reject{err=\"Internal\",node=\"b.ns1\"} 1\n"
 	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, port)
 	w.HandleFunc("GET /api/v1/namespaces/istio-system/pods/istiod-0/log", func(rw http.ResponseWriter, req *http.Request) {
-		if c := req.URL.Query().Get("container"); c != IstiodContainer {
+		if c := req.URL.Query().Get("container"); c != observations.IstiodContainer {
 			t.Errorf("log of container %q", c)
 		}
 		fmt.Fprintln(rw, "2026-11-24T11:00:01.000000Z	warn	delta	ADS:LDS: ACK ERROR a.ns1-1 Internal:Error adding/updating listener(s) 0.0.0.0_80: why")

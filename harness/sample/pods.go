@@ -54,13 +54,13 @@ func PodFrom(p *corev1.Pod) Pod {
 			pod.Limits[c.Name] = limit.Value()
 		}
 	}
-	sidecar := func(c corev1.Container) bool { return c.Name == SidecarContainer }
+	sidecar := func(c corev1.Container) bool { return c.Name == observations.SidecarContainer }
 	// As a native sidecar, istio-proxy is an init container.
 	pod.Sidecar = slices.ContainsFunc(p.Spec.Containers, sidecar) || slices.ContainsFunc(p.Spec.InitContainers, sidecar)
 	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		simulated := strings.HasPrefix(c.ContainerID, cluster.SimulatedScheme)
 		pod.Simulated = pod.Simulated || simulated
-		if c.Name == SidecarContainer && c.ContainerID != "" && !simulated {
+		if c.Name == observations.SidecarContainer && c.ContainerID != "" && !simulated {
 			pod.RealSidecar = true
 		}
 	}

@@ -23,12 +23,8 @@ import (
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
 )
 
-// Names that Istio gives its containers, and the ports they serve on the loopback
-// interface of their pod.
+// Ports that Istio's containers serve on the loopback interface of their pod.
 const (
-	SidecarContainer = "istio-proxy"
-	IstiodContainer  = "discovery"
-
 	envoyAdminPort    = 15000
 	agentStatusPort   = 15020
 	istiodMonitorPort = 15014 // metrics and, for loopback clients without credentials, /debug

@@ -150,7 +150,7 @@ func parseResource(text []byte) ([]timed, error) {
 	each := func(family string, set func(*timed, float64)) {
 		for _, m := range families[family].GetMetric() {
 			l := labels(m)
-			if l["container"] != SidecarContainer && l["container"] != IstiodContainer {
+			if l["container"] != observations.SidecarContainer && l["container"] != observations.IstiodContainer {
 				continue
 			}
 			key := [3]string{l["namespace"], l["pod"], l["container"]}

@@ -46,7 +46,7 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 				CPUNano:     c.Usage.Cpu().ScaledValue(-9),
 				Window:      m.Window.Duration,
 				Measured:    m.Timestamp.Time,
-				Witness:     c.Name == SidecarContainer && s.IsWitness(m.Namespace, m.Name),
+				Witness:     c.Name == observations.SidecarContainer && s.IsWitness(m.Namespace, m.Name),
 				LimitBytes:  p.Limits[c.Name],
 			})
 		}

@@ -19,8 +19,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshbench/meshbench/harness/sample/proxyconfig"
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/proxyconfig"
 )
 
 // Kind is a type of configuration.

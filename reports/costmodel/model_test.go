@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
+	"github.com/meshbench/meshbench/instances"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -114,11 +114,11 @@ func TestShares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	large, err := ec2.Lookup("m6i.large")
+	large, err := instances.Lookup("m6i.large")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := m.Predict(Question{Mesh: Mesh{Own: port(80, Detected)}, Proxies: 28, Pods: 28 + SystemPods, Services: 1 + SystemServices, Machines: []ec2.Type{large}})
+	a := m.Predict(Question{Mesh: Mesh{Own: port(80, Detected)}, Proxies: 28, Pods: 28 + SystemPods, Services: 1 + SystemServices, Machines: []instances.Type{large}})
 	if got, want := a.All, 28*a.Sidecar.Bytes; math.Abs(got.Bytes-want) > 1 || math.Abs(got.Hi-28*a.Sidecar.Hi) > 1 {
 		t.Errorf("28 sidecars: %+v, want 28 times %+v", got, a.Sidecar)
 	}
@@ -238,7 +238,7 @@ func (r *run) add(rec observations.Record) {
 func (r *run) step(number int, settled bool, restart string, pods map[string]float64, witness string) {
 	add := func(rec observations.Record) { rec.Step = &number; r.add(rec) }
 	usage := func(pod string, m float64) observations.Record {
-		return observations.Record{Usage: &observations.Usage{Namespace: "ns", Pod: pod, Container: sidecarContainer, Workload: "ns/web", MemoryBytes: int64(m * mi), Witness: pod == witness}}
+		return observations.Record{Usage: &observations.Usage{Namespace: "ns", Pod: pod, Container: observations.SidecarContainer, Workload: "ns/web", MemoryBytes: int64(m * mi), Witness: pod == witness}}
 	}
 	add(observations.Record{Begin: &observations.Begin{Name: fmt.Sprint("step", number)}})
 	if restart != "" {
@@ -252,8 +252,8 @@ func (r *run) step(number int, settled bool, restart string, pods map[string]flo
 	// istiod was higher while it pushed; what is read after the measurement does not count.
 	series := func(m int64) observations.Record {
 		return observations.Record{Series: &observations.Series{Containers: []observations.SeriesPoint{
-			{Namespace: "ns", Pod: "istiod", Container: istiodContainer, MemoryBytes: m * mi},
-			{Namespace: "ns", Pod: "a", Container: sidecarContainer, MemoryBytes: 999 * mi},
+			{Namespace: "ns", Pod: "istiod", Container: observations.IstiodContainer, MemoryBytes: m * mi},
+			{Namespace: "ns", Pod: "a", Container: observations.SidecarContainer, MemoryBytes: 999 * mi},
 		}}}
 	}
 	r.add(series(70))

@@ -16,12 +16,6 @@ var (
 	istiodColumns  = []string{"services", "pods", "proxies", "endpoints", "filterChainsSent"}
 )
 
-// Containers whose memory is a sidecar's and istiod's.
-const (
-	sidecarContainer = "istio-proxy"
-	istiodContainer  = "discovery"
-)
-
 func sidecarValues(o observations.ConfigObjects) []float64 {
 	return []float64{float64(o.Clusters), float64(o.Listeners), float64(o.FilterChains), float64(o.RouteConfigs), float64(o.VirtualHosts), float64(o.Endpoints)}
 }
@@ -151,7 +145,7 @@ func (d *data) add(run string, records []observations.Record) {
 		}
 		if s != nil && r.Series != nil && !s.measured {
 			for _, c := range r.Series.Containers {
-				if c.Container == istiodContainer {
+				if c.Container == observations.IstiodContainer {
 					pod := c.Namespace + "/" + c.Pod
 					s.highest[pod] = max(s.highest[pod], c.MemoryBytes)
 				}
@@ -169,7 +163,7 @@ func (d *data) add(run string, records []observations.Record) {
 		case r.Objects != nil:
 			s.objects = *r.Objects
 		case r.Usage != nil:
-			if u := *r.Usage; u.Container == sidecarContainer && u.MemoryBytes > 0 {
+			if u := *r.Usage; u.Container == observations.SidecarContainer && u.MemoryBytes > 0 {
 				s.usage[u.Namespace+"/"+u.Pod] = u
 			}
 		case r.Proxy != nil:

@@ -3,7 +3,7 @@ package costmodel
 import (
 	"math"
 
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
+	"github.com/meshbench/meshbench/instances"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -14,7 +14,7 @@ type Question struct {
 	// the cluster that istiod watches.
 	Proxies, Pods, Services int
 	// Machines are the instance types to compare with.
-	Machines []ec2.Type
+	Machines []instances.Type
 }
 
 // Answer is what the model says. Memory is in bytes.

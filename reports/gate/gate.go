@@ -15,6 +15,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/stats"
 )
@@ -130,7 +131,7 @@ func (r *Result) completeness(runs *compare.Side) {
 		if !run.Finished {
 			kind, why := Unfinished, "the run was not finished"
 			switch run.Outcome {
-			case "timeout":
+			case observations.TimedOut:
 				kind, why = TimedOut, "the run hit its time limit"
 			case "":
 				why = "the run's log was cut off"

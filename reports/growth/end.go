@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/meshbench/meshbench/observations"
 )
 
 // startSeconds is how long a container that was started anew must have lived to have
 // survived its start. A proxy is sent its whole configuration within seconds, 1,600
 // revisions included (8.3 MB of clusters; by hand, on two busy cores).
 const startSeconds = 60
-
-// reasonOOM is a container's status when it was killed for its memory.
-const reasonOOM = "OOMKilled"
 
 // End is the end of a sidecar's container that was started anew.
 type End struct {
@@ -46,7 +45,7 @@ type End struct {
 }
 
 // OOM says whether it was killed for its memory.
-func (e End) OOM() bool { return e.Reason == reasonOOM }
+func (e End) OOM() bool { return e.Reason == observations.ReasonOOMKilled }
 
 // ends are the ends of a workload's sidecars, in the order in which they were noticed.
 func (l *log) ends(workload string) []End {

@@ -9,9 +9,6 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// sidecarContainer is the container whose memory is a sidecar's.
-const sidecarContainer = "istio-proxy"
-
 // log is a run's log, sorted by what this package asks of it.
 type log struct {
 	run      observations.Run
@@ -124,19 +121,19 @@ func read(records []observations.Record) *log {
 		case rec.Revisions != nil:
 			total = rec.Revisions.Total
 			l.batch(rec.Revisions, rec.Time)
-		case rec.Restart != nil && rec.Restart.Container == sidecarContainer:
+		case rec.Restart != nil && rec.Restart.Container == observations.SidecarContainer:
 			r := restart{Restart: *rec.Restart, at: rec.Time, step: during}
 			r.Revisions = cmp.Or(r.Revisions, total)
 			l.restarts = append(l.restarts, r)
 			l.is(r.pod(), r.Workload)
-		case rec.Event != nil && rec.Event.Kind == "reconnect":
+		case rec.Event != nil && rec.Event.Kind == observations.Reconnect:
 			if parts := strings.Split(rec.Event.Object, "/"); len(parts) >= 2 {
 				l.connects = append(l.connects, reconnect{at: rec.Time, pod: parts[0] + "/" + parts[1], step: during})
 			}
 		case rec.Series != nil:
 			for _, p := range rec.Series.Containers {
 				// A container that has just started has no memory yet.
-				if p.Container == sidecarContainer && p.MemoryBytes > 0 {
+				if p.Container == observations.SidecarContainer && p.MemoryBytes > 0 {
 					pod := p.Namespace + "/" + p.Pod
 					l.samples[pod] = append(l.samples[pod], sample{rec.Time, p.MemoryBytes})
 				}
@@ -146,7 +143,7 @@ func read(records []observations.Record) *log {
 			s.add(rec)
 			s.revisions, s.services, s.ended = total, len(l.services), len(l.restarts)
 		}
-		if u := rec.Usage; u != nil && u.Container == sidecarContainer {
+		if u := rec.Usage; u != nil && u.Container == observations.SidecarContainer {
 			l.is(u.Namespace+"/"+u.Pod, u.Workload)
 			l.limits[u.Workload] = cmp.Or(u.LimitBytes, l.limits[u.Workload])
 		}
@@ -197,7 +194,7 @@ func (s *step) add(rec observations.Record) {
 		clear(s.usage)
 		clear(s.envoys)
 	case rec.Usage != nil:
-		if u := *rec.Usage; u.Container == sidecarContainer && u.MemoryBytes > 0 {
+		if u := *rec.Usage; u.Container == observations.SidecarContainer && u.MemoryBytes > 0 {
 			at := rec.Time
 			if !u.Measured.IsZero() {
 				at = u.Measured // the metrics API tells for a while of a container that has ended

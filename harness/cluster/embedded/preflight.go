@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/instances"
 )
 
 // What a cluster needs, measured on the nine steps of eks-nginx: a real sidecar is a
@@ -28,7 +28,7 @@ const (
 func (*provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 	var errs []error
 	for _, group := range spec.Nodes {
-		if _, err := ec2.Lookup(group.InstanceType); err != nil {
+		if _, err := instances.Lookup(group.InstanceType); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -23,8 +23,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
 	"github.com/virtual-kubelet/virtual-kubelet/log"
 	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
 	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
@@ -39,6 +37,9 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/instances"
 )
 
 // Config describes the nodes.
@@ -362,7 +363,7 @@ func plan(nodes []*virtualNode, groups []cluster.NodeGroup, cordoned func(*virtu
 // podLimit is the group's pod limit, whether it is stated or the instance type's own: a
 // caller who read it off a node means the same node.
 func podLimit(g cluster.NodeGroup) int {
-	if typ, err := ec2.Lookup(g.InstanceType); err == nil && g.MaxPods == 0 {
+	if typ, err := instances.Lookup(g.InstanceType); err == nil && g.MaxPods == 0 {
 		return typ.MaxPods()
 	}
 	return g.MaxPods

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/ec2"
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	"github.com/virtual-kubelet/virtual-kubelet/node"
 	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
@@ -29,6 +27,9 @@ import (
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/instances"
 )
 
 // VirtualLabel marks the nodes of this package.
@@ -65,7 +66,7 @@ type virtualNode struct {
 
 // startNode makes a node and its object, and returns without waiting for it to be Ready.
 func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode, err error) {
-	typ, err := ec2.Lookup(group.InstanceType)
+	typ, err := instances.Lookup(group.InstanceType)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +164,7 @@ func rateLimiter() workqueue.TypedRateLimiter[any] {
 }
 
 // object is the node as it registers itself.
-func (n *virtualNode) object(typ ec2.Type, number int) *corev1.Node {
+func (n *virtualNode) object(typ instances.Type, number int) *corev1.Node {
 	now := metav1.Now()
 	condition := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, reason, message string) corev1.NodeCondition {
 		return corev1.NodeCondition{Type: kind, Status: status, Reason: reason, Message: message, LastHeartbeatTime: now, LastTransitionTime: now}
@@ -223,7 +224,7 @@ func kernel() string {
 	return unix.ByteSliceToString(name.Release[:])
 }
 
-func resourceList(r ec2.Resources) corev1.ResourceList {
+func resourceList(r instances.Resources) corev1.ResourceList {
 	return corev1.ResourceList{
 		corev1.ResourceCPU:              *resource.NewMilliQuantity(r.MilliCPU, resource.DecimalSI),
 		corev1.ResourceMemory:           *resource.NewQuantity(r.Memory, resource.BinarySI),

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/observations"
 )
 
 // ProcessScheme starts the containerID of a container that runs as a process:
@@ -270,7 +272,7 @@ func terminated(exit runtime.Exit, id string) corev1.ContainerState {
 	reason := "Error"
 	switch {
 	case exit.OOMKilled:
-		reason = "OOMKilled"
+		reason = observations.ReasonOOMKilled
 	case exit.Code == 0:
 		reason = "Completed"
 	}

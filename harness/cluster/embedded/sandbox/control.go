@@ -85,7 +85,7 @@ func (s *server) facts() observations.Cluster {
 			"coredns, aws-node, kube-proxy (no process)",
 			"etcd writes without fsync",
 		},
-		Baseline: "eks",
+		Baseline: observations.BaselineEKS,
 	}
 }
 

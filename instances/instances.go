@@ -1,7 +1,7 @@
-// Package ec2 knows the shape of EC2 instance types: how many CPUs and how much memory
+// Package instances knows the shape of EC2 instance types: how many CPUs and how much memory
 // a machine has, how many pods EKS lets it run, and how much of it EKS keeps for itself.
 // It is data and arithmetic only, so that a scenario can be checked without a cluster.
-package ec2
+package instances
 
 import (
 	"cmp"

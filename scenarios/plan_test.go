@@ -1,9 +1,7 @@
-package harness
+package scenarios
 
 import (
 	"testing"
-
-	"github.com/meshbench/meshbench/scenarios"
 )
 
 func TestSidecars(t *testing.T) {
@@ -21,11 +19,11 @@ func TestSidecars(t *testing.T) {
 		{"eks-nginx", -1, 200},
 		{"eks-nginx", 0, 0},
 	} {
-		s, err := scenarios.Open(c.scenario, nil)
+		s, err := Open(c.scenario, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Sidecars(s, c.real); got != c.want {
+		if got := s.Plan().Sidecars(c.real); got != c.want {
 			t.Errorf("%s with %d real: %d, want %d", c.scenario, c.real, got, c.want)
 		}
 	}
@@ -33,14 +31,14 @@ func TestSidecars(t *testing.T) {
 
 // TestSidecarsOfUpgrades: what an upgrade restarts needs room like any restart.
 func TestSidecarsOfUpgrades(t *testing.T) {
-	s, err := scenarios.Open("upgrade", map[string]string{"replicas": "8"})
+	s, err := Open("upgrade", map[string]string{"replicas": "8"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range s.Steps {
 		for _, a := range s.Steps[i].Actions {
-			if u, ok := a.Change.(*scenarios.Upgrade); ok {
-				u.Restart = []scenarios.Restart{{Namespace: "ns1", Deployment: "test"}, {Namespace: "ns1", Deployment: "none"}}
+			if u, ok := a.Change.(*Upgrade); ok {
+				u.Restart = []Restart{{Namespace: "ns1", Deployment: "test"}, {Namespace: "ns1", Deployment: "none"}}
 				s.Steps = s.Steps[:i+1] // without the action restart
 			}
 		}
@@ -48,7 +46,7 @@ func TestSidecarsOfUpgrades(t *testing.T) {
 			break
 		}
 	}
-	if got := Sidecars(s, -1); got != 10 {
+	if got := s.Plan().Sidecars(-1); got != 10 {
 		t.Errorf("%d, want 8 and a quarter", got)
 	}
 }

@@ -1,0 +1,45 @@
+package observations
+
+// Names of the containers whose readings count.
+const (
+	// SidecarContainer holds pilot-agent and Envoy: its memory is a sidecar's memory.
+	SidecarContainer = "istio-proxy"
+	// IstiodContainer is the control plane's.
+	IstiodContainer = "discovery"
+)
+
+// ReasonOOMKilled is the kubelet's word for a container that was killed for its memory
+// limit ([Restart].Reason).
+const ReasonOOMKilled = "OOMKilled"
+
+// Outcomes of a run ([End].Outcome). Missed expectations are no outcome: the report judges
+// them from the log.
+const (
+	Finished    = "ok"          // every step was measured
+	TimedOut    = "timeout"     // the run's own time limit was hit
+	Interrupted = "interrupted" // somebody stopped it
+	Failed      = "failed"
+)
+
+// Levels of an [Event].
+const (
+	Info    = "info"
+	Warning = "warning"
+	Error   = "error"
+)
+
+// Kinds of an [Event], and of what a report finds beside them.
+const (
+	OOMKill   = "oom-kill"  // a container was killed for its memory limit
+	Restarted = "restart"   // a container ended and was started again
+	Reconnect = "reconnect" // a proxy connected to istiod again
+	Rejected  = "rejected"  // an Envoy refused configuration
+	Unsettled = "unsettled" // a step was measured before the mesh was quiet
+	Lost      = "lost"      // a workload whose sidecar is killed on every start
+	Upgraded  = "upgrade"   // istiod runs another version from here on
+	Gap       = "series"    // the finer series has a gap
+	Unread    = "agent"     // pilot-agent does not say what it holds
+)
+
+// BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).
+const BaselineEKS = "eks"
