@@ -29,7 +29,7 @@ var podName = regexp.MustCompile(`sidecar~[^~]+~([^.~]+)\.`)
 func answers(tb testing.TB) (dump, clusters []byte, pod string) {
 	tb.Helper()
 	read := func(answer string) []byte {
-		file, err := os.Open(filepath.Join("..", "..", "harness", "sample", "proxyconfig", "testdata", "draining."+answer+".json.gz"))
+		file, err := os.Open(filepath.Join("..", "..", "proxyconfig", "testdata", "draining."+answer+".json.gz"))
 		if err != nil {
 			tb.Fatal(err)
 		}
