@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
+	"github.com/meshbench/meshbench/internal/skip"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -92,7 +93,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 
 	BeforeAll(func() {
 		if os.Getenv(kindVariable) == "" {
-			Skip("needs a container engine: run make e2e-kind")
+			skip.NotHere(GinkgoT(), "a suite of its own, which needs a container engine: make e2e-kind")
 		}
 		rig.engine, rig.nodeImage, rig.state = "docker", "localhost/kind-node:v1.31.4", filepath.Join(made.Work, "state")
 		if engine := os.Getenv("KIND_EXPERIMENTAL_PROVIDER"); engine != "" {

@@ -52,9 +52,9 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 		},
 		Entry(nil, syscall.SIGINT, self, "one-pod", 0.1, 3.0),
 		Entry(nil, syscall.SIGINT, self, "one-pod", 3.0, 15.0),
-		Entry(nil, syscall.SIGINT, ordinaryUser, "headless", 15.0, 50.0),
+		Entry(nil, Label("user"), syscall.SIGINT, ordinaryUser, "headless", 15.0, 50.0),
 		Entry(nil, syscall.SIGKILL, self, "headless", 15.0, 50.0),
-		Entry(nil, syscall.SIGKILL, ordinaryUser, "one-pod", 0.1, 20.0),
+		Entry(nil, Label("user"), syscall.SIGKILL, ordinaryUser, "one-pod", 0.1, 20.0),
 	)
 
 	It("by a failure", func() {

@@ -56,6 +56,29 @@ func ordinaryUser() *identity {
 	return ordinary
 }
 
+// enforcer is what ends a container of this user's that passes its memory limit: a memory
+// cgroup where the user may make one in the hierarchy's top folder, else the program
+// itself.
+func (who *identity) enforcer() string {
+	GinkgoHelper()
+	for _, top := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/memory"} {
+		controllers, _ := os.ReadFile(filepath.Join(top, "cgroup.controllers")) // version 2
+		_, err := os.Stat(filepath.Join(top, "memory.usage_in_bytes"))          // version 1
+		if !slices.Contains(strings.Fields(string(controllers)), "memory") && err != nil {
+			continue
+		}
+		probe := filepath.Join(top, fmt.Sprintf("e2e-probe-%d", os.Getpid()))
+		mkdir := exec.Command("mkdir", probe)
+		mkdir.SysProcAttr = &syscall.SysProcAttr{Credential: who.credential}
+		if mkdir.Run() != nil {
+			continue
+		}
+		Expect(os.Remove(probe)).To(Succeed())
+		return "cgroup"
+	}
+	return "runtime"
+}
+
 // linkComponents makes a cache for the ordinary user out of the invoker's: folders of the
 // user's own with links to the same files.
 func linkComponents(cache string) {

@@ -19,7 +19,8 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 
 	// A limit of 96 Mi stands for the 1 GiB that takes ten times as many.
 	DescribeTable("are counted exactly, and the kill is seen",
-		func(user func() *identity, enforcedBy string) {
+		func(user func() *identity) {
+			enforcer := user().enforcer()
 			run := user().startRun("knative-revisions", "--set", "revisions=20", "--set", "more=12", "--set", "limit=96")
 			run.wait(10 * time.Minute)
 			run.exits(0) // every expectation: 8 clusters, 2 listeners, 6 routes, 2 endpoints a revision
@@ -30,7 +31,7 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 			for _, r := range run.records() {
 				switch {
 				case r.Run != nil:
-					Expect(r.Run.Cluster.LimitsEnforcedBy).To(Equal(enforcedBy))
+					Expect(r.Run.Cluster.LimitsEnforcedBy).To(Equal(enforcer))
 					Expect(r.Run.Choices).To(HaveKeyWithValue("mode", "shape"))
 					Expect(r.Run.Cluster.Simulated).To(ContainElement(ContainSubstring("Knative")))
 				case r.Revisions != nil:
@@ -58,8 +59,8 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 			Expect(last[survivor].LimitBytes).To(BeEquivalentTo(192 << 20))
 			Expect(last[scoped].MemoryBytes).To(BeNumerically("<", 45<<20))
 		},
-		Entry("by a memory cgroup", self, "cgroup"),
-		Entry("by the runtime, for an ordinary user", Label(nightly), ordinaryUser, "runtime"),
+		Entry("for the invoking user", self),
+		Entry("for an ordinary user", Label(nightly), ordinaryUser),
 	)
 
 	It("end at once when they are interrupted", func() {

@@ -13,6 +13,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // suite is what the first of the suite's processes makes for all of them.
@@ -43,7 +45,7 @@ const nightly = "nightly"
 
 func TestE2E(t *testing.T) {
 	if os.Getenv("MESHBENCH_E2E") == "" && os.Getenv(kindVariable) == "" {
-		t.Skip("takes a quarter of an hour: set MESHBENCH_E2E=1, or run make test")
+		skip.Missing(t, "takes a quarter of an hour: set MESHBENCH_E2E=1, or run make test")
 	}
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "meshbench on the embedded cluster")

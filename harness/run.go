@@ -168,6 +168,7 @@ func (r *run) all(ctx context.Context) (err error) {
 		return fmt.Errorf("making the cluster: %w", err)
 	}
 	defer func() {
+		err = cluster.Explain(ctx, r.cluster, err)
 		r.Progress.Phase("clean-up")
 		// The run's own context may be over; taking down must not be cut short by that.
 		after := func() (context.Context, context.CancelFunc) {

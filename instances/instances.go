@@ -12,8 +12,8 @@ import (
 	"github.com/meshbench/meshbench/internal/spelling"
 )
 
+// Mi and Gi are bytes.
 const (
-	// Mi and Gi are bytes.
 	Mi int64 = 1 << 20
 	Gi int64 = 1 << 30
 )

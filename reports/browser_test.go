@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // TestPageInABrowser opens report.html in a real Chromium, as its readers do: from the
@@ -67,7 +69,7 @@ func startBrowser(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		t.Skip("no Chromium is installed (Debian: apt-get install chromium)")
+		skip.Missing(t, "no Chromium is installed (Debian: apt-get install chromium)")
 	}
 	flags := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,

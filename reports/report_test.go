@@ -439,7 +439,7 @@ func FuzzBuild(f *testing.F) {
 			}
 			var b bytes.Buffer
 			if err := w.Write(&b, r); err != nil {
-				t.Skip(err) // a number that JSON cannot hold
+				return // a number that JSON cannot hold
 			}
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	buildversion "github.com/meshbench/meshbench/internal/version"
 )
 
 // Exit codes, as the README has them.
@@ -30,8 +31,8 @@ const (
 	exitInterrupted = 130 // Ctrl-C or SIGTERM
 )
 
-// version is set by the linker (Makefile).
-var version = "dev"
+// version is set by the linker (Makefile), else by main from the build's information.
+var version string
 
 // exit is an error with an exit code of its own. A nil err says that everything worth
 // saying was said.
@@ -50,6 +51,7 @@ func (e *exit) Error() string {
 func (e *exit) Unwrap() error { return e.err }
 
 func main() {
+	version = buildversion.Of(version)
 	// The embedded cluster is this program again, inside namespaces of its own.
 	if len(os.Args) > 1 {
 		switch os.Args[1] {

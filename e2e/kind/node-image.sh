@@ -12,6 +12,9 @@
 #     node     the node image
 #     verify   create a cluster, run pods, `kind load`, delete the cluster
 #
+# Long because it is handed over as one file: copied to a machine, it makes the image
+# there with nothing else of this repository but the lock, if that is at hand.
+#
 # Needs: root, Go (see GO_MIN below), about 6 GiB of disk and 4 GiB of memory.
 set -euo pipefail
 

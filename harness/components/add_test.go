@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // fakeModule is a module on a fake module proxy.
@@ -123,7 +125,7 @@ func serveModules(t *testing.T, modules []fakeModule) *httptest.Server {
 func moduleEnvironment(t *testing.T, proxy string) {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("needs the go command:", err)
+		skip.Missing(t, "needs the go command: %v", err)
 	}
 	cache := t.TempDir()
 	t.Cleanup(func() { // the module cache is read-only

@@ -37,6 +37,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // hub is a registry in the test process that can be made to fail.
@@ -721,7 +723,7 @@ func TestNoRoom(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			small := t.TempDir()
 			if err := unix.Mount("tmpfs", small, "tmpfs", 0, tt.size); err != nil {
-				t.Skip("mounting a small disk takes root:", err)
+				skip.NotHere(t, "mounting a small disk takes root: %v", err)
 			}
 			defer unix.Unmount(small, unix.MNT_DETACH)
 			h := newHub(t)

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/semver"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 func requires(t *testing.T, name string) map[string]string {
@@ -246,7 +248,7 @@ func TestPatch(t *testing.T) {
 // TestWheel has the real pip take a package from a folder.
 func TestWheel(t *testing.T) {
 	if err := exec.Command("python3", "-m", "pip", "--version").Run(); err != nil {
-		t.Skip("needs python3 -m pip:", err)
+		skip.Missing(t, "needs python3 -m pip (Debian: apt-get install python3-pip): %v", err)
 	}
 	index := t.TempDir()
 	t.Setenv("PIP_NO_INDEX", "1")
@@ -306,7 +308,7 @@ func TestWheel(t *testing.T) {
 func TestObtainedProgramsTellTheirVersions(t *testing.T) {
 	s, err := New(Options{})
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	asked := 0
 	for _, st := range s.List() {
@@ -326,7 +328,7 @@ func TestObtainedProgramsTellTheirVersions(t *testing.T) {
 		}
 	}
 	if asked == 0 {
-		t.Skip("no component is in this machine's cache yet: `meshbench components` obtains them")
+		skip.Missing(t, "no component is in this machine's cache yet: make components obtains them")
 	}
 }
 

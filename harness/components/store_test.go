@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 const tiny Name = "tiny"
@@ -24,7 +26,7 @@ const tiny Name = "tiny"
 func tinyModule(t *testing.T, source string) *goModules {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("needs the go command:", err)
+		skip.Missing(t, "needs the go command: %v", err)
 	}
 	src := t.TempDir()
 	write(t, filepath.Join(src, "go.mod"), "module example.com/tiny\n\ngo 1.22.0\n")

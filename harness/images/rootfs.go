@@ -78,9 +78,9 @@ func (r *rootFS) write(ctx context.Context, w *layerWriter) error {
 	return r.check()
 }
 
-// skip says whether an entry is left out: what lies in a virtual folder, and what is
+// leftOut says whether an entry is left out: what lies in a virtual folder, and what is
 // neither file, folder nor link.
-func skip(name string, kind byte) bool {
+func leftOut(name string, kind byte) bool {
 	if slices.ContainsFunc(virtual, func(v string) bool { return strings.HasPrefix(name, v+"/") }) {
 		return true
 	}
@@ -121,7 +121,7 @@ func (r *rootFS) folder(ctx context.Context, w *layerWriter) error {
 			return err
 		}
 		h.Name = filepath.ToSlash(name)
-		if skip(h.Name, h.Typeflag) {
+		if leftOut(h.Name, h.Typeflag) {
 			return nil
 		}
 		if me := os.Geteuid(); me != 0 && h.Uid == me {
@@ -184,7 +184,7 @@ func (r *rootFS) archive(ctx context.Context, w *layerWriter) error {
 		if h.Name == "manifest.json" || h.Name == "oci-layout" {
 			return fmt.Errorf("%s is an archive of images, not a root file system: %s", r.place, howToMake)
 		}
-		if h.Name == "" || skip(h.Name, h.Typeflag) {
+		if h.Name == "" || leftOut(h.Name, h.Typeflag) {
 			continue
 		}
 		if h.Typeflag == tar.TypeLink {

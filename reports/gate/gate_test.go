@@ -3,7 +3,6 @@ package gate
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -236,49 +235,6 @@ func TestRise(t *testing.T) {
 	if same != times || single < times-1 || repeats < times-2 {
 		t.Errorf("found %d in the same log, %d by single runs, %d by repeats; want %d", same, single, repeats, times)
 	}
-}
-
-// TestRealRuns holds the runs in MESHBENCH_RUNS against each other: of the same scenario
-// and version, read the same way, none may raise an alarm.
-func TestRealRuns(t *testing.T) {
-	root := os.Getenv("MESHBENCH_RUNS")
-	if root == "" {
-		t.Skip("MESHBENCH_RUNS names no folder with runs of the same version")
-	}
-	logs, err := filepath.Glob(filepath.Join(root, "*", observations.LogName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	repeats, err := filepath.Glob(filepath.Join(root, "*", "run-*", observations.LogName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var runs []*compare.Side
-	for _, log := range append(logs, repeats...) {
-		s, err := compare.ReadRuns(filepath.Dir(log))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(s.Incomplete()) == 0 && len(s.Runs[0].Missed) == 0 {
-			runs = append(runs, s)
-		}
-	}
-	pairs := 0
-	for i, a := range runs {
-		for _, b := range runs[i+1:] {
-			if a.Scenario != b.Scenario || len(a.Environment.Differences(b.Environment)) > 0 {
-				continue
-			}
-			pairs++
-			if r := gated(t, baseline(t, a), b, nil); r.Kind() != OK {
-				t.Errorf("%s and %s: %v", a.Name, b.Name, r.Findings)
-			}
-		}
-	}
-	if pairs == 0 {
-		t.Errorf("%s holds no two runs that can be compared", root)
-	}
-	t.Logf("%d pairs", pairs)
 }
 
 func TestRefused(t *testing.T) {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -30,12 +32,16 @@ type Cluster struct {
 	kill func() error
 	// exited is closed when the sandbox has ended.
 	exited <-chan struct{}
+	// deleting is set by Delete: an end is no failure from then on.
+	deleting atomic.Bool
 
 	// Only with the cluster's maker:
-	lifeline *os.File // ends the sandbox when closed; nil once it was let go
-	locked   *os.File // the state folder
-	deleting atomic.Bool
-	cause    error // why the sandbox ended by itself, once exited; nil when deleting
+	lifeline *os.File      // ends the sandbox when closed; nil once it was let go
+	locked   *os.File      // the state folder
+	heard    chan struct{} // closed when the sandbox can say no more
+	failing  sync.Once
+	failed   chan struct{} // closed when the cluster fails by itself; nil with an attached one
+	cause    error         // why, once failed
 }
 
 // Attach returns a living cluster of the calling user that was made by another
@@ -139,10 +145,62 @@ func (c *Cluster) explain(err error) error {
 	}
 	select {
 	case <-c.exited:
-		return errors.Join(err, c.cause)
+		return errors.Join(err, c.failure())
 	default:
 		return err
 	}
+}
+
+// fail notes why the cluster fails; the first reason counts, and none does after Delete.
+func (c *Cluster) fail(err error) {
+	if c.deleting.Load() {
+		return
+	}
+	c.failing.Do(func() {
+		c.cause = err
+		close(c.failed)
+	})
+}
+
+// failure is why the cluster failed by itself, as far as that is known by now.
+func (c *Cluster) failure() error {
+	select {
+	case <-c.failed:
+		return c.cause
+	default:
+		return nil
+	}
+}
+
+// Bounds of Failure.
+const (
+	readyTimeout = 2 * time.Second // for the API server's answer
+	failureGrace = 5 * time.Second // for word from the sandbox when there is none
+)
+
+// Failure implements cluster.Failer. When the API server does not answer it waits a few
+// seconds for the sandbox's word on why.
+func (c *Cluster) Failure(ctx context.Context) error {
+	if err := c.failure(); err != nil || c.failed == nil || c.serves(ctx) {
+		return err
+	}
+	select {
+	case <-c.failed:
+	case <-ctx.Done():
+	case <-time.After(failureGrace):
+	}
+	return c.failure()
+}
+
+// serves says whether the API server calls itself ready.
+func (c *Cluster) serves(ctx context.Context) bool {
+	config := c.RESTConfig()
+	config.Timeout = readyTimeout
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return false
+	}
+	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil
 }
 
 // endTimeout is how long a sandbox gets to clear away before it is killed.

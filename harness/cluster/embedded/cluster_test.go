@@ -32,6 +32,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // real are the real programs, where the lab's user can read them. The test is skipped
@@ -39,14 +40,14 @@ import (
 func (l *lab) real() components.Set {
 	l.t.Helper()
 	if testing.Short() {
-		l.t.Skip("starts a whole cluster")
+		skip.Missing(l.t, "starts a whole cluster: left out by -short")
 	}
 	store, err := components.New(components.Options{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	if !store.Complete() {
-		l.t.Skipf("components are not all in %s: build them with `meshbench components`", store.Root())
+		skip.Missing(l.t, "components are not all in %s: make components obtains them", store.Root())
 	}
 	set, err := store.Obtain(l.t.Context(), nil)
 	if err != nil {

@@ -45,7 +45,8 @@ type Options struct {
 	// one before.
 	Progress func(line string)
 	// Died, if set, is called once when a cluster ends that was not deleted, with the
-	// reason and the last lines of its log. Calls to the cluster fail from then on.
+	// reason and the last lines of the log that tells of it. Calls to the cluster fail
+	// from then on; those that failed before are explained by Cluster.Failure.
 	Died func(error)
 }
 
@@ -86,6 +87,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 			Kubeconfig: filepath.Join(dir, sandbox.KubeconfigName),
 		},
 		dir: dir, client: sandbox.NewClient(dir), locked: locked,
+		failed: make(chan struct{}), heard: make(chan struct{}),
 	}
 	var upgrades []components.Set
 	if p.Upgrades != nil {
@@ -95,16 +97,20 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 	if err != nil {
 		return nil, errors.Join(err, removeState(dir, locked))
 	}
-	defer events.Close()
-	if err := p.finish(ctx, c, events); err != nil {
+	stood := make(chan struct{})
+	defer close(stood)
+	if err := p.finish(ctx, c, c.listen(events, stood)); err != nil {
 		// What the start was told to stop by must not stop the clearing away.
 		return nil, errors.Join(err, c.Delete(context.WithoutCancel(ctx)))
 	}
 	if p.Died != nil {
 		go func() {
-			<-c.exited
-			if c.cause != nil {
-				p.Died(c.cause)
+			select {
+			case <-c.failed:
+			case <-c.exited: // closed after failed, if that ever is
+			}
+			if cause := c.failure(); cause != nil {
+				p.Died(cause)
 			}
 		}()
 	}
@@ -112,11 +118,11 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 }
 
 // finish makes a usable cluster of a sandbox that was just started.
-func (p *provider) finish(ctx context.Context, c *Cluster, events *os.File) error {
+func (p *provider) finish(ctx context.Context, c *Cluster, told <-chan sandbox.Event) error {
 	if err := writeRecord(c.dir, c.record); err != nil {
 		return err
 	}
-	if err := p.await(ctx, c, events); err != nil {
+	if err := p.await(ctx, c, told); err != nil {
 		return err
 	}
 	if err := c.connect(); err != nil {
@@ -211,46 +217,54 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []c
 	c.exited = exited
 	go func() {
 		end := cmd.Wait()
-		if !c.deleting.Load() {
-			c.cause = fmt.Errorf("the sandbox of cluster %s ended by itself (%v)\n%s", c.record.Name, end,
-				controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog)))
-		}
+		// What it said of its end says more than that it ended.
+		<-c.heard
+		c.fail(fmt.Errorf("the sandbox of cluster %s ended by itself (%v); %s", c.record.Name, end,
+			controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog))))
 		close(exited)
 	}()
 	if err != nil {
 		events.Close()
+		close(c.heard)
 		return nil, errors.Join(fmt.Errorf("read the sandbox's start time: %w", err), c.Delete(context.Background()))
 	}
 	return events, nil
 }
 
-// await reads events until the cluster stands.
-func (p *provider) await(ctx context.Context, c *Cluster, events *os.File) error {
+// listen reads events until the sandbox's end, and hands over those until the cluster
+// stands or stood is closed. An error that comes later is why the cluster fails.
+func (c *Cluster) listen(events *os.File, stood <-chan struct{}) <-chan sandbox.Event {
 	told := make(chan sandbox.Event)
 	go func() {
+		defer close(c.heard)
+		defer events.Close()
 		defer close(told)
 		for decoder := json.NewDecoder(events); ; {
 			var event sandbox.Event
 			if err := decoder.Decode(&event); err != nil {
 				return
 			}
+			if event.Error != "" {
+				c.fail(errors.New(event.Error))
+			}
 			select {
 			case told <- event:
-			case <-c.exited:
-				return
-			}
-			if event.Ready {
-				return
+			case <-stood:
 			}
 		}
 	}()
+	return told
+}
+
+// await reads events until the cluster stands.
+func (p *provider) await(ctx context.Context, c *Cluster, told <-chan sandbox.Event) error {
 	for {
 		select {
 		case event, ok := <-told:
 			switch {
 			case !ok:
 				<-c.exited
-				return c.cause
+				return c.failure()
 			case event.Error != "":
 				return errors.New(event.Error)
 			case event.Ready:

@@ -19,6 +19,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // patience is how long a test waits for what must happen. It is only ever used up by
@@ -49,7 +50,7 @@ type lab struct {
 
 func newLab(t *testing.T, user user) *lab {
 	if err := sandbox.Probe(t.Context()); err != nil {
-		t.Skipf("needs namespaces: %v", err)
+		skip.NotHere(t, "needs namespaces: %v", err)
 	}
 	// Not t.TempDir: others cannot enter that.
 	tmp, err := os.MkdirTemp("", "embedded-test-")

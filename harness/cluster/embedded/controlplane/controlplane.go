@@ -4,7 +4,7 @@
 // address and etcd answers anybody on the loopback.
 //
 // A process that dies is not started again. What istiod and the sidecars did while the
-// API server was away (relisting, reconnecting, pushing anew) would be in every figure
+// API server was away (relisting, reconnecting, pushing again) would be in every figure
 // read afterwards, so the control plane reports the death, with the last lines of the
 // process's log, and its owner gives the cluster up.
 package controlplane

@@ -59,7 +59,7 @@ func (p *Process) Start() error {
 			err = errors.New("exit status 0")
 		}
 		if !p.stopped.Load() {
-			p.err = fmt.Errorf("%s ended: %w\n%s", p.Name, err, Tail(p.Log))
+			p.err = fmt.Errorf("%s ended: %w; %s", p.Name, err, Tail(p.Log))
 		}
 		close(p.done)
 	}()
@@ -94,7 +94,7 @@ func (p *Process) Wait(ctx context.Context) error {
 		case <-p.done:
 			return p.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not become ready: %w (%v)\n%s", p.Name, context.Cause(ctx), last, Tail(p.Log))
+			return fmt.Errorf("%s did not become ready: %w (%v); %s", p.Name, context.Cause(ctx), last, Tail(p.Log))
 		case <-tick.C:
 		}
 	}
@@ -148,12 +148,12 @@ func parseStat(text string) (observations.Cost, error) {
 	}, nil
 }
 
-// Tail returns the last lines of a log file, indented, for use in an error; a note
-// when there are none.
+// Tail quotes the last lines of a log file under a heading that names the file, for the
+// end of an error; a note when there are none.
 func Tail(file string) string {
 	f, err := os.Open(file)
 	if err != nil {
-		return fmt.Sprintf("  (no log: %v)", err)
+		return fmt.Sprintf("there is no log: %v", err)
 	}
 	defer f.Close()
 	const most = 16 << 10
@@ -167,7 +167,7 @@ func Tail(file string) string {
 	}
 	text = bytes.Join(lines, []byte("\n  "))
 	if len(text) == 0 {
-		return "  (its log " + file + " is empty)"
+		return "its log " + file + " is empty"
 	}
-	return "  " + string(text) + "\n  (from " + file + ")"
+	return "the last lines of its log (" + file + "):\n  " + string(text)
 }

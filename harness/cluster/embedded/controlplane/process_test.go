@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -37,6 +38,40 @@ func TestProcessThatDiesSaysWhy(t *testing.T) {
 	}
 	if got := p.Err(); got == nil || got.Error() != err.Error() {
 		t.Errorf("Err is %v", got)
+	}
+}
+
+// The message is the last thing that a run says when the control plane broke.
+func TestProcessThatIsKilledSaysSo(t *testing.T) {
+	p := shell(t, "echo serving; echo all is well >&2; kill -9 $$")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	want := "program ended: signal: killed; the last lines of its log (" + p.Log + "):\n  serving\n  all is well"
+	if err := p.Err(); err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+// Programs that cannot do without another one end after it: the first is the cause.
+func TestFirstDeathIsTheCause(t *testing.T) {
+	c := &ControlPlane{failed: make(chan error, 1)}
+	defer c.Stop()
+	first, second := shell(t, "exit 1"), shell(t, "exit 2")
+	for _, p := range []*Process{first, second} {
+		if err := c.start(p); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		if p == first {
+			for len(c.failed) == 0 {
+				runtime.Gosched()
+			}
+		}
+	}
+	if err := <-c.Failed(); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+		t.Errorf("the cause is %v", err)
 	}
 }
 
@@ -122,7 +157,7 @@ func TestTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := Tail(long)
-	if strings.Contains(got, "early") || !strings.Contains(got, "late line a\n") || !strings.Contains(got, "late line o\n") {
+	if strings.Contains(got, "early") || !strings.Contains(got, "late line a\n") || !strings.HasSuffix(got, "late line o") || !strings.Contains(got, long) {
 		t.Errorf("got %s", got)
 	}
 	empty := filepath.Join(dir, "empty")

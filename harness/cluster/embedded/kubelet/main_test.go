@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/components"
-	"golang.org/x/sys/unix"
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // The test of the whole (cluster_test.go) needs a control plane and namespaces of its
@@ -67,11 +69,11 @@ func findPrograms(t *testing.T) controlPlanePrograms {
 	}
 	store, err := components.New(components.Options{})
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	names := []components.Name{components.Etcd, components.KubeAPIServer, components.KubeControllerManager, components.KubeScheduler}
 	if !store.Complete(names...) {
-		t.Skip("the control plane's programs are not built: run `meshbench components`")
+		skip.Missing(t, "the control plane's programs are not built: make components builds them")
 	}
 	set, err := store.Obtain(t.Context(), nil, names...)
 	if err != nil {
@@ -88,7 +90,7 @@ func sandboxed(t *testing.T) bool {
 		return true
 	}
 	if testing.Short() {
-		t.Skip("starts a control plane")
+		skip.Missing(t, "starts a control plane: left out by -short")
 	}
 	p := findPrograms(t)
 	dir := t.TempDir()
@@ -114,7 +116,7 @@ func sandboxed(t *testing.T) bool {
 	}
 	if err := cmd.Run(); err != nil {
 		if cmd.ProcessState == nil {
-			t.Skipf("namespaces are refused here: %v", err)
+			skip.NotHere(t, "namespaces are refused here: %v", err)
 		}
 		t.Fatal(err)
 	}

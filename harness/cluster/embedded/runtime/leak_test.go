@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 // traces are what a runtime could leave behind, as this process sees it.
@@ -136,7 +138,7 @@ func TestNothingLeft(t *testing.T) {
 // waits to be killed.
 func TestKilledSandbox(t *testing.T) {
 	if os.Getenv("RUNTIME_TEST_KILLED") == "" || os.Getenv(stageVariable) != stageInside {
-		t.Skip("runs for TestKilled only")
+		return // not a test of its own
 	}
 	r := newRuntime(t, nil)
 	c := start(t, newPod(t, r, "a", "10.0.16.0"), program(t, "sleep"))
@@ -150,7 +152,7 @@ func TestKilledSandbox(t *testing.T) {
 // removes the cgroups, but not those of a sandbox that lives.
 func TestKilled(t *testing.T) {
 	if os.Getenv(stageVariable) != "" {
-		t.Skip("runs outside")
+		return // this is its sandbox
 	}
 	for _, mode := range modes() {
 		t.Run(mode, func(t *testing.T) {
@@ -176,7 +178,7 @@ func TestKilled(t *testing.T) {
 					line := lines.Text()
 					switch {
 					case strings.Contains(line, refused):
-						t.Skip(line)
+						skip.NotHere(t, "%s", line)
 					case strings.HasPrefix(line, "cgroups "):
 						cgroups = line
 					case strings.HasPrefix(line, "ready "):

@@ -62,7 +62,8 @@ type Event struct {
 	Status string `json:",omitempty"`
 	// Ready is set once when the cluster stands.
 	Ready bool `json:",omitempty"`
-	// Error is why the sandbox gives up. It ends right after.
+	// Error is why the sandbox gives up. It is told as soon as it is known: clearing away
+	// and ending come after it. A second one adds what went wrong in that.
 	Error string `json:",omitempty"`
 }
 

@@ -57,11 +57,21 @@ func newServer(config Config, events events) *server {
 // run starts everything and returns when the sandbox shall end, with the reason.
 func (s *server) run() error {
 	if err := s.start(s.ctx); err != nil {
+		// A program of the control plane that dies shows itself as a refused connection
+		// first. Its name says more, so its end gets a moment to be noticed.
+		select {
+		case <-s.ctx.Done():
+		case <-time.After(deathGrace):
+		}
 		s.end(err)
 	}
 	<-s.ctx.Done()
 	return context.Cause(s.ctx)
 }
+
+// deathGrace is how long a failed start waits for the end of the program that may be its
+// cause: far longer than the kernel takes to report it.
+const deathGrace = time.Second
 
 // start returns when the cluster is ready and served.
 func (s *server) start(ctx context.Context) error {
@@ -146,7 +156,11 @@ func (s *server) startPlane(ctx context.Context) error {
 	took("control plane", since)
 	go func() {
 		// See package controlplane for why it is not started again.
-		s.end(fmt.Errorf("the control plane failed: %w", <-s.plane.Failed()))
+		err := fmt.Errorf("the control plane failed: %w", <-s.plane.Failed())
+		// Told before the clearing away, which takes seconds in which the maker's calls
+		// to the API server fail.
+		s.events.send(Event{Error: err.Error()})
+		s.end(err)
 	}()
 	return nil
 }
@@ -218,7 +232,7 @@ func (s *server) startServing(ctx context.Context) error {
 // closeTimeout bounds the clearing away.
 const closeTimeout = 10 * time.Second
 
-// close ends what would start processes anew, then everything, and removes what lies
+// close ends what would start processes again, then everything, and removes what lies
 // outside the namespaces.
 func (s *server) close() error {
 	var errs []error
