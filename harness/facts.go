@@ -2,8 +2,10 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -11,6 +13,40 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 )
+
+// open writes the log's first record: what is run, on what, with what.
+func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observations.Knative) error {
+	facts, err := r.cluster.Facts(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the cluster about itself: %w", err)
+	}
+	if r.Scenario.ShapesRevisions() {
+		facts.Simulated = append(facts.Simulated, "Knative Serving (the Services and Endpoints of its revisions are made in its place)")
+	}
+	if r.Scenario.CollectsRevisions() {
+		facts.Simulated = append(facts.Simulated, "the ingress of Knative Services, where no controller serves it (marked ready, so that old revisions are collected)")
+	}
+	if mesh.Envoy == "" {
+		mesh.Envoy = r.Components["envoy"]
+	}
+	var names []string
+	for _, s := range r.Scenario.Steps {
+		names = append(names, s.Name)
+	}
+	host, err := hostFacts()
+	if err != nil {
+		return err
+	}
+	err = r.recorder.Append(observations.Record{Run: &observations.Run{
+		Schema: observations.Schema, ID: filepath.Base(r.Dir),
+		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
+		PublishedGrowth: publishedGrowth(r.Scenario),
+		Meshbench:       r.Meshbench, Command: r.Command,
+		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
+	}})
+	r.opened = err == nil
+	return err
+}
 
 // hostFacts describe this machine for the record.
 func hostFacts() (observations.Host, error) {

@@ -5,114 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-func TestPlan(t *testing.T) {
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	node := func(name, instance string, age int) corev1.Node {
-		n := corev1.Node{ObjectMeta: metav1.ObjectMeta{
-			Name: name, Labels: map[string]string{cluster.InstanceTypeLabel: instance},
-			CreationTimestamp: metav1.NewTime(begin.Add(-time.Duration(age) * time.Minute)),
-		}}
-		n.Status.Capacity = corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(29, resource.DecimalSI)}
-		return n
-	}
-	for _, c := range []struct {
-		name    string
-		have    []corev1.Node
-		target  []cluster.NodeGroup
-		surplus []string
-		with    []cluster.NodeGroup
-	}{
-		{
-			name:   "nothing to do",
-			have:   []corev1.Node{node("a", "m6i.large", 1)},
-			target: []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 1}},
-			with:   []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 1}},
-		},
-		{
-			name:   "more of a type",
-			have:   []corev1.Node{node("a", "m6i.large", 1)},
-			target: []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 3}},
-			with:   []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 3}},
-		},
-		{
-			name:    "fewer: the youngest go, and stay until they are drained",
-			have:    []corev1.Node{node("old", "m6i.large", 9), node("young", "m6i.large", 1), node("older", "m6i.large", 10)},
-			target:  []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 2}},
-			surplus: []string{"young"},
-			with:    []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 3}},
-		},
-		{
-			name:    "another type: both are there in between",
-			have:    []corev1.Node{node("big", "m6i.32xlarge", 9)},
-			target:  []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 20}},
-			surplus: []string{"big"},
-			with:    []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 20}, {InstanceType: "m6i.32xlarge", Count: 1, MaxPods: 29}},
-		},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := NewWithT(t)
-			surplus, with := plan(c.have, c.target)
-			var names []string
-			for _, n := range surplus {
-				names = append(names, n.Name)
-			}
-			g.Expect(names).To(Equal(c.surplus))
-			g.Expect(with).To(Equal(c.with))
-		})
-	}
-}
-
-func TestRolledOut(t *testing.T) {
-	three := int32(3)
-	status := func(updated, available, replicas int32, generation int64) appsv1.Deployment {
-		return appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "test", Generation: 2},
-			Spec:       appsv1.DeploymentSpec{Replicas: &three},
-			Status: appsv1.DeploymentStatus{ObservedGeneration: generation, UpdatedReplicas: updated,
-				AvailableReplicas: available, Replicas: replicas},
-		}
-	}
-	refused := status(0, 0, 0, 2)
-	refused.Status.Conditions = []appsv1.DeploymentCondition{{
-		Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "webhook refused",
-	}}
-	for _, c := range []struct {
-		name    string
-		d       appsv1.Deployment
-		done    bool
-		waiting string
-	}{
-		{"done", status(3, 3, 3, 2), true, ""},
-		{"not seen by its controller yet", status(3, 3, 3, 1), false, "Deployment ns1/test: 3 of 3 pods ready"},
-		{"old pods left", status(3, 3, 4, 2), false, "Deployment ns1/test: 3 of 3 pods ready"},
-		{"pods not ready", status(3, 1, 3, 2), false, "Deployment ns1/test: 1 of 3 pods ready"},
-		{"pods refused", refused, false, "Deployment ns1/test: 0 of 3 pods ready; webhook refused"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := NewWithT(t)
-			done, waiting := rolledOut(&c.d)
-			g.Expect(done).To(Equal(c.done))
-			g.Expect(waiting).To(Equal(c.waiting))
-		})
-	}
-}
-
-// A control plane's nodes are no scenario's, and while nodes are replaced both are there.
+// While nodes are replaced both are there.
 func TestMostNodes(t *testing.T) {
 	g := NewWithT(t)
 	s, err := scenarios.Open("eks-nginx", map[string]string{"nodes": "3", "maxPods": "250"})
@@ -121,9 +27,6 @@ func TestMostNodes(t *testing.T) {
 	s, err = scenarios.Open("one-pod", nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.Plan().MostNodes).To(Equal(1))
-	plane := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"node-role.kubernetes.io/control-plane": ""}}}
-	worker := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w"}}
-	g.Expect(machines([]corev1.Node{plane, worker})).To(Equal([]corev1.Node{worker}))
 }
 
 func TestImages(t *testing.T) {
@@ -154,7 +57,7 @@ metadata: {name: z, namespace: ns1}
 func TestSteady(t *testing.T) {
 	const mi = 1 << 20
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	pods := []podName{{"ns1", "a"}}
+	pods := []types.NamespacedName{{Namespace: "ns1", Name: "a"}}
 	for _, c := range []struct {
 		name   string
 		series []int64 // Mi at each of the last seconds, the latest last
@@ -209,51 +112,6 @@ func TestSteady(t *testing.T) {
 	})
 }
 
-func TestUntil(t *testing.T) {
-	g := NewWithT(t)
-	calls := 0
-	err := until(t.Context(), time.Millisecond, func(context.Context) (bool, string, error) {
-		calls++
-		return calls == 3, "three calls", nil
-	})
-	g.Expect(err).NotTo(HaveOccurred())
-
-	broken := errors.New("broken")
-	err = until(t.Context(), time.Millisecond, func(context.Context) (bool, string, error) { return false, "", broken })
-	g.Expect(err).To(MatchError(broken))
-
-	ctx, cancel := context.WithCancelCause(t.Context())
-	err = until(ctx, time.Millisecond, func(context.Context) (bool, string, error) {
-		cancel(ErrTimeout)
-		return false, "Godot", fmt.Errorf("the request was cut off")
-	})
-	g.Expect(err).To(MatchError(ErrTimeout))
-	g.Expect(err).To(MatchError(ContainSubstring("waiting for Godot")))
-}
-
-func TestContainerName(t *testing.T) {
-	for image, want := range map[string]string{
-		"nginx":                              "nginx",
-		"nginx:1.27":                         "nginx",
-		"example.com:5000/team/app:v1":       "app",
-		"example.com/app@sha256:0123456789a": "app",
-	} {
-		if got := containerName(image); got != want {
-			t.Errorf("containerName(%q) = %q, want %q", image, got, want)
-		}
-	}
-}
-
-func TestDecodeManifest(t *testing.T) {
-	g := NewWithT(t)
-	objects, err := decodeManifest([]byte("---\n---\nkind: A\n---\nkind: B\nmetadata: {name: b}\n"))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(objects).To(HaveLen(2))
-	g.Expect(objects[1].GetName()).To(Equal("b"))
-	_, err = decodeManifest([]byte("kind: A\n---\n{"))
-	g.Expect(err).To(MatchError(ContainSubstring("document 2")))
-}
-
 func TestOutcome(t *testing.T) {
 	live := t.Context()
 	stopped, cancel := context.WithCancelCause(live)
@@ -263,6 +121,7 @@ func TestOutcome(t *testing.T) {
 	over, stop := context.WithTimeoutCause(live, 0, fmt.Errorf("%w after 1s", ErrTimeout))
 	defer stop()
 	<-over.Done()
+	reached := map[string]bool{}
 	for _, c := range []struct {
 		name string
 		ctx  context.Context
@@ -276,8 +135,51 @@ func TestOutcome(t *testing.T) {
 		{"limit hit, whatever broke because of it", over, errors.New("x"), observations.TimedOut},
 	} {
 		r := &run{}
-		if got := r.outcome(c.ctx, c.err); got != c.want {
+		got := r.outcome(c.ctx, c.err)
+		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+		reached[got] = true
+	}
+	// What the log's contract lists is written, and nothing else.
+	listed := map[string]bool{}
+	for _, o := range observations.Outcomes() {
+		listed[o] = true
+	}
+	if !maps.Equal(reached, listed) {
+		t.Errorf("runs end as %v, the contract lists %v", reached, listed)
+	}
+}
+
+// A manifest that holds what looks like an expression is kept so that it loads again.
+func TestKeptScenarioLoads(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	manifest := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: f, namespace: ns1}\ndata: {a: \"${HOME}\"}\n"
+	g.Expect(os.WriteFile(filepath.Join(dir, "f.yaml"), []byte(manifest), 0o644)).To(Succeed())
+	s, err := scenarios.Load(filepath.Join(dir, "s.yaml"), []byte(`name: kept
+title: kept
+cluster: {nodes: [{type: m6i.large, count: 1}]}
+steps:
+  - name: one
+    actions:
+      - namespace: {name: ns1, injection: true}
+      - deployment: {namespace: ns1, name: test, image: nginx}
+      - apply: {file: f.yaml}
+      - apply:
+          manifest: |
+            apiVersion: v1
+            kind: ConfigMap
+            metadata: {name: m, namespace: ns1}
+            data: {a: "$${HOME}"}
+`), nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	r := &run{Options: Options{Scenario: s, Dir: dir}}
+	g.Expect(r.keepScenario()).To(Succeed())
+	again, err := scenarios.Open(filepath.Join(dir, ScenarioName), nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again.Steps).To(HaveLen(1))
+	for i := range s.Steps[0].Actions {
+		g.Expect(again.Steps[0].Actions[i].Change).To(Equal(s.Steps[0].Actions[i].Change))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -13,31 +15,23 @@ import (
 // reconnect's moment is known where istiod does not tell.
 const connectionsEvery = 10 * time.Second
 
-// reconnects notes when a proxy connects to istiod anew, as it must when its connection
-// reaches istiod's maximum age: it is then sent its whole configuration again, and grows
-// without any new object.
-type reconnects struct {
-	// ends counts the ends of a pod's sidecar: a proxy that was started anew does not
-	// reconnect, it connects.
-	ends func(pod podName) int
-	// add takes what is found.
-	add func(observations.Event)
-
-	known map[podName]connected
-}
-
+// connected is a proxy's connection as it was seen last, and how often the proxy had ended
+// by then: one that was restarted does not reconnect, it connects.
 type connected struct {
 	sample.Connection
 	ends int
 }
 
-// watch asks until ctx ends. What cannot be read is asked again the next time.
-func (r *reconnects) watch(ctx context.Context, connections func(context.Context) ([]sample.Connection, error)) {
+// watchConnections records when a proxy reconnects to istiod, as it must when its
+// connection reaches istiod's maximum age: it is then sent its whole configuration again,
+// and grows without any new object. It asks until ctx ends. What cannot be read is asked
+// for again the next time.
+func (w *watch) watchConnections(ctx context.Context) {
 	tick := time.NewTicker(connectionsEvery)
 	defer tick.Stop()
 	for {
-		if now, err := connections(ctx); err == nil {
-			r.look(now)
+		if now, err := w.proxies.Connections(ctx); err == nil {
+			w.compare(now)
 		}
 		select {
 		case <-ctx.Done():
@@ -47,26 +41,26 @@ func (r *reconnects) watch(ctx context.Context, connections func(context.Context
 	}
 }
 
-func (r *reconnects) look(now []sample.Connection) {
-	newest := map[podName]sample.Connection{}
+// compare records who has reconnected since the last call.
+func (w *watch) compare(now []sample.Connection) {
+	newest := map[types.NamespacedName]sample.Connection{}
 	for _, c := range now {
 		// An ended connection stands in the list until istiod has noticed.
-		pod := podName{c.Namespace, c.Pod}
+		pod := types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}
 		if c.Since.After(newest[pod].Since) {
 			newest[pod] = c
 		}
 	}
 	for pod, c := range newest {
-		before, seen := r.known[pod]
-		ends := r.ends(pod)
-		r.known[pod] = connected{c, ends}
+		before, seen := w.connected[pod]
+		ends := w.ends(pod)
+		w.connected[pod] = connected{c, ends}
 		if !seen || before.ID == c.ID || before.ends != ends {
 			continue
 		}
-		r.add(observations.Event{
-			Level: observations.Info, Kind: observations.Reconnect, Object: pod.namespace + "/" + pod.name + "/" + observations.SidecarContainer,
-			Message: fmt.Sprintf("connected to istiod anew at %s, after %s, and was sent all of its configuration again",
+		w.recorder.event(observations.Info, observations.Reconnect,
+			fmt.Sprintf("reconnected to istiod at %s, after %s, and was sent all of its configuration again",
 				c.Since.UTC().Format(time.TimeOnly), c.Since.Sub(before.Since).Round(time.Second)),
-		})
+			pod.String()+"/"+observations.SidecarContainer)
 	}
 }

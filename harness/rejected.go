@@ -40,6 +40,6 @@ func refusedError(texts []string) error {
 	if n := len(texts) - 1; n > 0 {
 		more = fmt.Sprintf(" (and %d more)", n)
 	}
-	return fmt.Errorf("%s%s: what was measured is not what was asked for; --allow-rejected measures it all the same",
+	return fmt.Errorf("%s%s: measured configuration differs from the requested one; use --allow-rejected to continue",
 		strings.TrimRight(texts[0], ".\n"), more)
 }

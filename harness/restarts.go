@@ -4,54 +4,26 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 )
 
-// restarts watches the containers of the mesh and records each end of one whose pod
-// lives on. It is safe for concurrent use.
-type restarts struct {
-	// last is the memory of a sidecar as it was read last before a moment.
-	last func(pod podName, before time.Time) (point, bool)
-	// witness tells whether a proxy was ever dumped.
-	witness func(namespace, pod string) bool
-	// revisions is the load's total now.
-	revisions func() int
-	// add takes what is found, and lost a workload that is not waited for any more.
-	add  func(observations.Restart)
-	lost func(workload string)
+// lostAfter is after how many kills a workload is not waited for any more: the second came
+// at the start that followed the first, with the configuration that it met at once.
+const lostAfter = 2
 
-	mu     sync.Mutex
-	seen   map[string]bool // ids of containers that have ended
-	killed map[string]int  // OOM kills of sidecars by workload, namespace/name
-	ended  map[podName]int // ends of sidecars by pod
-}
-
-func newRestarts(r *run) *restarts {
-	return &restarts{
-		last: r.memory.last, witness: r.sampler.IsWitness, revisions: r.load.total,
-		add: func(e observations.Restart) {
-			r.Progress.Note("%s of %s/%s ended: %s, restart %d", e.Container, e.Namespace, e.Pod, e.Reason, e.Count)
-			// A log that is broken shows at the next record that matters.
-			_ = r.append(observations.Record{Restart: &e})
-		},
-		lost: func(workload string) {
-			r.event(observations.Warning, observations.Lost, "its sidecar is killed for its memory limit at each start: steps no longer wait for it", workload)
-		},
-		seen: map[string]bool{}, killed: map[string]int{}, ended: map[podName]int{},
-	}
-}
-
-// watch returns once the pods that are there were looked at, and goes on until ctx ends.
-func (w *restarts) watch(ctx context.Context, kube *kube) error {
-	factory := informers.NewSharedInformerFactory(kube, 0)
+// watchPods records each end of a container of the mesh whose pod lives on. It returns once
+// the pods that are there were looked at, and goes on until ctx ends.
+func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) error {
+	factory := informers.NewSharedInformerFactory(client, 0)
 	pods := factory.Core().V1().Pods().Informer()
 	look := func(object any) {
 		if p, ok := object.(*corev1.Pod); ok {
@@ -71,8 +43,8 @@ func (w *restarts) watch(ctx context.Context, kube *kube) error {
 	return nil
 }
 
-// look records what of a pod's containers has ended since the last look.
-func (w *restarts) look(p *corev1.Pod) {
+// look records which of a pod's containers have ended since the last look.
+func (w *watch) look(p *corev1.Pod) {
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for
 	}
@@ -91,12 +63,12 @@ func (w *restarts) look(p *corev1.Pod) {
 }
 
 // note records one end, once.
-func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.ContainerStateTerminated, count int) {
+func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.ContainerStateTerminated, count int) {
 	id := t.ContainerID
 	if id == "" {
 		id = fmt.Sprintf("%s/%s/%d", p.UID, c.Name, count)
 	}
-	pod := sample.PodFrom(p)
+	pod, name := sample.PodFrom(p), kube.Name(p)
 	w.mu.Lock()
 	if w.seen[id] {
 		w.mu.Unlock()
@@ -105,7 +77,7 @@ func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Conta
 	w.seen[id] = true
 	lost := false
 	if c.Name == observations.SidecarContainer {
-		w.ended[podName{p.Namespace, p.Name}]++
+		w.ended[name]++
 		if t.Reason == observations.ReasonOOMKilled {
 			w.killed[pod.Workload]++
 			lost = w.killed[pod.Workload] == lostAfter
@@ -116,28 +88,34 @@ func (w *restarts) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Conta
 		Namespace: p.Namespace, Pod: p.Name, Container: c.Name, Workload: pod.Workload,
 		Reason: t.Reason, ExitCode: int(t.ExitCode), Started: t.StartedAt.Time, Finished: t.FinishedAt.Time,
 		Count: max(count, 1), LimitBytes: pod.Limits[c.Name],
-		Revisions: w.revisions(), Witness: c.Name == observations.SidecarContainer && w.witness(p.Namespace, p.Name),
+		Revisions: w.revisions.Total(), Witness: c.Name == observations.SidecarContainer && w.proxies.IsWitness(p.Namespace, p.Name),
 	}
 	if c.Name == observations.SidecarContainer {
-		if before, ok := w.last(podName{p.Namespace, p.Name}, t.FinishedAt.Time); ok {
+		if before, ok := w.memory.last(name, t.FinishedAt.Time); ok {
 			end.LastBytes, end.LastAt = before.bytes, before.at
 		}
 	}
-	w.add(end)
+	w.progress.Note("%s of %s/%s ended: %s, restart %d", end.Container, end.Namespace, end.Pod, end.Reason, end.Count)
+	// A log that is broken shows at the next record that matters.
+	_ = w.recorder.Append(observations.Record{Restart: &end})
 	if lost {
-		w.lost(pod.Workload)
+		w.recorder.event(observations.Warning, observations.Lost, "sidecar is OOM-killed on every start; steps no longer wait for it", pod.Workload)
 	}
 }
 
-// kills is how often sidecars of a workload, namespace/name, were killed for their limit.
-func (w *restarts) kills(workload string) int {
+// Kills is how often sidecars of a workload, namespace/name, were killed for their memory
+// limit.
+func (w *watch) Kills(workload string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.killed[workload]
 }
 
+// lost tells whether a workload's sidecars are killed on every start: it never gets quiet.
+func (w *watch) lost(workload string) bool { return w.Kills(workload) >= lostAfter }
+
 // ends is how often a pod's sidecar has ended.
-func (w *restarts) ends(pod podName) int {
+func (w *watch) ends(pod types.NamespacedName) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ended[pod]

@@ -10,14 +10,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
 	"time"
 
-	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/rest"
 
+	"github.com/meshbench/meshbench/harness/actions"
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
@@ -39,9 +38,7 @@ type Mesh interface {
 }
 
 // Upgrader brings an installed mesh to what it stands for.
-type Upgrader interface {
-	Upgrade(ctx context.Context) (observations.Mesh, error)
-}
+type Upgrader = actions.Upgrader
 
 // Knative installs Knative Serving on a cluster, or finds it there.
 type Knative interface {
@@ -92,7 +89,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		return observations.Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	r := &run{Options: o, log: log, start: time.Now()}
+	r := &run{Options: o, recorder: &recorder{log: log}, start: time.Now()}
 	if r.SettleLimit == 0 {
 		r.SettleLimit = DefaultSettleLimit
 	}
@@ -111,25 +108,17 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 // run is one run on its way.
 type run struct {
 	Options
-	log    *observations.Log
 	start  time.Time
 	opened bool // the first record is written
 
 	cluster  cluster.Cluster
-	kube     *kube
+	client   *kube.Client
 	sampler  *sample.Sampler
-	actor    *actor
+	recorder *recorder
+	watch    *watch
 	settler  *settler
-	memory   recent
-	load     load
-	restarts *restarts
-
-	rejections rejections
-	refused    []string // what Envoys have refused in the step under way
-	silent     bool     // pilot-agent does not tell what it holds
-
-	mu      sync.Mutex
-	current *int // index of the step under way, for records of other goroutines
+	meter    *meter
+	on       *actions.On
 }
 
 // outcome tells what kind of end err is.
@@ -175,7 +164,7 @@ func (r *run) all(ctx context.Context) (err error) {
 			return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		}
 		// What failed may be looked into afterwards; what somebody stopped is not.
-		exporter, ok := r.cluster.(interface{ ExportLogs(context.Context) error })
+		exporter, ok := r.cluster.(cluster.LogExporter)
 		if outcome := r.outcome(ctx, err); ok && outcome != observations.Finished && outcome != observations.Interrupted {
 			ctx, cancel := after()
 			defer cancel()
@@ -207,29 +196,17 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.open(ctx, installed, serving); err != nil {
 		return err
 	}
-	// The control plane before the first step: what its own part has cost is counted from
-	// here.
-	control, err := r.sampler.Istiod(ctx)
-	if err != nil {
+	if err := r.meter.before(ctx); err != nil {
 		return err
 	}
-	r.rejections.since(control, nil)
-	for i := range control {
-		if err := r.log.Append(observations.Record{Istiod: &control[i]}); err != nil {
-			return err
-		}
-	}
-	stop := r.recordSeries(ctx)
+	stop := r.watch.recordSeries(ctx)
 	defer func() { err = errors.Join(err, stop()) }()
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := r.restarts.watch(watching, r.kube); err != nil {
+	if err := r.watch.watchPods(watching, r.client); err != nil {
 		return err
 	}
-	again := &reconnects{ends: r.restarts.ends, known: map[podName]connected{}, add: func(e observations.Event) {
-		r.event(e.Level, e.Kind, e.Message, e.Object)
-	}}
-	go again.watch(watching, r.sampler.Connections)
+	go r.watch.watchConnections(watching)
 
 	for i := range r.Scenario.Steps {
 		r.Progress.Phase(fmt.Sprintf("step %d of %d: %s", i+1, len(r.Scenario.Steps), r.Scenario.Steps[i].Name))
@@ -257,31 +234,41 @@ func (r *run) installKnative(ctx context.Context) (*observations.Knative, error)
 	return &installed, nil
 }
 
+// connect makes what acts on the cluster and reads it.
 func (r *run) connect() (err error) {
 	cfg := r.cluster.RESTConfig()
-	if r.kube, err = newKube(cfg); err != nil {
+	if r.client, err = kube.New(cfg); err != nil {
 		return err
 	}
 	if r.sampler, err = sample.New(cfg); err != nil {
 		return fmt.Errorf("preparing to sample: %w", err)
 	}
-	r.restarts = newRestarts(r)
-	r.settler = &settler{kube: r.kube, sampler: r.sampler, memory: &r.memory, status: r.Progress.Status, witnesses: r.witnesses, kills: r.restarts.kills}
-	r.actor = &actor{
-		kube: r.kube, cluster: r.cluster, status: r.Progress.Status, record: r.append, load: &r.load,
-		kills: r.restarts.kills, pushed: r.settler.pushed,
+	witnesses := witnesses{r.Scenario.Witnesses, r.sampler}
+	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
+	r.settler = &settler{kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress}
+	r.meter = &meter{
+		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, progress: r.Progress,
+		costs: r.cluster, dir: r.Dir,
+	}
+	r.on = &actions.On{
+		Kube: r.client, Nodes: r.cluster, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
 	}
 	if r.Upgrade != nil {
-		r.actor.upgrader = func(to *scenarios.Upgrade) (Upgrader, error) { return r.Upgrade(cfg, to) }
+		r.on.Upgrade = r.upgrader
 	}
 	return nil
 }
 
+// upgrader makes what an action upgrade leads to.
+func (r *run) upgrader(to *scenarios.Upgrade) (actions.Upgrader, error) {
+	return r.Upgrade(r.cluster.RESTConfig(), to)
+}
+
 // keepScenario writes the rendered scenario into the run's folder.
 func (r *run) keepScenario() error {
-	text, err := yaml.Marshal(r.Scenario)
+	text, err := r.Scenario.Render()
 	if err != nil {
-		return fmt.Errorf("writing the rendered scenario: %w", err)
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
 		return fmt.Errorf("keeping the rendered scenario: %w", err)
@@ -289,107 +276,17 @@ func (r *run) keepScenario() error {
 	return nil
 }
 
-// open writes the first record.
-func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observations.Knative) error {
-	facts, err := r.cluster.Facts(ctx)
-	if err != nil {
-		return fmt.Errorf("asking the cluster about itself: %w", err)
-	}
-	if r.Scenario.ShapesRevisions() {
-		facts.Simulated = append(facts.Simulated, "Knative Serving (the Services and Endpoints of its revisions are made in its place)")
-	}
-	if r.Scenario.CollectsRevisions() {
-		facts.Simulated = append(facts.Simulated, "the ingress of Knative Services, where no controller serves it (marked ready, so that old revisions are collected)")
-	}
-	if mesh.Envoy == "" {
-		mesh.Envoy = r.Components["envoy"]
-	}
-	var names []string
-	for _, s := range r.Scenario.Steps {
-		names = append(names, s.Name)
-	}
-	host, err := hostFacts()
-	if err != nil {
-		return err
-	}
-	err = r.log.Append(observations.Record{Run: &observations.Run{
-		Schema: observations.Schema, ID: filepath.Base(r.Dir),
-		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
-		PublishedGrowth: r.publishedGrowth(),
-		Meshbench:       r.Meshbench, Command: r.Command,
-		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
-	}})
-	r.opened = err == nil
-	return err
-}
-
-// recordSeries records the finer series until the returned function is called, which
-// gives what broke the recording.
-func (r *run) recordSeries(ctx context.Context) (stop func() error) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() {
-		// A node that could not be scraped is gone (the action nodes) or was busy: a gap in
-		// the series, not a failure of the run. A log that cannot be written is one.
-		var broken error
-		err := r.sampler.Series(ctx, func(s observations.Series) {
-			r.memory.add(time.Now(), s)
-			if e := r.log.Append(observations.Record{Series: &s}); e != nil {
-				broken = e
-				cancel()
-			}
-		})
-		if err != nil {
-			r.event(observations.Info, observations.Gap, err.Error(), "")
-		}
-		done <- broken
-	}()
-	return func() error {
-		cancel()
-		return <-done
-	}
-}
-
-// during sets the step that records belong to from now on.
-func (r *run) during(step *int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.current = step
-}
-
-// append writes a record of the step under way.
-func (r *run) append(record observations.Record) error {
-	r.mu.Lock()
-	record.Step = r.current
-	r.mu.Unlock()
-	return r.log.Append(record)
-}
-
-// event appends something a reader should know. A log that is broken shows at the next
-// record that matters.
-func (r *run) event(level, kind, message, object string) {
-	_ = r.append(observations.Record{Event: &observations.Event{Level: level, Kind: kind, Message: message, Object: object}})
-}
-
-// step does a step's actions and takes its measurement.
+// step does a step's actions, waits until the mesh is quiet, and measures.
 func (r *run) step(ctx context.Context, index int) error {
 	step := &r.Scenario.Steps[index]
 	begin := time.Now()
-	r.during(&index)
-	defer r.during(nil)
-	add := r.append
-	if err := add(observations.Record{Begin: r.begin(step)}); err != nil {
+	r.recorder.during(&index)
+	defer r.recorder.during(nil)
+	if err := r.recorder.Append(observations.Record{Begin: opening(r.Scenario, step)}); err != nil {
 		return err
 	}
 	for _, action := range step.Actions {
-		r.Progress.Status("%s", action.Change)
-		start := time.Now()
-		if err := r.actor.do(ctx, action.Change); err != nil {
-			return err
-		}
-		if err := add(observations.Record{Action: &observations.Action{
-			Name: action.Change.Word(), Detail: action.Change.String(), Seconds: time.Since(start).Seconds(),
-		}}); err != nil {
+		if err := r.act(ctx, action.Change); err != nil {
 			return err
 		}
 	}
@@ -398,155 +295,36 @@ func (r *run) step(ctx context.Context, index int) error {
 	if err != nil {
 		return err
 	}
-	if err := add(observations.Record{Settle: &settled}); err != nil {
+	if err := r.recorder.Append(observations.Record{Settle: &settled}); err != nil {
 		return err
 	}
 	if !settled.Settled {
 		r.Progress.Note("step %s is not settled after %s: %s", step.Name, limit, settled.Unmet)
 	}
-	if err := r.measure(ctx, index, add); err != nil {
-		return err
-	}
-	self, err := sample.SelfCost()
+	refused, err := r.meter.measure(ctx, filepath.Join("dumps", fmt.Sprintf("%02d-%s", index+1, step.Name)))
 	if err != nil {
 		return err
 	}
-	costs, err := r.cluster.Costs(ctx)
-	if err != nil {
-		return fmt.Errorf("asking for the cluster's cost: %w", err)
-	}
-	// The nodes are this program, too.
-	if n := costs.Nodes; n != nil {
-		self.CPUSeconds += n.CPUSeconds
-		self.MemoryBytes += n.MemoryBytes
-	}
-	err = add(observations.Record{Measure: &observations.Measure{
-		Seconds: time.Since(begin).Seconds(), Harness: self,
-		ControlPlane: sum(costs.ControlPlane), ControlPlaneParts: costs.ControlPlane,
-	}})
-	if err == nil && len(r.refused) > 0 && !r.AllowRejected {
-		return refusedError(r.refused)
-	}
-	return err
-}
-
-// sum adds costs up; nil where there are none.
-func sum(parts map[string]observations.Cost) *observations.Cost {
-	if len(parts) == 0 {
-		return nil
-	}
-	var all observations.Cost
-	for _, c := range parts {
-		all.CPUSeconds += c.CPUSeconds
-		all.MemoryBytes += c.MemoryBytes
-	}
-	return &all
-}
-
-// measure reads everything once. The order is a rule: memory before any dump.
-func (r *run) measure(ctx context.Context, index int, add func(observations.Record) error) error {
-	r.Progress.Status("reading memory")
-	objects, err := r.sampler.Objects(ctx)
-	if err != nil {
+	if err := r.meter.close(ctx, begin); err != nil {
 		return err
 	}
-	if err := add(observations.Record{Objects: &objects}); err != nil {
-		return err
-	}
-	// What settling ended on; after a limit was hit, what there is now.
-	usage := r.settler.usage
-	if usage == nil {
-		if usage, err = r.sampler.Usage(ctx, nil); err != nil {
-			return err
-		}
-	}
-	for i := range usage {
-		if err := add(observations.Record{Usage: &usage[i]}); err != nil {
-			return err
-		}
-	}
-	control, err := r.sampler.Istiod(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range control {
-		if err := add(observations.Record{Istiod: &control[i]}); err != nil {
-			return err
-		}
-	}
-	r.refused = r.rejections.since(control, r.settler.quiet.Rejected)
-	for _, text := range r.refused {
-		r.event(observations.Warning, observations.Rejected, text, "")
-	}
-	pods, err := r.sampler.Pods(ctx)
-	if err != nil {
-		return err
-	}
-	for _, witness := range r.witnesses(pods) {
-		r.Progress.Status("counting the configuration of %s/%s", witness.Namespace, witness.Name)
-		envoy, err := r.sampler.Envoy(ctx, witness)
-		if err != nil {
-			return err
-		}
-		if err := add(observations.Record{Envoy: &envoy}); err != nil {
-			return err
-		}
-		if err := r.agent(ctx, witness, add); err != nil {
-			return err
-		}
-		dir := filepath.Join("dumps", fmt.Sprintf("%02d-%s", index+1, r.Scenario.Steps[index].Name))
-		proxy, err := r.sampler.Witness(ctx, witness, r.Dir, dir)
-		if err != nil {
-			return err
-		}
-		if err := add(observations.Record{Proxy: &proxy}); err != nil {
-			return err
-		}
+	if len(refused) > 0 && !r.AllowRejected {
+		return refusedError(refused)
 	}
 	return nil
 }
 
-// agent reads what pilot-agent holds. It may be told not to say (--profiling=false), so
-// a run goes on without, and does not ask again.
-func (r *run) agent(ctx context.Context, pod sample.Pod, add func(observations.Record) error) error {
-	if r.silent {
-		return nil
+// act does one action.
+func (r *run) act(ctx context.Context, change scenarios.Change) error {
+	r.Progress.Status("%s", change)
+	start := time.Now()
+	if err := actions.Do(ctx, r.on, change); err != nil {
+		return err
 	}
-	agent, err := r.sampler.Agent(ctx, pod)
-	if err != nil {
-		r.silent = true
-		r.event(observations.Info, observations.Unread, "the memory of pilot-agent is not known: "+err.Error(), pod.Namespace+"/"+pod.Name)
-		return ctx.Err()
-	}
-	return add(observations.Record{Agent: &agent})
+	return r.recorder.Append(observations.Record{Action: &observations.Action{
+		Name: change.Word(), Detail: change.String(), Seconds: time.Since(start).Seconds(),
+	}})
 }
 
-// witnesses are the proxies to be dumped, one for each Deployment that the scenario
-// names and that is there already, in the scenario's order.
-func (r *run) witnesses(pods []sample.Pod) []sample.Pod {
-	var picked []sample.Pod
-	for _, w := range r.Scenario.Witnesses {
-		if p, ok := r.witness(pods, w.Namespace+"/"+w.Deployment); ok {
-			picked = append(picked, p)
-		}
-	}
-	return picked
-}
-
-// witness picks the proxy of a Deployment to be dumped: the one that was dumped before,
-// so that as few as possible are, else the first by name.
-func (r *run) witness(pods []sample.Pod, workload string) (sample.Pod, bool) {
-	pods = slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool {
-		return p.Workload != workload || !p.RealSidecar || !p.Ready || p.Deleting
-	})
-	slices.SortFunc(pods, func(a, b sample.Pod) int { return cmp.Compare(a.Name, b.Name) })
-	for _, p := range pods {
-		if r.sampler.IsWitness(p.Namespace, p.Name) {
-			return p, true
-		}
-	}
-	if len(pods) == 0 {
-		return sample.Pod{}, false
-	}
-	return pods[0], true
-}
+// NodeGroups are a scenario's node groups in the words of the providers.
+func NodeGroups(groups []scenarios.NodeGroup) []cluster.NodeGroup { return actions.NodeGroups(groups) }

@@ -21,6 +21,9 @@ const (
 	Failed      = "failed"
 )
 
+// Outcomes lists every outcome that a log can end with.
+func Outcomes() []string { return []string{Finished, TimedOut, Interrupted, Failed} }
+
 // Levels of an [Event].
 const (
 	Info    = "info"

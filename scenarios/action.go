@@ -18,6 +18,9 @@ func changes() []Change {
 	}
 }
 
+// Kinds returns an empty change of every kind of action, for whoever must know all of them.
+func Kinds() []Change { return changes() }
+
 // Action is one change to the cluster. In a scenario file it is a mapping with one key,
 // the action's word: {scale: {namespace: ns1, deployment: test, replicas: 100}}. A second
 // key, repeat, writes the action once for each value of a variable; a rendered scenario

@@ -91,3 +91,8 @@ type Cluster interface {
 	// Delete removes everything that Create made. It is safe to call twice.
 	Delete(ctx context.Context) error
 }
+
+// LogExporter is a Cluster that can save its nodes' logs into [Spec].Dir before it is deleted.
+type LogExporter interface {
+	ExportLogs(ctx context.Context) error
+}

@@ -15,14 +15,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -101,9 +97,7 @@ var simulatedSettings = map[string]map[string]string{
 // Knative is Knative Serving on one cluster.
 type Knative struct {
 	options Options
-	client  kubernetes.Interface
-	dynamic dynamic.Interface
-	mapper  meta.RESTMapper
+	client  *kube.Client
 	objects objects // nil for a manifest that has yet to be downloaded
 }
 
@@ -116,18 +110,12 @@ func New(config *rest.Config, options Options) (*Knative, error) {
 		options.Progress = func(string) {}
 	}
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = 100, 200
-	config.UserAgent = "meshbench"
 	config.WarningHandler = rest.NoWarnings{}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := kube.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for the cluster: %w", err)
+		return nil, err
 	}
 	k := &Knative{options: options, client: client}
-	if k.dynamic, err = dynamic.NewForConfig(config); err != nil {
-		return nil, fmt.Errorf("making a client for the cluster: %w", err)
-	}
-	k.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	switch {
 	case options.Folder != "" && options.Manifest != "":
 		return nil, fmt.Errorf("Knative Serving from both folder %s and manifest %s: name one", options.Folder, options.Manifest)

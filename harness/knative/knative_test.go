@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -58,7 +59,7 @@ func on(options Options, webhook bool, all ...runtime.Object) *Knative {
 		}
 		return true, o, nil
 	})
-	return &Knative{options: options, client: kubernetesfake.NewClientset(all...), dynamic: dynamic}
+	return &Knative{options: options, client: &kube.Client{Interface: kubernetesfake.NewClientset(all...), Dynamic: dynamic}}
 }
 
 func TestInstallationThatIsThere(t *testing.T) {

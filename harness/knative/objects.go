@@ -20,9 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/dynamic"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/readiness"
 )
 
@@ -130,26 +129,13 @@ func download(ctx context.Context, url string) (objects, error) {
 	return readManifest(url, text)
 }
 
-// decode reads the objects of a YAML text that are to be applied.
+// decode reads the objects of a manifest that are to be applied.
 func decode(text []byte) (objects, error) {
-	var all objects
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
-	for n := 1; ; n++ {
-		o := &unstructured.Unstructured{}
-		err := decoder.Decode(&o.Object)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
-		}
-		if len(o.Object) > 0 && o.GetKind() == "" {
-			return nil, fmt.Errorf("document %d has no kind", n)
-		}
-		if len(o.Object) > 0 && wanted(o) {
-			all = append(all, o)
-		}
+	all, err := kube.Decode(text)
+	if err != nil {
+		return nil, err
 	}
+	return slices.DeleteFunc(all, func(o *unstructured.Unstructured) bool { return !wanted(o) }), nil
 }
 
 // wanted leaves out what changes the number of Knative's own pods or keeps them from being
@@ -268,43 +254,27 @@ func (k *Knative) apply(ctx context.Context) error {
 			}
 		}
 		last = o.GetKind()
-		name := o.GetKind() + " " + o.GetName()
-		k.options.Progress("applying " + name)
-		if err := k.applyOne(ctx, o); err != nil {
-			return fmt.Errorf("applying %s: %w", name, err)
+		k.options.Progress("applying " + o.GetKind() + " " + o.GetName())
+		if err := k.client.Apply(ctx, marked(o)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (k *Knative) applyOne(ctx context.Context, o *unstructured.Unstructured) error {
-	if o.GetKind() == "Namespace" {
-		o = o.DeepCopy()
-		labels := o.GetLabels()
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		labels[createdLabel] = "true"
-		o.SetLabels(labels)
+// marked is the object as it is applied: a namespace says that this package made it.
+func marked(o *unstructured.Unstructured) *unstructured.Unstructured {
+	if o.GetKind() != "Namespace" {
+		return o
 	}
-	client, err := k.resource(o)
-	if err != nil {
-		return err
+	o = o.DeepCopy()
+	labels := o.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
 	}
-	_, err = client.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "meshbench", Force: true})
-	return err
-}
-
-// resource is the client for objects such as o.
-func (k *Knative) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	mapping, err := k.mapper.RESTMapping(o.GroupVersionKind().GroupKind(), o.GroupVersionKind().Version)
-	if err != nil {
-		return nil, err
-	}
-	if o.GetNamespace() == "" {
-		return k.dynamic.Resource(mapping.Resource), nil
-	}
-	return k.dynamic.Resource(mapping.Resource).Namespace(o.GetNamespace()), nil
+	labels[createdLabel] = "true"
+	o.SetLabels(labels)
+	return o
 }
 
 // waitEstablished waits until the API server serves all of Knative's kinds: a program that
@@ -315,7 +285,7 @@ func (k *Knative) waitEstablished(ctx context.Context) error {
 			if o.GetKind() != definition {
 				continue
 			}
-			definitions, err := k.resource(o)
+			definitions, err := k.client.Resource(o.GroupVersionKind(), "")
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ func (k *Knative) probe(ctx context.Context) error {
 			"containers": []any{map[string]any{"image": "dev.local/probe"}},
 		}}},
 	}}
-	made, err := k.dynamic.Resource(Services).Namespace(Namespace).Create(ctx, service, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	made, err := k.client.Dynamic.Resource(Services).Namespace(Namespace).Create(ctx, service, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return readiness.Unreadyf("creating a Knative Service does not work: %v", err)
 	}

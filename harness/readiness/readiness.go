@@ -1,5 +1,6 @@
-// Package readiness waits until what was installed on a cluster works, gives up when it
-// cannot come to work, and says why in the words of its pods.
+// Package readiness waits until what was put on a cluster works, an installation or a
+// Deployment's rollout, gives up when it cannot come to work, and says why in the words of
+// its pods.
 package readiness
 
 import (
@@ -14,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 const (
@@ -29,7 +32,7 @@ const (
 	diagnosisTime = 10 * time.Second
 )
 
-// Unready is an error that says what is not so yet and may become so.
+// Unready is an error about something that does not work yet and may come to.
 type Unready string
 
 func (u Unready) Error() string { return string(u) }
@@ -51,37 +54,36 @@ type Installation struct {
 	Progress func(string)
 }
 
-// Await calls check every PollInterval until it finds nothing unready. Its error says what
-// was missing last and what the pods say of themselves: when Timeout has passed, and when
-// check's error is no Unready. When ctx ends, the error wraps ctx's cause.
+// Await calls check every PollInterval until it returns nil. It gives up when Timeout has
+// passed and when check's error is no Unready; the error names what was missing last and
+// what the pods say of themselves. When ctx ends, the error wraps ctx's cause.
 func (i Installation) Await(ctx context.Context, check func(context.Context) error) error {
 	deadline, cancel := context.WithTimeout(ctx, i.Timeout)
 	defer cancel()
 	var last string
-	for {
-		err := check(deadline)
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("waiting for %s: %w", i.Name, context.Cause(ctx))
-		case deadline.Err() != nil:
-			return fmt.Errorf("%s was not ready after %s: %s%s", i.Name, i.Timeout, last, i.diagnosis(ctx))
-		case !errors.As(err, new(Unready)):
-			return fmt.Errorf("waiting for %s: %w%s", i.Name, err, i.diagnosis(ctx))
+	err := kube.Until(deadline, PollInterval, func(ctx context.Context) (bool, string, error) {
+		err := check(ctx)
+		if err == nil || !errors.As(err, new(Unready)) {
+			return err == nil, "", err
 		}
-		if last != err.Error() {
+		if ctx.Err() == nil && last != err.Error() {
 			last = err.Error()
 			i.Progress("waiting for " + i.Name + ": " + last)
 		}
-		select {
-		case <-time.After(PollInterval):
-		case <-deadline.Done():
-		}
+		return false, last, nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for %s: %w", i.Name, context.Cause(ctx))
+	case deadline.Err() != nil:
+		return fmt.Errorf("%s was not ready after %s: %s%s", i.Name, i.Timeout, last, i.diagnosis(ctx))
 	}
+	return fmt.Errorf("waiting for %s: %w%s", i.Name, err, i.diagnosis(ctx))
 }
 
-// RolledOut says whether a Deployment's own account is that its newest pods are all there
+// RolledOut is whether a Deployment's own account is that its newest pods are all there
 // and no old one is left; want is the number of them, 1 where the Deployment says none.
 func RolledOut(d *appsv1.Deployment) (done bool, want int32) {
 	want = 1

@@ -71,7 +71,7 @@ func (s *Sampler) getOnce(ctx context.Context, u string, read func(io.Reader) er
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		var of *url.Error // names pod.namespace, which is no address anybody knows
+		var of *url.Error // names pod.Namespace, which is no address anybody knows
 		if errors.As(err, &of) {
 			err = of.Err
 		}
@@ -154,7 +154,7 @@ type ProxyState struct {
 	// Rejected counts configuration updates that Envoy refused (NACKs) since its
 	// start: of clusters and listeners always, of routes and endpoints where the
 	// proxy's stats matcher lets those counters exist (Istio's does not by default;
-	// [Sampler.Syncz] knows them).
+	// [Sampler.Quiet] knows them).
 	Rejected int
 }
 
@@ -234,7 +234,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	if err != nil {
 		return observations.Proxy{}, err
 	}
-	s.MarkWitness(pod.Namespace, pod.Name)
+	s.markWitness(pod.Namespace, pod.Name)
 
 	dumps := map[string]string{}
 	raw := map[string][]byte{}

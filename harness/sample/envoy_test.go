@@ -67,7 +67,7 @@ func TestEnvoy(t *testing.T) {
 		if got, err := s.Envoy(t.Context(), testPod); err != nil || got != want {
 			t.Errorf("Envoy = %+v, %v; want %+v", got, err, want)
 		}
-		s.MarkWitness("ns1", "test-0.b")
+		s.markWitness("ns1", "test-0.b")
 	}
 }
 

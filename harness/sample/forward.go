@@ -94,7 +94,7 @@ func (f *Forwarder) open(ctx context.Context, namespace, pod string, port int) (
 	return fc, nil
 }
 
-// dialHost is Dial for an HTTP transport: the host is pod.namespace.
+// dialHost is Dial for an HTTP transport: the host is pod.Namespace.
 func (f *Forwarder) dialHost(ctx context.Context, _, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -107,7 +107,7 @@ func (f *Forwarder) dialHost(ctx context.Context, _, addr string) (net.Conn, err
 	// A pod's name may contain dots, a namespace's may not.
 	dot := strings.LastIndexByte(host, '.')
 	if dot < 0 {
-		return nil, fmt.Errorf("host %q is not pod.namespace", host)
+		return nil, fmt.Errorf("host %q is not pod.Namespace", host)
 	}
 	return f.Dial(ctx, host[dot+1:], host[:dot], number)
 }

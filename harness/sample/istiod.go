@@ -17,12 +17,13 @@ import (
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/observations"
 )
 
 // istiods are the running control-plane pods.
-func (s *Sampler) istiods(ctx context.Context) ([]podKey, error) {
+func (s *Sampler) istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
 		LabelSelector: "app=istiod", FieldSelector: "status.phase=Running",
 		ResourceVersion: "0", // from the API server's cache: this is asked every second
@@ -30,10 +31,10 @@ func (s *Sampler) istiods(ctx context.Context) ([]podKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing istiod's pods: %w", err)
 	}
-	var keys []podKey
+	var keys []types.NamespacedName
 	for _, p := range list.Items {
 		if p.DeletionTimestamp == nil && isReady(&p) {
-			keys = append(keys, podKey{p.Namespace, p.Name})
+			keys = append(keys, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
 		}
 	}
 	if len(keys) == 0 {
@@ -52,9 +53,9 @@ func isReady(p *corev1.Pod) bool {
 type families map[string]*dto.MetricFamily
 
 // metricsOf scrapes one istiod.
-func (s *Sampler) metricsOf(ctx context.Context, pod podKey) (families, error) {
+func (s *Sampler) metricsOf(ctx context.Context, pod types.NamespacedName) (families, error) {
 	var f families
-	err := s.get(ctx, pod.namespace, pod.name, istiodMonitorPort, "/metrics", func(r io.Reader) (err error) {
+	err := s.get(ctx, pod.Namespace, pod.Name, istiodMonitorPort, "/metrics", func(r io.Reader) (err error) {
 		f, err = parseMetrics(r)
 		return err
 	})
@@ -125,8 +126,8 @@ func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
 			return nil, err
 		}
 		records[i] = istiodFrom(f)
-		records[i].Pod = pod.namespace + "/" + pod.name
-		usage, err := s.metrics.MetricsV1beta1().PodMetricses(pod.namespace).Get(ctx, pod.name, metav1.GetOptions{})
+		records[i].Pod = pod.Namespace + "/" + pod.Name
+		usage, err := s.metrics.MetricsV1beta1().PodMetricses(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 		if err != nil {
 			continue // not scraped yet; Istiod's own account stands
 		}
@@ -155,8 +156,8 @@ func istiodFrom(f families) observations.Istiod {
 	}
 }
 
-// ProxyStatus is what istiod knows of one connected proxy.
-type ProxyStatus struct {
+// proxyStatus is what istiod knows of one connected proxy.
+type proxyStatus struct {
 	Namespace, Pod string
 	// Stale lists the types (Cluster, Listener, RouteConfiguration,
 	// ClusterLoadAssignment, ...) whose last update the proxy has not answered.
@@ -166,7 +167,7 @@ type ProxyStatus struct {
 }
 
 // refuse notes that a type's last update was refused, which is an answer too.
-func (p *ProxyStatus) refuse(kind, why string) {
+func (p *proxyStatus) refuse(kind, why string) {
 	if p.Rejected == nil {
 		p.Rejected = map[string]string{}
 	}
@@ -174,28 +175,10 @@ func (p *ProxyStatus) refuse(kind, why string) {
 	p.Stale = slices.DeleteFunc(p.Stale, func(stale string) bool { return stale == kind })
 }
 
-// Syncz reads, from each ready istiod's /debug/syncz, which proxies have acknowledged
-// everything that was sent to them.
-func (s *Sampler) Syncz(ctx context.Context) ([]ProxyStatus, error) {
-	pods, err := s.istiods(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var all []ProxyStatus
-	for _, pod := range pods {
-		statuses, err := s.synczOf(ctx, pod)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, statuses...)
-	}
-	return all, nil
-}
-
 // syncStatus is one entry of /debug/syncz (pilot/pkg/xds/debug.go): the nonces that
 // were sent and acknowledged last.
 type syncStatus struct {
-	Proxy         string `json:"proxy"` // pod.namespace
+	Proxy         string `json:"proxy"` // pod.Namespace
 	ProxyType     string `json:"proxy_type"`
 	ClusterSent   string `json:"cluster_sent"`
 	ClusterAcked  string `json:"cluster_acked"`
@@ -213,20 +196,22 @@ type syncStatus struct {
 	} `json:"resources"`
 }
 
-func (s *Sampler) synczOf(ctx context.Context, pod podKey) ([]ProxyStatus, error) {
+// synczOf reads, from an istiod's /debug/syncz, which proxies have acknowledged everything
+// that was sent to them.
+func (s *Sampler) synczOf(ctx context.Context, pod types.NamespacedName) ([]proxyStatus, error) {
 	var entries []syncStatus
-	if err := s.getJSON(ctx, pod.namespace, pod.name, istiodMonitorPort, "/debug/syncz", &entries); err != nil {
+	if err := s.getJSON(ctx, pod.Namespace, pod.Name, istiodMonitorPort, "/debug/syncz", &entries); err != nil {
 		return nil, err
 	}
-	statuses := make([]ProxyStatus, len(entries))
+	statuses := make([]proxyStatus, len(entries))
 	for i, e := range entries {
 		statuses[i] = e.status()
 	}
 	return statuses, nil
 }
 
-func (e syncStatus) status() ProxyStatus {
-	status := ProxyStatus{Pod: e.Proxy}
+func (e syncStatus) status() proxyStatus {
+	status := proxyStatus{Pod: e.Proxy}
 	if dot := strings.LastIndexByte(e.Proxy, '.'); dot >= 0 {
 		status.Pod, status.Namespace = e.Proxy[:dot], e.Proxy[dot+1:]
 	}
@@ -324,7 +309,7 @@ var refusable = map[string]string{"cds": "Cluster", "lds": "Listener", "rds": "R
 // addRefusals finds the refusals that /debug/syncz does not tell before Istio 1.23: of a
 // proxy that has not acknowledged a type and is counted as having refused one of that
 // type. Why is in istiod's log alone.
-func (s *Sampler) addRefusals(ctx context.Context, pod podKey, f families, statuses []ProxyStatus) error {
+func (s *Sampler) addRefusals(ctx context.Context, pod types.NamespacedName, f families, statuses []proxyStatus) error {
 	var reasons map[refusal]string
 	for short, kind := range refusable {
 		refused := f.by("pilot_xds_"+short+"_reject", "node")
@@ -335,9 +320,9 @@ func (s *Sampler) addRefusals(ctx context.Context, pod podKey, f families, statu
 				continue
 			}
 			if reasons == nil {
-				log, err := s.kube.CoreV1().Pods(pod.namespace).GetLogs(pod.name, &corev1.PodLogOptions{Container: observations.IstiodContainer}).DoRaw(ctx)
+				log, err := s.kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: observations.IstiodContainer}).DoRaw(ctx)
 				if err != nil {
-					return fmt.Errorf("reading why %s refused configuration in the log of %s/%s: %w", proxy, pod.namespace, pod.name, err)
+					return fmt.Errorf("reading why %s refused configuration in the log of %s/%s: %w", proxy, pod.Namespace, pod.Name, err)
 				}
 				reasons = refusalsIn(string(log))
 			}
@@ -347,7 +332,7 @@ func (s *Sampler) addRefusals(ctx context.Context, pod podKey, f families, statu
 	return nil
 }
 
-// refusal is of a type, by its short name, by a proxy, pod.namespace.
+// refusal is of a type, by its short name, by a proxy, pod.Namespace.
 type refusal struct{ short, proxy string }
 
 // refusedLine is a line of istiod's log (pilot/pkg/xds/delta.go, ads.go): the type, the
@@ -379,14 +364,14 @@ func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
 	}
 	var all []Connection
 	for _, pod := range pods {
-		// pilot/pkg/xds/debug.go; the id is pod.namespace-N.
+		// pilot/pkg/xds/debug.go; the id is pod.Namespace-N.
 		var answer struct {
 			Clients []struct {
 				ID    string    `json:"connectionId"`
 				Since time.Time `json:"connectedAt"`
 			} `json:"clients"`
 		}
-		if err := s.getJSON(ctx, pod.namespace, pod.name, istiodMonitorPort, "/debug/connections", &answer); err != nil {
+		if err := s.getJSON(ctx, pod.Namespace, pod.Name, istiodMonitorPort, "/debug/connections", &answer); err != nil {
 			return nil, err
 		}
 		for _, c := range answer.Clients {
@@ -395,7 +380,7 @@ func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
 			if dot < 0 {
 				continue // no proxy of a pod
 			}
-			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.name + "/" + c.ID, Since: c.Since})
+			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.Name + "/" + c.ID, Since: c.Since})
 		}
 	}
 	return all, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -101,31 +102,31 @@ func TestSyncz(t *testing.T) {
 	const nonces = `"cluster_sent":"c1","cluster_acked":"c1","listener_sent":"l1","listener_acked":"l1",`
 	tests := []struct {
 		name, entry string
-		want        ProxyStatus
+		want        proxyStatus
 	}{
 		{"acknowledged", `{"proxy":"a.b.ns1","proxy_type":"sidecar",` + nonces + `"route_sent":"r","route_acked":"r"}`,
-			ProxyStatus{Namespace: "ns1", Pod: "a.b"}},
+			proxyStatus{Namespace: "ns1", Pod: "a.b"}},
 		{"stale", `{"proxy":"a.ns1","proxy_type":"sidecar",` + nonces + `"route_sent":"r2","route_acked":"r1","endpoint_sent":"e"}`,
-			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"ClusterLoadAssignment", "RouteConfiguration"}}},
+			proxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"ClusterLoadAssignment", "RouteConfiguration"}}},
 		{"only just connected", `{"proxy":"a.ns1","proxy_type":"sidecar"}`,
-			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"Cluster", "Listener"}}},
+			proxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"Cluster", "Listener"}}},
 		{"a ztunnel has none of these", `{"proxy":"z.istio-system","proxy_type":"ztunnel"}`,
-			ProxyStatus{Namespace: "istio-system", Pod: "z"}},
+			proxyStatus{Namespace: "istio-system", Pod: "z"}},
 		{"rejected, and a type of resources alone", `{"proxy":"a.ns1","proxy_type":"sidecar",` + nonces + `"resources":{
 			"type.googleapis.com/envoy.config.listener.v3.Listener":{"sent":"l2","acked":"l1","lastError":"no such filter"},
 			"type.googleapis.com/istio.networking.nds.v1.NameTable":{"sent":"n2","acked":"n1"}}}`,
-			ProxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"NameTable"}, Rejected: map[string]string{"Listener": "no such filter"}}},
+			proxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"NameTable"}, Rejected: map[string]string{"Listener": "no such filter"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.pods(istiodPod("istiod-0"))
 			w.listen(t, "istio-system/istiod-0", istiodMonitorPort, &admin{answers: map[string]string{"/debug/syncz": "[" + test.entry + "]"}})
-			got, err := w.sampler(t).Syncz(t.Context())
+			got, err := w.sampler(t).synczOf(t.Context(), types.NamespacedName{Namespace: "istio-system", Name: "istiod-0"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]ProxyStatus{test.want}, got); diff != "" {
+			if diff := cmp.Diff([]proxyStatus{test.want}, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -207,7 +208,7 @@ func TestNoIstiod(t *testing.T) {
 	w = newWorld(t)
 	w.pods(istiodPod("istiod-0"))
 	w.listen(t, "istio-system/istiod-0", istiodMonitorPort, http.NotFoundHandler())
-	if _, err := w.sampler(t).Syncz(t.Context()); err == nil || !strings.Contains(err.Error(), "404") {
+	if _, err := w.sampler(t).synczOf(t.Context(), types.NamespacedName{Namespace: "istio-system", Name: "istiod-0"}); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/observations"
@@ -34,6 +35,11 @@ type Pod struct {
 	Deleting bool
 	// Limits are the containers' memory limits in bytes, by container; none is left out.
 	Limits map[string]int64
+}
+
+// NamespacedName is the pod's name with its namespace.
+func (p Pod) NamespacedName() types.NamespacedName {
+	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
 }
 
 // PodFrom reads a Kubernetes pod.

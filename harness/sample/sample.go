@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
@@ -37,13 +38,11 @@ const requestTimeout = time.Minute
 type Sampler struct {
 	kube    kubernetes.Interface
 	metrics metrics.Interface
-	http    *http.Client // dials "pod.namespace:port" through port-forwards
+	http    *http.Client // dials "pod.Namespace:port" through port-forwards
 
 	mu        sync.Mutex
-	witnesses map[podKey]bool
+	witnesses map[types.NamespacedName]bool
 }
-
-type podKey struct{ namespace, name string }
 
 // New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy has
 // no rate limit, as sampling paces itself and must not queue behind itself. Call
@@ -78,24 +77,23 @@ func New(cfg *rest.Config) (*Sampler, error) {
 			IdleConnTimeout:     20 * time.Second,
 			DisableCompression:  true,
 		}},
-		witnesses: map[podKey]bool{},
+		witnesses: map[types.NamespacedName]bool{},
 	}, nil
 }
 
 // Close ends the port-forwards that are kept open between readings.
 func (s *Sampler) Close() { s.http.CloseIdleConnections() }
 
-// MarkWitness records that a proxy's configuration was dumped, as Witness does: a
-// resumed run calls it for the witnesses of its log.
-func (s *Sampler) MarkWitness(namespace, pod string) {
+// markWitness records that a proxy's configuration was dumped.
+func (s *Sampler) markWitness(namespace, pod string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.witnesses[podKey{namespace, pod}] = true
+	s.witnesses[types.NamespacedName{Namespace: namespace, Name: pod}] = true
 }
 
 // IsWitness tells whether the proxy's configuration was ever dumped.
 func (s *Sampler) IsWitness(namespace, pod string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.witnesses[podKey{namespace, pod}]
+	return s.witnesses[types.NamespacedName{Namespace: namespace, Name: pod}]
 }

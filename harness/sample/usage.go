@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -24,9 +25,9 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 			return nil, err
 		}
 	}
-	known := make(map[podKey]Pod, len(pods))
+	known := make(map[types.NamespacedName]Pod, len(pods))
 	for _, p := range pods {
-		known[podKey{p.Namespace, p.Name}] = p
+		known[p.NamespacedName()] = p
 	}
 	list, err := s.metrics.MetricsV1beta1().PodMetricses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 	}
 	var usage []observations.Usage
 	for _, m := range list.Items {
-		p := known[podKey{m.Namespace, m.Name}]
+		p := known[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]
 		for _, c := range m.Containers {
 			usage = append(usage, observations.Usage{
 				Namespace:   m.Namespace,

@@ -31,7 +31,7 @@ func TestUsage(t *testing.T) {
 		},
 	})
 	s := w.sampler(t)
-	s.MarkWitness("ns1", "a")
+	s.markWitness("ns1", "a")
 	got, err := s.Usage(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -6,14 +6,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 //go:embed metrics-server.yaml
@@ -43,16 +42,15 @@ func (c *Cluster) installMetrics(ctx context.Context) error {
 		return fmt.Errorf("look for the metrics API: %w", err)
 	}
 	manifest := bytes.ReplaceAll(metricsServer, []byte(metricsServerImage+metricsServerTag), []byte(c.metricsServer))
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("decode metrics-server's manifest: %w", err)
-		}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		return fmt.Errorf("decode metrics-server's manifest: %w", err)
+	}
+	client, err := kube.New(c.config)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
 		if object.GetName() == metricsAPI {
 			// The API server keeps its first connection to the Service's address, wherever
 			// that led before kube-proxy knew the Service: on some networks, outside.
@@ -60,13 +58,11 @@ func (c *Cluster) installMetrics(ctx context.Context) error {
 				return err
 			}
 		}
-		plural, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-		_, err = c.objects.Resource(plural).Namespace(object.GetNamespace()).
-			Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: "meshbench", Force: true})
-		if err != nil {
-			return fmt.Errorf("apply %s %s of metrics-server: %w", object.GetKind(), object.GetName(), err)
+		if err := client.Apply(ctx, object); err != nil {
+			return fmt.Errorf("install metrics-server: %w", err)
 		}
 	}
+	return nil
 }
 
 // metricsServerRuns says what is missing until metrics-server is ready.

@@ -15,18 +15,14 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 // controlPlaneLabel is on the nodes of the control plane, which are none of a scenario's.
-const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+const controlPlaneLabel = kube.ControlPlaneLabel
 
 // machines are the nodes that a scenario counts as its own.
-func machines(all []corev1.Node) []corev1.Node {
-	return slices.DeleteFunc(slices.Clone(all), func(n corev1.Node) bool {
-		_, plane := n.Labels[controlPlaneLabel]
-		return plane
-	})
-}
+func machines(all []corev1.Node) []corev1.Node { return kube.Machines(all) }
 
 // SetNodes implements cluster.Cluster. kind cannot add nodes, so all were made at the
 // start: a worker that is removed leaves the cluster, without its container, and one that

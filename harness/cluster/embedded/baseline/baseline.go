@@ -5,22 +5,20 @@
 package baseline
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 //go:embed manifests.yaml
@@ -41,25 +39,19 @@ const (
 // Pods is the number of pods of the baseline on a cluster of that many nodes.
 func Pods(nodes int) int { return 2*nodes + 3 }
 
-// manager is the name under which fields are owned.
-const manager = "meshbench"
-
 // Apply writes all objects. It may be repeated.
 func Apply(ctx context.Context, config *rest.Config) error {
-	client, err := dynamic.NewForConfig(config)
+	client, err := kube.New(config)
 	if err != nil {
-		return fmt.Errorf("make client for the baseline: %w", err)
+		return fmt.Errorf("make the baseline: %w", err)
 	}
 	all, err := objects()
 	if err != nil {
 		return err
 	}
 	for _, object := range all {
-		plural, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
-		resource := client.Resource(plural).Namespace(object.GetNamespace())
-		_, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: manager, Force: true})
-		if err != nil {
-			return fmt.Errorf("apply %s %s of the baseline: %w", object.GetKind(), object.GetName(), err)
+		if err := client.Apply(ctx, object); err != nil {
+			return fmt.Errorf("make the baseline: %w", err)
 		}
 	}
 	return nil
@@ -67,20 +59,15 @@ func Apply(ctx context.Context, config *rest.Config) error {
 
 // objects are the manifests, decoded.
 func objects() ([]*unstructured.Unstructured, error) {
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
-	var all []*unstructured.Unstructured
-	for {
-		object := &unstructured.Unstructured{}
-		switch err := decoder.Decode(object); {
-		case errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
-			return nil, fmt.Errorf("decode object %d of the baseline: %w", len(all)+1, err)
-		case object.Object != nil:
-			all = append(all, object)
-		}
+	all, err := kube.Decode(manifests)
+	if err != nil {
+		return nil, fmt.Errorf("decode the baseline: %w", err)
 	}
+	return all, nil
 }
+
+// pollEvery is short beside the second or two that the pods take.
+const pollEvery = 100 * time.Millisecond
 
 // Wait returns when the baseline stands: Service kubernetes exists, the metrics API
 // serves, and the pods of a cluster of that many nodes are Running. When ctx ends
@@ -90,19 +77,16 @@ func Wait(ctx context.Context, config *rest.Config, nodes int) error {
 	if err != nil {
 		return fmt.Errorf("make client for the baseline: %w", err)
 	}
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return kube.Until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
 		missing := check(ctx, client, nodes)
 		if missing == nil {
-			return nil
+			return true, "", nil
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the baseline: %w (%v)", context.Cause(ctx), missing)
-		case <-tick.C:
+		if ctx.Err() != nil {
+			return false, "", nil // cut off; what was missing before says more
 		}
-	}
+		return false, fmt.Sprintf("the baseline (%v)", missing), nil
+	})
 }
 
 // check returns what is missing.

@@ -1,4 +1,4 @@
-package harness
+package actions
 
 import (
 	"context"
@@ -19,27 +19,32 @@ type upgraded struct {
 
 func (u upgraded) Upgrade(context.Context) (observations.Mesh, error) { return u.mesh, u.err }
 
+// recorded is a Recorder that keeps what it is given.
+type recorded []observations.Record
+
+func (r *recorded) Append(record observations.Record) error {
+	*r = append(*r, record)
+	return nil
+}
+
 // TestUpgrade: the log says what the mesh is from then on, and nothing of an upgrade that
 // did not come about.
 func TestUpgrade(t *testing.T) {
-	var events []observations.Event
-	a := &actor{record: func(r observations.Record) error {
-		events = append(events, *r.Event)
-		return nil
-	}}
-	do := func() error { return a.do(t.Context(), &scenarios.Upgrade{Istio: "1.23.2"}) }
+	var log recorded
+	on := &On{Recorder: &log}
+	do := func() error { return Do(t.Context(), on, &scenarios.Upgrade{Istio: "1.23.2"}) }
 
 	g := NewWithT(t)
-	g.Expect(do()).To(MatchError(ContainSubstring("upgrade Istio to 1.23.2: this mesh was installed by somebody else")))
-	a.upgrader = func(to *scenarios.Upgrade) (Upgrader, error) {
+	g.Expect(do()).To(MatchError(ContainSubstring("upgrade Istio to 1.23.2: cannot upgrade: meshbench did not install this mesh")))
+	on.Upgrade = func(to *scenarios.Upgrade) (Upgrader, error) {
 		return upgraded{mesh: observations.Mesh{Istio: to.Istio, XDS: "delta"}, err: errors.New("no istiod")}, nil
 	}
 	g.Expect(do()).To(MatchError("upgrade Istio to 1.23.2: no istiod"))
-	g.Expect(events).To(BeEmpty())
-	a.upgrader = func(to *scenarios.Upgrade) (Upgrader, error) {
+	g.Expect(log).To(BeEmpty())
+	on.Upgrade = func(to *scenarios.Upgrade) (Upgrader, error) {
 		return upgraded{mesh: observations.Mesh{Istio: to.Istio, XDS: "delta"}}, nil
 	}
 	g.Expect(do()).To(Succeed())
-	g.Expect(events).To(ConsistOf(And(HaveField("Kind", "upgrade"), HaveField("Level", "info"),
-		HaveField("Message", HavePrefix("Istio is 1.23.2 from here on (xDS of new sidecars: delta)")))))
+	g.Expect(log).To(ConsistOf(And(HaveField("Event.Kind", "upgrade"), HaveField("Event.Level", "info"),
+		HaveField("Event.Message", HavePrefix("Istio is 1.23.2 from here on (xDS of new sidecars: delta)")))))
 }

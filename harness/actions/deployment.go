@@ -1,4 +1,4 @@
-package harness
+package actions
 
 import (
 	"context"
@@ -12,10 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-func (a *actor) deployment(ctx context.Context, d *scenarios.Deployment) error {
+func deployment(ctx context.Context, on *On, d *scenarios.Deployment) error {
 	requests, err := quantities(d.Resources.Requests)
 	if err != nil {
 		return err
@@ -28,7 +29,7 @@ func (a *actor) deployment(ctx context.Context, d *scenarios.Deployment) error {
 	selector := map[string]string{"app": d.Name}
 	labels := maps.Clone(selector)
 	maps.Copy(labels, d.Labels)
-	_, err = a.kube.AppsV1().Deployments(d.Namespace).Create(ctx, &appsv1.Deployment{
+	_, err = on.Kube.AppsV1().Deployments(d.Namespace).Create(ctx, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: d.Name, Labels: selector},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas,
@@ -48,7 +49,7 @@ func (a *actor) deployment(ctx context.Context, d *scenarios.Deployment) error {
 	if err != nil {
 		return err
 	}
-	return a.kube.awaitRollout(ctx, d.Namespace, d.Name, a.status)
+	return readiness.AwaitRollout(ctx, on.Kube, d.Namespace, d.Name, on.Progress.Status)
 }
 
 // containerName is the image's base name without tag or digest, which is how `kubectl

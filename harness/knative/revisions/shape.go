@@ -1,4 +1,4 @@
-package harness
+package revisions
 
 import (
 	"context"
@@ -15,16 +15,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/meshbench/meshbench/harness/knative"
+	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// shapedRevisions makes the Services and Endpoints that Knative Serving makes for a
+// shaped makes the Services and Endpoints that Knative Serving makes for a
 // revision (pkg/reconciler/serverlessservice/resources of knative.dev/serving v0.42.2), and
 // for one with pods the Deployment; a test holds them against the real ones, object by
 // object. EndpointSlices, and the Endpoints of Services with a selector, come from
 // Kubernetes itself, as they do with Knative.
-type shapedRevisions struct {
-	kube *kube
+type shaped struct {
+	kube *kube.Client
 	*scenarios.Revisions
 	status func(format string, args ...any)
 }
@@ -38,7 +41,7 @@ const (
 // shapeWorkers make revisions side by side.
 const shapeWorkers = 4
 
-func (s *shapedRevisions) have(ctx context.Context) (int, error) {
+func (s *shaped) have(ctx context.Context) (int, error) {
 	list, err := s.kube.CoreV1().Services(s.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: knativeService + "=" + s.Service + "," + serviceType + "=Public",
 	})
@@ -48,7 +51,7 @@ func (s *shapedRevisions) have(ctx context.Context) (int, error) {
 	return len(list.Items), nil
 }
 
-func (s *shapedRevisions) make(ctx context.Context, first, last int, done func(int)) error {
+func (s *shaped) make(ctx context.Context, first, last int, done func(int)) error {
 	activator, err := s.activator(ctx)
 	if err != nil {
 		return err
@@ -77,10 +80,10 @@ func (s *shapedRevisions) make(ctx context.Context, first, last int, done func(i
 }
 
 // collect does nothing: nobody collects these.
-func (s *shapedRevisions) collect(context.Context) error { return nil }
+func (s *shaped) collect(context.Context) error { return nil }
 
 // one makes a revision's objects.
-func (s *shapedRevisions) one(ctx context.Context, n int, service string, activator corev1.EndpointAddress) error {
+func (s *shaped) one(ctx context.Context, n int, service string, activator corev1.EndpointAddress) error {
 	o := s.objects(n, service, uuid.NewString(), activator)
 	if o.deployment != nil {
 		if _, err := s.kube.AppsV1().Deployments(s.Namespace).Create(ctx, o.deployment, metav1.CreateOptions{}); err != nil {
@@ -105,7 +108,7 @@ type revisionObjects struct {
 
 // objects are those of the n-th revision. service and revision are unique ids, activator is
 // where requests for the revision go.
-func (s *shapedRevisions) objects(n int, service, revision string, activator corev1.EndpointAddress) revisionObjects {
+func (s *shaped) objects(n int, service, revision string, activator corev1.EndpointAddress) revisionObjects {
 	name := scenarios.Revision(s.Service, n)
 	labels := map[string]string{
 		"app":                                         name,
@@ -185,7 +188,7 @@ func (s *shapedRevisions) objects(n int, service, revision string, activator cor
 }
 
 // route makes the Service's own Service where it is not there, and returns its id.
-func (s *shapedRevisions) route(ctx context.Context) (id string, err error) {
+func (s *shaped) route(ctx context.Context) (id string, err error) {
 	client := s.kube.CoreV1().Services(s.Namespace)
 	service, err := client.Get(ctx, s.Service, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -198,7 +201,7 @@ func (s *shapedRevisions) route(ctx context.Context) (id string, err error) {
 }
 
 // routeService is the Service's own Service. Without an ingress it points at itself.
-func (s *shapedRevisions) routeService() *corev1.Service {
+func (s *shaped) routeService() *corev1.Service {
 	h2c := "kubernetes.io/h2c"
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
@@ -216,32 +219,29 @@ func (s *shapedRevisions) routeService() *corev1.Service {
 	}
 }
 
-// Where Knative Serving keeps the activator, to which requests for a revision without pods
-// go.
-const (
-	servingNamespace = "knative-serving"
-	activatorName    = "activator"
-)
+// activatorName is the activator's, to which requests for a revision without pods go, in
+// Knative Serving's namespace.
+const activatorName = "activator"
 
-// activator is the address of the activator, or of a pod that stands for it: where there is
-// none, a Deployment is made.
-func (s *shapedRevisions) activator(ctx context.Context) (corev1.EndpointAddress, error) {
-	_, err := s.kube.AppsV1().Deployments(servingNamespace).Get(ctx, activatorName, metav1.GetOptions{})
+// activator is the address of the activator, or of a pod that stands for it: its Deployment
+// is made where there is none.
+func (s *shaped) activator(ctx context.Context) (corev1.EndpointAddress, error) {
+	_, err := s.kube.AppsV1().Deployments(knative.Namespace).Get(ctx, activatorName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		err = s.makeActivator(ctx)
 	}
 	if err == nil {
-		err = s.kube.awaitRollout(ctx, servingNamespace, activatorName, s.status)
+		err = readiness.AwaitRollout(ctx, s.kube, knative.Namespace, activatorName, s.status)
 	}
 	if err != nil {
 		return corev1.EndpointAddress{}, fmt.Errorf("making a pod that stands for Knative's activator: %w", err)
 	}
-	pods, err := s.kube.CoreV1().Pods(servingNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + activatorName})
+	pods, err := s.kube.CoreV1().Pods(knative.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + activatorName})
 	if err != nil {
 		return corev1.EndpointAddress{}, fmt.Errorf("listing the activator's pods: %w", err)
 	}
 	if len(pods.Items) == 0 {
-		return corev1.EndpointAddress{}, fmt.Errorf("Deployment %s/%s has no pod with the label app=%[2]s", servingNamespace, activatorName)
+		return corev1.EndpointAddress{}, fmt.Errorf("Deployment %s/%s has no pod with the label app=%[2]s", knative.Namespace, activatorName)
 	}
 	p := pods.Items[0]
 	return corev1.EndpointAddress{
@@ -250,13 +250,13 @@ func (s *shapedRevisions) activator(ctx context.Context) (corev1.EndpointAddress
 	}, nil
 }
 
-func (s *shapedRevisions) makeActivator(ctx context.Context) error {
-	_, err := s.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: servingNamespace}}, metav1.CreateOptions{})
+func (s *shaped) makeActivator(ctx context.Context) error {
+	_, err := s.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: knative.Namespace}}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	labels := map[string]string{"app": activatorName}
-	_, err = s.kube.AppsV1().Deployments(servingNamespace).Create(ctx, &appsv1.Deployment{
+	_, err = s.kube.AppsV1().Deployments(knative.Namespace).Create(ctx, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: activatorName},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},

@@ -1,4 +1,6 @@
-package harness
+// Package revisions gives a Knative Service its revisions: by updating it where Knative
+// Serving runs, or by making the Services and Endpoints that Knative would make.
+package revisions
 
 import (
 	"context"
@@ -9,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -27,93 +29,75 @@ const (
 type maker interface {
 	// have is the number of revisions that there are.
 	have(ctx context.Context) (int, error)
-	// make makes the revisions from first to last, numbers from 1, telling how far it is.
+	// make makes the revisions from first to last, numbers from 1, and calls done after
+	// each with the number made so far.
 	make(ctx context.Context, first, last int, done func(n int)) error
 	// collect makes garbage collection look for old revisions.
 	collect(ctx context.Context) error
 }
 
-func (a *actor) revisions(ctx context.Context, r *scenarios.Revisions) error {
-	begin := time.Now()
-	var m maker
-	if r.Mode == scenarios.Knative {
-		m = &knativeRevisions{a.kube, r}
+// Service is one Knative Service and its revisions, numbered from 1.
+type Service struct {
+	kube   *kube.Client
+	want   *scenarios.Revisions
+	status func(format string, args ...any)
+	maker  maker
+}
+
+// New returns the Service that an action is about; nothing is made yet. status is told
+// what is being waited for.
+func New(client *kube.Client, want *scenarios.Revisions, status func(format string, args ...any)) *Service {
+	s := &Service{kube: client, want: want, status: status}
+	if want.Mode == scenarios.Knative {
+		s.maker = &served{client, want}
 	} else {
-		m = &shapedRevisions{kube: a.kube, Revisions: r, status: a.status}
+		s.maker = &shaped{kube: client, Revisions: want, status: status}
 	}
-	have, err := m.have(ctx)
+	return s
+}
+
+// Have is the number of revisions that the Service has, 0 where it is not there yet.
+func (s *Service) Have(ctx context.Context) (int, error) {
+	have, err := s.maker.have(ctx)
 	if err != nil {
-		return fmt.Errorf("counting the revisions that are there: %w", err)
+		return 0, fmt.Errorf("counting the revisions that are there: %w", err)
 	}
-	for have < r.Count && !a.killed(r.Until) {
-		last := min(have+r.Batch, r.Count)
-		err := m.make(ctx, have+1, last, func(n int) {
-			a.loaded(r, r.Left(n))
-			a.status("revision %d of %d of %s/%s", n, r.Count, r.Namespace, r.Service)
-		})
-		if err != nil {
-			return err
-		}
-		have = last
-		if err := a.revisionsThere(ctx, r, have, m.collect); err != nil {
-			return err
-		}
-		if r.Until != nil {
-			// What was made must have reached the sidecar before it can have been killed by it.
-			if err := a.pushed(ctx, func() bool { return a.killed(r.Until) }); err != nil {
-				return err
-			}
-		}
-		if err := a.record(observations.Record{Revisions: &observations.Revisions{
-			Namespace: r.Namespace, Service: r.Service, Mode: r.Mode, Count: r.Left(have), Total: a.loaded(r, r.Left(have)),
-			Running: r.MinScale > 0, Seconds: time.Since(begin).Seconds(),
-		}}); err != nil {
-			return err
-		}
+	return have, nil
+}
+
+// Make makes the revisions from first to last and returns when all of their objects are
+// there (see [Service.there]). It calls done after each with the number made so far.
+func (s *Service) Make(ctx context.Context, first, last int, done func(n int)) error {
+	if err := s.maker.make(ctx, first, last, done); err != nil {
+		return err
 	}
-	if r.MinScale > 0 {
-		return a.kube.awaitRollout(ctx, r.Namespace, r.Deployment(), a.status)
-	}
-	return nil
+	return s.there(ctx, last)
 }
 
 // collectAfter is how long nothing must have changed before old revisions are looked for
 // again.
 const collectAfter = 4 * time.Second
 
-// killed tells whether what an action goes on until has come.
-func (a *actor) killed(until *scenarios.Killed) bool {
-	return until != nil && a.kills(until.Namespace+"/"+until.Deployment) > 0
-}
-
-// loaded notes how many revisions a Service has and returns the load's total.
-func (a *actor) loaded(r *scenarios.Revisions, n int) int {
-	if r.MinScale > 0 {
-		n = 0 // measured, and no load
-	}
-	return a.load.set(r.Namespace+"/"+r.Service, n)
-}
-
-// revisionsThere waits until the Services of all revisions up to the newest exist, with
-// their Endpoints and EndpointSlices, and traffic to any of them has somewhere to go.
-// Of those that were collected nothing is left; collect is called while there is.
-func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, newest int, collect func(context.Context) error) error {
-	n := r.Left(newest)
+// there waits until the Services of all revisions up to the newest exist, with their
+// Endpoints and EndpointSlices, and traffic to any of them has somewhere to go. Of the
+// collected ones nothing must be left; the maker's collect is called while something is.
+func (s *Service) there(ctx context.Context, newest int) error {
+	r, n := s.want, s.want.Left(newest)
 	var last []int        // what there was at the last look
 	var changed time.Time // since when that is so
 	list := metav1.ListOptions{LabelSelector: knativeService + "=" + r.Service, ResourceVersion: "0"}
-	return until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
-		services, err := a.kube.CoreV1().Services(r.Namespace).List(ctx, metav1.ListOptions{
+	return kube.Until(ctx, kube.PollEvery, func(ctx context.Context) (bool, string, error) {
+		services, err := s.kube.CoreV1().Services(r.Namespace).List(ctx, metav1.ListOptions{
 			LabelSelector: list.LabelSelector + "," + serviceType, ResourceVersion: "0",
 		})
 		if err != nil {
 			return false, "", fmt.Errorf("listing the revisions' Services: %w", err)
 		}
-		endpoints, err := a.kube.CoreV1().Endpoints(r.Namespace).List(ctx, list)
+		endpoints, err := s.kube.CoreV1().Endpoints(r.Namespace).List(ctx, list)
 		if err != nil {
 			return false, "", fmt.Errorf("listing the revisions' Endpoints: %w", err)
 		}
-		endpointSlices, err := a.kube.DiscoveryV1().EndpointSlices(r.Namespace).List(ctx, list)
+		endpointSlices, err := s.kube.DiscoveryV1().EndpointSlices(r.Namespace).List(ctx, list)
 		if err != nil {
 			return false, "", fmt.Errorf("listing the revisions' EndpointSlices: %w", err)
 		}
@@ -128,7 +112,7 @@ func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, newe
 		}
 		if waiting != "" {
 			// Old ones that are not collected yet would make up for it.
-			a.status("waiting for %s", waiting)
+			s.status("waiting for %s", waiting)
 			return false, waiting, nil
 		}
 		got := []int{len(services.Items), len(endpoints.Items), len(endpointSlices.Items), filled}
@@ -140,13 +124,13 @@ func (a *actor) revisionsThere(ctx context.Context, r *scenarios.Revisions, newe
 				// Knative chooses by a cache, and would choose twice if it were asked too soon.
 				if got[i] > want && time.Since(changed) > collectAfter {
 					changed = time.Now()
-					if err := collect(ctx); err != nil {
+					if err := s.maker.collect(ctx); err != nil {
 						return false, "", fmt.Errorf("having old revisions collected: %w", err)
 					}
 				}
 				waiting := fmt.Sprintf("%s/%s has %d of %d %s", r.Namespace, r.Service, got[i], want,
 					[]string{"Services", "Endpoints", "EndpointSlices", "public Endpoints with an address"}[i])
-				a.status("%s", waiting)
+				s.status("%s", waiting)
 				return false, waiting, nil
 			}
 		}

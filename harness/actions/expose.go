@@ -1,4 +1,4 @@
-package harness
+package actions
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-func (a *actor) expose(ctx context.Context, e *scenarios.Expose) error {
-	d, err := a.kube.AppsV1().Deployments(e.Namespace).Get(ctx, e.Deployment, metav1.GetOptions{})
+func expose(ctx context.Context, on *On, e *scenarios.Expose) error {
+	d, err := on.Kube.AppsV1().Deployments(e.Namespace).Get(ctx, e.Deployment, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("reading the Deployment to expose: %w", err)
 	}
@@ -32,7 +32,7 @@ func (a *actor) expose(ctx context.Context, e *scenarios.Expose) error {
 		}
 		spec.Ports = append(spec.Ports, port)
 	}
-	_, err = a.kube.CoreV1().Services(e.Namespace).Create(ctx, &corev1.Service{
+	_, err = on.Kube.CoreV1().Services(e.Namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: e.Name, Labels: d.Labels},
 		Spec:       spec,
 	}, metav1.CreateOptions{})

@@ -6,11 +6,11 @@ import (
 )
 
 // publishedGrowth is what the scenario's published table says about growth, for the record.
-func (r *run) publishedGrowth() *observations.PublishedGrowth {
-	if r.Scenario.Published == "" {
+func publishedGrowth(s *scenarios.Scenario) *observations.PublishedGrowth {
+	if s.Published == "" {
 		return nil
 	}
-	table, err := scenarios.PublishedTable(r.Scenario.Published)
+	table, err := scenarios.PublishedTable(s.Published)
 	if err != nil || table.Growth == nil {
 		return nil
 	}
@@ -21,15 +21,15 @@ func (r *run) publishedGrowth() *observations.PublishedGrowth {
 	}
 }
 
-// begin is a step's opening record. It carries the published figures, so that the log
+// opening is a step's first record. It carries the published figures, so that the log
 // alone is enough for a report.
-func (r *run) begin(step *scenarios.Step) *observations.Begin {
+func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {
 	b := &observations.Begin{Name: step.Name, Do: step.Do, Published: step.Published, Expect: step.Expect.Changes()}
 	if step.Published == 0 {
 		return b
 	}
 	// The scenario was validated: table and step are there.
-	table, err := scenarios.PublishedTable(r.Scenario.Published)
+	table, err := scenarios.PublishedTable(s.Published)
 	if err != nil {
 		return b
 	}

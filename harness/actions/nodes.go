@@ -1,4 +1,4 @@
-package harness
+package actions
 
 import (
 	"context"
@@ -11,20 +11,22 @@ import (
 	"k8s.io/kubectl/pkg/drain"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
 // nodes adds first and removes afterwards, so that drained pods have a place to go.
-func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
+func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 	target := NodeGroups(n.Groups)
-	have, err := a.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	have, err := on.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing the nodes: %w", err)
 	}
-	surplus, with := plan(machines(have.Items), target)
+	surplus, with := plan(kube.Machines(have.Items), target)
 
-	a.status("adding nodes")
-	if err := a.cluster.SetNodes(ctx, with); err != nil {
+	on.Progress.Status("adding nodes")
+	if err := on.Nodes.SetNodes(ctx, with); err != nil {
 		return fmt.Errorf("adding nodes: %w", err)
 	}
 	if len(surplus) == 0 {
@@ -34,33 +36,33 @@ func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
 	// pod. Nodes that are replaced for good take their pods with them in the end, so
 	// the drain deletes.
 	helper := &drain.Helper{
-		Ctx: ctx, Client: a.kube,
+		Ctx: ctx, Client: on.Kube,
 		Force: true, IgnoreAllDaemonSets: true, DeleteEmptyDirData: true, DisableEviction: true,
 		GracePeriodSeconds: -1,
 		Out:                io.Discard, ErrOut: io.Discard,
 	}
 	for i := range surplus {
-		a.status("cordoning node %s", surplus[i].Name)
+		on.Progress.Status("cordoning node %s", surplus[i].Name)
 		if err := drain.RunCordonOrUncordon(helper, &surplus[i], true); err != nil {
 			return fmt.Errorf("cordoning node %s: %w", surplus[i].Name, err)
 		}
 	}
 	for i := range surplus {
-		a.status("draining node %s (%d of %d)", surplus[i].Name, i+1, len(surplus))
+		on.Progress.Status("draining node %s (%d of %d)", surplus[i].Name, i+1, len(surplus))
 		if err := drain.RunNodeDrain(helper, surplus[i].Name); err != nil {
 			return fmt.Errorf("draining node %s: %w", surplus[i].Name, err)
 		}
 	}
-	if err := a.awaitDeployments(ctx); err != nil {
+	if err := awaitDeployments(ctx, on); err != nil {
 		return err
 	}
-	a.status("removing %d nodes", len(surplus))
-	if err := a.cluster.SetNodes(ctx, target); err != nil {
+	on.Progress.Status("removing %d nodes", len(surplus))
+	if err := on.Nodes.SetNodes(ctx, target); err != nil {
 		return fmt.Errorf("removing nodes: %w", err)
 	}
 	// The objects of removed nodes, and of the pods that were on them.
-	return until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
-		left, err := a.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	return kube.Until(ctx, kube.PollEvery, func(ctx context.Context) (bool, string, error) {
+		left, err := on.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, "", fmt.Errorf("listing the nodes: %w", err)
 		}
@@ -68,29 +70,20 @@ func (a *actor) nodes(ctx context.Context, n *scenarios.Nodes) error {
 		for _, g := range target {
 			want += g.Count
 		}
-		now := len(machines(left.Items))
+		now := len(kube.Machines(left.Items))
 		return now == want, fmt.Sprintf("%d nodes, %d now", want, now), nil
-	})
-}
-
-// machines are the nodes that a scenario counts as its own: those of a control plane are
-// not, which real clusters of one's own have.
-func machines(all []corev1.Node) []corev1.Node {
-	return slices.DeleteFunc(slices.Clone(all), func(n corev1.Node) bool {
-		_, plane := n.Labels["node-role.kubernetes.io/control-plane"]
-		return plane
 	})
 }
 
 // awaitDeployments waits until every Deployment of the cluster, those of the mesh and
 // of the system too, has its pods.
-func (a *actor) awaitDeployments(ctx context.Context) error {
-	all, err := a.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+func awaitDeployments(ctx context.Context, on *On) error {
+	all, err := on.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing the Deployments: %w", err)
 	}
 	for _, d := range all.Items {
-		if err := a.kube.awaitRollout(ctx, d.Namespace, d.Name, a.status); err != nil {
+		if err := readiness.AwaitRollout(ctx, on.Kube, d.Namespace, d.Name, on.Progress.Status); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package harness
+package actions
 
 import (
 	"context"
@@ -6,16 +6,17 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-func (a *actor) scale(ctx context.Context, s *scenarios.Scale) error {
-	_, err := a.kube.AppsV1().Deployments(s.Namespace).UpdateScale(ctx, s.Deployment, &autoscalingv1.Scale{
+func scale(ctx context.Context, on *On, s *scenarios.Scale) error {
+	_, err := on.Kube.AppsV1().Deployments(s.Namespace).UpdateScale(ctx, s.Deployment, &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Deployment},
 		Spec:       autoscalingv1.ScaleSpec{Replicas: int32(s.Replicas)},
 	}, metav1.UpdateOptions{})
 	if err != nil {
 		return err
 	}
-	return a.kube.awaitRollout(ctx, s.Namespace, s.Deployment, a.status)
+	return readiness.AwaitRollout(ctx, on.Kube, s.Namespace, s.Deployment, on.Progress.Status)
 }

@@ -1,4 +1,4 @@
-package harness
+package actions
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-func (a *actor) namespace(ctx context.Context, n *scenarios.Namespace) error {
+func namespace(ctx context.Context, on *On, n *scenarios.Namespace) error {
 	labels := maps.Clone(n.Labels)
 	if n.Injection {
 		if labels == nil {
@@ -18,7 +18,7 @@ func (a *actor) namespace(ctx context.Context, n *scenarios.Namespace) error {
 		}
 		labels["istio-injection"] = "enabled"
 	}
-	_, err := a.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
+	_, err := on.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
 	}, metav1.CreateOptions{})
 	return err

@@ -1,4 +1,4 @@
-package harness
+package revisions
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ import (
 // made; that this is still so is held by package e2e. An object's owner, which the shape
 // does not have, and what the API server fills in are left out.
 func TestShapeIsKnatives(t *testing.T) {
-	recorded, err := knativetest.Read("knative/testdata/revision-0.42.2.yaml")
+	recorded, err := knativetest.Read("../testdata/revision-0.42.2.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestShapeIsKnatives(t *testing.T) {
 		{scenarios.Revisions{Namespace: "load", Service: "a", Annotations: map[string]string{"networking.istio.io/exportTo": "*"}}, 2},
 		{scenarios.Revisions{Namespace: "measure", Service: "measure-pod", MinScale: 1}, 1},
 	} {
-		s := &shapedRevisions{Revisions: &r.Revisions}
+		s := &shaped{Revisions: &r.Revisions}
 		o := s.objects(r.n, "service", "revision", activator)
 		add("Service", s.routeService())
 		add("Service", o.public)

@@ -1,4 +1,4 @@
-package harness
+package revisions
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/meshbench/meshbench/harness/knative"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -27,19 +29,17 @@ const updateAnnotation = "meshbench.dev/revision"
 // takes about a second to come.
 const revisionEvery = 100 * time.Millisecond
 
-// knativeRevisions updates a Knative Service of a cluster with Knative Serving.
-type knativeRevisions struct {
-	kube *kube
+// served updates a Knative Service on a cluster with Knative Serving.
+type served struct {
+	kube *kube.Client
 	*scenarios.Revisions
 }
 
-func (k *knativeRevisions) client() dynamic.ResourceInterface {
-	return k.kube.dynamic.Resource(schema.GroupVersionResource{
-		Group: "serving.knative.dev", Version: "v1", Resource: "services",
-	}).Namespace(k.Namespace)
+func (k *served) client() dynamic.ResourceInterface {
+	return k.kube.Dynamic.Resource(knative.Services).Namespace(k.Namespace)
 }
 
-func (k *knativeRevisions) have(ctx context.Context) (int, error) {
+func (k *served) have(ctx context.Context) (int, error) {
 	s, err := k.client().Get(ctx, k.Service, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return 0, nil
@@ -51,7 +51,7 @@ func (k *knativeRevisions) have(ctx context.Context) (int, error) {
 }
 
 // newest is the number of the newest revision that Knative has made.
-func (k *knativeRevisions) newest(s *unstructured.Unstructured) int {
+func (k *served) newest(s *unstructured.Unstructured) int {
 	name, _, _ := unstructured.NestedString(s.Object, "status", "latestCreatedRevisionName")
 	n, err := strconv.Atoi(strings.TrimPrefix(name, k.Service+"-"))
 	if err != nil {
@@ -62,12 +62,12 @@ func (k *knativeRevisions) newest(s *unstructured.Unstructured) int {
 
 // make waits for each revision: Knative makes one for all updates that it has not looked
 // at yet.
-func (k *knativeRevisions) make(ctx context.Context, first, last int, done func(int)) error {
+func (k *served) make(ctx context.Context, first, last int, done func(int)) error {
 	for n := first; n <= last; n++ {
 		if err := k.update(ctx, n); err != nil {
 			return fmt.Errorf("making revision %s: %w", scenarios.Revision(k.Service, n), err)
 		}
-		err := until(ctx, revisionEvery, func(ctx context.Context) (bool, string, error) {
+		err := kube.Until(ctx, revisionEvery, func(ctx context.Context) (bool, string, error) {
 			s, err := k.client().Get(ctx, k.Service, metav1.GetOptions{})
 			if err != nil {
 				return false, "", err
@@ -90,7 +90,7 @@ func (k *knativeRevisions) make(ctx context.Context, first, last int, done func(
 // collect changes the Configuration, since Knative looks for old revisions when one changes:
 // after the newest revision has taken over, nothing else may change it for hours. The route
 // to that one may have come after its making, so it is looked after once more.
-func (k *knativeRevisions) collect(ctx context.Context) error {
+func (k *served) collect(ctx context.Context) error {
 	if err := k.serveIngress(ctx); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (k *knativeRevisions) collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = k.kube.dynamic.Resource(schema.GroupVersionResource{
+	_, err = k.kube.Dynamic.Resource(schema.GroupVersionResource{
 		Group: "serving.knative.dev", Version: "v1", Resource: "configurations",
 	}).Namespace(k.Namespace).Patch(ctx, k.Service, types.MergePatchType, patch, metav1.PatchOptions{})
 	return err
@@ -112,11 +112,11 @@ const nowhere = "activator-service.knative-serving.svc.cluster.local"
 // serveIngress marks the Service's ingress ready, on a cluster where no ingress controller
 // does. Knative takes a revision for used, and never collects it, until the route to its
 // successor is ready.
-func (k *knativeRevisions) serveIngress(ctx context.Context) error {
-	client := k.kube.dynamic.Resource(schema.GroupVersionResource{
+func (k *served) serveIngress(ctx context.Context) error {
+	client := k.kube.Dynamic.Resource(schema.GroupVersionResource{
 		Group: "networking.internal.knative.dev", Version: "v1alpha1", Resource: "ingresses",
 	}).Namespace(k.Namespace)
-	return until(ctx, revisionEvery, func(ctx context.Context) (bool, string, error) {
+	return kube.Until(ctx, revisionEvery, func(ctx context.Context) (bool, string, error) {
 		waiting := "the ingress of the newest revision"
 		i, err := client.Get(ctx, k.Service, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -151,7 +151,7 @@ func (k *knativeRevisions) serveIngress(ctx context.Context) error {
 }
 
 // update makes the Service, or changes its template.
-func (k *knativeRevisions) update(ctx context.Context, n int) error {
+func (k *served) update(ctx context.Context, n int) error {
 	if n > 1 {
 		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{
 			"metadata": map[string]any{"annotations": map[string]string{updateAnnotation: strconv.Itoa(n)}},

@@ -1,4 +1,4 @@
-package harness
+package readiness
 
 import (
 	"fmt"
@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 func TestAwaitRollout(t *testing.T) {
@@ -37,9 +39,9 @@ func TestAwaitRollout(t *testing.T) {
 	}{
 		"room for all": {conditions: []corev1.PodCondition{placed, placed}, ready: 2},
 		"no room": {conditions: []corev1.PodCondition{placed, without}, ready: 1, took: placeLimit,
-			want: "Deployment ns1/web: 1 of 2 pods ready; 1 find no node: 0/2 nodes are available: 2 Insufficient cpu.; that has not changed for 3m0s: give the scenario more or larger nodes",
-			told: "1 find no node"},
-		"room that comes late": {conditions: []corev1.PodCondition{placed, without}, ready: 1, after: time.Minute, took: time.Minute, told: "1 find no node"},
+			want: "Deployment ns1/web: 1 of 2 pods ready; 1 pod is unschedulable: 0/2 nodes are available: 2 Insufficient cpu.; that has not changed for 3m0s: give the scenario more or larger nodes",
+			told: "1 pod is unschedulable"},
+		"room that comes late": {conditions: []corev1.PodCondition{placed, without}, ready: 1, after: time.Minute, took: time.Minute, told: "1 pod is unschedulable"},
 		"slow, with room": {conditions: []corev1.PodCondition{placed, placed}, ready: 1, after: 10 * time.Minute, took: 10 * time.Minute,
 			told: "1 of 2 pods ready; pod web-1: container istio-proxy runs but its readiness probe fails; its log ends: fake logs"},
 	} {
@@ -67,17 +69,52 @@ func TestAwaitRollout(t *testing.T) {
 				}
 				var told string
 				begun := time.Now()
-				err := (&kube{Interface: client}).awaitRollout(t.Context(), "ns1", "web", func(format string, args ...any) { told = fmt.Sprintf(format, args...) })
+				err := AwaitRollout(t.Context(), client, "ns1", "web", func(format string, args ...any) { told = fmt.Sprintf(format, args...) })
 				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
 					t.Errorf("got %v, want %q", err, test.want)
 				}
 				if !strings.Contains(told, test.told) {
 					t.Errorf("status was told %q, want %q in it", told, test.told)
 				}
-				if took := time.Since(begun); took < test.took || took > test.took+2*pollEvery {
+				if took := time.Since(begun); took < test.took || took > test.took+2*kube.PollEvery {
 					t.Errorf("took %s, want %s", took, test.took)
 				}
 			})
+		})
+	}
+}
+
+func TestRollout(t *testing.T) {
+	three := int32(3)
+	status := func(updated, available, replicas int32, generation int64) appsv1.Deployment {
+		return appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "test", Generation: 2},
+			Spec:       appsv1.DeploymentSpec{Replicas: &three},
+			Status: appsv1.DeploymentStatus{ObservedGeneration: generation, UpdatedReplicas: updated,
+				AvailableReplicas: available, Replicas: replicas},
+		}
+	}
+	refused := status(0, 0, 0, 2)
+	refused.Status.Conditions = []appsv1.DeploymentCondition{{
+		Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "webhook refused",
+	}}
+	for _, c := range []struct {
+		name    string
+		d       appsv1.Deployment
+		done    bool
+		waiting string
+	}{
+		{"done", status(3, 3, 3, 2), true, ""},
+		{"not seen by its controller yet", status(3, 3, 3, 1), false, "Deployment ns1/test: 3 of 3 pods ready"},
+		{"old pods left", status(3, 3, 4, 2), false, "Deployment ns1/test: 3 of 3 pods ready"},
+		{"pods not ready", status(3, 1, 3, 2), false, "Deployment ns1/test: 1 of 3 pods ready"},
+		{"pods refused", refused, false, "Deployment ns1/test: 0 of 3 pods ready; webhook refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			done, waiting := Rollout(&c.d)
+			if done != c.done || waiting != c.waiting {
+				t.Errorf("got %v, %q, want %v, %q", done, waiting, c.done, c.waiting)
+			}
 		})
 	}
 }

@@ -1,0 +1,167 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// meter takes the steps' measurements and records them.
+type meter struct {
+	sampler  *sample.Sampler
+	recorder *recorder
+	// settler has read some of it already.
+	settler   *settler
+	witnesses witnesses
+	progress  Progress
+	// costs tells what the cluster costs the machine it runs on.
+	costs interface {
+		Costs(context.Context) (cluster.Costs, error)
+	}
+	dir string // the run's folder
+
+	rejections rejections
+	silent     bool // pilot-agent does not tell what it holds
+}
+
+// before reads the control plane before the first step: its own part of the cost is
+// counted from here.
+func (m *meter) before(ctx context.Context) error {
+	control, err := m.control(ctx)
+	if err != nil {
+		return err
+	}
+	m.rejections.since(control, nil)
+	return nil
+}
+
+// control reads and records what istiod costs.
+func (m *meter) control(ctx context.Context) ([]observations.Istiod, error) {
+	control, err := m.sampler.Istiod(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range control {
+		if err := m.recorder.Append(observations.Record{Istiod: &control[i]}); err != nil {
+			return nil, err
+		}
+	}
+	return control, nil
+}
+
+// measure reads everything once. The order is a rule: memory before any dump. dumps is the
+// folder for dumps, relative to the run's. refused is what Envoys have refused since the
+// last measurement.
+func (m *meter) measure(ctx context.Context, dumps string) (refused []string, err error) {
+	m.progress.Status("reading memory")
+	objects, err := m.sampler.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.recorder.Append(observations.Record{Objects: &objects}); err != nil {
+		return nil, err
+	}
+	// What settling ended on; after a limit was hit, what there is now.
+	usage := m.settler.usage
+	if usage == nil {
+		if usage, err = m.sampler.Usage(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	for i := range usage {
+		if err := m.recorder.Append(observations.Record{Usage: &usage[i]}); err != nil {
+			return nil, err
+		}
+	}
+	control, err := m.control(ctx)
+	if err != nil {
+		return nil, err
+	}
+	refused = m.rejections.since(control, m.settler.quiet.Rejected)
+	for _, text := range refused {
+		m.recorder.event(observations.Warning, observations.Rejected, text, "")
+	}
+	pods, err := m.sampler.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, witness := range m.witnesses.among(pods) {
+		if err := m.dump(ctx, witness, dumps); err != nil {
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
+// dump reads a witness's memory, and then its configuration.
+func (m *meter) dump(ctx context.Context, witness sample.Pod, dumps string) error {
+	m.progress.Status("counting the configuration of %s/%s", witness.Namespace, witness.Name)
+	envoy, err := m.sampler.Envoy(ctx, witness)
+	if err != nil {
+		return err
+	}
+	if err := m.recorder.Append(observations.Record{Envoy: &envoy}); err != nil {
+		return err
+	}
+	if err := m.agent(ctx, witness); err != nil {
+		return err
+	}
+	proxy, err := m.sampler.Witness(ctx, witness, m.dir, dumps)
+	if err != nil {
+		return err
+	}
+	return m.recorder.Append(observations.Record{Proxy: &proxy})
+}
+
+// agent reads what pilot-agent holds. It may be told not to say (--profiling=false), so
+// a run goes on without, and does not ask again.
+func (m *meter) agent(ctx context.Context, pod sample.Pod) error {
+	if m.silent {
+		return nil
+	}
+	agent, err := m.sampler.Agent(ctx, pod)
+	if err != nil {
+		m.silent = true
+		m.recorder.event(observations.Info, observations.Unread, "the memory of pilot-agent is not known: "+err.Error(), pod.NamespacedName().String())
+		return ctx.Err()
+	}
+	return m.recorder.Append(observations.Record{Agent: &agent})
+}
+
+// close ends the measurement of a step that began at begin, with what it has cost.
+func (m *meter) close(ctx context.Context, begin time.Time) error {
+	self, err := sample.SelfCost()
+	if err != nil {
+		return err
+	}
+	costs, err := m.costs.Costs(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the cluster's cost: %w", err)
+	}
+	// The nodes are this program, too.
+	if n := costs.Nodes; n != nil {
+		self.CPUSeconds += n.CPUSeconds
+		self.MemoryBytes += n.MemoryBytes
+	}
+	return m.recorder.Append(observations.Record{Measure: &observations.Measure{
+		Seconds: time.Since(begin).Seconds(), Harness: self,
+		ControlPlane: sum(costs.ControlPlane), ControlPlaneParts: costs.ControlPlane,
+	}})
+}
+
+// sum adds costs up; nil where there are none.
+func sum(parts map[string]observations.Cost) *observations.Cost {
+	if len(parts) == 0 {
+		return nil
+	}
+	var all observations.Cost
+	for _, c := range parts {
+		all.CPUSeconds += c.CPUSeconds
+		all.MemoryBytes += c.MemoryBytes
+	}
+	return &all
+}

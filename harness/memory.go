@@ -1,0 +1,113 @@
+package harness
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+const (
+	// memoryWindow is the length of each of the two adjacent windows whose means must
+	// agree within memoryTolerance of the mean or memorySlack bytes, whichever is more.
+	memoryWindow    = 4 * time.Second
+	memoryTolerance = 0.01
+	memorySlack     = 512 << 10
+	// longestInterval is more than a node ever lets pass between two readings of a
+	// container: a real kubelet up to 15 s where little changes (cadvisor's
+	// max_housekeeping_interval).
+	longestInterval = 20 * time.Second
+)
+
+// recent keeps the last seconds of the series. It is safe for concurrent use.
+type recent struct {
+	mu     sync.Mutex
+	points map[types.NamespacedName][]point
+}
+
+type point struct {
+	at    time.Time
+	bytes int64
+}
+
+// add keeps a scrape's sidecars and forgets what is older than two windows, but for a
+// pod's last reading.
+func (m *recent) add(at time.Time, series observations.Series) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.points == nil {
+		m.points = map[types.NamespacedName][]point{}
+	}
+	for _, c := range series.Containers {
+		if c.Container != observations.SidecarContainer {
+			continue
+		}
+		name := types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}
+		kept := m.points[name]
+		for len(kept) > 1 && at.Sub(kept[0].at) > 2*memoryWindow+time.Second {
+			kept = kept[1:]
+		}
+		m.points[name] = append(slices.Clip(kept), point{at, c.MemoryBytes})
+	}
+}
+
+// last is a pod's last reading at or before a moment.
+func (m *recent) last(pod types.NamespacedName, before time.Time) (point, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	points := m.points[pod]
+	for i := len(points) - 1; i >= 0; i-- {
+		if !points[i].at.After(before) {
+			return points[i], true
+		}
+	}
+	return point{}, false
+}
+
+// steady tells whether the pods' memory stood still: during the two windows that end with
+// each pod's last reading, or, where a node reads more rarely than that, between its last
+// two readings.
+func (m *recent) steady(now time.Time, pods []types.NamespacedName) (bool, string) {
+	if len(pods) == 0 {
+		return true, ""
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var earlier, later []float64
+	for _, pod := range pods {
+		points := m.points[pod]
+		var sum, n [2]float64
+		for i := len(points) - 1; i >= 0; i-- {
+			window := int(points[len(points)-1].at.Sub(points[i].at) / memoryWindow)
+			if window > 1 && n[1] > 0 {
+				break
+			}
+			window = min(window, 1)
+			sum[window] += float64(points[i].bytes)
+			n[window]++
+		}
+		if n[1] == 0 {
+			return false, fmt.Sprintf("memory of %s has not been read for %s", pod, 2*memoryWindow)
+		}
+		if age := now.Sub(points[len(points)-1].at); age > longestInterval {
+			return false, fmt.Sprintf("memory of %s was last read %.0f s ago", pod, age.Seconds())
+		}
+		earlier, later = append(earlier, sum[1]/n[1]), append(later, sum[0]/n[0])
+	}
+	before, after := middle(earlier), middle(later)
+	if diff := after - before; max(diff, -diff) > max(memorySlack, memoryTolerance*before) {
+		return false, fmt.Sprintf("the sidecars' memory moves: %.1f Mi, then %.1f Mi", before/(1<<20), after/(1<<20))
+	}
+	return true, ""
+}
+
+// middle is the median of a list that is not empty; it sorts the list.
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}

@@ -1,0 +1,161 @@
+package readiness
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshbench/meshbench/harness/kube"
+)
+
+const (
+	// stillAfter is how long a rollout stands still before it is asked why.
+	stillAfter = 5 * time.Second
+	// doubtAfter is how long it stands still before a pod is asked what is wrong, and how long
+	// until it is asked again.
+	doubtAfter = 30 * time.Second
+	// placeLimit is how long pods may be unschedulable while nothing else goes on: longer
+	// than a node that is being added takes to join.
+	placeLimit = 3 * time.Minute
+)
+
+// AwaitRollout waits until a Deployment's rollout is done: every replica updated and
+// available, and no other pod left. It tells status how far it is, and, when nothing has
+// changed for doubtAfter, what a pod that is not ready says of itself. It gives up when
+// pods are unschedulable for placeLimit and nothing else goes on. When ctx ends, the error
+// wraps ctx's cause.
+func AwaitRollout(ctx context.Context, client kubernetes.Interface, namespace, name string, status func(string, ...any)) error {
+	var last, why string
+	since, asked := time.Now(), time.Time{}
+	return kube.Until(ctx, kube.PollEvery, func(ctx context.Context) (bool, string, error) {
+		done, waiting, err := rollout(ctx, client, namespace, name)
+		if waiting != last {
+			last, since, why = waiting, time.Now(), ""
+		}
+		if still := time.Since(since); err == nil && !done && still >= stillAfter {
+			var pods []corev1.Pod
+			if pods, err = podsNamed(ctx, client, namespace, name); err != nil {
+				return false, waiting, err
+			}
+			unplaced := unplaced(pods)
+			if unplaced == "" && still >= doubtAfter && time.Since(asked) >= doubtAfter {
+				asked = time.Now()
+				why = unready(ctx, client, pods)
+			}
+			for _, more := range []string{unplaced, why} {
+				if more != "" {
+					waiting += "; " + more
+				}
+			}
+			if unplaced != "" && still >= placeLimit {
+				err = fmt.Errorf("%s; that has not changed for %s: give the scenario more or larger nodes (meshbench list shows its sizes), or its sidecars smaller requests (--mesh-set global.proxy.resources.requests.cpu=10m)", waiting, placeLimit)
+			}
+		}
+		if waiting != "" {
+			status("%s", waiting)
+		}
+		return done, waiting, err
+	})
+}
+
+// podsNamed are the pods of a Deployment.
+func podsNamed(ctx context.Context, client kubernetes.Interface, namespace, name string) ([]corev1.Pod, error) {
+	d, err := client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
+	}
+	return podsOf(ctx, client, d)
+}
+
+// unplaced is how many of the pods are unschedulable, and why; "" for none.
+func unplaced(pods []corev1.Pod) string {
+	n, why := 0, ""
+	for _, p := range pods {
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+				n, why = n+1, c.Message
+			}
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	if n == 1 {
+		return "1 pod is unschedulable: " + why
+	}
+	return fmt.Sprintf("%d pods are unschedulable: %s", n, why)
+}
+
+// unready is what the oldest pod that is not ready says of itself; "" for nothing.
+func unready(ctx context.Context, client kubernetes.Interface, pods []corev1.Pod) string {
+	pods = slices.DeleteFunc(slices.Clone(pods), func(p corev1.Pod) bool {
+		return p.DeletionTimestamp != nil || slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+	})
+	if len(pods) == 0 {
+		return ""
+	}
+	oldest := slices.MinFunc(pods, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	return Trouble(ctx, client, &oldest)
+}
+
+// rollout tells whether a Deployment has what its spec asks for, and no pod beyond that.
+// waiting is the state in words.
+func rollout(ctx context.Context, client kubernetes.Interface, namespace, name string) (done bool, waiting string, err error) {
+	d, err := client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return false, "", fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
+	}
+	if done, waiting := Rollout(d); !done {
+		return false, waiting, nil
+	}
+	pods, err := podsOf(ctx, client, d)
+	if err != nil {
+		return false, "", err
+	}
+	if extra := len(pods) - int(d.Status.Replicas); extra > 0 {
+		return false, fmt.Sprintf("Deployment %s/%s: %d pods are still terminating", namespace, name, extra), nil
+	}
+	return true, "", nil
+}
+
+// Rollout is whether a Deployment's own account is that its rollout is done; waiting is
+// the state in words where it is not.
+func Rollout(d *appsv1.Deployment) (done bool, waiting string) {
+	done, want := RolledOut(d)
+	if done {
+		return true, ""
+	}
+	waiting = fmt.Sprintf("Deployment %s/%s: %d of %d pods ready", d.Namespace, d.Name, min(d.Status.UpdatedReplicas, d.Status.AvailableReplicas), want)
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			waiting += "; " + c.Message
+		}
+	}
+	return false, waiting
+}
+
+// podsOf lists a Deployment's pods, terminating ones included.
+func podsOf(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) ([]corev1.Pod, error) {
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	if selector.Empty() {
+		selector = labels.Nothing()
+	}
+	// Resource version 0 lets the API server answer from its cache.
+	pods, err := client.CoreV1().Pods(d.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), ResourceVersion: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return pods.Items, nil
+}

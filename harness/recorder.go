@@ -1,0 +1,45 @@
+package harness
+
+import (
+	"sync"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// appender takes records; a run's log is one.
+type appender interface {
+	Append(observations.Record) error
+}
+
+// recorder writes a run's log. It knows the step under way, to which records belong. It is
+// safe for concurrent use.
+type recorder struct {
+	log appender
+
+	mu   sync.Mutex
+	step *int // index of the step under way; nil outside of steps
+}
+
+// during sets the step that records belong to from now on; nil for none.
+func (r *recorder) during(step *int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.step = step
+}
+
+// Append writes a record of the step under way.
+func (r *recorder) Append(record observations.Record) error {
+	r.mu.Lock()
+	record.Step = r.step
+	r.mu.Unlock()
+	return r.log.Append(record)
+}
+
+// appendApart writes a record that belongs to no step, whichever is under way.
+func (r *recorder) appendApart(record observations.Record) error { return r.log.Append(record) }
+
+// event appends something a reader should know. A log that is broken shows at the next
+// record that matters.
+func (r *recorder) event(level, kind, message, object string) {
+	_ = r.Append(observations.Record{Event: &observations.Event{Level: level, Kind: kind, Message: message, Object: object}})
+}

@@ -1,0 +1,81 @@
+package harness
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/harness/knative/revisions"
+	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// proxies is what a watch asks of the sampler.
+type proxies interface {
+	// IsWitness tells whether a proxy was ever dumped.
+	IsWitness(namespace, pod string) bool
+	// Connections are the proxies' connections to istiod.
+	Connections(context.Context) ([]sample.Connection, error)
+	// Series calls add with each scrape of each node until ctx ends.
+	Series(ctx context.Context, add func(observations.Series)) error
+}
+
+// watch knows what becomes of a run's sidecars between measurements: their memory, their
+// ends, their connections, and the load they carry. It records what it finds; acting,
+// settling and measuring read it. It is safe for concurrent use.
+type watch struct {
+	proxies  proxies
+	recorder *recorder
+	progress Progress
+
+	memory    recent
+	revisions revisions.Load
+
+	mu     sync.Mutex
+	seen   map[string]bool              // ids of containers that have ended
+	killed map[string]int               // OOM kills of sidecars by workload, namespace/name
+	ended  map[types.NamespacedName]int // ends of sidecars by pod
+
+	connected map[types.NamespacedName]connected // of watchConnections alone
+}
+
+func newWatch(proxies proxies, recorder *recorder, progress Progress) *watch {
+	return &watch{
+		proxies: proxies, recorder: recorder, progress: progress,
+		seen: map[string]bool{}, killed: map[string]int{}, ended: map[types.NamespacedName]int{},
+		connected: map[types.NamespacedName]connected{},
+	}
+}
+
+// Load notes how many revisions of a Knative Service, namespace/name, are load, and
+// returns the total.
+func (w *watch) Load(service string, revisions int) int { return w.revisions.Set(service, revisions) }
+
+// recordSeries records the finer series until the returned function is called, which
+// returns what broke the recording.
+func (w *watch) recordSeries(ctx context.Context) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		// A node that could not be scraped is gone (the action nodes) or was busy: a gap in
+		// the series, not a failure of the run. A log that cannot be written is one.
+		var broken error
+		err := w.proxies.Series(ctx, func(s observations.Series) {
+			w.memory.add(time.Now(), s)
+			if e := w.recorder.appendApart(observations.Record{Series: &s}); e != nil {
+				broken = e
+				cancel()
+			}
+		})
+		if err != nil {
+			w.recorder.event(observations.Info, observations.Gap, err.Error(), "")
+		}
+		done <- broken
+	}()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}

@@ -1,0 +1,48 @@
+package harness
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+// witnesses chooses the proxies to be dumped.
+type witnesses struct {
+	wanted  []scenarios.Witness
+	proxies interface {
+		// IsWitness tells whether a proxy was ever dumped.
+		IsWitness(namespace, pod string) bool
+	}
+}
+
+// among are the proxies to be dumped, one for each Deployment that the scenario names and
+// that is there already, in the scenario's order.
+func (w witnesses) among(pods []sample.Pod) []sample.Pod {
+	var picked []sample.Pod
+	for _, d := range w.wanted {
+		if p, ok := w.of(pods, d.Namespace+"/"+d.Deployment); ok {
+			picked = append(picked, p)
+		}
+	}
+	return picked
+}
+
+// of picks the proxy of a Deployment: the one that was dumped before, so that as few as
+// possible are, else the first by name.
+func (w witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
+	pods = slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool {
+		return p.Workload != workload || !p.RealSidecar || !p.Ready || p.Deleting
+	})
+	slices.SortFunc(pods, func(a, b sample.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	for _, p := range pods {
+		if w.proxies.IsWitness(p.Namespace, p.Name) {
+			return p, true
+		}
+	}
+	if len(pods) == 0 {
+		return sample.Pod{}, false
+	}
+	return pods[0], true
+}
