@@ -17,7 +17,10 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 export CGO_ENABLED := 0
 export GOFLAGS     := $(GOFLAGS) -trimpath
 
-.PHONY: bench compare build components test unit e2e e2e-kind benchmark nightly ci-summary lint clean help
+# One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
+# measure each other.
+.NOTPARALLEL:
+.PHONY: bench compare build components test unit e2e user skips e2e-kind benchmark nightly ci-summary lint clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -32,17 +35,30 @@ build: ## build bin/meshbench
 components: build ## obtain what the embedded cluster is made of
 	bin/meshbench components
 
-test: unit e2e ## all tests
+test: unit e2e skips ## all tests
 
-unit: build ## vet, unit tests, command-line tests
+# Tests append what they skip, and why, to lists in bin; MESHBENCH_REQUIRE=1 makes those
+# skips fail that somebody could spare them (package internal/skip).
+unit: export MESHBENCH_SKIPS := $(CURDIR)/bin/skips-unit.txt
+unit: build components ## vet, unit tests, command-line tests
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	go vet ./...
+	rm -f $(MESHBENCH_SKIPS)
 	go test $$(go list ./... | grep -v /e2e)
 
 # Most of a run is waiting for readings, so two at a time take little more than one.
 # LABELS=nightly runs what is left out for its time, LABELS=eks one suite.
+e2e: export MESHBENCH_SKIPS := $(CURDIR)/bin/skips-e2e.txt
 e2e: build ## end-to-end tests on the embedded cluster, those of LABELS
+	rm -f $(MESHBENCH_SKIPS)
 	MESHBENCH_E2E=1 go tool ginkgo --procs 2 -v --no-color --timeout 2h --label-filter '$(LABELS)' ./e2e
+
+user: LABELS := user && !nightly
+user: e2e skips ## the end-to-end tests that CI repeats as an ordinary user
+
+skips: ## what the last tests skipped, and why
+	@cat bin/skips-*.txt 2>/dev/null | sort -u | awk -F '\t' \
+	  '{ printf "skipped: %s %s: %s\n", $$1, $$2, $$3 } END { if (!NR) print "skipped: no test" }'
 
 # Needs a container engine and a node image, see docs/kind.md.
 e2e-kind: build ## end-to-end tests on kind clusters

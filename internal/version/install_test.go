@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
 
+	"github.com/meshbench/meshbench/internal/skip"
 	"github.com/meshbench/meshbench/internal/version"
 )
 
@@ -30,7 +31,7 @@ const (
 // checkout has, so that what is embedded must be in there.
 func TestInstallVersion(t *testing.T) {
 	if testing.Short() {
-		t.Skip("installs programs, which takes a minute")
+		skip.NotHere(t, "installs programs, which takes a minute: left out by -short")
 	}
 	v := fmt.Sprintf("v0.0.1-test.%d", time.Now().UnixNano())
 	cache := strings.TrimSpace(run(t, "", nil, "go", "env", "GOMODCACHE"))
@@ -65,10 +66,10 @@ func TestInstallVersion(t *testing.T) {
 // with a changed file.
 func TestInstallCheckout(t *testing.T) {
 	if testing.Short() {
-		t.Skip("installs programs, which takes a minute")
+		skip.NotHere(t, "installs programs, which takes a minute: left out by -short")
 	}
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
+		skip.Missing(t, "git is not installed")
 	}
 	dir, bin := t.TempDir(), t.TempDir()
 	for _, f := range files(t) {

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // There is no DNS in the embedded cluster. What sidecars must find by name is istiod;
@@ -93,4 +94,39 @@ func overwrite(path string, data []byte) error {
 		err = closeErr
 	}
 	return err
+}
+
+// updateHosts reads the endpoints of the Services that pods find by name and brings the
+// hosts files of all real pods up to date.
+func (m *Manager) updateHosts() {
+	var hosts []serviceHost
+	for _, named := range m.named {
+		services, err := named.Core().V1().Services().Lister().List(labels.Everything())
+		if err != nil {
+			m.log.Error("list Services that pods find by name", "err", err)
+			return
+		}
+		endpoints, err := named.Discovery().V1().EndpointSlices().Lister().List(labels.Everything())
+		if err != nil {
+			m.log.Error("list endpoints of Services that pods find by name", "err", err)
+			return
+		}
+		hosts = append(hosts, serviceHosts(named.pods, services, endpoints)...)
+	}
+	m.mu.Lock()
+	m.hosts = hosts
+	m.mu.Unlock()
+	for _, n := range m.list() {
+		for _, p := range n.live() {
+			if err := p.writeHosts(false); err != nil {
+				m.log.Error("write hosts file", "pod", p.key(), "err", err)
+			}
+		}
+	}
+}
+
+func (m *Manager) serviceHosts() []serviceHost {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hosts
 }

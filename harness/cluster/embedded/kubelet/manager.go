@@ -409,41 +409,6 @@ func ready(n *corev1.Node) bool {
 	})
 }
 
-// updateHosts reads the endpoints of the Services that pods find by name and brings the
-// hosts files of all real pods up to date.
-func (m *Manager) updateHosts() {
-	var hosts []serviceHost
-	for _, named := range m.named {
-		services, err := named.Core().V1().Services().Lister().List(labels.Everything())
-		if err != nil {
-			m.log.Error("list Services that pods find by name", "err", err)
-			return
-		}
-		endpoints, err := named.Discovery().V1().EndpointSlices().Lister().List(labels.Everything())
-		if err != nil {
-			m.log.Error("list endpoints of Services that pods find by name", "err", err)
-			return
-		}
-		hosts = append(hosts, serviceHosts(named.pods, services, endpoints)...)
-	}
-	m.mu.Lock()
-	m.hosts = hosts
-	m.mu.Unlock()
-	for _, n := range m.list() {
-		for _, p := range n.live() {
-			if err := p.writeHosts(false); err != nil {
-				m.log.Error("write hosts file", "pod", p.key(), "err", err)
-			}
-		}
-	}
-}
-
-func (m *Manager) serviceHosts() []serviceHost {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.hosts
-}
-
 func (m *Manager) configMap(namespace, name string) (*corev1.ConfigMap, error) {
 	return m.factory.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,11 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 const (
@@ -408,57 +407,4 @@ func (p *pod) deleteObject(ctx context.Context) error {
 		}
 	}
 	return p.node.manager.deletePod(ctx, last)
-}
-
-// gone says whether an object is not there any more, or is another one of that name.
-func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
-
-// observe changes what is known of a container and publishes it.
-func (p *pod) observe(container string, change func(*observation)) {
-	p.mu.Lock()
-	o := p.seen[container]
-	change(&o)
-	p.seen[container] = o
-	p.mu.Unlock()
-	p.publish()
-}
-
-// publish hands the pod with its present status to virtual-kubelet, which writes it.
-func (p *pod) publish() {
-	p.publishing.Lock()
-	defer p.publishing.Unlock()
-	p.node.notify(p.withStatus())
-}
-
-// withStatus is a copy of the newest known object with the pod's present status.
-func (p *pod) withStatus() *corev1.Pod {
-	p.mu.Lock()
-	base := p.latest
-	o := observed{hostIP: p.node.ip.String(), start: p.since, containers: maps.Clone(p.seen), ended: p.isEnded}
-	if p.hasNetwork {
-		o.podIP = p.ip.String()
-	}
-	p.mu.Unlock()
-	// virtual-kubelet writes labels and annotations along with the status, so they must
-	// be the newest.
-	if newest, err := p.node.pods.Pods(p.namespace).Get(p.name); err == nil && newest.UID == p.uid {
-		base = newest
-	}
-	object := p.marked(base)
-	object.Status = podStatus(object, o, time.Now())
-	return object
-}
-
-// marked is a copy of the object with the mark that a pod counts as real.
-func (p *pod) marked(object *corev1.Pod) *corev1.Pod {
-	object = object.DeepCopy()
-	if p.limited {
-		metav1.SetMetaDataAnnotation(&object.ObjectMeta, corev1.PodDeletionCost, deletionCost)
-	}
-	return object
-}
-
-// event tells about a real pod.
-func (p *pod) event(kind, reason, format string, args ...any) {
-	p.node.recorder.Eventf(p.object, kind, reason, format, args...)
 }
