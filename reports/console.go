@@ -24,7 +24,7 @@ func Console(w io.Writer, r *Report, colour bool) error {
 		paint = strings.NewReplacer(
 			" "+markEqual, " "+green+markEqual+off, " "+markDiffer, " "+red+markDiffer+off, " "+markNear, " "+green+markNear+off,
 			"NO ", red+"NO "+off, "ERROR ", red+"ERROR "+off, "WARNING ", yellow+"WARNING "+off,
-			"ok: ", green+"ok: "+off, "MISS: ", red+"MISS: "+off, "INCOMPLETE: ", red+"INCOMPLETE: "+off)
+			"ok: ", green+"ok: "+off, "MISS: ", red+"MISS: "+off, "INCOMPLETE: ", red+"INCOMPLETE: "+off, "UNSETTLED: ", red+"UNSETTLED: "+off)
 	}
 	line := func(text string) { fmt.Fprintln(out, paint.Replace(strings.TrimRight(text, " "))) }
 

@@ -88,18 +88,21 @@ func (r *Report) summary() string {
 		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*publishedTolerance, sc.memory))
 	}
 	if n := sc.settled.all - sc.settled.good; n > 0 {
-		parts = append(parts, fmt.Sprintf("%s not settled", plural(n, "step")))
+		parts = append(parts, fmt.Sprintf("%s not settled: %s", plural(n, "step"), strings.Join(r.Unsettled(), ", ")))
 	}
 	return r.verdict() + ": " + strings.Join(parts, "; ") + "."
 }
 
-// verdict is one word for the run: ok, MISS (an expectation) or INCOMPLETE.
+// verdict is one word for the run: ok, MISS (an expectation), INCOMPLETE, or UNSETTLED (a
+// step was measured before the mesh was quiet).
 func (r *Report) verdict() string {
 	switch {
 	case len(r.Missed()) > 0:
 		return "MISS"
 	case !r.Finished:
 		return "INCOMPLETE"
+	case len(r.Unsettled()) > 0:
+		return "UNSETTLED"
 	default:
 		return "ok"
 	}

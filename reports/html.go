@@ -25,7 +25,7 @@ var pageTemplate string
 // page is what the template prints.
 type page struct {
 	*Report
-	Verdict  string // ok, MISS or INCOMPLETE
+	Verdict  string // ok, MISS, INCOMPLETE or UNSETTLED
 	Good     bool
 	Headline string
 	Title    string

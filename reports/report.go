@@ -37,7 +37,7 @@ type Report struct {
 	Truncated bool `json:"truncated,omitempty"`
 	// Missing names the steps that were not measured.
 	Missing []string `json:"missing,omitempty"`
-	// Summary is the verdict in one line, after the word ok, MISS or INCOMPLETE.
+	// Summary is the verdict in one line, after the word ok, MISS, INCOMPLETE or UNSETTLED.
 	Summary string    `json:"summary"`
 	Run     string    `json:"run"` // name of the run's folder
 	Started time.Time `json:"started"`

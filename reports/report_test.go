@@ -585,3 +585,22 @@ func TestMarkdownEscapes(t *testing.T) {
 		t.Error("not escaped")
 	}
 }
+
+// A step that was measured before the mesh was quiet keeps the run from being ok, whatever
+// its counts say.
+func TestUnsettledIsNotOK(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		steps []Step
+		want  string
+	}{
+		{"all settled", []Step{{Name: "a", Measured: true, Settled: true}}, "ok"},
+		{"one unsettled", []Step{{Name: "a", Measured: true, Settled: true}, {Name: "b", Measured: true}}, "UNSETTLED"},
+		{"an expectation was missed besides", []Step{{Name: "b", Measured: true, Expectations: []Expectation{{What: "cluster"}}}}, "MISS"},
+	} {
+		r := &Report{Finished: true, Steps: tt.steps}
+		if got := r.verdict(); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
