@@ -1,0 +1,118 @@
+package scenarios
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// actions reads a list of actions, writing repeated ones out.
+func (d *decoder) actions(n *yaml.Node, path string, v reflect.Value) {
+	if !d.isA(n, path, yaml.SequenceNode, v.Type()) {
+		return
+	}
+	var actions []Action
+	for i, item := range n.Content {
+		actions = append(actions, d.action(item, fmt.Sprintf("%s[%d]", path, i))...)
+	}
+	v.Set(reflect.ValueOf(actions))
+}
+
+// action reads one item of a list of actions.
+func (d *decoder) action(n *yaml.Node, path string) []Action {
+	d.at[path] = n
+	if n = d.enter(n, path); n == nil {
+		return nil
+	}
+	defer d.leave()
+	if !d.isA(n, path, yaml.MappingNode, reflect.TypeFor[Action]()) {
+		return nil
+	}
+	known := []field{{name: "repeat"}}
+	kinds := map[string]Change{}
+	for _, c := range changes() {
+		kinds[c.Word()] = c
+		known = append(known, field{name: c.Word()})
+	}
+	var body *entry
+	var repeat *Repeat
+	failed := false
+	for _, e := range d.entries(n, path) {
+		switch {
+		case e.name == "repeat":
+			repeat = &Repeat{}
+			before := len(d.problems)
+			d.decode(e.value, join(path, e.name), reflect.ValueOf(repeat).Elem())
+			d.checkRepeat(repeat, join(path, e.name), len(d.problems) == before)
+			failed = len(d.problems) > before
+		case kinds[e.name] == nil:
+			d.unknown(e, path, known)
+			failed = true
+		case body != nil:
+			d.problem(e.key, join(path, e.name), "an action does one thing, and this one is a %s already; make it an item of its own", body.name)
+		default:
+			body = &e
+		}
+	}
+	if body == nil && !failed {
+		var words []string
+		for w := range kinds {
+			words = append(words, w)
+		}
+		slices.Sort(words)
+		d.problem(n, path, "does nothing; want one of %s", strings.Join(words, ", "))
+	}
+	if body == nil || failed {
+		return nil
+	}
+	one := func() Action {
+		c := reflect.New(reflect.TypeOf(kinds[body.name]).Elem())
+		d.decode(body.value, join(path, body.name), c.Elem())
+		action := Action{Change: c.Interface().(Change)}
+		d.origins[action.Change] = join(path, body.name)
+		return action
+	}
+	if repeat == nil {
+		return []Action{one()}
+	}
+	var actions []Action
+	outer := d.names
+	defer func() { d.names = outer }()
+	before := len(d.problems)
+	for i := repeat.From; i <= repeat.To && !d.tooLarge; i++ {
+		d.names = outer.with(repeat.Var, i)
+		problems := len(d.problems)
+		actions = append(actions, one())
+		if problems > before {
+			d.problems = d.problems[:problems] // a copy before this one had the same
+		}
+	}
+	return actions
+}
+
+// checkRepeat checks a repetition that was decoded without problems or, if not ok, as
+// far as it was decoded.
+func (d *decoder) checkRepeat(r *Repeat, path string, ok bool) {
+	if r.Var != "" {
+		d.checkName(r.Var, d.at[join(path, "var")], join(path, "var"))
+		if _, taken := d.names.values[r.Var]; taken {
+			d.problem(d.at[join(path, "var")], join(path, "var"), "%q is a parameter; take another name", r.Var)
+		}
+	}
+	if ok && r.To < r.From-1 {
+		d.problem(d.at[join(path, "to")], join(path, "to"), "%d is before %d", r.To, r.From)
+	}
+}
+
+// checkName checks the name of a parameter or of a repetition's variable.
+func (d *decoder) checkName(name string, n *yaml.Node, path string) {
+	switch {
+	case !identifier.MatchString(name):
+		d.problem(n, path, "%q cannot stand in an expression; take letters, digits and _, a digit not first", name)
+	case slices.Contains(reserved, name):
+		d.problem(n, path, "%q means something in expressions already; take another name", name)
+	}
+}
