@@ -28,6 +28,7 @@ const (
 	exitUsage       = 2   // bad command line, or a scenario file with problems
 	exitMissed      = 3   // the run was finished, an expectation was missed
 	exitTimeout     = 4   // the run's time limit was hit
+	exitUnsettled   = 6   // the run was finished, a step was measured before the mesh settled
 	exitInterrupted = 130 // Ctrl-C or SIGTERM
 )
 

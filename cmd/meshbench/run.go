@@ -17,6 +17,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -31,6 +32,7 @@ type runner struct {
 	seed        uint64
 	real        int
 	rejected    bool // allow rejected configuration
+	unsettled   bool // allow steps that did not settle
 	setup       setup
 }
 
@@ -47,7 +49,8 @@ Several scenarios, or one that is repeated, run one after another in a random or
 is recorded, each on a cluster of its own.
 
 Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario file,
-3 an expectation was missed, 4 the time limit was hit, 130 interrupted.`,
+3 an expectation was missed, 4 the time limit was hit, 6 a step was measured before the
+mesh settled, 130 interrupted.`,
 		Example: `  meshbench run headless
   meshbench run headless --set replicas=30 --real 5
   meshbench run eks-nginx --real all --out runs/all-real
@@ -69,6 +72,7 @@ func (r *runner) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
 	cmd.Flags().DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
 	cmd.Flags().BoolVar(&r.rejected, "allow-rejected", false, "go on when an Envoy refuses configuration; it is reported, and the run fails otherwise")
+	cmd.Flags().BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
 	r.setup.flags(cmd)
 	r.setup.serving.flag(cmd, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on the embedded cluster)")
 }
@@ -130,8 +134,8 @@ func runAll(cmd *cobra.Command, jobs []job, one func(*cobra.Command, job) error)
 			return err
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "meshbench: %s: %s\n", j.dir, coded)
-		if worst == nil || worst.code == exitMissed {
-			worst = &exit{coded.code, errors.New("not every run was good, see above")}
+		if worst == nil || worst.code == exitMissed || worst.code == exitUnsettled {
+			worst = &exit{coded.code, errors.New("one or more runs failed; see above")}
 		}
 	}
 	if worst != nil {
@@ -217,7 +221,7 @@ func (r *runner) one(cmd *cobra.Command, j job) error {
 	if outcome == "" {
 		return err // before anything was started
 	}
-	return conclude(cmd, j.dir, outcome, err)
+	return r.conclude(cmd, j.dir, outcome, err)
 }
 
 // measure does one run; the outcome is "" when nothing was started.
@@ -262,8 +266,8 @@ func (r *runner) parts(cmd *cobra.Command, p *progress, s *scenarios.Scenario, d
 }
 
 // conclude reports on what the log holds and turns the outcome into an exit code.
-func conclude(cmd *cobra.Command, dir, outcome string, err error) error {
-	r, e := report(cmd.OutOrStdout(), dir)
+func (r *runner) conclude(cmd *cobra.Command, dir, outcome string, err error) error {
+	run, e := report(cmd.OutOrStdout(), dir)
 	if e != nil && outcome == observations.Finished {
 		return e
 	}
@@ -272,12 +276,30 @@ func conclude(cmd *cobra.Command, dir, outcome string, err error) error {
 	if err != nil {
 		return &exit{max(code, exitFailure), fmt.Errorf("%w\nLogs are in %s", err, filepath.Join(dir, "cluster"))}
 	}
-	if missed := r.Missed(); len(missed) > 0 {
+	return judge(run, r.unsettled)
+}
+
+// judge turns what a finished run's report holds into an error with an exit code: missed
+// expectations, and steps that were measured before the mesh was quiet, unless these are
+// accepted. Both are named; missed expectations decide the code.
+func judge(run *reports.Report, unsettled bool) error {
+	var problems []string
+	code := exitOK
+	if names := run.Unsettled(); len(names) > 0 && !unsettled {
+		code = exitUnsettled
+		problems = append(problems, "steps measured before the mesh settled:\n  "+strings.Join(names, "\n  ")+
+			"\nRaise --settle-limit, or accept them with --allow-unsettled")
+	}
+	if missed := run.Missed(); len(missed) > 0 {
+		code = exitMissed
 		lines := make([]string, len(missed))
 		for i, m := range missed {
 			lines[i] = m.String()
 		}
-		return &exit{exitMissed, errors.New("expectations were missed:\n  " + strings.Join(lines, "\n  "))}
+		problems = append(problems, "expectations were missed:\n  "+strings.Join(lines, "\n  "))
 	}
-	return nil
+	if code == exitOK {
+		return nil
+	}
+	return &exit{code, errors.New(strings.Join(problems, "\n"))}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -81,4 +83,38 @@ func TestPlanOfRuns(t *testing.T) {
 		_, err = (&runner{repeat: 1, out: t.TempDir()}).plan([]*scenarios.Scenario{s, s}, now)
 		g.Expect(err).To(MatchError(ContainSubstring("named twice")))
 	})
+}
+
+// Unsettled is not ok, unless it is accepted; a missed expectation decides the code.
+func TestJudge(t *testing.T) {
+	moving := reports.Step{Name: "moving", Measured: true}
+	quiet := reports.Step{Name: "quiet", Measured: true, Settled: true}
+	missed := reports.Step{Name: "missed", Measured: true, Settled: true, Expectations: []reports.Expectation{{What: "cluster", Want: 1}}}
+	for _, tt := range []struct {
+		name  string
+		steps []reports.Step
+		allow bool
+		code  int
+		texts []string
+	}{
+		{"all well", []reports.Step{quiet}, false, exitOK, nil},
+		{"unsettled", []reports.Step{quiet, moving}, false, exitUnsettled, []string{"moving", "--allow-unsettled", "--settle-limit"}},
+		{"unsettled, accepted", []reports.Step{moving}, true, exitOK, nil},
+		{"both", []reports.Step{moving, missed}, false, exitMissed, []string{"moving", "missed: cluster"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := NewWithT(t)
+			err := judge(&reports.Report{Steps: tt.steps}, tt.allow)
+			if tt.code == exitOK {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			var coded *exit
+			g.Expect(errors.As(err, &coded)).To(BeTrue())
+			g.Expect(coded.code).To(Equal(tt.code))
+			for _, text := range tt.texts {
+				g.Expect(err).To(MatchError(ContainSubstring(text)))
+			}
+		})
+	}
 }
