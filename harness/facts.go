@@ -20,10 +20,10 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 	if err != nil {
 		return fmt.Errorf("asking the cluster about itself: %w", err)
 	}
-	if r.Scenario.ShapesRevisions() {
+	if r.Scenario.Plan().ShapesRevisions {
 		facts.Simulated = append(facts.Simulated, "Knative Serving (the Services and Endpoints of its revisions are made in its place)")
 	}
-	if r.Scenario.CollectsRevisions() {
+	if r.Scenario.Plan().CollectsRevisions {
 		facts.Simulated = append(facts.Simulated, "the ingress of Knative Services, where no controller serves it (marked ready, so that old revisions are collected)")
 	}
 	if mesh.Envoy == "" {

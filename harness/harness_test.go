@@ -31,26 +31,34 @@ func TestMostNodes(t *testing.T) {
 
 func TestImages(t *testing.T) {
 	g := NewWithT(t)
-	manifest := `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: x, namespace: ns1}
-spec: {template: {spec: {initContainers: [{name: i, image: "init:1"}], containers: [{name: a, image: "app:1"}, {name: b, image: nginx}]}}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: y, namespace: ns1}
-spec: {containers: [{name: a, image: "pod:1"}]}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: z, namespace: ns1}
-`
-	s := &scenarios.Scenario{Steps: []scenarios.Step{{Actions: []scenarios.Action{
-		{Change: &scenarios.Deployment{Image: "nginx"}},
-		{Change: &scenarios.Apply{Manifest: manifest}},
-		{Change: &scenarios.Revisions{Image: "dev.local/none"}},
-		{Change: &scenarios.Revisions{Image: "dev.local/one", MinScale: 1}},
-	}}}}
+	s, err := scenarios.Load("images.yaml", []byte(`
+name: images
+title: A scenario for tests
+cluster: {nodes: [{type: m6i.large, count: 1}]}
+steps:
+  - name: first
+    actions:
+      - namespace: {name: ns1, injection: true}
+      - deployment: {namespace: ns1, name: test, image: nginx}
+      - apply:
+          manifest: |
+            apiVersion: apps/v1
+            kind: Deployment
+            metadata: {name: x, namespace: ns1}
+            spec: {template: {spec: {initContainers: [{name: i, image: "init:1"}], containers: [{name: a, image: "app:1"}, {name: b, image: nginx}]}}}
+            ---
+            apiVersion: v1
+            kind: Pod
+            metadata: {name: y, namespace: ns1}
+            spec: {containers: [{name: a, image: "pod:1"}]}
+            ---
+            apiVersion: v1
+            kind: ConfigMap
+            metadata: {name: z, namespace: ns1}
+      - revisions: {namespace: ns1, service: none, count: 1, image: dev.local/none}
+      - revisions: {namespace: ns1, service: one, count: 1, image: dev.local/one, minScale: 1}
+`), nil)
+	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.Plan().Images).To(Equal([]string{"nginx", "init:1", "app:1", "pod:1", "dev.local/one"}))
 }
 

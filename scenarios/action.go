@@ -7,8 +7,9 @@ type Change interface {
 	Word() string
 	// String tells the change in a few words: scale ns1/test to 100.
 	String() string
-	// check notes what is wrong with the change, and what the cluster holds after it.
-	check(c *checker)
+	// check notes what is wrong with the change and what the cluster holds after it, and
+	// returns what else the change needs.
+	check(c *checker) needs
 }
 
 // changes lists every kind of action. A new kind is a new file and a line here.

@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/meshbench/meshbench/instances"
@@ -34,6 +35,15 @@ type object struct{ kind, namespace, name string }
 type workload struct {
 	replicas int
 	injected bool // its pods get a sidecar
+	template template
+}
+
+// template is what is known of the pods that a workload makes.
+type template struct {
+	labels, annotations map[string]string
+	hostNetwork         bool
+	// maxSurge is how many more pods there may be during a rolling update.
+	maxSurge intstr.IntOrString
 }
 
 // madeWorkload is a Deployment that some step makes.
@@ -53,25 +63,29 @@ type checker struct {
 	baseline map[object]bool
 	// objects that exist, with their API versions.
 	objects map[object]string
-	// injecting holds the namespaces whose pods get sidecars.
-	injecting map[string]bool
-	// injectsAll is set where pods of every namespace get sidecars.
+	// namespaceLabels holds the labels of the namespaces that steps make.
+	namespaceLabels map[string]map[string]string
+	// injectsAll is set where pods of namespaces without a label get sidecars.
 	injectsAll bool
 	workloads  map[object]workload
-	// made lists the Deployments ever made, in order, as they were when they were.
-	made []madeWorkload
+	// made lists the Deployments ever made, in order, as they were when they were made;
+	// injected also where a later step makes them so.
+	made   []madeWorkload
+	madeAt map[object]int
 	// revisions counts those of Knative Services.
 	revisions map[object]int
 	// full is set while the nodes cannot hold the pods, and was complained about.
 	full  bool
 	nodes []NodeGroup
+	// plan collects what the scenario needs.
+	plan planner
 }
 
 func newChecker(d *decoder) *checker {
 	c := &checker{
 		decoder: d, baseline: map[object]bool{}, objects: map[object]string{},
-		injecting: map[string]bool{}, workloads: map[object]workload{},
-		revisions: map[object]int{},
+		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
+		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
@@ -198,11 +212,16 @@ func (c *checker) create(field, apiVersion string, o object) {
 	c.objects[o] = apiVersion
 }
 
-// run sets what is known of a Deployment.
-func (c *checker) run(field string, o object, w workload) {
-	if _, exists := c.workloads[o]; !exists {
+// run sets what is known of a Deployment. surge is how many more pods it has for the time
+// of the change.
+func (c *checker) run(field string, o object, w workload, surge int) {
+	if i, before := c.madeAt[o]; before {
+		c.made[i].injected = c.made[i].injected || w.injected
+	} else {
+		c.madeAt[o] = len(c.made)
 		c.made = append(c.made, madeWorkload{o, w})
 	}
+	c.plan.run(o, plannedPods{replicas: w.replicas, injected: w.injected}, surge)
 	more := w.replicas > c.workloads[o].replicas
 	c.workloads[o] = w
 	c.fit(field, more)
@@ -280,6 +299,7 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 		groups = roomy()
 	}
 	c.nodes = groups
+	c.plan.setNodes(groups)
 	c.fit(field, true)
 }
 
@@ -326,7 +346,11 @@ func (c *checker) check(s *Scenario) {
 		}
 		for _, a := range step.Actions {
 			c.path = c.origins[a.Change]
-			a.Change.check(c)
+			need := a.Change.check(c)
+			if n := c.at[c.origins[a.Change]]; need.knative && !c.plan.Knative && n != nil {
+				s.wantsKnative = Problem{File: c.file, Line: n.Line, Column: n.Column, Path: c.origins[a.Change]}
+			}
+			c.plan.need(need)
 		}
 		c.path = ""
 		c.witness(s, at)
@@ -336,15 +360,16 @@ func (c *checker) check(s *Scenario) {
 	}
 	for i, w := range s.Witnesses {
 		at := fmt.Sprintf("witnesses[%d]", i)
-		m := slices.IndexFunc(c.made, func(m madeWorkload) bool { return m.object == w.object() })
+		m, made := c.madeAt[w.object()]
 		switch {
 		case c.badBelow(at):
-		case m < 0:
+		case !made:
 			c.wrongAt(at+".deployment", "no step makes Deployment %q in namespace %q", w.Deployment, w.Namespace)
 		case !c.made[m].injected:
 			c.wrongAt(at+".deployment", "the pods of %s/%s have no sidecar; set injection on the namespace", w.Namespace, w.Deployment)
 		}
 	}
+	s.plan = c.plan.Plan
 }
 
 // proxyResources checks the proxy's memory in Helm values.

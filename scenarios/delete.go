@@ -29,7 +29,7 @@ func (d *Delete) String() string {
 }
 
 // check also fills in the API version.
-func (d *Delete) check(c *checker) {
+func (d *Delete) check(c *checker) needs {
 	kinds := []string{"Service", "Deployment", "Namespace"}
 	for o := range c.objects {
 		if !slices.Contains(kinds, o.kind) {
@@ -38,10 +38,10 @@ func (d *Delete) check(c *checker) {
 	}
 	if !slices.Contains(kinds, d.Kind) {
 		c.wrong("kind", "no earlier step makes an object of kind %q%s", d.Kind, suggest(d.Kind, kinds))
-		return
+		return needs{}
 	}
 	if d.Namespace != "" && !c.namespace("namespace", d.Namespace) {
-		return
+		return needs{}
 	}
 	o := object{d.Kind, d.Namespace, d.Name}
 	version, exists := c.objects[o]
@@ -52,19 +52,24 @@ func (d *Delete) check(c *checker) {
 			where = fmt.Sprintf(" in namespace %q", d.Namespace)
 		}
 		c.wrong("name", "there is no %s %q%s to delete%s", d.Kind, d.Name, where, suggest(d.Name, c.named(d.Kind, d.Namespace)))
-		return
+		return needs{}
 	case c.baseline[o]:
 		c.wrong("name", "%s %q is the cluster's own and stays", d.Kind, d.Name)
-		return
+		return needs{}
 	case d.APIVersion == "":
 		d.APIVersion = version
 	case d.APIVersion != version:
 		c.wrong("apiVersion", "%s %q was made with apiVersion %s", d.Kind, d.Name, version)
+	}
+	if o.kind == "Namespace" {
+		delete(c.namespaceLabels, o.name)
 	}
 	gone := func(other object) bool {
 		return other == o || o.kind == "Namespace" && other.namespace == o.name
 	}
 	maps.DeleteFunc(c.objects, func(other object, _ string) bool { return gone(other) })
 	maps.DeleteFunc(c.workloads, func(other object, _ workload) bool { return gone(other) })
+	c.plan.remove(gone)
 	c.fit("", false)
+	return needs{}
 }

@@ -44,7 +44,7 @@ func (d *Deployment) String() string {
 
 func (d *Deployment) setDefaults() { d.Replicas = 1 }
 
-func (d *Deployment) check(c *checker) {
+func (d *Deployment) check(c *checker) needs {
 	c.name("name", d.Name, validation.IsDNS1123Subdomain)
 	c.name("name", d.Name, validation.IsValidLabelValue)
 	c.labels("labels", d.Labels, true)
@@ -57,23 +57,29 @@ func (d *Deployment) check(c *checker) {
 	c.quantities("resources.limits", d.Resources.Limits)
 	c.number("replicas", d.Replicas, 0, maxNumber)
 	if !c.namespace("namespace", d.Namespace) {
-		return
+		return needs{}
 	}
 	o := object{"Deployment", d.Namespace, d.Name}
 	c.create("name", "apps/v1", o)
-	c.run("replicas", o, workload{max(0, d.Replicas), c.injects(d.Namespace, d.Labels)})
+	pods := template{labels: d.Labels, annotations: d.Annotations, maxSurge: defaultSurge}
+	c.run("replicas", o, workload{max(0, d.Replicas), c.injects(d.Namespace, pods), pods}, 0)
+	return needs{images: []string{d.Image}}
 }
 
-// injects tells whether pods with these labels get a sidecar.
-func (c *checker) injects(namespace string, labels map[string]string) bool {
-	switch labels["sidecar.istio.io/inject"] {
-	case "true":
-		return true
-	case "false":
+// injects reports whether pods made now in a namespace get a sidecar.
+func (c *checker) injects(namespace string, pods template) bool {
+	if pods.hostNetwork || slices.Contains(neverInjected, namespace) {
 		return false
 	}
-	return c.injectsAll || c.injecting[namespace]
+	if _, labelled := pods.labels[injectLabel]; !labelled && pods.annotations[injectLabel] == "false" {
+		return false // the older way to write it, which Istio still heeds
+	}
+	return injects(c.injectsAll, c.namespaceLabels[namespace], pods.labels)
 }
+
+// neverInjected are the namespaces that Istio's injector passes over
+// (inject.IgnoredNamespaces of istio.io/istio).
+var neverInjected = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
 // quantities checks amounts of resources.
 func (c *checker) quantities(field string, amounts map[string]string) {

@@ -57,7 +57,7 @@ func (e *Expose) String() string {
 func (p *Port) setDefaults() { p.Protocol = "TCP" }
 
 // check also fills in what is left out: the Service's name and the target ports.
-func (e *Expose) check(c *checker) {
+func (e *Expose) check(c *checker) needs {
 	if e.Name == "" {
 		e.Name = e.Deployment
 	}
@@ -104,4 +104,5 @@ func (e *Expose) check(c *checker) {
 	if _, exists := c.deployment(e.Namespace, e.Deployment); exists {
 		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
 	}
+	return needs{}
 }

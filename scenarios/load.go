@@ -65,12 +65,6 @@ func load(path string, data []byte, overrides map[string]string) (*Scenario, Pro
 	if !d.tooLarge { // else what is missing may be what was not read
 		newChecker(d).check(s)
 	}
-	s.places = map[Change]Problem{}
-	for change, path := range d.origins {
-		if n := d.at[path]; n != nil {
-			s.places[change] = Problem{File: d.file, Line: n.Line, Column: n.Column, Path: path}
-		}
-	}
 	return s, d.problems
 }
 

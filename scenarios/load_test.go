@@ -380,8 +380,8 @@ func TestKnativeProblem(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.NeedsKnative() != (test.want != "") {
-				t.Errorf("needs Knative: %v", s.NeedsKnative())
+			if s.Plan().Knative != (test.want != "") {
+				t.Errorf("needs Knative: %v", s.Plan().Knative)
 			}
 			if test.want == "" {
 				return

@@ -1,6 +1,10 @@
 package scenarios
 
-import "k8s.io/apimachinery/pkg/util/validation"
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
 
 // Namespace makes a namespace.
 type Namespace struct {
@@ -24,14 +28,15 @@ func (n *Namespace) String() string {
 	return "make namespace " + n.Name
 }
 
-func (n *Namespace) check(c *checker) {
+func (n *Namespace) check(c *checker) needs {
 	c.name("name", n.Name, validation.IsDNS1123Label)
 	c.labels("labels", n.Labels, true)
 	c.create("name", "v1", object{"Namespace", "", n.Name})
-	c.injecting[n.Name] = n.Injection || injects(n.Labels)
-}
-
-// injects tells whether a namespace with these labels has sidecars injected.
-func injects(labels map[string]string) bool {
-	return labels["istio-injection"] == "enabled" || labels["istio.io/rev"] != ""
+	labels := map[string]string{}
+	maps.Copy(labels, n.Labels)
+	if n.Injection {
+		labels["istio-injection"] = "enabled"
+	}
+	c.namespaceLabels[n.Name] = labels
+	return needs{}
 }

@@ -15,6 +15,7 @@ func (n *Nodes) String() string {
 	return "make the nodes be " + describe(n.Groups)
 }
 
-func (n *Nodes) check(c *checker) {
+func (n *Nodes) check(c *checker) needs {
 	c.setNodes("groups", n.Groups)
+	return needs{}
 }

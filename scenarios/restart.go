@@ -13,7 +13,7 @@ func (*Restart) Word() string { return "restart" }
 // String tells the change in a few words.
 func (r *Restart) String() string { return "restart " + r.Namespace + "/" + r.Deployment }
 
-func (r *Restart) check(c *checker) {
+func (r *Restart) check(c *checker) needs {
 	o, exists := c.deployment(r.Namespace, r.Deployment)
 	// A rolling update of at least four pods may stop old ones before new ones are Ready
 	// (maxUnavailable is 25 %, rounded down), so that it goes on without room to spare. A
@@ -21,4 +21,16 @@ func (r *Restart) check(c *checker) {
 	if n := c.workloads[o].replicas; exists && n > 0 && n < 4 && c.free() < 1 && !c.full {
 		c.wrong("deployment", "%s cannot hold one more pod, which a restart of fewer than 4 replicas starts before it stops one; take more or larger nodes, or raise their maxPods", describe(c.nodes))
 	}
+	if exists {
+		w := c.workloads[o]
+		surge := surgeOf(w.replicas, w.template.maxSurge)
+		old := w.injected
+		w.injected = c.injects(o.namespace, w.template)
+		if old && !w.injected {
+			// The old sidecars are there until the last pod is replaced.
+			c.plan.run(o, plannedPods{replicas: w.replicas, injected: true}, surge)
+		}
+		c.run("", o, w, surge)
+	}
+	return needs{}
 }

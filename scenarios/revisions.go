@@ -97,7 +97,7 @@ func Revision(service string, n int) string { return fmt.Sprintf("%s-%05d", serv
 
 func (r *Revisions) setDefaults() { r.Batch, r.Mode, r.Image = 200, Shape, "dev.local/app" }
 
-func (r *Revisions) check(c *checker) {
+func (r *Revisions) check(c *checker) needs {
 	// The longest name made of it is that of the private Service, SERVICE-00001-private.
 	c.name("service", r.Service+"-00001-private", validation.IsDNS1035Label)
 	if r.Count > maxRevisions {
@@ -120,8 +120,12 @@ func (r *Revisions) check(c *checker) {
 	c.labels("labels", r.Labels, true)
 	c.labels("annotations", r.Annotations, false)
 	c.proxyMemory("annotations", r.Annotations)
+	need := needs{knative: r.Mode == Knative, shapesRevisions: r.Mode == Shape, collectsRevisions: r.Kept > 0}
+	if r.MinScale > 0 {
+		need.images = []string{r.Image}
+	}
 	if !c.namespace("namespace", r.Namespace) {
-		return
+		return need
 	}
 	service := object{"Knative Service", r.Namespace, r.Service}
 	if before := c.revisions[service]; r.Count < before {
@@ -133,7 +137,8 @@ func (r *Revisions) check(c *checker) {
 	if r.MinScale > 0 {
 		o := object{"Deployment", r.Namespace, r.Deployment()}
 		c.create("service", "apps/v1", o)
-		c.run("minScale", o, workload{r.MinScale, c.injects(r.Namespace, r.Labels)})
+		pods := template{labels: r.Labels, annotations: r.Annotations, maxSurge: defaultSurge}
+		c.run("minScale", o, workload{r.MinScale, c.injects(r.Namespace, pods), pods}, 0)
 	}
 	if r.Until != nil {
 		c.path = join(c.path, "until")
@@ -141,6 +146,7 @@ func (r *Revisions) check(c *checker) {
 			c.wrong("deployment", "the pods of %s/%s have no sidecar that could be killed", o.namespace, o.name)
 		}
 	}
+	return need
 }
 
 // proxyMemory checks the proxy's memory in a pod's annotations: a limit below the request
@@ -165,40 +171,10 @@ func (c *checker) proxyMemory(field string, annotations map[string]string) {
 	}
 }
 
-// CollectsRevisions tells whether an action waits for Knative's garbage collection.
-func (s *Scenario) CollectsRevisions() bool {
-	for _, step := range s.Steps {
-		for _, action := range step.Actions {
-			if r, ok := action.Change.(*Revisions); ok && r.Kept > 0 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// NeedsKnative tells whether an action wants Knative Serving on the cluster.
-func (s *Scenario) NeedsKnative() bool { return s.revisionsBy(Knative) != nil }
-
-// ShapesRevisions tells whether an action makes what Knative would make in its place.
-func (s *Scenario) ShapesRevisions() bool { return s.revisionsBy(Shape) != nil }
-
-// revisionsBy is the first action that makes revisions in that mode; nil for none.
-func (s *Scenario) revisionsBy(mode string) Change {
-	for _, step := range s.Steps {
-		for _, action := range step.Actions {
-			if r, ok := action.Change.(*Revisions); ok && r.Mode == mode {
-				return r
-			}
-		}
-	}
-	return nil
-}
-
 // KnativeProblem is the message as a problem with the field mode of the first action that
 // wants Knative.
 func (s *Scenario) KnativeProblem(message string) error {
-	p := s.places[s.revisionsBy(Knative)]
+	p := s.wantsKnative
 	if p.File == "" {
 		p.File = s.Name // not from a file
 	}

@@ -18,9 +18,14 @@ func (s *Scale) String() string {
 	return fmt.Sprintf("scale %s/%s to %d", s.Namespace, s.Deployment, s.Replicas)
 }
 
-func (s *Scale) check(c *checker) {
+func (s *Scale) check(c *checker) needs {
 	c.number("replicas", s.Replicas, 0, maxNumber)
 	if o, exists := c.deployment(s.Namespace, s.Deployment); exists {
-		c.run("replicas", o, workload{max(0, s.Replicas), c.workloads[o].injected})
+		w := c.workloads[o]
+		// Pods that stay keep their sidecars; further ones get what the namespace says now.
+		kept := w.injected && w.replicas > 0
+		w.replicas, w.injected = max(0, s.Replicas), kept || c.injects(o.namespace, w.template)
+		c.run("replicas", o, w, 0)
 	}
+	return needs{}
 }

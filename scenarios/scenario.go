@@ -42,8 +42,10 @@ type Scenario struct {
 	// Steps in order; expectations of all are changes against the first.
 	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
 
-	// places tell where in the file the actions stand.
-	places map[Change]Problem
+	// plan is what the checker found that the scenario needs.
+	plan Plan
+	// wantsKnative is the place in the file of the first action that needs Knative.
+	wantsKnative Problem
 }
 
 // Parameter is one size of a scenario that the command line can override, or a choice

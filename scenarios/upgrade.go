@@ -28,7 +28,7 @@ func (u *Upgrade) String() string {
 	return text
 }
 
-func (u *Upgrade) check(c *checker) {
+func (u *Upgrade) check(c *checker) needs {
 	if u.Istio != "" && !version.MatchString(u.Istio) {
 		c.wrong("istio", "%q is no version such as 1.23.2", u.Istio)
 	}
@@ -38,19 +38,5 @@ func (u *Upgrade) check(c *checker) {
 		u.Restart[i].check(c)
 	}
 	c.path = path
-}
-
-// Upgrades are the versions of Istio that the scenario's steps bring it to, each once.
-func (s *Scenario) Upgrades() []string {
-	var versions []string
-	seen := map[string]bool{}
-	for _, step := range s.Steps {
-		for _, a := range step.Actions {
-			if u, ok := a.Change.(*Upgrade); ok && !seen[u.Istio] {
-				seen[u.Istio] = true
-				versions = append(versions, u.Istio)
-			}
-		}
-	}
-	return versions
+	return needs{istio: u.Istio}
 }

@@ -1,0 +1,162 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// manifestObject is what the checker needs of an object in a manifest.
+type manifestObject struct {
+	APIVersion string       `yaml:"apiVersion"`
+	Kind       string       `yaml:"kind"`
+	Metadata   manifestMeta `yaml:"metadata"`
+	Spec       struct {
+		manifestPodSpec `yaml:",inline"` // of a Pod
+		manifestJobSpec `yaml:",inline"`
+		Replicas        *int `yaml:"replicas"`
+		Strategy        struct {
+			Type          string `yaml:"type"`
+			RollingUpdate struct {
+				MaxSurge any `yaml:"maxSurge"`
+			} `yaml:"rollingUpdate"`
+		} `yaml:"strategy"`
+		JobTemplate struct {
+			Spec manifestJobSpec `yaml:"spec"`
+		} `yaml:"jobTemplate"`
+	} `yaml:"spec"`
+}
+
+// manifestMeta is the metadata of an object or of a pod template.
+type manifestMeta struct {
+	Name        string            `yaml:"name"`
+	Namespace   string            `yaml:"namespace"`
+	Labels      map[string]string `yaml:"labels"`
+	Annotations map[string]string `yaml:"annotations"`
+}
+
+// manifestJobSpec is what all that makes pods by a template has, and a Job.
+type manifestJobSpec struct {
+	Parallelism *int `yaml:"parallelism"`
+	Template    struct {
+		Metadata manifestMeta    `yaml:"metadata"`
+		Spec     manifestPodSpec `yaml:"spec"`
+	} `yaml:"template"`
+}
+
+// manifestPodSpec is what matters of a pod's specification.
+type manifestPodSpec struct {
+	InitContainers []manifestContainer `yaml:"initContainers"`
+	Containers     []manifestContainer `yaml:"containers"`
+	HostNetwork    bool                `yaml:"hostNetwork"`
+}
+
+type manifestContainer struct {
+	Image string `yaml:"image"`
+}
+
+// objects reads the manifest.
+func (a *Apply) objects() ([]manifestObject, error) {
+	var list []manifestObject
+	for decoder := yaml.NewDecoder(strings.NewReader(a.Manifest)); ; {
+		var n yaml.Node
+		err := decoder.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		}
+		if len(n.Content) == 1 && n.Content[0].ShortTag() == "!!null" {
+			continue // an empty document
+		}
+		// Only the outline is read here. Fields of other kinds that happen to have the same
+		// names and other types are none of the checks' business.
+		var o manifestObject
+		var mismatch *yaml.TypeError
+		if err := n.Decode(&o); err != nil && !errors.As(err, &mismatch) {
+			return nil, fmt.Errorf("the manifest: line %d: %w", n.Line, err)
+		}
+		for _, x := range []struct{ field, value string }{
+			{"apiVersion", o.APIVersion}, {"kind", o.Kind}, {"metadata.name", o.Metadata.Name},
+		} {
+			if x.value == "" {
+				return nil, fmt.Errorf("the manifest: the object at line %d has no %s", n.Line, x.field)
+			}
+		}
+		list = append(list, o)
+	}
+}
+
+// images are those of the containers that the object makes, whatever its kind.
+func (m *manifestObject) images() []string {
+	spec := m.Spec.Template.Spec
+	switch m.Kind {
+	case "Pod":
+		spec = m.Spec.manifestPodSpec
+	case "CronJob":
+		spec = m.Spec.JobTemplate.Spec.Template.Spec
+	}
+	var images []string
+	for _, list := range [][]manifestContainer{spec.InitContainers, spec.Containers} {
+		for _, container := range list {
+			images = append(images, container.Image)
+		}
+	}
+	return images
+}
+
+// isGateway reports whether the object is a Gateway of Istio or of the Gateway API.
+func (m *manifestObject) isGateway() bool {
+	group, _, _ := strings.Cut(m.APIVersion, "/")
+	return m.Kind == "Gateway" && (group == "networking.istio.io" || group == "gateway.networking.k8s.io")
+}
+
+// manifestPods are the pods that an object of a manifest makes.
+type manifestPods struct {
+	replicas int
+	// everyNode is set where there is one on each node.
+	everyNode bool
+	template  template
+}
+
+// pods returns the pods that the object makes; ok is false for a kind that makes none as
+// far as is known here. Of a Job or CronJob, they are those of one that runs.
+func (m *manifestObject) pods() (pods manifestPods, ok bool) {
+	meta, spec, count := m.Spec.Template.Metadata, m.Spec.Template.Spec, m.Spec.Replicas
+	switch m.Kind {
+	case "Deployment", "StatefulSet", "ReplicaSet", "ReplicationController":
+	case "DaemonSet":
+		pods.everyNode = true
+	case "Pod":
+		meta, spec, count = m.Metadata, m.Spec.manifestPodSpec, nil
+	case "Job":
+		count = m.Spec.Parallelism
+	case "CronJob":
+		job := m.Spec.JobTemplate.Spec
+		meta, spec, count = job.Template.Metadata, job.Template.Spec, job.Parallelism
+	default:
+		return pods, false
+	}
+	pods.replicas = 1
+	if count != nil {
+		pods.replicas = *count
+	}
+	pods.template = template{labels: meta.Labels, annotations: meta.Annotations, hostNetwork: spec.HostNetwork, maxSurge: m.maxSurge()}
+	return pods, true
+}
+
+// maxSurge is how many more pods a Deployment may have during a rolling update.
+func (m *manifestObject) maxSurge() intstr.IntOrString {
+	if m.Spec.Strategy.Type == "Recreate" {
+		return intstr.FromInt32(0)
+	}
+	if given := m.Spec.Strategy.RollingUpdate.MaxSurge; given != nil {
+		return intstr.Parse(fmt.Sprint(given))
+	}
+	return defaultSurge
+}
