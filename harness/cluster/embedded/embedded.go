@@ -69,7 +69,7 @@ func (p *provider) Create(ctx context.Context, spec cluster.Spec) (cluster.Clust
 	return c, nil
 }
 
-func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, err error) {
+func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, error) {
 	if err := Sweep(); err != nil {
 		return nil, err
 	}
@@ -98,8 +98,11 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (_ *Cluster, e
 		return nil, errors.Join(err, removeState(dir, locked))
 	}
 	stood := make(chan struct{})
-	defer close(stood)
-	if err := p.finish(ctx, c, c.listen(events, stood)); err != nil {
+	err = p.finish(ctx, c, c.listen(events, stood))
+	// From here on nobody reads what is told. Deleting waits for the sandbox's last words,
+	// so they must be let through before.
+	close(stood)
+	if err != nil {
 		// What the start was told to stop by must not stop the clearing away.
 		return nil, errors.Join(err, c.Delete(context.WithoutCancel(ctx)))
 	}
@@ -231,8 +234,8 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []c
 	return events, nil
 }
 
-// listen reads events until the sandbox's end, and hands over those until the cluster
-// stands or stood is closed. An error that comes later is why the cluster fails.
+// listen reads events until the sandbox's end, and hands them over until stood is
+// closed. An error that comes later is why the cluster fails.
 func (c *Cluster) listen(events *os.File, stood <-chan struct{}) <-chan sandbox.Event {
 	told := make(chan sandbox.Event)
 	go func() {

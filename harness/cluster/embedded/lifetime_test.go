@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -392,6 +393,32 @@ func TestStartThatFailsSaysWhy(t *testing.T) {
 				t.Errorf("left: %v", left)
 			}
 		})
+	}
+}
+
+// A program that dies between the control plane's start and the cluster's is told twice,
+// when it dies and as the sandbox's end; the second must not stop the clearing away.
+func TestStartThatFailsLateSaysWhy(t *testing.T) {
+	l := newLab(t, users()[0])
+	set := maps.Clone(l.real())
+	bad := filepath.Join(l.tmp, "bad")
+	if err := os.WriteFile(bad, []byte("#!/bin/sh\nsleep 1\necho it is the wrong moon >&2\nexit 4\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	set[components.KubeScheduler] = components.Component{Path: bad}
+	m := l.start(makerTask{Do: "make", Components: set})
+	said := m.expect("error: ") + "\n"
+	rest, err := m.end()
+	if err == nil {
+		t.Error("no error")
+	}
+	for _, want := range []string{"kube-scheduler ended: exit status 4", "it is the wrong moon"} {
+		if !strings.Contains(said+rest, want) {
+			t.Errorf("%q is not in:\n%s", want, said+rest)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(l.tmp, "meshbench-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 
