@@ -53,3 +53,24 @@ func TestConfig(t *testing.T) {
 		t.Errorf("checksums disabled: %t, draft: %t; want checksums and a draft", project.Checksum.Disable, project.Release.Draft)
 	}
 }
+
+// TestVersion holds the workflows' goreleaser against the one that reads the file here.
+func TestVersion(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)goreleaser/v2 (v\S+)$`).FindSubmatch(mod)
+	if m == nil {
+		t.Fatal("go.mod requires no goreleaser")
+	}
+	for _, name := range []string{"pull-request.yml", "release.yml"} {
+		workflow, err := os.ReadFile(filepath.Join(root, ".github/workflows", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(workflow), "version: "+string(m[1])+"\n") {
+			t.Errorf("%s does not run goreleaser %s", name, m[1])
+		}
+	}
+}
