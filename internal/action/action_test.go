@@ -102,6 +102,36 @@ func TestDefinition(t *testing.T) {
 	}
 }
 
+// TestReadme holds the use that the README shows against the inputs. Actionlint does so for
+// our own workflows.
+func TestReadme(t *testing.T) {
+	_, d := read(t)
+	data, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```yaml\n(- uses: meshbench/meshbench@.*?)```").FindSubmatch(data)
+	if m == nil {
+		t.Fatal("the README shows no use of the action")
+	}
+	var steps []struct{ With map[string]string }
+	if err := yaml.Unmarshal(m[1], &steps); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps {
+		for name := range step.With {
+			if _, declared := d.Inputs[name]; !declared {
+				t.Errorf("the README gives the input %s, which action.yml does not declare", name)
+			}
+		}
+		for name, input := range d.Inputs {
+			if input.Required && step.With[name] == "" {
+				t.Errorf("the README does not give the required input %s", name)
+			}
+		}
+	}
+}
+
 // script reads the file that a step runs.
 func script(t *testing.T, run string) string {
 	t.Helper()
