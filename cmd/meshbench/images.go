@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/images"
 )
@@ -26,7 +27,7 @@ func imagesCommand() *cobra.Command {
 }
 
 func imagesBuildCommand() *cobra.Command {
-	var build build
+	var programs assemble.Programs
 	var out, rootfs string
 	cmd := &cobra.Command{
 		Use:   "build --out FILE --rootfs FOLDER|TAR",
@@ -55,7 +56,7 @@ bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 			if _, err := os.Stat(rootfs); err != nil {
 				return usage(cmd, fmt.Errorf("--rootfs: %w", err))
 			}
-			options, err := build.options(cmd.Context())
+			options, err := programs.Options(cmd.Context())
 			if err != nil {
 				return usage(cmd, err)
 			}
@@ -77,7 +78,7 @@ bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 			return nil
 		},
 	}
-	build.flags(cmd)
+	programFlags(cmd.Flags(), &programs)
 	cmd.Flags().Lookup("istio").Usage = "Istio `version`, or several with commas between them (default " + components.DefaultIstio + ")"
 	cmd.Flags().Lookup("hub").Usage = "registry and path after which Istio's images are named, or as " + components.KubernetesHub + "=`HUB` metrics-server's; with --from images they are taken from there too"
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write the archive to")
@@ -90,7 +91,7 @@ func buildImages(cmd *cobra.Command, stores []*components.Store, out string, o i
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.Close()
 	for _, store := range stores {
-		set, err := obtain(cmd, p, store, images.Needed()...)
+		set, err := assemble.Obtain(cmd.Context(), p, store, images.Needed()...)
 		if err != nil {
 			return nil, err
 		}

@@ -147,6 +147,9 @@ func checkArgs(parent *cobra.Command) {
 }
 
 // usage is an error of the command line.
-func usage(cmd *cobra.Command, err error) error {
-	return &exit{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+func usage(cmd *cobra.Command, err error) error { return usageOf(cmd.CommandPath(), err) }
+
+// usageOf is usage of the command with that path.
+func usageOf(command string, err error) error {
+	return &exit{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, command)}
 }

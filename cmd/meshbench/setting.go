@@ -1,12 +1,13 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -26,7 +26,6 @@ type setting struct {
 	name     string   // for people
 	flags    []string // of run, that the other settings have otherwise
 	runner   *runner
-	cmd      *cobra.Command
 	scenario *scenarios.Scenario
 }
 
@@ -44,8 +43,8 @@ type comparison struct {
 var lists = []string{"istio", "envoy", "from"}
 
 func (c *comparison) flags(cmd *cobra.Command) {
-	c.common.flags(cmd)
 	f := cmd.Flags()
+	c.common.flags(f)
 	for _, name := range lists {
 		f.Lookup(name).Usage += "; several, separated by commas, are compared"
 	}
@@ -61,7 +60,7 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 	if c.repeat < 1 {
 		return nil, fmt.Errorf("--repeat %d: give 1 or more", c.repeat)
 	}
-	axes, common, err := c.axes(cmd.Flags())
+	axes, err := c.axes(cmd.Flags())
 	if err != nil {
 		return nil, err
 	}
@@ -82,30 +81,22 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 		return nil, errors.New("nothing to compare: give two or more settings, as --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
 	}
 	for _, s := range all {
-		if err := s.prepare(cmd, c.scenario, slices.Concat(common, s.flags)); err != nil {
+		if err := c.prepare(cmd, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return all, nil
 }
 
-// axes are the lists of settings that are combined, and the flags that all have.
-func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []string, err error) {
-	known := &cobra.Command{}
+// axes are the lists of settings that are combined.
+func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, err error) {
+	known := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	(&runner{}).flags(known)
-	given.Visit(func(f *pflag.Flag) {
-		if known.Flags().Lookup(f.Name) == nil {
-			return
-		}
-		for _, value := range flagValues(f) {
-			common = append(common, "--"+f.Name+"="+value)
-		}
-	})
 	var cases []setting
 	for _, text := range c.cases {
 		name, flags, ok := strings.Cut(text, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, nil, fmt.Errorf(`--case %q: give a name, a colon and flags of run, as "large: --set replicas=200"`, text)
+			return nil, fmt.Errorf(`--case %q: give a name, a colon and flags of run, as "large: --set replicas=200"`, text)
 		}
 		cases = append(cases, setting{name: name, flags: strings.Fields(flags)})
 	}
@@ -120,21 +111,21 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []stri
 	}
 	for _, text := range vary {
 		name, values, _ := strings.Cut(text, "=")
-		if known.Flags().Lookup(name) == nil {
-			return nil, nil, fmt.Errorf("--vary %s: run has no flag --%s", text, name)
+		if known.Lookup(name) == nil {
+			return nil, fmt.Errorf("--vary %s: run has no flag --%s", text, name)
 		}
 		prefix := ""
 		if name == "set" || name == "mesh-set" {
 			key, list, ok := strings.Cut(values, "=")
 			if !ok {
-				return nil, nil, fmt.Errorf("--vary %s: give %s=KEY=A,B", text, name)
+				return nil, fmt.Errorf("--vary %s: give %s=KEY=A,B", text, name)
 			}
 			prefix, values = key+"=", list
 		}
 		var axis []setting
 		for _, value := range strings.Split(values, ",") {
 			if value == "" {
-				return nil, nil, fmt.Errorf("--vary %s: a value is missing; a case (--case) can leave a flag out", text)
+				return nil, fmt.Errorf("--vary %s: a value is missing; a case (--case) can leave a flag out", text)
 			}
 			label := name + " "
 			switch {
@@ -147,51 +138,57 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []stri
 		}
 		axes = append(axes, axis)
 	}
-	return axes, common, nil
+	return axes, nil
 }
 
-// flagValues are the values to give for the flag to become what it is.
-func flagValues(f *pflag.Flag) []string {
-	if list, ok := f.Value.(pflag.SliceValue); ok {
-		return list.GetSlice()
-	}
-	if f.Value.Type() == "stringToString" {
-		return []string{strings.Trim(f.Value.String(), "[]")} // in the form in which it is read
-	}
-	return []string{f.Value.String()}
-}
-
-// prepare reads the setting's flags, as those of run.
-func (s *setting) prepare(parent *cobra.Command, scenario string, args []string) (err error) {
+// prepare makes the setting's runner: the common flags' values with the setting's own
+// flags over them.
+func (c *comparison) prepare(cmd *cobra.Command, s *setting) (err error) {
 	s.runner = &runner{}
-	// The runs' tables are in their folders; what is printed is the comparison.
-	s.cmd = &cobra.Command{Use: parent.Name()}
-	(&cobra.Command{Use: parent.Root().Name()}).AddCommand(s.cmd) // for its path in messages
-	s.cmd.SetOut(io.Discard)
-	s.cmd.SetErr(parent.ErrOrStderr())
-	s.cmd.SetContext(parent.Context())
-	s.runner.flags(s.cmd)
-	if err := s.cmd.ParseFlags(args); err != nil {
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	s.runner.flags(f)
+	if err := inherit(f, cmd.Flags()); err != nil {
 		return err
 	}
-	if rest := s.cmd.Flags().Args(); len(rest) > 0 {
+	if err := f.Parse(s.flags); err != nil {
+		return err
+	}
+	if rest := f.Args(); len(rest) > 0 {
 		return fmt.Errorf("%q is no flag of run", rest[0])
 	}
-	if s.scenario, err = scenarios.Open(scenario, s.runner.set); err != nil {
+	set := maps.Clone(c.common.set)
+	if set == nil {
+		set = map[string]string{}
+	}
+	maps.Copy(set, s.runner.set)
+	s.runner.set = set
+	if s.scenario, err = scenarios.Open(c.scenario, set); err != nil {
 		return err
 	}
-	if s.runner.real, err = s.runner.setup.realPods(); err != nil {
+	if err := s.runner.read(f); err != nil {
 		return err
 	}
-	if s.runner.setup.provider != kindName {
-		setup := &s.runner.setup
-		for _, v := range append(s.scenario.Plan().Upgrades, cmp.Or(setup.build.istio, s.scenario.Mesh.Istio, components.DefaultIstio)) {
-			if _, err := setup.store(s.cmd.Context(), v); err != nil {
-				return err
-			}
+	return s.runner.options.Check(cmd.Context(), s.scenario)
+}
+
+// inherit gives flags the values that flags of the same name were given; a list's own
+// values are added to them later. The map of --set is left to the caller, since pflag's
+// maps cannot be added to.
+func inherit(to, from *pflag.FlagSet) error {
+	var errs []error
+	from.Visit(func(given *pflag.Flag) {
+		if to.Lookup(given.Name) == nil || given.Name == "set" {
+			return
 		}
-	}
-	return err
+		values := []string{given.Value.String()}
+		if list, ok := given.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			errs = append(errs, to.Set(given.Name, value))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 // planFile lies in the folder of a comparison that was measured.
@@ -219,12 +216,14 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	if err != nil {
 		return "", usage(cmd, err)
 	}
-	// What cannot be had is said before the first run, and no build heats the machine
+	// What cannot be had is reported before the first run, and no build heats the machine
 	// between two.
 	for _, s := range settings {
 		p := newProgress(cmd.ErrOrStderr())
 		p.Phase("preparing " + s.name)
-		_, err := s.runner.parts(s.cmd, p, s.scenario, func(error) {})
+		options := s.runner.options
+		options.Progress = p
+		_, err := options.Run(cmd.Context(), s.scenario)
 		p.Close()
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", s.name, err)
@@ -255,7 +254,12 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	if err := p.keep(out); err != nil {
 		return "", err
 	}
-	return out, runAll(cmd, jobs, func(_ *cobra.Command, j job) error { return of[j.dir].runner.one(of[j.dir].cmd, j) })
+	// The runs' tables are in their folders; what is printed is the comparison.
+	to := consoleOf(cmd)
+	to.out = io.Discard
+	return out, runAll(cmd.Context(), to, jobs, func(ctx context.Context, to console, j job) error {
+		return of[j.dir].runner.one(ctx, to, j)
+	})
 }
 
 // keep writes the plan, once.

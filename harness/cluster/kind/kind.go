@@ -92,7 +92,7 @@ func newKinds(e engine, progress func(string)) kinds {
 }
 
 // Name implements cluster.Provider.
-func (*provider) Name() string { return "kind" }
+func (*provider) Name() string { return sourceName }
 
 // What lies in the folder of logs.
 const (
