@@ -77,7 +77,7 @@ type Host struct {
 
 // Cluster describes the cluster and how it is measured.
 type Cluster struct {
-	Provider   string `json:"provider"`   // embedded, kind, eks, existing
+	Provider   string `json:"provider"`   // the name of its source, as --cluster takes it
 	Kubernetes string `json:"kubernetes"` // server version, v1.31.4
 	// MemorySource says how a container's working set is read: cgroup2, cgroup1, proc,
 	// or kubelet where a real kubelet reads it.
