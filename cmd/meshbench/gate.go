@@ -53,7 +53,7 @@ before the mesh settled (unless --allow-unsettled). Where there are several, the
 			case baseline == "":
 				return usage(cmd, errors.New("give the baseline: --baseline reports/baselines/NAME.json"))
 			case accept && why == "":
-				return usage(cmd, errors.New("--accept needs --why TEXT: why the baseline is made anew, for its history"))
+				return usage(cmd, errors.New("--accept needs --why TEXT: the reason for the new baseline, for its history"))
 			case !accept && why != "":
 				return usage(cmd, errors.New("--why goes with --accept"))
 			case accept && unsettled:
@@ -102,7 +102,7 @@ before the mesh settled (unless --allow-unsettled). Where there are several, the
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "the baseline's `FILE`, reports/baselines/NAME.json")
-	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric in place of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, as in memory=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); with --accept they are kept")
+	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric instead of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, e.g. memory=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); --accept keeps them in the baseline")
 	cmd.Flags().BoolVar(&accept, "accept", false, "make the runs the new baseline")
 	cmd.Flags().BoolVar(&unsettled, "allow-unsettled", false, "judge steps that were measured before the mesh settled (exit code 6 otherwise)")
 	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")

@@ -50,11 +50,11 @@ func runCommand() *cobra.Command {
 		Use:   "run SCENARIO...",
 		Short: "Run a scenario: cluster, mesh, steps, report",
 		Long: `Run a scenario, one of the built-in ones (meshbench list) or a file: make a cluster,
-install Istio, do the steps, measure after each, and print the report. Everything lies
-in the run's folder afterwards; the cluster is gone, however the run ends.
+install Istio, do the steps, measure after each, and print the report. The run's folder
+holds all results; the cluster is always deleted, however the run ends.
 
-Several scenarios, or one that is repeated, run one after another in a random order that
-is recorded, each on a cluster of its own.
+Several scenarios, or repeats of one, run one after another in a random order, which is
+recorded. Each gets a cluster of its own.
 
 Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario file,
 3 an expectation was missed, 4 the time limit was hit, 6 a step was measured before the
@@ -70,7 +70,7 @@ mesh settled, 130 interrupted.`,
 	r.flags(cmd.Flags())
 	cmd.Flags().StringVar(&r.out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
 	cmd.Flags().IntVar(&r.repeat, "repeat", 1, "`times` that each scenario is run")
-	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that the order of several runs follows from (default: a new one)")
+	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that determines the order of several runs (default: random)")
 	return cmd
 }
 
@@ -78,7 +78,7 @@ mesh settled, 130 interrupted.`,
 func (r *runner) flags(f *pflag.FlagSet) {
 	setFlag(f, &r.set)
 	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
-	f.DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
+	f.DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step, unless the step sets its own")
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
 	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
 	r.cluster.flags(f)
@@ -129,6 +129,14 @@ func (r *series) run(cmd *cobra.Command, args []string) error {
 // ranks orders the ends of runs, the worst first: a run that broke says least.
 var ranks = []int{exitFailure, exitTimeout, exitMissed, exitUnsettled}
 
+// worse is the worse of two ends.
+func worse(a, b int) int {
+	if a == exitOK || b != exitOK && slices.Index(ranks, b) < slices.Index(ranks, a) {
+		return b
+	}
+	return a
+}
+
 // runAll does runs one after another. One that is not good does not keep the next from
 // being done, unless it was interrupted or could not be asked for. The exit code of
 // several is that of the worst.
@@ -147,9 +155,7 @@ func runAll(ctx context.Context, to console, jobs []job, one func(context.Contex
 			return err
 		}
 		fmt.Fprintf(to.err, "meshbench: %s: %s\n", j.dir, coded)
-		if worst == exitOK || slices.Index(ranks, coded.code) < slices.Index(ranks, worst) {
-			worst = coded.code
-		}
+		worst = worse(worst, coded.code)
 	}
 	if worst == exitOK {
 		return nil
@@ -170,7 +176,7 @@ func (r *series) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error
 	}
 	out, err := filepath.Abs(out)
 	if err != nil {
-		return nil, fmt.Errorf("finding the run's folder: %w", err)
+		return nil, fmt.Errorf("find the run's folder: %w", err)
 	}
 	var jobs []job
 	for _, s := range chosen {
@@ -208,7 +214,7 @@ func (r *series) keepOrder(out string, jobs []job) error {
 	for _, j := range jobs {
 		name, err := filepath.Rel(filepath.Dir(out), j.dir)
 		if err != nil {
-			return fmt.Errorf("recording the order of runs: %w", err)
+			return fmt.Errorf("record the order of runs: %w", err)
 		}
 		order = append(order, name)
 		parents[filepath.Dir(j.dir)] = j.scenario.Name
@@ -222,7 +228,7 @@ func (r *series) keepOrder(out string, jobs []job) error {
 			err = os.WriteFile(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
 		}
 		if err != nil {
-			return fmt.Errorf("recording the order of runs: %w", err)
+			return fmt.Errorf("record the order of runs: %w", err)
 		}
 	}
 	return nil

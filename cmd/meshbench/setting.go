@@ -46,11 +46,11 @@ func (c *comparison) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	c.common.flags(f)
 	for _, name := range lists {
-		f.Lookup(name).Usage += "; several, separated by commas, are compared"
+		f.Lookup(name).Usage += " (comma-separated: all are compared)"
 	}
 	f.StringVar(&c.scenario, "scenario", "", "measure this `scenario` with each setting, then compare")
-	f.StringArrayVar(&c.vary, "vary", nil, "compare `FLAG=A,B` of run, or mesh-set=KEY=A,B, set=KEY=A,B; given several times, all combinations")
-	f.StringArrayVar(&c.cases, "case", nil, "compare `\"NAME: FLAGS\"` of run, separated by spaces, with the other cases")
+	f.StringArrayVar(&c.vary, "vary", nil, "compare `FLAG=A,B` of run, or mesh-set=KEY=A,B, set=KEY=A,B (repeatable: all combinations)")
+	f.StringArrayVar(&c.cases, "case", nil, "compare `\"NAME: FLAGS\"` of run, separated by spaces, with the other cases (repeatable)")
 	f.IntVar(&c.repeat, "repeat", 1, "`times` that the scenario is run with each setting")
 	f.StringVar(&c.out, "out", "", "the `folder` for the runs (default runs/compare-SCENARIO-TIME)")
 }
@@ -78,7 +78,7 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 		all = combined
 	}
 	if len(all) < 2 {
-		return nil, errors.New("nothing to compare: give two or more settings, as --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
+		return nil, errors.New("nothing to compare: give two or more settings, e.g. --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
 	}
 	for _, s := range all {
 		if err := c.prepare(cmd, s); err != nil {
@@ -96,7 +96,7 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, err error) {
 	for _, text := range c.cases {
 		name, flags, ok := strings.Cut(text, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, fmt.Errorf(`--case %q: give a name, a colon and flags of run, as "large: --set replicas=200"`, text)
+			return nil, fmt.Errorf(`--case %q: give a name, a colon and flags of run, e.g. "large: --set replicas=200"`, text)
 		}
 		cases = append(cases, setting{name: name, flags: strings.Fields(flags)})
 	}
@@ -125,7 +125,7 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, err error) {
 		var axis []setting
 		for _, value := range strings.Split(values, ",") {
 			if value == "" {
-				return nil, fmt.Errorf("--vary %s: a value is missing; a case (--case) can leave a flag out", text)
+				return nil, fmt.Errorf("--vary %s: a value is missing; use --case to leave a flag out", text)
 			}
 			label := name + " "
 			switch {
@@ -154,7 +154,7 @@ func (c *comparison) prepare(cmd *cobra.Command, s *setting) (err error) {
 		return err
 	}
 	if rest := f.Args(); len(rest) > 0 {
-		return fmt.Errorf("%q is no flag of run", rest[0])
+		return fmt.Errorf("%q is not a flag of run", rest[0])
 	}
 	set := maps.Clone(c.common.set)
 	if set == nil {
@@ -234,7 +234,7 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 		out = filepath.Join("runs", "compare-"+settings[0].scenario.Name+"-"+time.Now().Format("20060102-150405"))
 	}
 	if out, err = filepath.Abs(out); err != nil {
-		return "", fmt.Errorf("finding the comparison's folder: %w", err)
+		return "", fmt.Errorf("find the comparison's folder: %w", err)
 	}
 	p := plan{Scenario: settings[0].scenario.Name}
 	var jobs []job
@@ -266,21 +266,21 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 func (p plan) keep(dir string) error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		return fmt.Errorf("writing the comparison's plan: %w", err)
+		return fmt.Errorf("write the comparison's plan: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the comparison's folder: %w", err)
+		return fmt.Errorf("make the comparison's folder: %w", err)
 	}
 	file, err := os.OpenFile(filepath.Join(dir, planFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s holds a comparison already: give another folder with --out", dir)
+		return fmt.Errorf("%s already holds a comparison: give another folder with --out", dir)
 	}
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))
 		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the comparison's plan: %w", err)
+		return fmt.Errorf("keep the comparison's plan: %w", err)
 	}
 	return nil
 }
@@ -300,7 +300,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the plan of the comparison in %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("read the plan of the comparison in %s: %w", dir, err)
 	}
 	notes = []string{"The runs were made in the order " + strings.Join(p.Order, ", ") + "."}
 	for _, s := range p.Sides {
@@ -310,7 +310,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 				continue
 			}
 			if !filepath.IsLocal(run) {
-				return nil, nil, fmt.Errorf("reading the plan of the comparison in %s: %s is no folder in it", dir, run)
+				return nil, nil, fmt.Errorf("read the plan of the comparison in %s: %s is not a folder in it", dir, run)
 			}
 			side, err := compare.ReadRuns(filepath.Join(dir, run))
 			if err != nil {
@@ -330,7 +330,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		sides = append(sides, side)
 	}
 	if len(sides) < 2 {
-		return nil, nil, fmt.Errorf("%s holds runs of fewer than two settings: nothing can be compared\n%s", dir, strings.Join(notes, "\n"))
+		return nil, nil, fmt.Errorf("%s holds runs of fewer than two settings: nothing to compare\n%s", dir, strings.Join(notes, "\n"))
 	}
 	return sides, notes, nil
 }

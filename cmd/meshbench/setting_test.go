@@ -96,7 +96,7 @@ func TestPlanOfSettings(t *testing.T) {
 	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil}, {"B", "Istio 1.23.2", nil}},
 		Order: []string{"A/run-01", "B/run-01", "A/run-02", "B/run-02"}}
 	g.Expect(p.keep(dir)).To(Succeed())
-	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("holds a comparison already")))
+	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("already holds a comparison")))
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, run := range p.Order[:3] {
 		log, err := observations.Create(filepath.Join(dir, run))
@@ -120,5 +120,5 @@ func TestPlanOfSettings(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.WriteFile(filepath.Join(dir, planFile), text, 0o644)).To(Succeed())
 	_, err = compareFolders([]string{dir})
-	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is no folder in it")))
+	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is not a folder in it")))
 }

@@ -19,9 +19,10 @@ func upCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Make a cluster with Istio and leave it running",
-		Long: `Make a cluster with Istio and leave it running, for kubectl, istioctl and k9s on this
-machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
+		Short: "Create a cluster with Istio and leave it running",
+		Long: `Create a cluster with Istio and leave it running, for kubectl, istioctl and k9s on this
+machine. The command prints the path of a kubeconfig file. Delete the cluster with
+'meshbench down'.`,
 		Example: `  export KUBECONFIG=$(meshbench up --nodes m6i.large=3)
   kubectl get nodes
   kubectl create namespace demo && kubectl label namespace demo istio-injection=enabled
@@ -59,7 +60,7 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 			if err != nil {
 				return fmt.Errorf("%w\nLogs are in %s", err, logs)
 			}
-			p.Note("cluster %s is up; logs are in %s; end it with: meshbench down --name %s", name, logs, name)
+			p.Note("cluster %s is up; logs are in %s; delete it with: meshbench down --name %s", name, logs, name)
 			fmt.Fprintln(cmd.OutOrStdout(), made.Cluster.Kubeconfig())
 			return nil
 		},

@@ -18,7 +18,7 @@ func validateCommand() *cobra.Command {
 	var set map[string]string
 	cmd := &cobra.Command{
 		Use:   "validate SCENARIO...",
-		Short: "Check scenario files and say everything that is wrong with them",
+		Short: "Validate scenario files and list all problems",
 		Example: `  meshbench validate my-experiment.yaml
   meshbench validate headless --set replicas=30`,
 		Args: cobra.MinimumNArgs(1),

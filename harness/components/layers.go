@@ -50,7 +50,7 @@ func index(r io.Reader) (layer, error) {
 			return l, nil
 		}
 		if err != nil {
-			return l, fmt.Errorf("reading the layer's archive: %w", err)
+			return l, fmt.Errorf("read the layer's archive: %w", err)
 		}
 		if nth == maxEntries {
 			return l, fmt.Errorf("the layer has more than %d entries", maxEntries)
@@ -183,7 +183,7 @@ func extract(r io.Reader, files map[int][]string) error {
 	for nth := 0; left > 0; nth++ {
 		h, err := archive.Next()
 		if err != nil {
-			return fmt.Errorf("reading the layer's archive: %w", err)
+			return fmt.Errorf("read the layer's archive: %w", err)
 		}
 		paths, ok := files[nth]
 		if !ok {

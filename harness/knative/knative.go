@@ -152,11 +152,11 @@ func (k *Knative) Present(ctx context.Context) (*Installation, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for Knative Serving in namespace %s: %w", Namespace, err)
+		return nil, fmt.Errorf("look for Knative Serving in namespace %s: %w", Namespace, err)
 	}
 	namespace, err := k.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("looking for Knative Serving: %w", err)
+		return nil, fmt.Errorf("look for Knative Serving: %w", err)
 	}
 	return &Installation{Version: versionOf(controller), Ours: namespace.Labels[createdLabel] != ""}, nil
 }
@@ -216,7 +216,7 @@ func (k *Knative) checkSettings(ctx context.Context) error {
 	for name, data := range merge(requiredSettings, k.options.Settings) {
 		m, err := k.client.CoreV1().ConfigMaps(Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			problems = append(problems, fmt.Errorf("reading the settings of Knative Serving: %w", err))
+			problems = append(problems, fmt.Errorf("read the settings of Knative Serving: %w", err))
 			continue
 		}
 		for key, want := range data {

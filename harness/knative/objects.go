@@ -80,7 +80,7 @@ func readFolder(folder, module string) (objects, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration of Knative Serving: %w", err)
+		return nil, fmt.Errorf("read the configuration of Knative Serving: %w", err)
 	}
 	return all.check(folder)
 }
@@ -88,7 +88,7 @@ func readFolder(folder, module string) (objects, error) {
 func readFile(path string) (objects, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifest of Knative Serving: %w", err)
+		return nil, fmt.Errorf("read the manifest of Knative Serving: %w", err)
 	}
 	return readManifest(path, text)
 }
@@ -116,15 +116,15 @@ func download(ctx context.Context, url string) (objects, error) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("downloading the manifest of Knative Serving: %w; a file can be named instead", err)
+		return nil, fmt.Errorf("download the manifest of Knative Serving: %w; a file can be named instead", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("downloading the manifest of Knative Serving: %s answers %s", url, response.Status)
+		return nil, fmt.Errorf("download the manifest of Knative Serving: %s answers %s", url, response.Status)
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxManifest))
 	if err != nil {
-		return nil, fmt.Errorf("downloading the manifest of Knative Serving: %w", err)
+		return nil, fmt.Errorf("download the manifest of Knative Serving: %w", err)
 	}
 	return readManifest(url, text)
 }
@@ -213,7 +213,7 @@ func (all objects) set(layers ...map[string]map[string]string) error {
 		}
 		for key, value := range data {
 			if err := unstructured.SetNestedField(m.Object, value, "data", key); err != nil {
-				return fmt.Errorf("setting %s of config map %s: %w", key, name, err)
+				return fmt.Errorf("set %s of config map %s: %w", key, name, err)
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	discard := func(string, ...any) {}
 	// Storage as secrets is Helm's default, so `helm list` shows the releases.
 	if err := configuration.Init(&clientGetter{config: config}, Namespace, "secrets", discard); err != nil {
-		return fmt.Errorf("preparing Helm: %w", err)
+		return fmt.Errorf("prepare Helm: %w", err)
 	}
 	_, err := inBackground(ctx, func() (struct{}, error) { return struct{}{}, do(ctx, configuration) })
 	return err

@@ -80,7 +80,7 @@ func (m *procMemory) processes(namespace string) ([]int, error) {
 	if time.Since(m.taken) > tableAge {
 		entries, err := os.ReadDir("/proc")
 		if err != nil {
-			return nil, fmt.Errorf("listing processes: %w", err)
+			return nil, fmt.Errorf("list processes: %w", err)
 		}
 		m.table = map[string][]int{}
 		for _, entry := range entries {
@@ -250,7 +250,7 @@ func parseStat(stat string) (uint64, error) {
 	for _, field := range fields[11:15] {
 		n, err := strconv.ParseUint(field, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("reading /proc/PID/stat: %w", err)
+			return 0, fmt.Errorf("read /proc/PID/stat: %w", err)
 		}
 		sum += n
 	}
