@@ -21,7 +21,7 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// setting is one side of a comparison that is yet to be measured: how its runs are made.
+// setting is one side of a comparison that is not measured yet: how its runs are made.
 type setting struct {
 	name     string   // for people
 	flags    []string // of run, that the other settings have otherwise
@@ -285,7 +285,7 @@ func (p plan) keep(dir string) error {
 	return nil
 }
 
-// holdsPlan says whether the folder is that of a comparison that was measured.
+// holdsPlan reports whether the folder is that of a comparison that was measured.
 func holdsPlan(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, planFile))
 	return err == nil

@@ -151,7 +151,7 @@ func (r *resolver) runFor(ctx context.Context, arch string, args ...string) ([]b
 	}
 }
 
-// version resolves a query, such as a commit or a tag, to a module's version.
+// version resolves a query, e.g. a commit or a tag, to a module's version.
 func (r *resolver) version(ctx context.Context, path, query string) (string, error) {
 	out, err := r.run(ctx, "list", "-m", "-f", "{{.Version}}", path+"@"+query)
 	return strings.TrimSpace(string(out)), err

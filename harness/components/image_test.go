@@ -46,7 +46,7 @@ type hub struct {
 	host string
 	http.Handler
 	mu    sync.Mutex
-	fault func(http.ResponseWriter, *http.Request) bool // says whether it answered
+	fault func(http.ResponseWriter, *http.Request) bool // reports whether it answered
 	asked []string                                      // methods and paths
 }
 
@@ -437,7 +437,7 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// blob says whether the request is for the content of a layer.
+// blob reports whether the request is for the content of a layer.
 func blob(r *http.Request, digest string) bool {
 	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/blobs/"+digest)
 }

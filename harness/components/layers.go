@@ -87,7 +87,7 @@ func ancestors(p string) []string {
 	return up
 }
 
-// hides says whether the layer keeps what lower layers have at p from being seen.
+// hides reports whether the layer keeps what lower layers have at p from being seen.
 func (l layer) hides(p string) bool {
 	if l.hidden[p] {
 		return true

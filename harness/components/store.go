@@ -49,7 +49,7 @@ type Options struct {
 	// WithoutCharts leaves [FromImages] without Istio's charts, which are in no image: for
 	// callers that have others.
 	WithoutCharts bool
-	// Given holds components that are there already, such as an Envoy of one's own
+	// Given holds components that are there already, e.g. an Envoy of one's own
 	// ([LocalEnvoy]): they are used as they are instead of those that are pinned.
 	Given Set
 }
@@ -170,7 +170,7 @@ func (s *Store) dir(u *unit, p part) string {
 	return filepath.Join(s.root, string(p.name), p.version+"-"+u.key(p.name))
 }
 
-// Has says whether the component is one of this store's, in the cache or not.
+// Has reports whether the component is one of this store's, in the cache or not.
 func (s *Store) Has(n Name) bool {
 	_, _, err := s.cached([]Name{n})
 	return err == nil
@@ -179,7 +179,7 @@ func (s *Store) Has(n Name) bool {
 // Root is the root of the cache; the components are in its folder components.
 func (s *Store) Root() string { return filepath.Dir(s.root) }
 
-// Complete says whether Obtain of the wanted components, by default all that an embedded
+// Complete reports whether Obtain of the wanted components, by default all that an embedded
 // cluster needs, would find all in the cache.
 func (s *Store) Complete(want ...Name) bool {
 	_, missing, err := s.cached(want)

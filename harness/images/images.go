@@ -203,7 +203,7 @@ func (b *builder) metricsServer(set components.Set) error {
 	return b.image(name, v1.Config{User: "65534", Entrypoint: []string{"/metrics-server"}}, l)
 }
 
-// has says whether an image was made already, of an Istio before.
+// has reports whether an image was made already, of an Istio before.
 func (b *builder) has(name string) bool {
 	return slices.ContainsFunc(b.images, func(i named) bool { return i.name == name })
 }

@@ -78,7 +78,7 @@ func (r *rootFS) write(ctx context.Context, w *layerWriter) error {
 	return r.check()
 }
 
-// leftOut says whether an entry is left out: what lies in a virtual folder, and what is
+// leftOut reports whether an entry is left out: what lies in a virtual folder, and what is
 // neither file, folder nor link.
 func leftOut(name string, kind byte) bool {
 	if slices.ContainsFunc(virtual, func(v string) bool { return strings.HasPrefix(name, v+"/") }) {

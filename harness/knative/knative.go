@@ -47,7 +47,7 @@ type Options struct {
 	Folder string
 	// Version is the release in Folder, 0.42.2; needed with it.
 	Version string
-	// Manifest is the path or URL (http, https) of a YAML manifest, such as the release's
+	// Manifest is the path or URL (http, https) of a YAML manifest, e.g. the release's
 	// serving-core.yaml, which a cluster of real nodes takes with images and all.
 	Manifest string
 	// Settings are data of config maps in namespace knative-serving, by the config map's
@@ -98,7 +98,7 @@ var simulatedSettings = map[string]map[string]string{
 type Knative struct {
 	options Options
 	client  *kube.Client
-	objects objects // nil for a manifest that has yet to be downloaded
+	objects objects // nil until a manifest is downloaded
 }
 
 // New checks the options and reads folder or file; it does not touch the cluster.

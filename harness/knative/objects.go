@@ -36,7 +36,7 @@ const minorsBehind = 27
 func release(module string) (string, error) {
 	v, err := version.ParseSemantic(module)
 	if err != nil || v.Major() != 0 || v.Minor() < minorsBehind {
-		return "", fmt.Errorf("Knative Serving %q: name a version of module knative.dev/serving, such as 0.42.2", module)
+		return "", fmt.Errorf("Knative Serving %q: name a version of module knative.dev/serving, e.g. 0.42.2", module)
 	}
 	return fmt.Sprintf("1.%d.%d", v.Minor()-minorsBehind, v.Patch()), nil
 }
@@ -178,11 +178,11 @@ func (all objects) check(place string) (objects, error) {
 	slices.SortStableFunc(all, func(a, b *unstructured.Unstructured) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, name := range deployments {
 		if all.find("Deployment", name) == nil {
-			return nil, fmt.Errorf("%s holds no Deployment %s of namespace %s: name a manifest with all of Knative Serving, such as the release's serving-core.yaml", place, name, Namespace)
+			return nil, fmt.Errorf("%s holds no Deployment %s of namespace %s: name a manifest with all of Knative Serving, e.g. the release's serving-core.yaml", place, name, Namespace)
 		}
 	}
 	if all.find(definition, "services.serving.knative.dev") == nil {
-		return nil, fmt.Errorf("%s holds no definition of Knative Services: name a manifest with all of Knative Serving, such as the release's serving-core.yaml", place)
+		return nil, fmt.Errorf("%s holds no definition of Knative Services: name a manifest with all of Knative Serving, e.g. the release's serving-core.yaml", place)
 	}
 	return all, nil
 }
@@ -301,7 +301,7 @@ func (k *Knative) waitEstablished(ctx context.Context) error {
 	})
 }
 
-// hasCondition says whether a condition of the object's status is True.
+// hasCondition reports whether a condition of the object's status is True.
 func hasCondition(o *unstructured.Unstructured, kind string) bool {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	return slices.ContainsFunc(conditions, func(c any) bool {

@@ -75,7 +75,7 @@ func (c Charts) check() error {
 	case c.Dir != "" && c.Repository != "":
 		return fmt.Errorf("charts from both folder %s and repository %s: name one", c.Dir, c.Repository)
 	case c.Repository != "" && c.Version == "":
-		return fmt.Errorf("chart repository %s: no chart version given: name one, such as 1.23.2", c.Repository)
+		return fmt.Errorf("chart repository %s: no chart version given: name one, e.g. 1.23.2", c.Repository)
 	case c.Repository != "" && c.Cache == "":
 		return fmt.Errorf("chart repository %s: no folder to keep downloaded charts in", c.Repository)
 	case c.Dir != "":

@@ -68,7 +68,7 @@ type Mesh struct {
 // New checks the options and merges the values; it does not touch the cluster.
 func New(config *rest.Config, options Options) (*Mesh, error) {
 	if options.Version == "" {
-		return nil, errors.New("no Istio version given: name one, such as 1.23.2")
+		return nil, errors.New("no Istio version given: name one, e.g. 1.23.2")
 	}
 	if err := options.Charts.check(); err != nil {
 		return nil, err

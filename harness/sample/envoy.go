@@ -33,7 +33,7 @@ type statusError struct {
 func (e *statusError) Error() string { return fmt.Sprintf("HTTP status %d: %s", e.code, e.text) }
 
 // get requests a path of a port in a pod and gives the answer's body to read. What may
-// pass is tried again, with read called anew: a broken connection, a port that does
+// pass is tried again, calling read again: a broken connection, a port that does
 // not answer yet, a status of 5xx. What will not pass is returned at once: a pod that
 // is gone, a path that is not there, an error of read on a whole answer.
 func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path string, read func(io.Reader) error) error {
@@ -293,7 +293,7 @@ func (s *Sampler) stats(ctx context.Context, pod Pod) (map[string]int, error) {
 func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte, error) {
 	partial := file + ".partial"
 	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
-		f, err := os.Create(partial) // anew at each attempt
+		f, err := os.Create(partial) // again at each attempt
 		if err != nil {
 			return err
 		}

@@ -155,7 +155,7 @@ func TestBreaches(t *testing.T) {
 	}
 }
 
-// within says whether the folder is one of those or lies below one.
+// within reports whether the folder is one of those or lies below one.
 func within(folder string, of []string) bool {
 	return slices.ContainsFunc(of, func(f string) bool { return in(folder, f) })
 }
@@ -267,7 +267,7 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// excused says whether a file may be long: it says why, or a program wrote it.
+// excused reports whether a file may be long: it says why, or a program wrote it.
 func excused(content []byte) bool {
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	for n := 0; n < near && lines.Scan(); n++ {

@@ -193,7 +193,7 @@ func (c *Cluster) Failure(ctx context.Context) error {
 	return c.failure()
 }
 
-// serves says whether the API server calls itself ready.
+// serves reports whether the API server calls itself ready.
 func (c *Cluster) serves(ctx context.Context) bool {
 	config := c.RESTConfig()
 	config.Timeout = readyTimeout

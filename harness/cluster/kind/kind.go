@@ -152,7 +152,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	return c, nil
 }
 
-// take makes the cluster out of one that was left standing, or anew where that does not fit.
+// take makes the cluster out of a kept one, or of new nodes where that does not fit.
 func (p *provider) take(ctx context.Context, c *Cluster, before Record, config *config) error {
 	if !p.Keep {
 		return errors.Join(fmt.Errorf("there is already a cluster named %s: delete it with `meshbench down --name %[1]s`, or choose another name",

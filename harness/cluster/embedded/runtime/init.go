@@ -112,7 +112,7 @@ func (w *initWork) become() error {
 	if !w.SwitchUser {
 		return nil
 	}
-	// So that the program may open /dev/stdout anew.
+	// So that the program may open /dev/stdout again.
 	for fd := 1; fd <= 2; fd++ {
 		if err := unix.Fchown(fd, w.User, w.User); err != nil {
 			return fmt.Errorf("giving the standard streams to the user: %w", err)

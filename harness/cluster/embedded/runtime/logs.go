@@ -18,7 +18,7 @@ const (
 	// ones are cut into pieces that readers put together again.
 	maxLine = 16 << 10
 	// maxLog is the size at which a log is put aside, under its name and ".1", and
-	// begun anew. The one before is dropped.
+	// begun again. The one before is dropped.
 	maxLog = 64 << 20
 	// followInterval is how often a followed log is looked at. It is not watched: each
 	// watch would take of the user's inotify instances, which the sidecars need.
@@ -251,7 +251,7 @@ func (r *logReader) run(ctx context.Context) error {
 	}
 }
 
-// successor opens the log anew when the one being read was put aside and is read to
+// successor reopens the log when the one being read was put aside and is read to
 // its end.
 func (r *logReader) successor() (*os.File, error) {
 	mine, err := r.file.Stat()

@@ -185,7 +185,7 @@ func residentBytes(pid int) (uint64, error) {
 }
 
 // parseStatus sums RssAnon, RssShmem and VmPTE (proc_pid_status(5), in kB). A process
-// without memory of its own, such as a zombie, has none of them.
+// without memory of its own, e.g. a zombie, has none of them.
 func parseStatus(status []byte) uint64 {
 	var sum uint64
 	for line := range bytes.Lines(status) {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// allUsersMapped says whether a process of this user namespace may take any user id.
+// allUsersMapped reports whether a process of this user namespace may take any user id.
 func allUsersMapped(uidMap string) (bool, error) {
 	data, err := os.ReadFile(uidMap)
 	if err != nil {
