@@ -24,6 +24,13 @@ func TestBuiltin(t *testing.T) {
 			if _, err := os.Stat(s.Name + ".yaml"); err != nil {
 				t.Errorf("the file is not called as the scenario: %v", err)
 			}
+			_, data, err := Find(s.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line := strings.Split(string(data), "\n")[1]; line != "apiVersion: "+APIVersion {
+				t.Errorf("the second line is %q, not the apiVersion", line)
+			}
 			rendersToItself(t, s)
 		})
 	}
@@ -31,6 +38,24 @@ func TestBuiltin(t *testing.T) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// TestReadme loads the scenario that the README shows.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found || !strings.Contains(example, "\napiVersion: "+APIVersion+"\n") {
+		t.Fatalf("no scenario with an apiVersion in the README: %q", example)
+	}
+	s, err := Load("two-ports.yaml", []byte(example), map[string]string{"replicas": "40"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendersToItself(t, s)
 }
 
 // TestExpectationsArePublished compares, for every step that reproduces a published one,
@@ -280,7 +305,7 @@ func TestPublishedSteps(t *testing.T) {
 
 func TestTooManyPods(t *testing.T) {
 	_, err := Open("eks-nginx", map[string]string{"replicas": "300", "nodes": "20"})
-	want := "scenarios/eks-nginx.yaml:109:61: steps[7].actions[2].scale.replicas: 600 pods of Deployments and 44 of the system do not fit: 20 x m6i.large can hold 580 pods; take more or larger nodes, or raise their maxPods"
+	want := "scenarios/eks-nginx.yaml:110:61: steps[7].actions[2].scale.replicas: 600 pods of Deployments and 44 of the system do not fit: 20 x m6i.large can hold 580 pods; take more or larger nodes, or raise their maxPods"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -54,7 +54,10 @@ func load(path string, data []byte, overrides map[string]string) (*Scenario, Pro
 	if root == nil {
 		return nil, d.problems
 	}
-	s := &Scenario{}
+	s := &Scenario{APIVersion: d.apiVersion(root)}
+	if s.APIVersion == "" {
+		return nil, d.problems
+	}
 	s.Parameters = d.parameters(root, overrides)
 	d.decode(root, "", reflect.ValueOf(s).Elem())
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
@@ -267,8 +270,10 @@ func (d *decoder) readFile(name string) (string, error) {
 // Render returns the scenario as a file that [Load] reads to the same scenario: every
 // default is filled in, every expression a number, every repetition written out.
 func (s *Scenario) Render() ([]byte, error) {
+	versioned := *s
+	versioned.APIVersion = APIVersion
 	var n yaml.Node
-	if err := n.Encode(s); err != nil {
+	if err := n.Encode(&versioned); err != nil {
 		return nil, fmt.Errorf("render scenario %s: %w", s.Name, err)
 	}
 	escape(&n)

@@ -215,6 +215,31 @@ func rendersToItself(t *testing.T, s *Scenario) {
 	}
 }
 
+// TestAPIVersion checks that the version may be left out and is always written.
+func TestAPIVersion(t *testing.T) {
+	for name, line := range map[string]string{
+		"left out": "", "given": "apiVersion: meshbench.dev/v1", "quoted": `apiVersion: "meshbench.dev/v1"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Load("test.yaml", append([]byte(line), frame("", "")...), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.APIVersion != APIVersion {
+				t.Errorf("read as %q", s.APIVersion)
+			}
+			s.APIVersion = "" // as of a scenario that was not loaded
+			rendered, err := s.Render()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first, _, _ := strings.Cut(string(rendered), "\n"); first != "apiVersion: "+APIVersion {
+				t.Errorf("rendered with the first line %q", first)
+			}
+		})
+	}
+}
+
 func TestOverrides(t *testing.T) {
 	const parameters = "n: {value: 3, min: 1, max: 10}, unused: {value: 1}"
 	const actions = `{scale: {namespace: ns1, deployment: test, replicas: "${n}"}}`

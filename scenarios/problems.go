@@ -65,8 +65,13 @@ func suggest(name string, known []string) string {
 	nearest := slices.MinFunc(known, func(a, b string) int {
 		return cmp.Compare(spelling.Distance(name, a), spelling.Distance(name, b))
 	})
-	if spelling.Distance(name, nearest) <= 1+len(name)/4 {
+	if isNear(name, nearest) {
 		return fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return "; known: " + strings.Join(known, ", ")
+}
+
+// isNear reports whether a name may be a misspelling of a known one.
+func isNear(name, known string) bool {
+	return spelling.Distance(name, known) <= 1+len(name)/4
 }

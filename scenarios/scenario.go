@@ -20,6 +20,9 @@ import (
 
 // Scenario is one experiment, rendered.
 type Scenario struct {
+	// APIVersion is the version of the file format, meshbench.dev/v1. A file may leave it
+	// out; a rendered scenario always has it.
+	APIVersion string `yaml:"apiVersion" jsonschema:"enum=meshbench.dev/v1,default=meshbench.dev/v1"`
 	// Name identifies the scenario: a DNS label, the file's name without .yaml.
 	Name string `yaml:"name" jsonschema:"required"`
 	// Title is one line for lists of scenarios.

@@ -199,6 +199,21 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
+// TestSchemaVersion shows that the schema takes the versions that the decoder takes.
+func TestSchemaVersion(t *testing.T) {
+	schema := compileSchema(t)
+	const rest = "name: a\ntitle: b\ncluster: {nodes: [{type: m6i.large, count: 1}]}\nsteps: [{name: s}]\n"
+	for version, ok := range map[string]bool{
+		"": true, "apiVersion: meshbench.dev/v1\n": true,
+		"apiVersion: meshbench.dev/v2\n": false, "apiVersion: v1\n": false, "apiVersion: 1\n": false,
+	} {
+		err := schema.Validate(instance(t, []byte(version+rest)))
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+}
+
 // TestSchemaDescribes shows that editors get the doc comments.
 func TestSchemaDescribes(t *testing.T) {
 	var s jsonschema.Schema
