@@ -58,6 +58,7 @@ func (a *Apply) check(c *checker) needs {
 	}
 	var need needs
 	for _, m := range objects {
+		c.resourceFields(field, &m)
 		need.images = append(need.images, m.images()...)
 		if m.isGateway() {
 			need.gateways = append(need.gateways, m.Metadata.Namespace+"/"+m.Metadata.Name)

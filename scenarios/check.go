@@ -65,9 +65,10 @@ type checker struct {
 	objects map[object]string
 	// namespaceLabels holds the labels of the namespaces that steps make.
 	namespaceLabels map[string]map[string]string
-	// injectsAll is set where pods of namespaces without a label get sidecars.
-	injectsAll bool
-	workloads  map[object]workload
+	// mesh is what the steps so far have asked for.
+	mesh      Mesh
+	rules     MeshRules
+	workloads map[object]workload
 	// made lists the Deployments ever made, in order, as they were when they were made;
 	// injected also where a later step makes them so.
 	made   []madeWorkload
@@ -81,9 +82,12 @@ type checker struct {
 	plan planner
 }
 
-func newChecker(d *decoder) *checker {
+func newChecker(d *decoder, rules MeshRules) *checker {
+	if rules.Injects == nil {
+		rules.Injects = IstioInjects
+	}
 	c := &checker{
-		decoder: d, baseline: map[object]bool{}, objects: map[object]string{},
+		decoder: d, rules: rules, baseline: map[object]bool{}, objects: map[object]string{},
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{},
 	}
@@ -325,10 +329,9 @@ func (c *checker) check(s *Scenario) {
 	if s.Mesh.Istio != "" && !version.MatchString(s.Mesh.Istio) {
 		c.wrong("mesh.istio", "%q is no version such as 1.23.2", s.Mesh.Istio)
 	}
-	if webhook, ok := s.Mesh.Values["sidecarInjectorWebhook"].(map[string]any); ok {
-		c.injectsAll = webhook["enableNamespacesByDefault"] == true
-	}
-	c.proxyResources(s.Mesh.Values)
+	c.mesh = s.Mesh
+	c.helmValues("mesh.values", s.Mesh.Values)
+	c.proxyResources(s.Mesh)
 	c.setNodes("cluster.nodes", s.Cluster.Nodes)
 	names := map[string]int{}
 	for i := range s.Steps {
@@ -373,24 +376,16 @@ func (c *checker) check(s *Scenario) {
 }
 
 // proxyResources checks the proxy's memory in Helm values.
-func (c *checker) proxyResources(values map[string]any) {
-	at := func(value any, path ...string) (any, string) {
-		place := "mesh.values"
-		for _, key := range path {
-			m, _ := value.(map[string]any)
-			value, place = m[key], join(place, key)
-		}
-		return value, place
-	}
-	request, _ := at(values, "global", "proxy", "resources", "requests", "memory")
-	limit, place := at(values, "global", "proxy", "resources", "limits", "memory")
+func (c *checker) proxyResources(mesh Mesh) {
+	request := mesh.value("global", "proxy", "resources", "requests", "memory")
+	limit := mesh.value("global", "proxy", "resources", "limits", "memory")
 	if request == nil || limit == nil {
 		return
 	}
 	r, err := resource.ParseQuantity(fmt.Sprint(request))
 	l, err2 := resource.ParseQuantity(fmt.Sprint(limit))
 	if err == nil && err2 == nil && l.Cmp(r) < 0 {
-		c.wrongAt(place, "the limit %v is below the request %v; Kubernetes refuses such pods", limit, request)
+		c.wrongAt("mesh.values.global.proxy.resources.limits.memory", "the limit %v is below the request %v; Kubernetes refuses such pods", limit, request)
 	}
 }
 

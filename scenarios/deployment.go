@@ -68,18 +68,12 @@ func (d *Deployment) check(c *checker) needs {
 
 // injects reports whether pods made now in a namespace get a sidecar.
 func (c *checker) injects(namespace string, pods template) bool {
-	if pods.hostNetwork || slices.Contains(neverInjected, namespace) {
-		return false
-	}
-	if _, labelled := pods.labels[injectLabel]; !labelled && pods.annotations[injectLabel] == "false" {
-		return false // the older way to write it, which Istio still heeds
-	}
-	return injects(c.injectsAll, c.namespaceLabels[namespace], pods.labels)
+	return c.rules.Injects(NewPod{
+		Namespace: namespace, NamespaceLabels: c.namespaceLabels[namespace],
+		Labels: pods.labels, Annotations: pods.annotations, HostNetwork: pods.hostNetwork,
+		Mesh: c.mesh,
+	})
 }
-
-// neverInjected are the namespaces that Istio's injector passes over
-// (inject.IgnoredNamespaces of istio.io/istio).
-var neverInjected = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
 
 // quantities checks amounts of resources.
 func (c *checker) quantities(field string, amounts map[string]string) {

@@ -56,11 +56,16 @@ func Find(nameOrPath string) (path string, data []byte, err error) {
 	return "scenarios/" + nameOrPath + ".yaml", data, nil
 }
 
-// Open finds and loads a scenario; see [Find] and [Load].
-func Open(nameOrPath string, overrides map[string]string) (*Scenario, error) {
+// Open finds and loads a scenario; see [Find] and [Loader.Load].
+func (l Loader) Open(nameOrPath string) (*Scenario, error) {
 	path, data, err := Find(nameOrPath)
 	if err != nil {
 		return nil, err
 	}
-	return Load(path, data, overrides)
+	return l.Load(path, data)
+}
+
+// Open finds and loads a scenario; see [Find] and [Load].
+func Open(nameOrPath string, overrides map[string]string) (*Scenario, error) {
+	return Loader{Set: overrides}.Open(nameOrPath)
 }

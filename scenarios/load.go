@@ -21,20 +21,34 @@ import (
 // maxFile bounds a scenario file and the files that it applies, in bytes.
 const maxFile = 1 << 20
 
+// Loader reads scenario files. The zero value keeps the parameters as the files have them
+// and checks by [IstioRules].
+type Loader struct {
+	// Set holds new values of parameters by name, as typed (--set replicas=30).
+	Set map[string]string
+	// Mesh holds the rules of the mesh that the scenarios are meant for.
+	Mesh MeshRules
+}
+
 // Load reads a scenario file strictly and returns it rendered. path is for messages, and
-// files that the scenario applies are found beside it. overrides are new values of
-// parameters as typed (--set replicas=30). The error is [Problems].
-func Load(path string, data []byte, overrides map[string]string) (*Scenario, error) {
-	s, problems := load(path, data, overrides)
+// files that the scenario applies are found beside it. The error is [Problems].
+func (l Loader) Load(path string, data []byte) (*Scenario, error) {
+	s, problems := l.load(path, data)
 	if len(problems) > 0 {
 		return nil, problems.sorted()
 	}
-	if len(overrides) > 0 {
-		if original, problems := load(path, data, nil); len(problems) == 0 {
+	if len(l.Set) > 0 {
+		if original, problems := (Loader{Mesh: l.Mesh}).load(path, data); len(problems) == 0 {
 			dropPublished(s, original)
 		}
 	}
 	return s, nil
+}
+
+// Load reads a scenario file for a mesh with [IstioRules]; overrides are the [Loader]'s
+// Set.
+func Load(path string, data []byte, overrides map[string]string) (*Scenario, error) {
+	return Loader{Set: overrides}.Load(path, data)
 }
 
 // dropPublished takes the published step off every step that overrides have changed, or
@@ -48,7 +62,7 @@ func dropPublished(s, original *Scenario) {
 	}
 }
 
-func load(path string, data []byte, overrides map[string]string) (*Scenario, Problems) {
+func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
 	d := &decoder{file: path, at: map[string]*yaml.Node{}, bad: map[string]bool{}, origins: map[Change]string{}}
 	root := d.parse(data)
 	if root == nil {
@@ -58,15 +72,15 @@ func load(path string, data []byte, overrides map[string]string) (*Scenario, Pro
 	if s.APIVersion == "" {
 		return nil, d.problems
 	}
-	s.Parameters = d.parameters(root, overrides)
+	s.Parameters = d.parameters(root, l.Set)
 	d.decode(root, "", reflect.ValueOf(s).Elem())
-	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+	for _, name := range slices.Sorted(maps.Keys(l.Set)) {
 		if _, known := d.names.values[name]; known && !d.names.used[name] {
-			d.override(name, overrides[name], "no expression of %s uses the parameter, so that setting it changes nothing", path)
+			d.override(name, l.Set[name], "no expression of %s uses the parameter, so that setting it changes nothing", path)
 		}
 	}
 	if !d.tooLarge { // else what is missing may be what was not read
-		newChecker(d).check(s)
+		newChecker(d, l.Mesh).check(s)
 	}
 	return s, d.problems
 }

@@ -29,6 +29,9 @@ type manifestObject struct {
 			Spec manifestJobSpec `yaml:"spec"`
 		} `yaml:"jobTemplate"`
 	} `yaml:"spec"`
+
+	// node is the whole object.
+	node *yaml.Node
 }
 
 // manifestMeta is the metadata of an object or of a pod template.
@@ -88,6 +91,7 @@ func (a *Apply) objects() ([]manifestObject, error) {
 				return nil, fmt.Errorf("the manifest: the object at line %d has no %s", n.Line, x.field)
 			}
 		}
+		o.node = &n
 		list = append(list, o)
 	}
 }

@@ -32,6 +32,8 @@ func (u *Upgrade) check(c *checker) needs {
 	if u.Istio != "" && !version.MatchString(u.Istio) {
 		c.wrong("istio", "%q is no version such as 1.23.2", u.Istio)
 	}
+	c.mesh = c.mesh.upgraded(u.Istio, u.Values)
+	c.helmValues("values", u.Values)
 	path := c.path
 	for i := range u.Restart {
 		c.path = join(path, fmt.Sprintf("restart[%d]", i))
