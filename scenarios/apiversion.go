@@ -27,7 +27,7 @@ func (d *decoder) apiVersion(root *yaml.Node) string {
 		case key.Value != field:
 			rest = append(rest, key, value)
 		case d.at[field] != nil:
-			d.problem(key, field, "is given twice")
+			d.problem(key, field, "duplicate field")
 		default:
 			d.at[field] = value
 			if !d.isKnownVersion(value, field) {

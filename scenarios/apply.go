@@ -37,7 +37,7 @@ func (a *Apply) check(c *checker) needs {
 	field := "manifest"
 	switch {
 	case (a.Manifest != "") == (a.File != ""):
-		c.wrong(field, "give either a manifest or a file")
+		c.wrong(field, "exactly one of manifest and file must be set")
 		return needs{}
 	case a.File != "":
 		field = "file"
@@ -54,7 +54,7 @@ func (a *Apply) check(c *checker) needs {
 		return needs{}
 	}
 	if len(objects) == 0 {
-		c.wrong(field, "there is no object in the manifest")
+		c.wrong(field, "the manifest has no objects")
 	}
 	var need needs
 	for _, m := range objects {
@@ -65,7 +65,7 @@ func (a *Apply) check(c *checker) needs {
 		}
 		o := object{m.Kind, m.Metadata.Namespace, m.Metadata.Name}
 		if o.namespace == "" && (o.kind == "Deployment" || o.kind == "Service") {
-			c.wrong(field, "%s %q has no metadata.namespace; name one", o.kind, o.name)
+			c.wrong(field, "%s %q must have a metadata.namespace", o.kind, o.name)
 			continue
 		}
 		if o.namespace != "" && !c.namespace(field, o.namespace) {
@@ -80,7 +80,7 @@ func (a *Apply) check(c *checker) needs {
 			continue
 		}
 		if pods.replicas < 0 || pods.replicas > maxNumber {
-			c.wrong(field, "%s %q has %d replicas", o.kind, o.name, pods.replicas)
+			c.wrong(field, "%s %q has %d replicas; want 0 to %d", o.kind, o.name, pods.replicas, maxNumber)
 			continue
 		}
 		c.apply(field, o, pods)

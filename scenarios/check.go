@@ -144,9 +144,9 @@ func (c *checker) badBelow(path string) bool {
 func (c *checker) number(field string, n, low, high int) bool {
 	switch {
 	case n < low:
-		c.wrong(field, "%d is too small; take at least %d", n, low)
+		c.wrong(field, "%d is too small; want at least %d", n, low)
 	case n > high:
-		c.wrong(field, "%d is too large; take at most %d", n, high)
+		c.wrong(field, "%d is too large; want at most %d", n, high)
 	}
 	return low <= n && n <= high
 }
@@ -154,7 +154,7 @@ func (c *checker) number(field string, n, low, high int) bool {
 // name checks a name by one of Kubernetes's rules.
 func (c *checker) name(field, name string, rule func(string) []string) {
 	for _, message := range rule(name) {
-		c.wrong(field, "Kubernetes refuses %q: %s", name, message)
+		c.wrong(field, "Kubernetes rejects %q: %s", name, message)
 		return
 	}
 }
@@ -163,7 +163,7 @@ func (c *checker) name(field, name string, rule func(string) []string) {
 func (c *checker) labels(field string, labels map[string]string, isLabels bool) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		for _, message := range validation.IsQualifiedName(key) {
-			c.wrong(join(field, key), "Kubernetes refuses the key %q: %s", key, message)
+			c.wrong(join(field, key), "Kubernetes rejects the key %q: %s", key, message)
 		}
 		if isLabels {
 			c.name(join(field, key), labels[key], validation.IsValidLabelValue)
@@ -187,7 +187,7 @@ func (c *checker) namespace(field, name string) bool {
 	if _, exists := c.objects[object{"Namespace", "", name}]; exists {
 		return true
 	}
-	c.wrong(field, "no earlier step makes namespace %q%s", name, suggest(name, c.named("Namespace", "")))
+	c.wrong(field, "no earlier step creates namespace %q%s", name, suggest(name, c.named("Namespace", "")))
 	return false
 }
 
@@ -198,7 +198,7 @@ func (c *checker) deployment(namespace, name string) (object, bool) {
 		return o, false
 	}
 	if _, exists := c.objects[o]; !exists {
-		c.wrong("deployment", "no earlier step makes Deployment %q in namespace %q%s", name, namespace, suggest(name, c.named("Deployment", namespace)))
+		c.wrong("deployment", "no earlier step creates Deployment %q in namespace %q%s", name, namespace, suggest(name, c.named("Deployment", namespace)))
 		return o, false
 	}
 	return o, true
@@ -211,7 +211,7 @@ func (c *checker) create(field, apiVersion string, o object) {
 		if o.namespace != "" {
 			where = fmt.Sprintf(" in namespace %q", o.namespace)
 		}
-		c.wrong(field, "%s %q%s exists already; delete it before or take another name", o.kind, o.name, where)
+		c.wrong(field, "%s %q%s already exists; delete it first or use another name", o.kind, o.name, where)
 	}
 	c.objects[o] = apiVersion
 }
@@ -268,7 +268,7 @@ func (c *checker) fit(field string, more bool) {
 			nodes, limit = nodes+g.Count, limit+g.Count*g.podLimit()
 		}
 		system := nodes*daemonPods + systemPods
-		c.wrong(field, "%d pods of Deployments and %d of the system do not fit: %s can hold %d pods; take more or larger nodes, or raise their maxPods",
+		c.wrong(field, "%d Deployment pods and %d system pods do not fit: %s can hold %d pods; use more or larger nodes, or raise maxPods",
 			c.pods(), system, describe(c.nodes), limit)
 	}
 	c.full = free < 0
@@ -290,13 +290,13 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 		}
 		sound = c.number(at+".count", g.Count, 1, maxNodes) && sound
 		if g.MaxPods != 0 && g.MaxPods <= daemonPods {
-			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; take more, or leave it out for the type's own limit", g.MaxPods)
+			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; use more, or omit the field for the instance type's limit", g.MaxPods)
 			sound = false
 		}
 		nodes += g.Count
 	}
 	if sound && nodes > maxNodes {
-		c.wrong(field, "%d nodes are more than the %d that Kubernetes can have", nodes, maxNodes)
+		c.wrong(field, "%d nodes are too many; Kubernetes supports at most %d", nodes, maxNodes)
 		sound = false
 	}
 	if !sound {
@@ -327,7 +327,7 @@ func (c *checker) check(s *Scenario) {
 	c.name("name", s.Name, validation.IsDNS1123Label)
 	table := c.published(s)
 	if s.Mesh.Istio != "" && !version.MatchString(s.Mesh.Istio) {
-		c.wrong("mesh.istio", "%q is no version such as 1.23.2", s.Mesh.Istio)
+		c.wrong("mesh.istio", "invalid version %q: want e.g. 1.23.2", s.Mesh.Istio)
 	}
 	c.mesh = s.Mesh
 	c.helmValues("mesh.values", s.Mesh.Values)
@@ -337,14 +337,14 @@ func (c *checker) check(s *Scenario) {
 	for i := range s.Steps {
 		step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
 		if before, taken := names[step.Name]; taken {
-			c.wrongAt(at+".name", "steps[%d] is called %q already", before, step.Name)
+			c.wrongAt(at+".name", "name %q is already used by steps[%d]", step.Name, before)
 		}
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
 		c.publishedStep(table, at+".published", step.Published)
 		for _, e := range step.Expect.Changes() {
 			if i == 0 && e.Change != 0 {
-				c.wrongAt(at+".expect."+e.What, "%d: expectations are changes against the first step, so its own are 0", e.Change)
+				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
 		for _, a := range step.Actions {
@@ -367,7 +367,7 @@ func (c *checker) check(s *Scenario) {
 		switch {
 		case c.badBelow(at):
 		case !made:
-			c.wrongAt(at+".deployment", "no step makes Deployment %q in namespace %q", w.Deployment, w.Namespace)
+			c.wrongAt(at+".deployment", "no step creates Deployment %q in namespace %q", w.Deployment, w.Namespace)
 		case !c.made[m].injected:
 			c.wrongAt(at+".deployment", "the pods of %s/%s have no sidecar; set injection on the namespace", w.Namespace, w.Deployment)
 		}
@@ -385,7 +385,7 @@ func (c *checker) proxyResources(mesh Mesh) {
 	r, err := resource.ParseQuantity(fmt.Sprint(request))
 	l, err2 := resource.ParseQuantity(fmt.Sprint(limit))
 	if err == nil && err2 == nil && l.Cmp(r) < 0 {
-		c.wrongAt("mesh.values.global.proxy.resources.limits.memory", "the limit %v is below the request %v; Kubernetes refuses such pods", limit, request)
+		c.wrongAt("mesh.values.global.proxy.resources.limits.memory", "limit %v is below request %v; Kubernetes rejects such pods", limit, request)
 	}
 }
 
@@ -405,9 +405,9 @@ func (c *checker) witness(s *Scenario, step string) {
 		return // what is missing may be what has a problem
 	}
 	if len(s.Witnesses) == 0 {
-		c.wrongAt(step, "makes no Deployment with a sidecar, so that there is no proxy to measure; later steps are compared with the first")
+		c.wrongAt(step, "the first step must create a Deployment with a sidecar: later steps are compared with it")
 	} else if w := s.Witnesses[0]; c.workloads[w.object()].replicas == 0 {
-		c.wrongAt(step, "ends without a pod of the witness %s/%s, so that there is no proxy to measure", w.Namespace, w.Deployment)
+		c.wrongAt(step, "ends without a pod of witness %s/%s, so there is no proxy to measure", w.Namespace, w.Deployment)
 	}
 }
 
@@ -426,7 +426,7 @@ func (c *checker) publishedStep(table *Published, path string, number int) {
 	switch {
 	case number == 0 || c.bad["published"]:
 	case table == nil:
-		c.wrongAt(path, "the scenario has no published table; name one in the field published at the top")
+		c.wrongAt(path, "the scenario has no published table; name one in the top-level field published")
 	case table.Step(number) == nil:
 		c.wrongAt(path, "table %s has no step %d; its steps are 1 to %d", table.Name, number, len(table.Steps))
 	}

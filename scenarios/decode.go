@@ -56,7 +56,7 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 	}
 	defer d.leave()
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		d.problem(n, path, "has no value; want %s, or leave the field out", want(v.Type()))
+		d.problem(n, path, "has no value; want %s, or omit the field", want(v.Type()))
 		return
 	}
 	if v.Kind() == reflect.Pointer {
@@ -107,7 +107,7 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 		n = n.Alias
 	}
 	if d.values > maxValues || d.depth >= maxDepth {
-		d.problem(n, path, "too much: a scenario has at most %d values, aliases and repetitions written out, %d levels deep", maxValues, maxDepth)
+		d.problem(n, path, "too large: a scenario can have at most %d values, with aliases and repetitions expanded, and %d levels", maxValues, maxDepth)
 		d.tooLarge = true
 		return nil
 	}
@@ -124,9 +124,9 @@ func want(t reflect.Type) string {
 	}
 	switch {
 	case t == durationType:
-		return "a duration such as 90s or 5m"
+		return "a duration like 90s or 5m"
 	case t == reflect.TypeFor[Parameter]():
-		return "a mapping such as {value: 100}"
+		return "a mapping like {value: 100}"
 	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
 		return "a mapping"
 	case t.Kind() == reflect.Slice:
@@ -150,7 +150,7 @@ func got(n *yaml.Node) string {
 	}
 	switch n.ShortTag() {
 	case "!!null":
-		return "nothing"
+		return "null"
 	case "!!str":
 		return fmt.Sprintf("the string %q", n.Value)
 	case "!!int", "!!float":
@@ -163,7 +163,7 @@ func got(n *yaml.Node) string {
 func (d *decoder) mismatch(n *yaml.Node, path string, t reflect.Type) {
 	hint := ""
 	if t.Kind() == reflect.String && n.Kind == yaml.ScalarNode {
-		hint = "; put it in quotes"
+		hint = "; quote it"
 	}
 	d.problem(n, path, "want %s, got %s%s", want(t), got(n), hint)
 }
@@ -188,11 +188,11 @@ func (d *decoder) entries(n *yaml.Node, path string) []entry {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			d.problem(key, path, "a key must be a plain word, not %s", got(key))
+			d.problem(key, path, "a key must be a string, not %s", got(key))
 		case key.ShortTag() == "!!merge":
 			d.problem(key, path, "merge keys (<<) are not supported; write the fields out")
 		case slices.ContainsFunc(list, func(e entry) bool { return e.name == key.Value }):
-			d.problem(key, join(path, key.Value), "is given twice")
+			d.problem(key, join(path, key.Value), "duplicate field")
 		default:
 			list = append(list, entry{key.Value, key, value})
 		}
@@ -242,7 +242,7 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	}
 	for _, f := range known {
 		if f.required && !d.bad[path] && !slices.ContainsFunc(entries, func(e entry) bool { return e.name == f.name }) {
-			d.problem(n, join(path, f.name), "is missing; want %s", want(v.Field(f.index).Type()))
+			d.problem(n, join(path, f.name), "is required; want %s", want(v.Field(f.index).Type()))
 		}
 	}
 }
@@ -311,14 +311,14 @@ func (d *decoder) any(n *yaml.Node, path string) any {
 	case "!!int", "!!float", "!!bool", "!!null":
 		var x any
 		if err := n.Decode(&x); err != nil {
-			d.problem(n, path, "cannot be read as %s: %v", strings.TrimPrefix(tag, "!!"), err)
+			d.problem(n, path, "cannot parse as %s: %v", strings.TrimPrefix(tag, "!!"), err)
 		}
 		if f, ok := x.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
-			d.problem(n, path, "%s is no number that Helm values can hold", n.Value)
+			d.problem(n, path, "Helm values cannot hold the number %s", n.Value)
 		}
 		return x
 	default:
-		d.problem(n, path, "want a string, number, true, false, list or mapping, got %s (%s); put it in quotes if it is a string", n.Value, tag)
+		d.problem(n, path, "want a string, number, true, false, list or mapping, got %s (%s); quote it if it is a string", n.Value, tag)
 		return nil
 	}
 }
@@ -356,7 +356,7 @@ func (d *decoder) number(n *yaml.Node, path string, v reflect.Value) {
 		}
 		var err error
 		if i, err = strconv.Atoi(text); err != nil {
-			d.problem(n, path, "%q is not a whole number; put the whole sum into one ${expression}", text)
+			d.problem(n, path, "%q is not a whole number; put the whole calculation into one ${expression}", text)
 			return
 		}
 	default:
@@ -364,7 +364,7 @@ func (d *decoder) number(n *yaml.Node, path string, v reflect.Value) {
 		return
 	}
 	if i > maxNumber || i < -maxNumber {
-		d.problem(n, path, "%d: sizes stay below %d", i, maxNumber)
+		d.problem(n, path, "%d is out of range; sizes must be below %d", i, maxNumber)
 		return
 	}
 	v.SetInt(int64(i))

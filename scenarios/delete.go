@@ -37,7 +37,7 @@ func (d *Delete) check(c *checker) needs {
 		}
 	}
 	if !slices.Contains(kinds, d.Kind) {
-		c.wrong("kind", "no earlier step makes an object of kind %q%s", d.Kind, suggest(d.Kind, kinds))
+		c.wrong("kind", "no earlier step creates an object of kind %q%s", d.Kind, suggest(d.Kind, kinds))
 		return needs{}
 	}
 	if d.Namespace != "" && !c.namespace("namespace", d.Namespace) {
@@ -51,15 +51,15 @@ func (d *Delete) check(c *checker) needs {
 		if d.Namespace != "" {
 			where = fmt.Sprintf(" in namespace %q", d.Namespace)
 		}
-		c.wrong("name", "there is no %s %q%s to delete%s", d.Kind, d.Name, where, suggest(d.Name, c.named(d.Kind, d.Namespace)))
+		c.wrong("name", "cannot delete %s %q%s: it does not exist%s", d.Kind, d.Name, where, suggest(d.Name, c.named(d.Kind, d.Namespace)))
 		return needs{}
 	case c.baseline[o]:
-		c.wrong("name", "%s %q is the cluster's own and stays", d.Kind, d.Name)
+		c.wrong("name", "cannot delete %s %q: it belongs to the cluster", d.Kind, d.Name)
 		return needs{}
 	case d.APIVersion == "":
 		d.APIVersion = version
 	case d.APIVersion != version:
-		c.wrong("apiVersion", "%s %q was made with apiVersion %s", d.Kind, d.Name, version)
+		c.wrong("apiVersion", "%s %q was created with apiVersion %s", d.Kind, d.Name, version)
 	}
 	if o.kind == "Namespace" {
 		delete(c.namespaceLabels, o.name)

@@ -39,7 +39,7 @@ func (*Deployment) Word() string { return "deployment" }
 
 // String tells the change in a few words.
 func (d *Deployment) String() string {
-	return fmt.Sprintf("make Deployment %s/%s (%s) with %d replicas", d.Namespace, d.Name, d.Image, d.Replicas)
+	return fmt.Sprintf("create Deployment %s/%s (%s) with %d replicas", d.Namespace, d.Name, d.Image, d.Replicas)
 }
 
 func (d *Deployment) setDefaults() { d.Replicas = 1 }
@@ -51,7 +51,7 @@ func (d *Deployment) check(c *checker) needs {
 	c.labels("annotations", d.Annotations, false)
 	c.proxyMemory("annotations", d.Annotations)
 	if _, taken := d.Labels["app"]; taken {
-		c.wrong("labels.app", "the label app is the Deployment's name, which selects its pods; leave it out")
+		c.wrong("labels.app", "label app is always the Deployment's name, which selects its pods; omit it")
 	}
 	c.quantities("resources.requests", d.Resources.Requests)
 	c.quantities("resources.limits", d.Resources.Limits)
@@ -79,7 +79,7 @@ func (c *checker) injects(namespace string, pods template) bool {
 func (c *checker) quantities(field string, amounts map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(amounts)) {
 		if q, err := resource.ParseQuantity(amounts[name]); err != nil || q.Sign() < 0 {
-			c.wrong(join(field, name), "%q is no quantity such as 100m or 64Mi", amounts[name])
+			c.wrong(join(field, name), "invalid quantity %q: want e.g. 100m or 64Mi", amounts[name])
 		}
 	}
 }

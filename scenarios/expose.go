@@ -81,21 +81,21 @@ func (e *Expose) check(c *checker) needs {
 		}
 		c.number(at+".port", p.Port, 1, 65535)
 		if !slices.Contains([]string{"TCP", "UDP", "SCTP"}, p.Protocol) {
-			c.wrong(at+".protocol", "%q is not TCP, UDP or SCTP", p.Protocol)
+			c.wrong(at+".protocol", "unknown protocol %q; want TCP, UDP or SCTP", p.Protocol)
 		}
 		if p.AppProtocol != "" {
 			c.name(at+".appProtocol", p.AppProtocol, validation.IsQualifiedName)
 		}
 		if before, taken := numbers[number{p.Port, p.Protocol}]; taken {
-			c.wrong(at+".port", "ports[%d] is port %d/%s already", before, p.Port, p.Protocol)
+			c.wrong(at+".port", "port %d/%s is already used by ports[%d]", p.Port, p.Protocol, before)
 		}
 		numbers[number{p.Port, p.Protocol}] = i
 		switch before, taken := names[p.Name]; {
 		case p.Name == "" && len(e.Ports) > 1:
-			c.wrong(at+".name", "is missing: a Service with several ports needs a name for each, such as tcp-%d", p.Port)
+			c.wrong(at+".name", "is required: every port of a Service with several needs a name, e.g. tcp-%d", p.Port)
 		case p.Name == "":
 		case taken:
-			c.wrong(at+".name", "ports[%d] is called %q already", before, p.Name)
+			c.wrong(at+".name", "name %q is already used by ports[%d]", p.Name, before)
 		default:
 			names[p.Name] = i
 			c.name(at+".name", p.Name, validation.IsDNS1123Label)

@@ -63,7 +63,7 @@ func (n *names) expand(text string) (string, error) {
 		b.WriteString(before)
 		source, rest, found := strings.Cut(rest, "}")
 		if !found {
-			return "", fmt.Errorf("${%s has no closing brace; write $${ for a ${ that is no expression", source)
+			return "", fmt.Errorf("${%s has no closing brace; write $${ for a literal ${", source)
 		}
 		value, err := n.evaluate(source)
 		if err != nil {
@@ -107,7 +107,7 @@ func (n *names) evaluate(source string) (any, error) {
 	}
 	switch {
 	case math.Abs(value) > maxNumber || math.IsNaN(value):
-		return nil, fmt.Errorf("${%s} is %v: sizes stay below %d", source, result, maxNumber)
+		return nil, fmt.Errorf("${%s} is %v, out of range; sizes must be below %d", source, result, maxNumber)
 	case value != math.Trunc(value):
 		return nil, fmt.Errorf("${%s} is %v, not a whole number; use floor, ceil or round", source, result)
 	}

@@ -45,13 +45,13 @@ func Find(nameOrPath string) (path string, data []byte, err error) {
 	if isPath {
 		data, err = os.ReadFile(nameOrPath)
 		if err != nil {
-			return "", nil, fmt.Errorf("read the scenario: %w", err)
+			return "", nil, fmt.Errorf("cannot read scenario: %w", err)
 		}
 		return nameOrPath, data, nil
 	}
 	data, err = library.ReadFile(nameOrPath + ".yaml")
 	if err != nil {
-		return "", nil, fmt.Errorf("no scenario %q%s (a file of your own is named with a slash or .yaml: ./%s.yaml)", nameOrPath, suggest(nameOrPath, builtinNames()), nameOrPath)
+		return "", nil, fmt.Errorf("no scenario %q%s (to load a file, give a path with a slash or .yaml: ./%s.yaml)", nameOrPath, suggest(nameOrPath, builtinNames()), nameOrPath)
 	}
 	return "scenarios/" + nameOrPath + ".yaml", data, nil
 }

@@ -305,7 +305,7 @@ func TestPublishedSteps(t *testing.T) {
 
 func TestTooManyPods(t *testing.T) {
 	_, err := Open("eks-nginx", map[string]string{"replicas": "300", "nodes": "20"})
-	want := "scenarios/eks-nginx.yaml:110:61: steps[7].actions[2].scale.replicas: 600 pods of Deployments and 44 of the system do not fit: 20 x m6i.large can hold 580 pods; take more or larger nodes, or raise their maxPods"
+	want := "scenarios/eks-nginx.yaml:110:61: steps[7].actions[2].scale.replicas: 600 Deployment pods and 44 system pods do not fit: 20 x m6i.large can hold 580 pods; use more or larger nodes, or raise maxPods"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -320,9 +320,9 @@ func TestFind(t *testing.T) {
 	for _, test := range []struct{ name, path, text, problem string }{
 		{"headless", "scenarios/headless.yaml", "name: headless\n", ""},
 		{own, own, "name: own\n", ""},
-		{"headles", "", "", `no scenario "headles"; did you mean "headless"? (a file of your own is named with a slash or .yaml: ./headles.yaml)`},
+		{"headles", "", "", `no scenario "headles"; did you mean "headless"? (to load a file, give a path with a slash or .yaml: ./headles.yaml)`},
 		{"", "", "", `no scenario ""; known: clusterip,`},
-		{"missing.yaml", "", "", "read the scenario: open missing.yaml: no such file or directory"},
+		{"missing.yaml", "", "", "cannot read scenario: open missing.yaml: no such file or directory"},
 	} {
 		path, data, err := Find(test.name)
 		if test.problem != "" {

@@ -76,7 +76,7 @@ func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
 	d.decode(root, "", reflect.ValueOf(s).Elem())
 	for _, name := range slices.Sorted(maps.Keys(l.Set)) {
 		if _, known := d.names.values[name]; known && !d.names.used[name] {
-			d.override(name, l.Set[name], "no expression of %s uses the parameter, so that setting it changes nothing", path)
+			d.override(name, l.Set[name], "no expression in %s uses this parameter, so setting it changes nothing", path)
 		}
 	}
 	if !d.tooLarge { // else what is missing may be what was not read
@@ -97,13 +97,13 @@ var (
 func (d *decoder) parse(data []byte) *yaml.Node {
 	at := func(line int) *yaml.Node { return &yaml.Node{Line: line, Column: 1} }
 	if len(data) > maxFile {
-		d.problem(at(1), "", "%d bytes are too many for a scenario; the limit is %d", len(data), maxFile)
+		d.problem(at(1), "", "%d bytes are too many for a scenario; want at most %d", len(data), maxFile)
 		return nil
 	}
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
 		if !utf8.Valid(line) {
-			d.problem(at(i+1), "", "is not UTF-8 text")
+			d.problem(at(i+1), "", "invalid UTF-8")
 			return nil
 		}
 	}
@@ -112,22 +112,22 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 	err := decoder.Decode(&document)
 	switch {
 	case errors.Is(err, io.EOF):
-		d.problem(at(1), "", "the file is empty; a scenario has at least name, title, cluster and steps")
+		d.problem(at(1), "", "the file is empty; a scenario needs at least name, title, cluster and steps")
 		return nil
 	case err == nil:
 		if err = decoder.Decode(&next); err == nil {
-			d.problem(&next, "", "a second document begins here; put each scenario into a file of its own")
+			d.problem(&next, "", "a second document starts here; put each scenario in its own file")
 			return nil
 		}
 	}
 	if !errors.Is(err, io.EOF) {
 		line, message := syntaxError(err, lines)
-		d.problem(at(line), "", "is not YAML from here on: %s", message)
+		d.problem(at(line), "", "invalid YAML: %s", message)
 		return nil
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		d.problem(root, "", "a scenario is a mapping with at least name, title, cluster and steps, not %s", got(root))
+		d.problem(root, "", "a scenario must be a mapping with at least name, title, cluster and steps, not %s", got(root))
 		return nil
 	}
 	return root
@@ -168,7 +168,7 @@ func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[s
 		case key.Value != "parameters":
 			rest = append(rest, key, value)
 		case d.at["parameters"] != nil:
-			d.problem(key, "parameters", "is given twice")
+			d.problem(key, "parameters", "duplicate field")
 		default:
 			d.decode(value, "parameters", reflect.ValueOf(&parameters).Elem())
 		}
@@ -227,14 +227,14 @@ func (d *decoder) checkParameter(p Parameter, path string) {
 	switch {
 	case d.bad[path] || d.bad[path+".value"] || d.bad[path+".choice"] || d.bad[path+".choices"]:
 	case sized && chosen:
-		d.problem(d.at[path], path, "is a size (value, min, max) or a choice (choice, choices), not both")
+		d.problem(d.at[path], path, "must be either a size (value, min, max) or a choice (choice, choices)")
 	case chosen && !slices.Contains(p.Choices, p.Choice):
-		d.problem(d.at[path], path+".choice", "%q is none of the choices%s", p.Choice, suggest(p.Choice, p.Choices))
+		d.problem(d.at[path], path+".choice", "%q is not one of the choices%s", p.Choice, suggest(p.Choice, p.Choices))
 	case chosen:
 	case d.at[path+".value"] == nil:
-		d.problem(d.at[path], path+".value", "is missing; want a whole number, or choice and choices")
+		d.problem(d.at[path], path+".value", "is required; want a whole number, or choice and choices")
 	case p.Max != nil && *p.Max < p.Min:
-		d.problem(d.at[path+".max"], path+".max", "%d is less than min, %d", *p.Max, p.Min)
+		d.problem(d.at[path+".max"], path+".max", "%d is less than min (%d)", *p.Max, p.Min)
 	default:
 		if message := p.outside(p.Value); message != "" {
 			d.problem(d.at[path], path+".value", "%s", message)
@@ -261,22 +261,22 @@ func (d *decoder) override(name, value, format string, args ...any) {
 // readFile returns the text of a file beside the scenario.
 func (d *decoder) readFile(name string) (string, error) {
 	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%q is not below the scenario's folder; put the file beside the scenario", name)
+		return "", fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
 	}
 	path := filepath.Join(filepath.Dir(d.file), name)
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read file: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return "", fmt.Errorf("%s is not a file of at most %d bytes", path, maxFile)
+		return "", fmt.Errorf("%s must be a regular file of at most %d bytes", path, maxFile)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read file: %w", err)
 	}
 	if !utf8.Valid(data) {
-		return "", fmt.Errorf("%s is not UTF-8 text", path)
+		return "", fmt.Errorf("%s must be UTF-8 text", path)
 	}
 	return string(data), nil
 }

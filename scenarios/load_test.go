@@ -256,7 +256,7 @@ func TestOverrides(t *testing.T) {
 		"huge":     {map[string]string{"n": "-99999999999"}, 0, "--set n=-99999999999: want a whole number below 1000000000"},
 		"too few":  {map[string]string{"n": "0"}, 0, "--set n=0: 0 is less than the parameter's minimum, 1"},
 		"too many": {map[string]string{"n": "11"}, 0, "--set n=11: 11 is more than the parameter's maximum, 10"},
-		"unused":   {map[string]string{"unused": "2"}, 0, "--set unused=2: no expression of test.yaml uses the parameter, so that setting it changes nothing"},
+		"unused":   {map[string]string{"unused": "2"}, 0, "--set unused=2: no expression in test.yaml uses this parameter, so setting it changes nothing"},
 		"two":      {map[string]string{"n": "0", "a": "1"}, 0, "--set a=1: unknown parameter; did you mean \"n\"?\n--set n=0: 0 is less than the parameter's minimum, 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,7 +72,7 @@ func (a *Apply) objects() ([]manifestObject, error) {
 			return list, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+			return nil, fmt.Errorf("invalid manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		if len(n.Content) == 1 && n.Content[0].ShortTag() == "!!null" {
 			continue // an empty document
@@ -82,13 +82,13 @@ func (a *Apply) objects() ([]manifestObject, error) {
 		var o manifestObject
 		var mismatch *yaml.TypeError
 		if err := n.Decode(&o); err != nil && !errors.As(err, &mismatch) {
-			return nil, fmt.Errorf("the manifest: line %d: %w", n.Line, err)
+			return nil, fmt.Errorf("invalid manifest: line %d: %w", n.Line, err)
 		}
 		for _, x := range []struct{ field, value string }{
 			{"apiVersion", o.APIVersion}, {"kind", o.Kind}, {"metadata.name", o.Metadata.Name},
 		} {
 			if x.value == "" {
-				return nil, fmt.Errorf("the manifest: the object at line %d has no %s", n.Line, x.field)
+				return nil, fmt.Errorf("invalid manifest: the object at line %d has no %s", n.Line, x.field)
 			}
 		}
 		o.node = &n

@@ -23,9 +23,9 @@ func (*Namespace) Word() string { return "namespace" }
 // String tells the change in a few words.
 func (n *Namespace) String() string {
 	if n.Injection {
-		return "make namespace " + n.Name + " with sidecar injection"
+		return "create namespace " + n.Name + " with sidecar injection"
 	}
-	return "make namespace " + n.Name
+	return "create namespace " + n.Name
 }
 
 func (n *Namespace) check(c *checker) needs {

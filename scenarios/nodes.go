@@ -12,7 +12,7 @@ func (*Nodes) Word() string { return "nodes" }
 
 // String tells the change in a few words.
 func (n *Nodes) String() string {
-	return "make the nodes be " + describe(n.Groups)
+	return "change nodes to " + describe(n.Groups)
 }
 
 func (n *Nodes) check(c *checker) needs {

@@ -86,7 +86,7 @@ func PublishedTable(name string) (*Published, error) {
 	}
 	var t Published
 	if err := yaml.Unmarshal(data, &t); err != nil {
-		return nil, fmt.Errorf("read the published table %s: %w", name, err)
+		return nil, fmt.Errorf("cannot read published table %s: %w", name, err)
 	}
 	return &t, nil
 }

@@ -19,7 +19,7 @@ func (r *Restart) check(c *checker) needs {
 	// (maxUnavailable is 25 %, rounded down), so that it goes on without room to spare. A
 	// smaller one must start a pod first.
 	if n := c.workloads[o].replicas; exists && n > 0 && n < 4 && c.free() < 1 && !c.full {
-		c.wrong("deployment", "%s cannot hold one more pod, which a restart of fewer than 4 replicas starts before it stops one; take more or larger nodes, or raise their maxPods", describe(c.nodes))
+		c.wrong("deployment", "%s cannot hold one more pod; restarting fewer than 4 replicas starts a new pod before it stops an old one; use more or larger nodes, or raise maxPods", describe(c.nodes))
 	}
 	if exists {
 		w := c.workloads[o]

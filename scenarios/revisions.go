@@ -78,13 +78,13 @@ func (*Revisions) Word() string { return "revisions" }
 func (r *Revisions) String() string {
 	what := fmt.Sprintf("bring Knative Service %s/%s to %d revisions (%s)", r.Namespace, r.Service, r.Count, r.Mode)
 	if r.MinScale > 0 {
-		what += fmt.Sprintf(", pods kept running: %d", r.MinScale)
+		what += fmt.Sprintf(", keep %d pods running", r.MinScale)
 	}
 	if r.Until != nil {
 		what += fmt.Sprintf(" or until a sidecar of %s/%s is OOM-killed", r.Until.Namespace, r.Until.Deployment)
 	}
 	if r.Kept > 0 {
-		what += fmt.Sprintf(", of which garbage collection keeps %d", r.Kept)
+		what += fmt.Sprintf(", of which %d survive garbage collection", r.Kept)
 	}
 	return what
 }
@@ -101,21 +101,21 @@ func (r *Revisions) check(c *checker) needs {
 	// The longest name made of it is that of the private Service, SERVICE-00001-private.
 	c.name("service", r.Service+"-00001-private", validation.IsDNS1035Label)
 	if r.Count > maxRevisions {
-		c.wrong("count", "%d revisions are too many for one Knative Service; take at most %d, and a second Service for more", r.Count, maxRevisions)
+		c.wrong("count", "%d revisions are too many for one Knative Service; use at most %d, and a second Service for more", r.Count, maxRevisions)
 	} else {
 		c.number("count", r.Count, 1, maxRevisions)
 	}
 	c.number("batch", r.Batch, 1, maxRevisions)
 	if !slices.Contains([]string{Shape, Knative}, r.Mode) {
-		c.wrong("mode", "%q is not shape or knative", r.Mode)
+		c.wrong("mode", "unknown mode %q; want shape or knative", r.Mode)
 	}
 	c.number("kept", r.Kept, 0, maxRevisions)
 	if r.Kept > 0 && r.Mode == Shape {
-		c.wrong("kept", "nobody collects revisions in mode shape; take mode knative")
+		c.wrong("kept", "revisions are not garbage-collected in mode shape; use mode knative")
 	}
 	c.number("minScale", r.MinScale, 0, maxNumber)
 	if r.MinScale > 0 && r.Count > 1 {
-		c.wrong("minScale", "pods run of a Service's only revision; take count 1, and another Service for the revisions that are the load")
+		c.wrong("minScale", "only a Service with a single revision can keep pods running; use count 1, and another Service for the load")
 	}
 	c.labels("labels", r.Labels, true)
 	c.labels("annotations", r.Annotations, false)
@@ -129,7 +129,7 @@ func (r *Revisions) check(c *checker) needs {
 	}
 	service := object{"Knative Service", r.Namespace, r.Service}
 	if before := c.revisions[service]; r.Count < before {
-		c.wrong("count", "%d revisions are less than the %d that the Service has before; Knative removes none on request", r.Count, before)
+		c.wrong("count", "%d is less than the %d revisions that the Service already has; Knative does not remove any on request", r.Count, before)
 	}
 	if r.Until == nil { // else how far it comes is not known
 		c.revisions[service] = max(c.revisions[service], r.Count)
@@ -143,7 +143,7 @@ func (r *Revisions) check(c *checker) needs {
 	if r.Until != nil {
 		c.path = join(c.path, "until")
 		if o, exists := c.deployment(r.Until.Namespace, r.Until.Deployment); exists && !c.workloads[o].injected {
-			c.wrong("deployment", "the pods of %s/%s have no sidecar that could be killed", o.namespace, o.name)
+			c.wrong("deployment", "the pods of %s/%s have no sidecar to kill", o.namespace, o.name)
 		}
 	}
 	return need
@@ -161,13 +161,13 @@ func (c *checker) proxyMemory(field string, annotations map[string]string) {
 		}
 		q, err := resource.ParseQuantity(text)
 		if err != nil || q.Sign() <= 0 {
-			c.wrong(join(field, name), "%q is no quantity such as 512Mi", text)
+			c.wrong(join(field, name), "invalid quantity %q: want e.g. 512Mi", text)
 			return
 		}
 		quantities[name] = q
 	}
 	if r, l := quantities[request], quantities[limit]; len(quantities) == 2 && l.Cmp(r) < 0 {
-		c.wrong(join(field, limit), "the limit %s is below the request %s; Kubernetes refuses such pods", annotations[limit], annotations[request])
+		c.wrong(join(field, limit), "limit %s is below request %s; Kubernetes rejects such pods", annotations[limit], annotations[request])
 	}
 }
 

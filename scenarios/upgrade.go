@@ -30,7 +30,7 @@ func (u *Upgrade) String() string {
 
 func (u *Upgrade) check(c *checker) needs {
 	if u.Istio != "" && !version.MatchString(u.Istio) {
-		c.wrong("istio", "%q is no version such as 1.23.2", u.Istio)
+		c.wrong("istio", "invalid version %q: want e.g. 1.23.2", u.Istio)
 	}
 	c.mesh = c.mesh.upgraded(u.Istio, u.Values)
 	c.helmValues("values", u.Values)
