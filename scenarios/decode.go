@@ -23,6 +23,7 @@ const (
 // decoder puts YAML nodes into the scenario's types strictly, noting every problem and
 // going on behind it.
 type decoder struct {
+	loader   Loader
 	file     string
 	problems Problems
 	names    *names // of expressions; nil where none are allowed

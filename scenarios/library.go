@@ -3,7 +3,6 @@ package scenarios
 import (
 	"embed"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,13 +36,17 @@ func builtinNames() []string {
 	return names
 }
 
-// Find returns the text of a scenario and the path to name it by in messages. What has a
-// slash or ends in .yaml or .yml is a file; everything else the name of a scenario that
-// is part of the program.
+// Find returns the text of a scenario and the path to name it by in messages. A name with
+// a slash or the extension .yaml or .yml is a file's; any other is that of a scenario
+// which is part of the program.
 func Find(nameOrPath string) (path string, data []byte, err error) {
+	return Loader{}.find(nameOrPath)
+}
+
+func (l Loader) find(nameOrPath string) (path string, data []byte, err error) {
 	isPath := strings.ContainsRune(nameOrPath, filepath.Separator) || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(nameOrPath))
 	if isPath {
-		data, err = os.ReadFile(nameOrPath)
+		data, err = l.read(nameOrPath)
 		if err != nil {
 			return "", nil, fmt.Errorf("cannot read scenario: %w", err)
 		}
@@ -56,9 +59,9 @@ func Find(nameOrPath string) (path string, data []byte, err error) {
 	return "scenarios/" + nameOrPath + ".yaml", data, nil
 }
 
-// Open finds and loads a scenario; see [Find] and [Loader.Load].
+// Open finds a scenario as [Find] does, a file among the Loader's Files, and loads it.
 func (l Loader) Open(nameOrPath string) (*Scenario, error) {
-	path, data, err := Find(nameOrPath)
+	path, data, err := l.find(nameOrPath)
 	if err != nil {
 		return nil, err
 	}

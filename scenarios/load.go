@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -28,6 +30,25 @@ type Loader struct {
 	Set map[string]string
 	// Mesh holds the rules of the mesh that the scenarios are meant for.
 	Mesh MeshRules
+	// Files holds the scenario files and what they apply. Nil stands for the files of the
+	// operating system.
+	Files fs.FS
+}
+
+// read returns the text of a file.
+func (l Loader) read(name string) ([]byte, error) {
+	if l.Files == nil {
+		return os.ReadFile(name)
+	}
+	return fs.ReadFile(l.Files, path.Clean(filepath.ToSlash(name)))
+}
+
+// stat describes a file.
+func (l Loader) stat(name string) (fs.FileInfo, error) {
+	if l.Files == nil {
+		return os.Stat(name)
+	}
+	return fs.Stat(l.Files, path.Clean(filepath.ToSlash(name)))
 }
 
 // Load reads a scenario file strictly and returns it rendered. path is for messages, and
@@ -38,7 +59,7 @@ func (l Loader) Load(path string, data []byte) (*Scenario, error) {
 		return nil, problems.sorted()
 	}
 	if len(l.Set) > 0 {
-		if original, problems := (Loader{Mesh: l.Mesh}).load(path, data); len(problems) == 0 {
+		if original, problems := (Loader{Mesh: l.Mesh, Files: l.Files}).load(path, data); len(problems) == 0 {
 			dropPublished(s, original)
 		}
 	}
@@ -63,7 +84,7 @@ func dropPublished(s, original *Scenario) {
 }
 
 func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
-	d := &decoder{file: path, at: map[string]*yaml.Node{}, bad: map[string]bool{}, origins: map[Change]string{}}
+	d := &decoder{loader: l, file: path, at: map[string]*yaml.Node{}, bad: map[string]bool{}, origins: map[Change]string{}}
 	root := d.parse(data)
 	if root == nil {
 		return nil, d.problems
@@ -264,14 +285,14 @@ func (d *decoder) readFile(name string) (string, error) {
 		return "", fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
 	}
 	path := filepath.Join(filepath.Dir(d.file), name)
-	info, err := os.Stat(path)
+	info, err := d.loader.stat(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read file: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return "", fmt.Errorf("%s must be a regular file of at most %d bytes", path, maxFile)
 	}
-	data, err := os.ReadFile(path)
+	data, err := d.loader.read(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read file: %w", err)
 	}

@@ -2,10 +2,12 @@ package scenarios
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -347,6 +349,34 @@ data: {script: "echo ${HOME} $${n}"}
 		t.Errorf("got %q, want %q", apply, want)
 	}
 	rendersToItself(t, s)
+}
+
+// TestFiles checks that a Loader reads nothing outside of its files.
+func TestFiles(t *testing.T) {
+	folder := t.TempDir()
+	outside := filepath.Join(folder, "outside.yaml")
+	if err := os.WriteFile(outside, []byte("name: outside"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	loader := Loader{Files: fstest.MapFS{
+		"a/test.yaml": {Data: frame("", `{apply: {file: none.yaml}}, {apply: {file: ../b.yaml}}, {apply: {file: folder}}, {apply: {file: text}}`)},
+		"b.yaml":      {}, "a/folder/c.yaml": {}, "a/text": {Data: []byte{0xff}},
+	}}
+	const want = `./a/test.yaml:12:30: steps[1].actions[0].apply.file: cannot read file: open a/none.yaml: file does not exist
+./a/test.yaml:12:58: steps[1].actions[1].apply.file: "../b.yaml" is outside the scenario's folder; put the file next to the scenario
+./a/test.yaml:12:86: steps[1].actions[2].apply.file: a/folder must be a regular file of at most 1048576 bytes
+./a/test.yaml:12:111: steps[1].actions[3].apply.file: a/text must be UTF-8 text`
+	if _, err := loader.Open("./a/test.yaml"); err == nil {
+		t.Error("no problems")
+	} else if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := loader.Open(outside); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file outside: %v", err)
+	}
+	if _, err := loader.Open("one-pod"); err != nil {
+		t.Errorf("a built-in scenario: %v", err)
+	}
 }
 
 // FuzzLoad checks that no file makes the decoder panic, that every problem has a place,
