@@ -6,20 +6,20 @@ import (
 
 // Apply creates or updates the objects of a manifest by server-side apply, in order. It
 // has taken effect when all pods of the Deployments in it are Ready; pods of other kinds
-// are not checked against the nodes' pod limit. Exactly one of Manifest and File is given.
+// are not checked against the nodes' pod limit. Exactly one of Manifest and File is set.
 type Apply struct {
-	// Manifest is YAML, several documents allowed.
+	// Manifest is YAML with any number of documents.
 	Manifest string `yaml:"manifest,omitempty"`
 	// File is the path of such a manifest, relative to the scenario file and below its
-	// folder. A rendered scenario has its text in Manifest and no File. Expressions in the
-	// file are not evaluated.
+	// folder. A rendered scenario has the file's text in Manifest instead. Expressions in
+	// the file are not evaluated.
 	File string `yaml:"file,omitempty"`
 }
 
 // Word returns apply.
 func (*Apply) Word() string { return "apply" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (a *Apply) String() string {
 	objects, err := a.objects()
 	if err != nil {
@@ -88,8 +88,8 @@ func (a *Apply) check(c *checker) needs {
 	return need
 }
 
-// apply makes the pods of a workload be those of a manifest. One that exists is updated
-// pod after pod.
+// apply sets a workload's pods to those of a manifest. An existing workload is updated pod
+// by pod.
 func (c *checker) apply(field string, o object, pods manifestPods) {
 	injected := c.injects(o.namespace, pods.template)
 	if o.kind != "Deployment" {

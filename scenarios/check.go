@@ -19,63 +19,63 @@ import (
 const (
 	// daemonPods run on every node: aws-node and kube-proxy.
 	daemonPods = 2
-	// systemPods run once a cluster: two of coredns, metrics-server, istiod.
+	// systemPods run once per cluster: two of coredns, metrics-server, istiod.
 	systemPods = 4
-	// maxNodes is Kubernetes's own limit.
+	// maxNodes is the limit that Kubernetes documents for a cluster.
 	maxNodes = 5000
 )
 
-// version is what a version of Istio looks like; [Mesh.Istio] tells editors the same.
+// version matches a version of Istio; the schema has the same pattern for [Mesh.Istio].
 var version = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+].+)?$`)
 
-// object names an object of the cluster. Namespace is "" for a namespace.
+// object identifies an object of the cluster. The namespace is "" for a namespace.
 type object struct{ kind, namespace, name string }
 
-// workload is what is known of a Deployment.
+// workload is what the checker knows about a Deployment.
 type workload struct {
 	replicas int
 	injected bool // its pods get a sidecar
 	template template
 }
 
-// template is what is known of the pods that a workload makes.
+// template is what the checker knows about the pods that a workload creates.
 type template struct {
 	labels, annotations map[string]string
 	hostNetwork         bool
-	// maxSurge is how many more pods there may be during a rolling update.
+	// maxSurge is the number of additional pods during a rolling update.
 	maxSurge intstr.IntOrString
 }
 
-// madeWorkload is a Deployment that some step makes.
+// madeWorkload is a Deployment that a step creates.
 type madeWorkload struct {
 	object
 	workload
 }
 
-// checker follows the cluster through the steps of a decoded scenario, as far as it can
-// be known without a cluster, and notes what Kubernetes would refuse.
+// checker follows the state of the cluster through the steps of a decoded scenario, as far
+// as it is known without a cluster, and notes what Kubernetes would reject.
 type checker struct {
 	*decoder
-	// path is that of the action being checked.
+	// path is the path of the action being checked.
 	path string
 
-	// baseline objects are the cluster's own.
+	// baseline holds the objects that every cluster has.
 	baseline map[object]bool
-	// objects that exist, with their API versions.
+	// objects holds the objects that exist, with their API versions.
 	objects map[object]string
-	// namespaceLabels holds the labels of the namespaces that steps make.
+	// namespaceLabels holds the labels of the namespaces that steps create.
 	namespaceLabels map[string]map[string]string
-	// mesh is what the steps so far have asked for.
+	// mesh holds the version and values that the steps so far have asked for.
 	mesh      Mesh
 	rules     MeshRules
 	workloads map[object]workload
-	// made lists the Deployments ever made, in order, as they were when they were made;
-	// injected also where a later step makes them so.
+	// made lists all Deployments in the order of their creation, as they were then, but
+	// injected if they are after any step.
 	made   []madeWorkload
 	madeAt map[object]int
-	// revisions counts those of Knative Services.
+	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
-	// full is set while the nodes cannot hold the pods, and was complained about.
+	// full is set while the nodes cannot hold the pods, which is reported once.
 	full  bool
 	nodes []NodeGroup
 	// plan collects what the scenario needs.
@@ -107,10 +107,10 @@ func (c *checker) wrong(field, format string, args ...any) {
 	c.wrongAt(join(c.path, field), format, args...)
 }
 
-// wrongAt notes a problem with the field at the path, in the place of what encloses it
-// where the file leaves the field out. It does not when the field, or what encloses it,
-// has a problem already: the second would follow from the first, or be that of another
-// copy of a repeated action.
+// wrongAt notes a problem with the field at the path. If the file omits the field, the
+// problem has the place of the enclosing field. If the field or one that encloses it
+// already has a problem, wrongAt does nothing: the new problem would follow from the old
+// one, or repeat it for another copy of an action.
 func (c *checker) wrongAt(path, format string, args ...any) {
 	var node *yaml.Node
 	for place := path; ; place = place[:strings.LastIndexAny(place, ".[")] {
@@ -130,7 +130,7 @@ func (c *checker) wrongAt(path, format string, args ...any) {
 	c.problem(node, path, format, args...)
 }
 
-// badBelow tells whether a field at the path or in it has a problem.
+// badBelow reports whether the field at the path or a field in it has a problem.
 func (c *checker) badBelow(path string) bool {
 	for bad := range c.bad {
 		if strings.HasPrefix(bad, path) {
@@ -151,7 +151,7 @@ func (c *checker) number(field string, n, low, high int) bool {
 	return low <= n && n <= high
 }
 
-// name checks a name by one of Kubernetes's rules.
+// name checks a name by one of the rules of Kubernetes.
 func (c *checker) name(field, name string, rule func(string) []string) {
 	for _, message := range rule(name) {
 		c.wrong(field, "Kubernetes rejects %q: %s", name, message)
@@ -204,7 +204,7 @@ func (c *checker) deployment(namespace, name string) (object, bool) {
 	return o, true
 }
 
-// create notes that an object is made, and complains when it exists.
+// create notes that an object is created, and that it must not exist yet.
 func (c *checker) create(field, apiVersion string, o object) {
 	if _, exists := c.objects[o]; exists {
 		where := ""
@@ -216,8 +216,8 @@ func (c *checker) create(field, apiVersion string, o object) {
 	c.objects[o] = apiVersion
 }
 
-// run sets what is known of a Deployment. surge is how many more pods it has for the time
-// of the change.
+// run sets what is known about a Deployment. surge is the number of additional pods while
+// it changes.
 func (c *checker) run(field string, o object, w workload, surge int) {
 	if i, before := c.madeAt[o]; before {
 		c.made[i].injected = c.made[i].injected || w.injected
@@ -231,7 +231,7 @@ func (c *checker) run(field string, o object, w workload, surge int) {
 	c.fit(field, more)
 }
 
-// pods is how many pods of Deployments there are.
+// pods returns the number of pods of all Deployments.
 func (c *checker) pods() int {
 	n := 0
 	for _, w := range c.workloads {
@@ -240,7 +240,7 @@ func (c *checker) pods() int {
 	return n
 }
 
-// free is how many more pods the nodes can hold.
+// free returns the number of further pods that the nodes can hold.
 func (c *checker) free() int {
 	n := -systemPods - c.pods()
 	for _, g := range c.nodes {
@@ -249,7 +249,8 @@ func (c *checker) free() int {
 	return n
 }
 
-// podLimit is how many pods one node of the group can hold; 0 for an unknown type.
+// podLimit returns the number of pods that one node of the group can hold; for an unknown
+// type, MaxPods.
 func (g NodeGroup) podLimit() int {
 	t, err := instances.Lookup(g.Type)
 	if err != nil {
@@ -258,8 +259,8 @@ func (g NodeGroup) podLimit() int {
 	return t.Capacity(g.MaxPods).Pods
 }
 
-// fit checks that the nodes can hold all pods, once until they can again. It does not
-// when the change adds none.
+// fit checks that the nodes can hold all pods if the change adds any (more). It reports
+// a lack of room once until there is room again.
 func (c *checker) fit(field string, more bool) {
 	free := c.free()
 	if free < 0 && more && !c.full {
@@ -274,8 +275,8 @@ func (c *checker) fit(field string, more bool) {
 	c.full = free < 0
 }
 
-// setNodes checks groups of nodes and makes them the cluster's. The field is that of the
-// list of groups.
+// setNodes checks groups of nodes and makes them the cluster's. field is the list of
+// groups.
 func (c *checker) setNodes(field string, groups []NodeGroup) {
 	sound := len(groups) > 0
 	if !sound {
@@ -307,7 +308,7 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 	c.fit(field, true)
 }
 
-// roomy stands for nodes of which nothing can be said: they hold everything.
+// roomy returns nodes with room for everything, in place of invalid ones.
 func roomy() []NodeGroup { return []NodeGroup{{Count: 1, MaxPods: math.MaxInt}} }
 
 // describe lists node groups in words.
@@ -322,7 +323,7 @@ func describe(groups []NodeGroup) string {
 	return strings.Join(words, ", ")
 }
 
-// check goes through the scenario. It fills in the witnesses by default.
+// check goes through the scenario and fills in the default witnesses.
 func (c *checker) check(s *Scenario) {
 	c.name("name", s.Name, validation.IsDNS1123Label)
 	table := c.published(s)
@@ -391,7 +392,8 @@ func (c *checker) proxyResources(mesh Mesh) {
 
 func (w Witness) object() object { return object{"Deployment", w.Namespace, w.Deployment} }
 
-// witness checks, at the end of a step, that there is a proxy to check expectations on.
+// witness checks, at the end of a step, that a proxy exists on which expectations are
+// checked.
 func (c *checker) witness(s *Scenario, step string) {
 	if s.Witnesses == nil {
 		for _, m := range c.made {
@@ -402,7 +404,7 @@ func (c *checker) witness(s *Scenario, step string) {
 		}
 	}
 	if c.badBelow("steps") || c.badBelow("witnesses") {
-		return // what is missing may be what has a problem
+		return // the missing proxy may be that of an action with a problem
 	}
 	if len(s.Witnesses) == 0 {
 		c.wrongAt(step, "the first step must create a Deployment with a sidecar: later steps are compared with it")

@@ -13,23 +13,22 @@ import (
 )
 
 const (
-	// maxValues bounds the values read from a file, those that aliases and repetitions
-	// repeat included, and maxDepth how deep they nest: a file of a few lines can ask for
-	// any number of them.
+	// maxValues bounds the number of values read from a file, with aliases and repetitions
+	// expanded, and maxDepth their nesting: a file of a few lines can expand to any number.
 	maxValues = 100_000
 	maxDepth  = 60
 )
 
-// decoder puts YAML nodes into the scenario's types strictly, noting every problem and
-// going on behind it.
+// decoder decodes YAML nodes strictly into the scenario's types. It notes every problem
+// and continues after it.
 type decoder struct {
 	loader   Loader
 	file     string
 	problems Problems
-	names    *names // of expressions; nil where none are allowed
+	names    *names // in expressions; nil where none are allowed
 	// at holds the node of every field by its path.
 	at map[string]*yaml.Node
-	// bad holds the paths that problems were noted with.
+	// bad holds the paths that have problems.
 	bad map[string]bool
 	// origins holds the path in the file of every action.
 	origins  map[Change]string
@@ -44,12 +43,12 @@ func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
 	d.problems = append(d.problems, Problem{d.file, max(n.Line, 1), max(n.Column, 1), path, fmt.Sprintf(format, args...)})
 }
 
-// defaulter is a type whose fields have defaults other than zero.
+// defaulter is a type with fields whose defaults are not zero.
 type defaulter interface{ setDefaults() }
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// decode puts node n, whose field is path, into v.
+// decode decodes node n, the field at path, into v.
 func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 	d.at[path] = n
 	if n = d.enter(n, path); n == nil {
@@ -93,12 +92,12 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 		}
 		v.SetBool(b)
 	default:
-		panic("no decoding of " + v.Type().String()) // a field type that the tests have not met
+		panic("no decoding of " + v.Type().String()) // a field type that no test covers
 	}
 }
 
-// enter follows aliases and counts; nil means that the value must not be looked at. Else
-// a call of leave follows.
+// enter resolves aliases and counts values. It returns nil if the value must not be read;
+// otherwise the caller must call leave.
 func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 	if d.tooLarge {
 		return nil
@@ -118,7 +117,7 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 
 func (d *decoder) leave() { d.depth-- }
 
-// want says in words what a type is written as.
+// want describes how a value of a type is written.
 func want(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -141,7 +140,7 @@ func want(t reflect.Type) string {
 	}
 }
 
-// got says in words what a node is.
+// got describes a node.
 func got(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -203,7 +202,7 @@ func (d *decoder) entries(n *yaml.Node, path string) []entry {
 
 func join(path, field string) string { return strings.TrimPrefix(path+"."+field, ".") }
 
-// field is a field of a struct as it is written in a file.
+// field is a field of a struct under its name in files.
 type field struct {
 	name     string
 	index    int
@@ -278,8 +277,8 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
-// any returns a value of no fixed type, such as Helm values: maps, lists and scalars. A
-// scalar that is one expression becomes a number.
+// any returns a value of any type, for Helm values: maps, lists and scalars. A plain scalar
+// with one expression and nothing else becomes a number.
 func (d *decoder) any(n *yaml.Node, path string) any {
 	d.at[path] = n
 	if n = d.enter(n, path); n == nil {
@@ -324,12 +323,12 @@ func (d *decoder) any(n *yaml.Node, path string) any {
 	}
 }
 
-// isExpression tells whether a text is one expression and nothing else.
+// isExpression reports whether a text is one expression and nothing else.
 func isExpression(text string) bool {
 	return strings.HasPrefix(text, "${") && strings.Index(text, "}") == len(text)-1
 }
 
-// text returns a string with its expressions replaced.
+// text returns a string with its expressions evaluated.
 func (d *decoder) text(n *yaml.Node, path string, t reflect.Type) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		d.mismatch(n, path, t)

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// actions reads a list of actions, writing repeated ones out.
+// actions decodes a list of actions and expands repeated ones.
 func (d *decoder) actions(n *yaml.Node, path string, v reflect.Value) {
 	if !d.isA(n, path, yaml.SequenceNode, v.Type()) {
 		return
@@ -21,7 +21,7 @@ func (d *decoder) actions(n *yaml.Node, path string, v reflect.Value) {
 	v.Set(reflect.ValueOf(actions))
 }
 
-// action reads one item of a list of actions.
+// action decodes one item of a list of actions.
 func (d *decoder) action(n *yaml.Node, path string) []Action {
 	d.at[path] = n
 	if n = d.enter(n, path); n == nil {
@@ -87,14 +87,13 @@ func (d *decoder) action(n *yaml.Node, path string) []Action {
 		problems := len(d.problems)
 		actions = append(actions, one())
 		if problems > before {
-			d.problems = d.problems[:problems] // a copy before this one had the same
+			d.problems = d.problems[:problems] // an earlier copy has the same
 		}
 	}
 	return actions
 }
 
-// checkRepeat checks a repetition that was decoded without problems or, if not ok, as
-// far as it was decoded.
+// checkRepeat checks a repetition; ok is set if it was decoded without problems.
 func (d *decoder) checkRepeat(r *Repeat, path string, ok bool) {
 	if r.Var != "" {
 		d.checkName(r.Var, d.at[join(path, "var")], join(path, "var"))

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Delete removes an object. It has taken effect when the object is gone, and with a
-// Deployment or a namespace also its pods.
+// Delete deletes an object. It has taken effect when the object is gone, and the pods of a
+// Deployment or a namespace too.
 type Delete struct {
-	// APIVersion of the object. By default that of Service, Deployment and Namespace;
-	// for another kind, that of the manifest which made the object.
+	// APIVersion is the object's. It defaults to the version with which the object was
+	// created.
 	APIVersion string `yaml:"apiVersion,omitempty"`
-	// Kind is Service, Deployment, Namespace, or the kind of an object made by apply.
+	// Kind is Service, Deployment, Namespace, or the kind of an object created by apply.
 	Kind string `yaml:"kind" jsonschema:"required"`
-	// Namespace of the object; "" for a kind without one.
+	// Namespace is the object's; "" for a kind without namespaces.
 	Namespace string `yaml:"namespace,omitempty"`
 	Name      string `yaml:"name" jsonschema:"required"`
 }
@@ -23,7 +23,7 @@ type Delete struct {
 // Word returns delete.
 func (*Delete) Word() string { return "delete" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (d *Delete) String() string {
 	return "delete " + d.Kind + " " + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/")
 }

@@ -9,26 +9,26 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Deployment makes a Deployment as `kubectl create deployment` does: selector and pods
-// are labelled app=NAME, with one container. It has taken effect when all its pods are
-// Ready.
+// Deployment creates a Deployment as `kubectl create deployment` does: its pods have the
+// label app=NAME, by which it selects them, and one container. It has taken effect when
+// all pods are Ready.
 type Deployment struct {
 	Namespace string `yaml:"namespace" jsonschema:"required"`
-	// Name is a DNS subdomain of at most 63 bytes (it is a label's value, too).
+	// Name is a DNS subdomain of at most 63 bytes: it is also the value of a label.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Image of the container; it is simulated where the cluster has no such program.
+	// Image is the container's. A cluster without that program simulates the container.
 	Image string `yaml:"image" jsonschema:"required"`
 	// Replicas defaults to 1.
 	Replicas int `yaml:"replicas" jsonschema:"default=1"`
-	// Labels and Annotations are further ones of the pods. sidecar.istio.io annotations
-	// size the proxy.
+	// Labels and Annotations are added to the pods. Annotations of sidecar.istio.io size the
+	// proxy.
 	Labels      map[string]string `yaml:"labels,omitempty"`
 	Annotations map[string]string `yaml:"annotations,omitempty"`
-	// Resources of the container; none by default.
+	// Resources are the container's; none by default.
 	Resources Resources `yaml:"resources,omitempty"`
 }
 
-// Resources are quantities by resource name, {cpu: 100m, memory: 64Mi}.
+// Resources holds quantities by resource name, {cpu: 100m, memory: 64Mi}.
 type Resources struct {
 	Requests map[string]string `yaml:"requests,omitempty"`
 	Limits   map[string]string `yaml:"limits,omitempty"`
@@ -37,7 +37,7 @@ type Resources struct {
 // Word returns deployment.
 func (*Deployment) Word() string { return "deployment" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (d *Deployment) String() string {
 	return fmt.Sprintf("create Deployment %s/%s (%s) with %d replicas", d.Namespace, d.Name, d.Image, d.Replicas)
 }
@@ -66,7 +66,7 @@ func (d *Deployment) check(c *checker) needs {
 	return needs{images: []string{d.Image}}
 }
 
-// injects reports whether pods made now in a namespace get a sidecar.
+// injects reports whether pods created now in a namespace get a sidecar.
 func (c *checker) injects(namespace string, pods template) bool {
 	return c.rules.Injects(NewPod{
 		Namespace: namespace, NamespaceLabels: c.namespaceLabels[namespace],
@@ -75,7 +75,7 @@ func (c *checker) injects(namespace string, pods template) bool {
 	})
 }
 
-// quantities checks amounts of resources.
+// quantities checks resource quantities.
 func (c *checker) quantities(field string, amounts map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(amounts)) {
 		if q, err := resource.ParseQuantity(amounts[name]); err != nil || q.Sign() < 0 {

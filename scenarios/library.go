@@ -11,7 +11,7 @@ import (
 //go:embed *.yaml
 var library embed.FS
 
-// Builtin returns the scenarios that are part of the program, by name.
+// Builtin returns the built-in scenarios, sorted by file name.
 func Builtin() ([]*Scenario, error) {
 	var list []*Scenario
 	for _, name := range builtinNames() {
@@ -36,9 +36,9 @@ func builtinNames() []string {
 	return names
 }
 
-// Find returns the text of a scenario and the path to name it by in messages. A name with
-// a slash or the extension .yaml or .yml is a file's; any other is that of a scenario
-// which is part of the program.
+// Find returns the text of a scenario and the path for it in messages. A name with a slash
+// or the extension .yaml or .yml is the path of a file; any other is the name of a
+// built-in scenario.
 func Find(nameOrPath string) (path string, data []byte, err error) {
 	return Loader{}.find(nameOrPath)
 }
@@ -59,7 +59,8 @@ func (l Loader) find(nameOrPath string) (path string, data []byte, err error) {
 	return "scenarios/" + nameOrPath + ".yaml", data, nil
 }
 
-// Open finds a scenario as [Find] does, a file among the Loader's Files, and loads it.
+// Open finds a scenario as [Find] does, files in the Loader's Files, and loads it. The
+// error is [Problems] if the scenario was found.
 func (l Loader) Open(nameOrPath string) (*Scenario, error) {
 	path, data, err := l.find(nameOrPath)
 	if err != nil {
@@ -68,7 +69,7 @@ func (l Loader) Open(nameOrPath string) (*Scenario, error) {
 	return l.Load(path, data)
 }
 
-// Open finds and loads a scenario; see [Find] and [Load].
+// Open finds a scenario as [Find] does, and loads it as [Load] does.
 func Open(nameOrPath string, overrides map[string]string) (*Scenario, error) {
 	return Loader{Set: overrides}.Open(nameOrPath)
 }

@@ -20,18 +20,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds a scenario file and the files that it applies, in bytes.
+// maxFile is the maximal size of a scenario file and of each file that it applies, in
+// bytes.
 const maxFile = 1 << 20
 
-// Loader reads scenario files. The zero value keeps the parameters as the files have them
-// and checks by [IstioRules].
+// Loader loads scenarios. The zero value leaves parameters as they are in the files, uses
+// [IstioRules], and reads the operating system's files.
 type Loader struct {
 	// Set holds new values of parameters by name, as typed (--set replicas=30).
 	Set map[string]string
-	// Mesh holds the rules of the mesh that the scenarios are meant for.
+	// Mesh holds the rules of the mesh that the scenarios will run on.
 	Mesh MeshRules
-	// Files holds the scenario files and what they apply. Nil stands for the files of the
-	// operating system.
+	// Files holds the scenario files and the manifests that they apply; nil for the
+	// operating system's files.
 	Files fs.FS
 }
 
@@ -51,8 +52,9 @@ func (l Loader) stat(name string) (fs.FileInfo, error) {
 	return fs.Stat(l.Files, path.Clean(filepath.ToSlash(name)))
 }
 
-// Load reads a scenario file strictly and returns it rendered. path is for messages, and
-// files that the scenario applies are found beside it. The error is [Problems].
+// Load decodes a scenario file strictly, checks it and returns it rendered. path is used in
+// messages, and files that the scenario applies are relative to its folder. The error is
+// [Problems].
 func (l Loader) Load(path string, data []byte) (*Scenario, error) {
 	s, problems := l.load(path, data)
 	if len(problems) > 0 {
@@ -66,14 +68,14 @@ func (l Loader) Load(path string, data []byte) (*Scenario, error) {
 	return s, nil
 }
 
-// Load reads a scenario file for a mesh with [IstioRules]; overrides are the [Loader]'s
-// Set.
+// Load loads a scenario file as [Loader.Load] does, for a mesh with [IstioRules]. overrides
+// are the Loader's Set.
 func Load(path string, data []byte, overrides map[string]string) (*Scenario, error) {
 	return Loader{Set: overrides}.Load(path, data)
 }
 
-// dropPublished takes the published step off every step that overrides have changed, or
-// that follows a changed one.
+// dropPublished removes the published step from every step that overrides change, and from
+// all steps after it.
 func dropPublished(s, original *Scenario) {
 	same := reflect.DeepEqual(s.Cluster, original.Cluster) && reflect.DeepEqual(s.Mesh, original.Mesh)
 	for i := range s.Steps {
@@ -100,21 +102,21 @@ func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
 			d.override(name, l.Set[name], "no expression in %s uses this parameter, so setting it changes nothing", path)
 		}
 	}
-	if !d.tooLarge { // else what is missing may be what was not read
+	if !d.tooLarge { // a file that is too large was not read to its end
 		newChecker(d, l.Mesh).check(s)
 	}
 	return s, d.problems
 }
 
-// yamlError is how the YAML library words a syntax error. The errors of its parser, as
-// opposed to its scanner, name the line before.
+// yamlError matches a syntax error of the YAML library. The errors of its parser, unlike
+// those of its scanner, name the line before.
 var (
 	yamlError   = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 	parserError = regexp.MustCompile(`^did not find expected (<document start>|node content|key|'-' indicator|',' or)|^found undefined tag handle`)
 	indentTab   = regexp.MustCompile(`^ *\t`)
 )
 
-// parse returns the top mapping of the file, or notes why there is none.
+// parse returns the top-level mapping of the file, or nil after noting a problem.
 func (d *decoder) parse(data []byte) *yaml.Node {
 	at := func(line int) *yaml.Node { return &yaml.Node{Line: line, Column: 1} }
 	if len(data) > maxFile {
@@ -154,8 +156,8 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 	return root
 }
 
-// syntaxError takes the YAML library's error apart; the line counts from 1, and is 0 where
-// the library does not tell.
+// syntaxError splits an error of the YAML library into the line, counted from 1, and the
+// message. The line is 0 if the library does not name it.
 func syntaxError(err error, lines [][]byte) (line int, message string) {
 	match := yamlError.FindStringSubmatch(err.Error())
 	if match == nil {
@@ -169,7 +171,7 @@ func syntaxError(err error, lines [][]byte) (line int, message string) {
 	case parserError.MatchString(message):
 		line++
 	case strings.Contains(message, "tab character"):
-		// The line is that of what precedes the tab.
+		// The library names a line before the tab's.
 		for i := max(line-1, 0); i < len(lines); i++ {
 			if indentTab.Match(lines[i]) {
 				return i + 1, message + "; indent with spaces"
@@ -179,8 +181,8 @@ func syntaxError(err error, lines [][]byte) (line int, message string) {
 	return line, message
 }
 
-// parameters reads the parameters ahead of everything else, since expressions anywhere
-// need them, takes them out of the node, and applies the overrides.
+// parameters decodes the parameters before everything else, because any field may use them
+// in an expression, removes them from the node, and applies the overrides.
 func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[string]Parameter {
 	var parameters map[string]Parameter
 	var rest []*yaml.Node
@@ -230,7 +232,7 @@ func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[s
 	return parameters
 }
 
-// get is the parameter's value in expressions: an int, or a string for a choice.
+// get returns the parameter's value in expressions: an int, or a string for a choice.
 func (p Parameter) get() any {
 	if p.Choices != nil {
 		return p.Choice
@@ -238,7 +240,7 @@ func (p Parameter) get() any {
 	return p.Value
 }
 
-// checkParameter checks the parameter that stands at the path.
+// checkParameter checks the parameter at the path.
 func (d *decoder) checkParameter(p Parameter, path string) {
 	sized := false
 	for _, field := range []string{"value", "min", "max"} {
@@ -263,7 +265,7 @@ func (d *decoder) checkParameter(p Parameter, path string) {
 	}
 }
 
-// outside says in which way a value is out of the parameter's bounds; "" if it is not.
+// outside returns a message if a value is outside of the parameter's bounds, or "".
 func (p Parameter) outside(value int) string {
 	switch {
 	case value < p.Min:
@@ -279,7 +281,7 @@ func (d *decoder) override(name, value, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: fmt.Sprintf("--set %s=%s", name, value), Message: fmt.Sprintf(format, args...)})
 }
 
-// readFile returns the text of a file beside the scenario.
+// readFile returns the text of a file in the scenario's folder or below it.
 func (d *decoder) readFile(name string) (string, error) {
 	if !filepath.IsLocal(name) {
 		return "", fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
@@ -302,8 +304,9 @@ func (d *decoder) readFile(name string) (string, error) {
 	return string(data), nil
 }
 
-// Render returns the scenario as a file that [Load] reads to the same scenario: every
-// default is filled in, every expression a number, every repetition written out.
+// Render returns the scenario as a file that [Load] reads as the same scenario: with the
+// version of the format, all defaults filled in, expressions evaluated and repetitions
+// expanded.
 func (s *Scenario) Render() ([]byte, error) {
 	versioned := *s
 	versioned.APIVersion = APIVersion
@@ -321,7 +324,7 @@ func (s *Scenario) Render() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// escape keeps what looks like an expression in a rendered scenario from being one.
+// escape escapes texts that look like expressions in a rendered scenario.
 func escape(n *yaml.Node) {
 	n.Value = strings.ReplaceAll(n.Value, "${", "$${")
 	for i, child := range n.Content {
