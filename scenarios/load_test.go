@@ -14,7 +14,7 @@ import (
 )
 
 // TestBadFiles compares all problems of every file in testdata/bad with the text beside
-// it; -update writes the texts anew.
+// it; -update rewrites the texts.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -417,7 +417,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// What only a cluster can tell is told with the place in the file.
+// TestKnativeProblem checks that problems found only on a cluster have a place in the file.
 func TestKnativeProblem(t *testing.T) {
 	for name, test := range map[string]struct {
 		overrides map[string]string

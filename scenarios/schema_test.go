@@ -18,11 +18,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var update = flag.Bool("update", false, "write scenario.schema.json and testdata/bad/*.txt anew")
+var update = flag.Bool("update", false, "rewrite scenario.schema.json and testdata/bad/*.txt")
 
 const schemaFile = "scenario.schema.json"
 
-// newSchema is the JSON schema of scenario files, for editors.
+// newSchema returns the JSON schema of scenario files, for editors.
 func newSchema(t *testing.T) []byte {
 	t.Helper()
 	r := &jsonschema.Reflector{
@@ -36,7 +36,7 @@ func newSchema(t *testing.T) []byte {
 			}
 			return nil
 		},
-		// An action is its word and what that takes, and perhaps a repetition.
+		// An action is its word with its fields, and optionally a repetition.
 		AdditionalFields: func(t reflect.Type) []reflect.StructField {
 			if t != reflect.TypeFor[Action]() {
 				return nil
@@ -102,7 +102,7 @@ func TestSchemaIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s does not fit the types any more; run: go generate ./scenarios", schemaFile)
+		t.Errorf("%s does not match the types; run: go generate ./scenarios", schemaFile)
 	}
 }
 
