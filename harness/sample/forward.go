@@ -64,7 +64,7 @@ func (f *Forwarder) Dial(ctx context.Context, namespace, pod string, port int) (
 	case <-ctx.Done():
 		go func() {
 			if r := <-done; r.err == nil {
-				r.conn.Close()
+				_ = r.conn.Close() // nobody waits for it any more
 			}
 		}()
 		return nil, fmt.Errorf("forward to %s/%s port %d: %w", namespace, pod, port, ctx.Err())
@@ -88,7 +88,7 @@ func (f *Forwarder) open(ctx context.Context, namespace, pod string, port int) (
 	}
 	fc, err := openStreams(conn, port)
 	if err != nil {
-		conn.Close()
+		_ = conn.Close() // why there are no streams says more
 		return nil, err
 	}
 	return fc, nil

@@ -6,9 +6,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // Image says which program a container image stands for. A container whose image stands

@@ -13,9 +13,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // tokens asks the API server for a token of the pod's service account.

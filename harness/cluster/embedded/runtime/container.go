@@ -182,7 +182,7 @@ func (c *Container) launch(ctx context.Context, log *logFile) (*exec.Cmd, error)
 		return cmd, nil
 	}
 	c.Kill()
-	cmd.Wait()
+	_ = cmd.Wait() // it was killed
 	unix.Close(c.pidfd)
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -224,7 +224,7 @@ func (c *Container) handOver(work []byte, workPipe io.WriteCloser, reportPipe io
 
 // wait waits for the container's end.
 func (c *Container) wait(cmd *exec.Cmd, log *logFile) {
-	cmd.Wait()
+	_ = cmd.Wait() // how it ended is read from its state
 	c.exit.FinishedAt = time.Now()
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	c.exit.Code = status.ExitStatus()
@@ -238,7 +238,7 @@ func (c *Container) wait(cmd *exec.Cmd, log *logFile) {
 		c.exit.OOMKilled = true
 		c.exit.Code = 128 + int(syscall.SIGKILL)
 	}
-	log.Close()
+	_ = log.Close() // a log that cannot be finished does not keep the container from ending
 	if err := c.group.remove(); err != nil {
 		c.pod.runtime.note(err.Error())
 	}
@@ -289,7 +289,7 @@ func (c *Container) Stop(ctx context.Context, grace time.Duration) error {
 // Kill ends everything in the container at once. It does not wait: see Done.
 func (c *Container) Kill() {
 	// The first process's end is the end of its PID namespace. It may have ended.
-	c.process.Kill()
+	_ = c.process.Kill()
 }
 
 // Usage reads the container's memory and CPU. It fails once the container has ended.

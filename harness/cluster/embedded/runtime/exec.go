@@ -99,11 +99,11 @@ func (c *Container) exec(ctx context.Context, args []string, stdin io.Reader, st
 	} else {
 		if input != nil {
 			go func() {
-				io.Copy(input, stdin)
+				_, _ = io.Copy(input, stdin) // ends when either side does
 				input.Close()
 			}()
 		}
-		command.Wait()
+		_ = command.Wait() // how it ended is read from its state
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -170,10 +170,10 @@ func serveTerminal(command *exec.Cmd, terminal *os.File, stdin io.Reader, stdout
 	ended, read := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(read)
-		io.Copy(stdout, terminal) // ends with EIO when nobody has the other end open
+		_, _ = io.Copy(stdout, terminal) // ends with EIO when nobody has the other end open
 	}()
 	if stdin != nil {
-		go io.Copy(terminal, stdin)
+		go func() { _, _ = io.Copy(terminal, stdin) }() // ends when either side does
 	}
 	go func() {
 		for {
@@ -188,7 +188,7 @@ func serveTerminal(command *exec.Cmd, terminal *os.File, stdin io.Reader, stdout
 			}
 		}
 	}()
-	command.Wait()
+	_ = command.Wait() // how it ended is read from its state
 	close(ended)
 	select {
 	case <-read:
@@ -203,8 +203,9 @@ func setSize(terminal *os.File, size TerminalSize) {
 	if err != nil {
 		return
 	}
-	raw.Control(func(fd uintptr) {
-		unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Height, Col: size.Width})
+	// A size that cannot be set is worth no more than one that was never told.
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Height, Col: size.Width})
 	})
 }
 

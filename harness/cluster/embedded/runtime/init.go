@@ -51,7 +51,8 @@ func InitMain(args []string) int {
 	unix.CloseOnExec(reportFD)
 	report := json.NewEncoder(os.NewFile(reportFD, "report"))
 	err := serveInit(report)
-	report.Encode(initReport{Error: err.Error()})
+	// Whoever started it sees it end in any case.
+	_ = report.Encode(initReport{Error: err.Error()})
 	return 1
 }
 

@@ -113,10 +113,11 @@ func (s *logStream) Write(data []byte) (int, error) {
 		end := bytes.IndexByte(s.rest, '\n')
 		switch {
 		case end >= 0 && end <= maxLine:
-			s.log.write(s.name, "F", s.rest[:end])
+			// A full disk must not stop the container: the line is lost.
+			_ = s.log.write(s.name, "F", s.rest[:end])
 			s.rest = s.rest[end+1:]
 		case len(s.rest) > maxLine:
-			s.log.write(s.name, "P", s.rest[:maxLine])
+			_ = s.log.write(s.name, "P", s.rest[:maxLine])
 			s.rest = s.rest[maxLine:]
 		default:
 			s.rest = bytes.Clone(s.rest) // let go of what is written

@@ -111,7 +111,7 @@ func tryMemory(ctx context.Context, m memory) error {
 			_, err = g.usage()
 		}
 		work.Close()
-		cmd.Wait() // it has failed for want of work
+		_ = cmd.Wait() // it has failed for want of work
 	}
 	return errors.Join(err, g.remove())
 }

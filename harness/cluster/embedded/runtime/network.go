@@ -71,7 +71,7 @@ func makeBridge(name string, gateway netip.Prefix) (netlink.Link, error) {
 		err = netlink.LinkSetUp(bridge)
 	}
 	if err != nil {
-		netlink.LinkDel(bridge)
+		_ = netlink.LinkDel(bridge) // the namespace takes it along
 		return nil, fmt.Errorf("giving bridge %s the address %v: %w", name, gateway, err)
 	}
 	return bridge, nil
@@ -87,7 +87,7 @@ func makeNamespace() (netns.NsHandle, error) {
 		}
 		// As containerd: a program need not be root to listen on a low port (the pods
 		// of Istio's gateways ask for it). Pods work without where it is refused.
-		os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
+		_ = os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
 		if handle, err = netns.GetFromPath("/proc/thread-self/ns/net"); err != nil {
 			return fmt.Errorf("open a network namespace: %w", err)
 		}
@@ -117,7 +117,7 @@ func (r *Runtime) connect(namespace netns.NsHandle, link string, address netip.A
 	if err != nil {
 		return fmt.Errorf("open netlink in the pod: %w", err)
 	}
-	defer inside.Delete()
+	defer inside.Close()
 	for _, name := range []string{"lo", "eth0"} {
 		l, err := inside.LinkByName(name)
 		if err == nil && name == "eth0" {

@@ -67,7 +67,7 @@ func (r *Runtime) CreatePod(ctx context.Context, config PodConfig) (*Pod, error)
 			err = r.connect(p.namespace, p.link, config.IP)
 		}
 		if err != nil {
-			p.disconnect()
+			_ = p.disconnect() // what it undoes is half made
 			return nil, fmt.Errorf("pod %s/%s: %w", config.Namespace, config.Name, err)
 		}
 	}
