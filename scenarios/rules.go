@@ -6,19 +6,20 @@ import (
 	texttemplate "text/template"
 )
 
-// MeshRules is what the checker wants to know of the mesh that a scenario is meant for. A
-// caller that knows a mesh better than this package, because it reads its charts or runs
-// another one, hands its own rules to a [Loader]. A nil function is not consulted.
+// MeshRules is what the checker has to know about the mesh on which a scenario will run. A
+// caller that knows its mesh better than this package, because it reads the charts or runs
+// another mesh, passes its own rules to a [Loader].
 type MeshRules struct {
 	// Injects reports whether a pod created now gets a sidecar, which decides
-	// [Plan.Sidecars], [PlannedDeployment.Injected] and the default witness. Nil stands for
+	// [Plan.Sidecars], [PlannedDeployment.Injected] and the default witness. It defaults to
 	// [IstioInjects].
 	Injects func(NewPod) bool
-	// HelmValues returns the values that the mesh's charts know in a version of Istio; ""
-	// is the program's default version. Nil leaves values unchecked.
+	// HelmValues returns the values that the mesh's charts know in a version of Istio; the
+	// version is "" for the program's default. Values are not checked if HelmValues or its
+	// result is nil.
 	HelmValues func(istio string) Fields
-	// ResourceFields returns the fields of a kind of object, networking.istio.io/v1 and
-	// Sidecar. Nil leaves manifests unchecked.
+	// ResourceFields returns the fields of a kind of object: networking.istio.io/v1 and
+	// Sidecar. Manifests are not checked if ResourceFields or its result is nil.
 	ResourceFields func(apiVersion, kind string) Fields
 }
 
@@ -32,17 +33,18 @@ type NewPod struct {
 	Labels, Annotations map[string]string
 	HostNetwork         bool
 	// Mesh holds the version and the Helm values that the scenario has asked for so far,
-	// those of its upgrades included.
+	// including those of its upgrades. Options from elsewhere, a command line's, are not
+	// in it: a caller's rules add them ([Mesh.With]).
 	Mesh Mesh
 }
 
-// Fields returns the names that may stand below a path of names, the names of the top
-// level without a path. The items of a list are below the name "[]". known is false where
-// any name may stand, or where the names are not known.
+// Fields returns the names of the fields below a path of names, or of the top-level fields
+// without a path. The items of a list are below the name "[]". known is false if any name
+// is valid there, or the names are not known.
 type Fields func(path ...string) (names []string, known bool)
 
-// IstioRules returns the rules by default: injection as Istio 1.23 documents it, and
-// neither values nor manifests checked.
+// IstioRules returns the default rules: injection as Istio 1.23 documents it, with values
+// and manifests unchecked.
 func IstioRules() MeshRules { return MeshRules{Injects: IstioInjects} }
 
 // The labels that decide about injection.
@@ -58,11 +60,13 @@ const (
 //   - The namespace's label istio-injection comes first, then its label istio.io/rev, then
 //     the pod's label istio.io/rev, then the pod's label sidecar.istio.io/inject. Without
 //     any of them the option sidecarInjectorWebhook.enableNamespacesByDefault decides.
-//   - A pod labelled sidecar.istio.io/inject=false never gets one. An annotation of that
-//     name counts where there is no such label, and can only refuse.
-//   - Pods on their node's network and those of Kubernetes's own namespaces get none.
-//   - A label istio.io/rev must name the mesh's revision, which is "default" unless the
-//     value revision says otherwise, or one of its revisionTags.
+//   - A label istio.io/rev must name the mesh's revision, the value revision or "default",
+//     or one of the value revisionTags.
+//   - A pod labelled sidecar.istio.io/inject=false gets no sidecar. Without that label, an
+//     annotation of the same name can refuse one, but cannot ask for one where the labels
+//     do not.
+//   - With the value global.proxy.autoInject=disabled, the pod itself must ask, too.
+//   - Pods on the host's network and pods in Kubernetes's own namespaces get no sidecar.
 //
 // The sources are https://istio.io/v1.23/docs/setup/additional-setup/sidecar-injection/
 // and, in istio.io/istio 1.23.2, the selectors in the istiod chart's mutatingwebhook.yaml
@@ -144,13 +148,11 @@ func (m Mesh) value(path ...string) any {
 	return value
 }
 
-// upgraded returns the mesh after an upgrade to another version, with further values laid
-// over its own as Helm does. An empty version keeps the mesh's.
-func (m Mesh) upgraded(istio string, values map[string]any) Mesh {
-	if istio == "" {
-		istio = m.Istio
-	}
-	return Mesh{Istio: istio, Values: overlay(m.Values, values)}
+// With returns the mesh with further Helm values, which override its own as with several
+// value files. The mesh's own values are not changed.
+func (m Mesh) With(values map[string]any) Mesh {
+	m.Values = overlay(m.Values, values)
+	return m
 }
 
 // overlay merges tables into a new one: tables that both have are merged, everything else

@@ -101,6 +101,27 @@ func TestMeshRules(t *testing.T) {
 	}
 }
 
+// TestMoreValues checks that a caller's rules can add values that are not in the scenario.
+func TestMoreValues(t *testing.T) {
+	more := map[string]any{"sidecarInjectorWebhook": map[string]any{"enableNamespacesByDefault": true}}
+	loader := Loader{Mesh: MeshRules{Injects: func(p NewPod) bool {
+		p.Mesh = p.Mesh.With(more)
+		return IstioInjects(p)
+	}}}
+	data := frame("", `{namespace: {name: ns2}}, {deployment: {namespace: ns2, name: a, image: a, replicas: 3}}`)
+	data = append(data, "mesh: {values: {sidecarInjectorWebhook: {reinvocationPolicy: Never}}}\n"...)
+	s, err := loader.Load("test.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Plan().Sidecars(-1); got != 4 {
+		t.Errorf("%d sidecars, want 1 and 3", got)
+	}
+	if without, err := (Loader{}).Load("test.yaml", data); err != nil || without.Plan().Sidecars(-1) != 1 {
+		t.Errorf("without the value: %v", err)
+	}
+}
+
 // TestFields checks that values and fields are checked where a caller knows them, and
 // only there.
 func TestFields(t *testing.T) {

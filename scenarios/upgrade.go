@@ -31,7 +31,8 @@ func (u *Upgrade) check(c *checker) needs {
 	if u.Istio != "" && !version.MatchString(u.Istio) {
 		c.wrong("istio", "invalid version %q: want e.g. 1.23.2", u.Istio)
 	}
-	c.mesh = c.mesh.upgraded(u.Istio, u.Values)
+	c.mesh = c.mesh.With(u.Values)
+	c.mesh.Istio = u.Istio
 	c.helmValues("values", u.Values)
 	path := c.path
 	for i := range u.Restart {
