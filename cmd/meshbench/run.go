@@ -98,10 +98,13 @@ type job struct {
 }
 
 func (r *series) run(cmd *cobra.Command, args []string) error {
+	if err := r.read(cmd.Flags()); err != nil {
+		return usage(cmd, err)
+	}
 	var chosen []*scenarios.Scenario
 	var problems []error
 	for _, name := range args {
-		s, err := scenarios.Open(name, r.set)
+		s, err := r.options.Open(name, r.set)
 		if err != nil {
 			problems = append(problems, err)
 		}
@@ -109,9 +112,6 @@ func (r *series) run(cmd *cobra.Command, args []string) error {
 	}
 	if len(problems) > 0 {
 		return &exit{exitUsage, errors.Join(problems...)}
-	}
-	if err := r.read(cmd.Flags()); err != nil {
-		return usage(cmd, err)
 	}
 	if r.repeat < 1 {
 		return usage(cmd, fmt.Errorf("--repeat %d: give 1 or more", r.repeat))

@@ -162,10 +162,10 @@ func (c *comparison) prepare(cmd *cobra.Command, s *setting) (err error) {
 	}
 	maps.Copy(set, s.runner.set)
 	s.runner.set = set
-	if s.scenario, err = scenarios.Open(c.scenario, set); err != nil {
+	if err := s.runner.read(f); err != nil {
 		return err
 	}
-	if err := s.runner.read(f); err != nil {
+	if s.scenario, err = s.runner.options.Open(c.scenario, set); err != nil {
 		return err
 	}
 	return s.runner.options.Check(cmd.Context(), s.scenario)

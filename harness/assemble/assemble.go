@@ -57,7 +57,17 @@ type needs struct {
 	serving serving
 }
 
-// Check returns an error for options that cannot be met for a scenario: an [cluster.OptionError],
+// Open loads a scenario, checked for the mesh that these options install. name and set are
+// those of [scenarios.Open]. Errors are a [cluster.OptionError] or the scenario's.
+func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, error) {
+	layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
+	if err != nil {
+		return nil, &cluster.OptionError{Err: err}
+	}
+	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers)}.Open(name)
+}
+
+// Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.
 func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
 	needs, err := o.needs(s)
