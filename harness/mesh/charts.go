@@ -146,18 +146,25 @@ func (c Charts) download(ctx context.Context, name string) (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", fmt.Errorf("make the folder for downloaded charts: %w", err)
 	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
 	// Downloads go to a folder of their own and are moved, so that what is kept is whole.
 	partial, err := os.MkdirTemp(folder, "partial-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder for a download: %w", err)
 	}
-	defer os.RemoveAll(partial)
-	file, err := inBackground(ctx, func() (string, error) { return c.fetch(name, partial) })
+	err = inBackground(ctx, func() error {
+		// Helm does not stop when ctx does, so the folder is removed by whoever ends last.
+		defer os.RemoveAll(partial)
+		file, err := c.fetch(name, partial)
+		if err != nil {
+			return err
+		}
+		return os.Rename(file, kept)
+	})
 	if err != nil {
 		return "", fmt.Errorf("get chart %s %s from repository %s: %w: check the address and the version, or name a folder with the charts", name, c.Version, c.Repository, err)
-	}
-	if err := os.Rename(file, kept); err != nil {
-		return "", fmt.Errorf("keep chart %s: %w", name, err)
 	}
 	return kept, nil
 }

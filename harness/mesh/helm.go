@@ -37,27 +37,19 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	if err := configuration.Init(&clientGetter{config: config}, Namespace, "secrets", discard); err != nil {
 		return fmt.Errorf("prepare Helm: %w", err)
 	}
-	_, err := inBackground(ctx, func() (struct{}, error) { return struct{}{}, do(ctx, configuration) })
+	err := inBackground(ctx, func() error { return do(ctx, configuration) })
 	return err
 }
 
 // inBackground runs do and waits for it or for ctx.
-func inBackground[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		value, err := do()
-		done <- result{value, err}
-	}()
+func inBackground(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
 	select {
-	case r := <-done:
-		return r.value, r.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 
