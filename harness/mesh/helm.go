@@ -37,8 +37,7 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	if err := configuration.Init(&clientGetter{config: config}, Namespace, "secrets", discard); err != nil {
 		return fmt.Errorf("prepare Helm: %w", err)
 	}
-	err := inBackground(ctx, func() error { return do(ctx, configuration) })
-	return err
+	return inBackground(ctx, func() error { return do(ctx, configuration) })
 }
 
 // inBackground runs do and waits for it or for ctx.
