@@ -8,7 +8,7 @@ import (
 
 // unknownField is a field that an object does not have.
 type unknownField struct {
-	// place is where it stands, spec.ports[0].nmae.
+	// place is where it stands, spec.ports[0].nama.
 	place string
 	// hint ends a message: what was meant or what is known.
 	hint string

@@ -46,10 +46,14 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```yaml\n")
-	example, _, found := strings.Cut(rest, "```")
-	if !found || !strings.Contains(example, "\napiVersion: "+APIVersion+"\n") {
-		t.Fatalf("no scenario with an apiVersion in the README: %q", example)
+	var example string
+	for _, block := range strings.Split(string(readme), "```yaml\n")[1:] {
+		if text, _, _ := strings.Cut(block, "```"); strings.Contains(text, "\napiVersion: "+APIVersion+"\n") {
+			example = text
+		}
+	}
+	if example == "" {
+		t.Fatal("no scenario with an apiVersion in the README")
 	}
 	s, err := Load("two-ports.yaml", []byte(example), map[string]string{"replicas": "40"})
 	if err != nil {

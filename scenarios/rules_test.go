@@ -125,7 +125,7 @@ func TestMoreValues(t *testing.T) {
 // TestFields checks that values and fields are checked where a caller knows them, and
 // only there.
 func TestFields(t *testing.T) {
-	data := frame("", `{upgrade: {istio: 1.24.0, values: {pilot: {envs: {X: y}}, list: [{nmae: a}]}}},
+	data := frame("", `{upgrade: {istio: 1.24.0, values: {pilot: {envs: {X: y}}, list: [{nama: a}]}}},
 		{apply: {manifest: "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: ns1}, spec: {egress: [{hosts: []}, {host: []}]}}"}},
 		{apply: {manifest: "{apiVersion: example.com/v1, kind: Other, metadata: {name: a, namespace: ns1}, spec: {x: 1}}"}}`)
 	data = append(data, "mesh: {values: {pilot: {env: {ANY: thing}}, telemetri: {x: 1}}}\n"...)
@@ -153,7 +153,7 @@ func TestFields(t *testing.T) {
 	}}
 	_, err := loader.Load("test.yaml", data)
 	want := `test.yaml:12:64: steps[1].actions[0].upgrade.values.pilot.envs: unknown Helm value; did you mean "env"?
-test.yaml:12:87: steps[1].actions[0].upgrade.values.list[0].nmae: unknown Helm value; did you mean "name"?
+test.yaml:12:87: steps[1].actions[0].upgrade.values.list[0].nama: unknown Helm value; did you mean "name"?
 test.yaml:13:22: steps[1].actions[1].apply.manifest: Sidecar "a" has no field spec.egress[1].host; did you mean "hosts"?
 test.yaml:15:56: mesh.values.telemetri: unknown Helm value; did you mean "telemetry"?`
 	if err == nil {

@@ -30,7 +30,7 @@ type clusterFlags struct {
 
 func (c *clusterFlags) flags(f *pflag.FlagSet) {
 	c.sources, c.owners = providers.Table(), map[string]cluster.Source{}
-	f.StringVar(&c.name, "cluster", c.sources[0].Name(), "where the cluster comes from: "+strings.Join(c.names(), " or "))
+	f.StringVar(&c.name, "cluster", c.sources[0].Name(), "where the cluster comes from: "+strings.Join(c.names(), ", "))
 	f.StringVar(&c.real, "real", "10", "sidecars to run per Deployment: a `number`, or all (clusters that run images always run all)")
 	programFlags(f, &c.options.Programs)
 	f.Lookup("istio").Usage = "Istio `version` (default: the scenario's, else " + components.DefaultIstio + ")"
