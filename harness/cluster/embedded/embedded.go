@@ -55,7 +55,7 @@ func New(options Options) cluster.Provider { return &provider{options} }
 
 type provider struct{ Options }
 
-func (*provider) Name() string { return "embedded" }
+func (*provider) Name() string { return sourceName }
 
 // sandboxLog is the sandbox's log in the folder of logs.
 const sandboxLog = "sandbox.log"

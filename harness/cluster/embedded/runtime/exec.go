@@ -33,7 +33,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 func (c *Container) Exec(ctx context.Context, cmd []string, stdin io.Reader, stdout, stderr io.Writer, tty bool, resize <-chan TerminalSize) (int, error) {
 	code, err := c.exec(ctx, cmd, stdin, stdout, stderr, tty, resize)
 	if err != nil {
-		return 0, c.pod.wrap(fmt.Errorf("running %q in container %s: %w", cmd, c.config.Name, err))
+		return 0, c.pod.wrap(fmt.Errorf("run %q in container %s: %w", cmd, c.config.Name, err))
 	}
 	return code, nil
 }
@@ -139,7 +139,7 @@ func (c *Container) enter() error {
 func (c *Container) openTerminal(command *exec.Cmd) (*os.File, error) {
 	fd, err := unix.Open("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening a terminal: %w", err)
+		return nil, fmt.Errorf("open a terminal: %w", err)
 	}
 	master := os.NewFile(uintptr(fd), "/dev/ptmx")
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
@@ -149,7 +149,7 @@ func (c *Container) openTerminal(command *exec.Cmd) (*os.File, error) {
 	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if errno != 0 {
 		master.Close()
-		return nil, fmt.Errorf("opening the terminal's other end: %w", errno)
+		return nil, fmt.Errorf("open the terminal's other end: %w", errno)
 	}
 	slave := os.NewFile(peer, "/dev/pts")
 	if c.pod.runtime.allUsers {

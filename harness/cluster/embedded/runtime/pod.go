@@ -136,7 +136,7 @@ func (p *Pod) Remove(ctx context.Context) error {
 		select {
 		case <-c.Done():
 		case <-ctx.Done():
-			return p.wrap(fmt.Errorf("waiting for container %s to end: %w", c.config.Name, ctx.Err()))
+			return p.wrap(fmt.Errorf("wait for container %s to end: %w", c.config.Name, ctx.Err()))
 		}
 	}
 	p.mu.Lock()
