@@ -93,7 +93,7 @@ lint: ## check the Go code, the workflows, the scripts, and the configuration of
 	elif [ "$${MESHBENCH_REQUIRE:-0}" != 0 ]; then echo "install shellcheck"; exit 1; \
 	else echo "skipped: shellcheck: it is not installed"; fi
 	cd tools/goreleaser && go vet . && go test .
-	$(call tool,golangci-lint) run
+	$(call tool,golangci-lint) run --allow-parallel-runners
 
 vuln: ## look for known vulnerabilities in what the program calls
 	$(call tool,govulncheck) ./...
