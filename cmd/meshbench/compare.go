@@ -277,10 +277,10 @@ func (f *documentFiles) write(stdout io.Writer, d *compare.Document) error {
 		}
 		var b bytes.Buffer
 		if err := file.write(&b); err != nil {
-			return fmt.Errorf("write %s: %w", file.path, err)
+			return fmt.Errorf("cannot write %s: %w", file.path, err)
 		}
 		if err := os.WriteFile(file.path, b.Bytes(), 0o644); err != nil {
-			return fmt.Errorf("write the comparison: %w", err)
+			return fmt.Errorf("cannot write the comparison: %w", err)
 		}
 	}
 	return nil

@@ -152,7 +152,7 @@ not answered either, as all of the module's version, v0.0.0-TIME-COMMIT.`,
 func checkout(folder string) (string, error) {
 	dir, err := filepath.Abs(folder)
 	if err != nil {
-		return "", fmt.Errorf("find the source: %w", err)
+		return "", fmt.Errorf("cannot find the source: %w", err)
 	}
 	for {
 		if info, err := os.Stat(filepath.Join(dir, modulesFolder)); err == nil && info.IsDir() {

@@ -34,7 +34,7 @@ func downCommand() *cobra.Command {
 			}
 			for _, n := range names {
 				if err := endCluster(cmd.Context(), sources, n); err != nil {
-					problems = append(problems, fmt.Errorf("delete cluster %s: %w", n, err))
+					problems = append(problems, fmt.Errorf("cannot delete cluster %s: %w", n, err))
 					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "cluster %s is gone\n", n)

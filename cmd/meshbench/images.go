@@ -105,11 +105,11 @@ func buildImages(cmd *cobra.Command, stores []*components.Store, out string, o i
 // writeImages writes the archive, whole or not at all.
 func writeImages(ctx context.Context, out string, o images.Options) (_ []images.Image, err error) {
 	if o.Work, err = filepath.Abs(filepath.Dir(out)); err != nil {
-		return nil, fmt.Errorf("find the folder of %s: %w", out, err)
+		return nil, fmt.Errorf("cannot find the folder of %s: %w", out, err)
 	}
 	f, err := os.CreateTemp(o.Work, ".images-")
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w: name a file in a folder that can be written to", out, err)
+		return nil, fmt.Errorf("cannot write %s: %w: name a file in a folder that can be written to", out, err)
 	}
 	defer func() {
 		if err != nil {
@@ -125,7 +125,7 @@ func writeImages(ctx context.Context, out string, o images.Options) (_ []images.
 		err = os.Rename(f.Name(), out)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", out, err)
+		return nil, fmt.Errorf("cannot write %s: %w", out, err)
 	}
 	return made, nil
 }

@@ -54,15 +54,15 @@ Exit codes: 0 all expectations hold, 1 failure, 2 bad usage, 3 an expectation wa
 func report(out io.Writer, dir string) (*reports.Report, error) {
 	records, truncated, err := observations.ReadFile(filepath.Join(dir, observations.LogName))
 	if err != nil {
-		return nil, fmt.Errorf("read the log of run %s: %w", dir, err)
+		return nil, fmt.Errorf("cannot read the log of run %s: %w", dir, err)
 	}
 	r, err := reports.Build(records, truncated)
 	if err != nil {
-		return nil, fmt.Errorf("make the report of run %s: %w", dir, err)
+		return nil, fmt.Errorf("cannot make the report of run %s: %w", dir, err)
 	}
 	files, err := reports.WriteAll(dir, r)
 	if err != nil {
-		return nil, fmt.Errorf("write the report of run %s: %w", dir, err)
+		return nil, fmt.Errorf("cannot write the report of run %s: %w", dir, err)
 	}
 	f, ok := out.(*os.File)
 	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""

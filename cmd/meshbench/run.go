@@ -176,7 +176,7 @@ func (r *series) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error
 	}
 	out, err := filepath.Abs(out)
 	if err != nil {
-		return nil, fmt.Errorf("find the run's folder: %w", err)
+		return nil, fmt.Errorf("cannot find the run's folder: %w", err)
 	}
 	var jobs []job
 	for _, s := range chosen {
@@ -214,7 +214,7 @@ func (r *series) keepOrder(out string, jobs []job) error {
 	for _, j := range jobs {
 		name, err := filepath.Rel(filepath.Dir(out), j.dir)
 		if err != nil {
-			return fmt.Errorf("record the order of runs: %w", err)
+			return fmt.Errorf("cannot record the order of runs: %w", err)
 		}
 		order = append(order, name)
 		parents[filepath.Dir(j.dir)] = j.scenario.Name
@@ -228,7 +228,7 @@ func (r *series) keepOrder(out string, jobs []job) error {
 			err = os.WriteFile(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
 		}
 		if err != nil {
-			return fmt.Errorf("record the order of runs: %w", err)
+			return fmt.Errorf("cannot record the order of runs: %w", err)
 		}
 	}
 	return nil

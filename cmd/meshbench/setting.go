@@ -234,7 +234,7 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 		out = filepath.Join("runs", "compare-"+settings[0].scenario.Name+"-"+time.Now().Format("20060102-150405"))
 	}
 	if out, err = filepath.Abs(out); err != nil {
-		return "", fmt.Errorf("find the comparison's folder: %w", err)
+		return "", fmt.Errorf("cannot find the comparison's folder: %w", err)
 	}
 	p := plan{Scenario: settings[0].scenario.Name}
 	var jobs []job
@@ -266,10 +266,10 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 func (p plan) keep(dir string) error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		return fmt.Errorf("write the comparison's plan: %w", err)
+		return fmt.Errorf("cannot write the comparison's plan: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the comparison's folder: %w", err)
+		return fmt.Errorf("cannot make the comparison's folder: %w", err)
 	}
 	file, err := os.OpenFile(filepath.Join(dir, planFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
@@ -280,7 +280,7 @@ func (p plan) keep(dir string) error {
 		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("keep the comparison's plan: %w", err)
+		return fmt.Errorf("cannot keep the comparison's plan: %w", err)
 	}
 	return nil
 }
@@ -300,7 +300,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the plan of the comparison in %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("cannot read the plan of the comparison in %s: %w", dir, err)
 	}
 	notes = []string{"The runs were made in the order " + strings.Join(p.Order, ", ") + "."}
 	for _, s := range p.Sides {
@@ -310,7 +310,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 				continue
 			}
 			if !filepath.IsLocal(run) {
-				return nil, nil, fmt.Errorf("read the plan of the comparison in %s: %s is not a folder in it", dir, run)
+				return nil, nil, fmt.Errorf("cannot read the plan of the comparison in %s: %s is not a folder in it", dir, run)
 			}
 			side, err := compare.ReadRuns(filepath.Join(dir, run))
 			if err != nil {

@@ -43,10 +43,10 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 				logs = filepath.Join("runs", "up-"+name)
 			}
 			if logs, err = filepath.Abs(logs); err != nil {
-				return fmt.Errorf("find the folder for logs: %w", err)
+				return fmt.Errorf("cannot find the folder for logs: %w", err)
 			}
 			if err := os.MkdirAll(logs, 0o755); err != nil {
-				return fmt.Errorf("make the folder for logs: %w", err)
+				return fmt.Errorf("cannot make the folder for logs: %w", err)
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
