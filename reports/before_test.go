@@ -1,15 +1,23 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/csv"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/perf/benchfmt"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // TestFiguresBefore: every figure that reports gave on 2026-11-29, in testdata/before, is
@@ -26,9 +34,10 @@ func TestFiguresBefore(t *testing.T) {
 			if len(before) < 50 {
 				t.Errorf("%s.%s records %d figures only", name, format, len(before))
 			}
-			for figure, want := range before {
-				if got, ok := now[figure]; !ok || got != want {
-					t.Errorf("%s, %s: %s is %q (there: %v), was %q", name, format, figure, got, ok, want)
+			for _, old := range before {
+				key := old.key()
+				if got, ok := now[key]; !ok || got.text != old.text {
+					t.Errorf("%s, %s: %s is %q (there: %v), was %q", name, format, key, got.text, ok, old.text)
 				}
 			}
 		}
@@ -54,16 +63,25 @@ func reportsBefore(t *testing.T) map[string]*Report {
 	}
 }
 
-// figuresIn are the figures of a report in one format by all that tells them apart. Where
-// several have the same (the sidecars of one step), they are joined in their order.
-func figuresIn(t *testing.T, format, text string) map[string]string {
+// aFigure is a figure of a report in one format.
+type aFigure struct {
+	metric string
+	of     string // what else tells it apart
+	text   string // its value; of several, as for the sidecars of a step, all in their order
+}
+
+func (f aFigure) key() string { return f.metric + " " + f.of }
+
+// figuresIn are the figures of a report, by their keys under today's names.
+func figuresIn(t *testing.T, format, text string) map[string]aFigure {
 	t.Helper()
-	found := map[string]string{}
-	add := func(key, value string) {
-		if old, ok := found[key]; ok {
-			value = old + " " + value
+	found := map[string]aFigure{}
+	add := func(metric, of, value string) {
+		f := aFigure{metric, of, value}
+		if old, ok := found[f.key()]; ok {
+			f.text = old.text + " " + value
 		}
-		found[key] = value
+		found[f.key()] = f
 	}
 	switch format {
 	case "csv":
@@ -72,18 +90,47 @@ func figuresIn(t *testing.T, format, text string) map[string]string {
 			t.Fatal(err)
 		}
 		for _, row := range rows[1:] {
-			add(strings.Join([]string{row[3], row[4], row[5]}, "|"), strings.Join(append([]string{row[6]}, row[8:]...), ","))
+			metric, value := row[4], row[6]
+			if today := todaysName(metrics.CSV, metric); today != "" {
+				metric = today
+			} else if i := strings.LastIndex(metric, "."); i > 0 {
+				if today := todaysName(metrics.CSV, metric[:i]); today != "" {
+					metric = today + metric[i:] // memory.min, kill.after
+				}
+			}
+			if row[4] == "cpu" { // was in nanocores
+				nano, err := strconv.ParseFloat(value, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				value = words.Number(nano / 1e9)
+			}
+			add(metric, row[3]+"|"+row[5], strings.Join(append([]string{value}, row[8:]...), ","))
 		}
 	case "openmetrics":
+		simulated := map[string]float64{}
 		for series, value := range openMetrics(t, text) {
-			add(series, number(value))
+			metric, labels := todaysSeries(t, series)
+			if metric == "simulated" {
+				simulated[labels] = value
+				continue
+			}
+			add(metric, labels, words.Number(value))
+		}
+		// Sidecars were told apart by a label: now there are all and the real ones.
+		for labels, value := range simulated {
+			real, err := strconv.ParseFloat(found["real_sidecars "+labels].text, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			add("sidecars", labels, words.Number(real+value))
 		}
 	case "bench":
 		in := benchfmt.NewReader(strings.NewReader(text), "before")
 		for in.Scan() {
 			if rec, ok := in.Result().(*benchfmt.Result); ok {
 				for _, v := range rec.Values {
-					add(rec.Name.String()+" "+v.Unit, number(v.Value))
+					add(cmp.Or(todaysName(metrics.Bench, v.Unit), v.Unit), rec.Name.String(), words.Number(v.Value))
 				}
 			}
 		}
@@ -92,4 +139,50 @@ func figuresIn(t *testing.T, format, text string) map[string]string {
 		}
 	}
 	return found
+}
+
+// todaysName is what a metric is called that a format called so before; "" for none.
+func todaysName(format metrics.Format, name string) string {
+	for _, m := range metrics.Table() {
+		if slices.Contains(m.Was, metrics.Old{Format: format, Name: name}) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// todaysSeries is the metric of a series, {__name__="meshbench_…", …}, and its labels but
+// those that tell metrics apart.
+func todaysSeries(t *testing.T, series string) (metric, of string) {
+	t.Helper()
+	labels := map[string]string{}
+	for _, m := range regexp.MustCompile(`(\w+)="([^"]*)"`).FindAllStringSubmatch(series, -1) {
+		labels[m[1]] = m[2]
+	}
+	metric = strings.TrimPrefix(labels["__name__"], "meshbench_")
+	delete(labels, "__name__")
+	switch today := todaysName(metrics.OpenMetrics, metric); {
+	case metric == "sidecars" && labels["real"] == "false":
+		metric = "simulated"
+	case metric == "growth_per_revision_bytes" && labels["program"] != "":
+		metric = todaysName(metrics.OpenMetrics, metric+"{program}")
+	case today != "":
+		metric = today
+	default:
+		for name, value := range labels {
+			if today := todaysName(metrics.OpenMetrics, fmt.Sprintf("%s{%s=%s}", metric, name, value)); today != "" {
+				metric = today
+			}
+		}
+	}
+	for _, gone := range []string{"kind", "real", "witness"} {
+		delete(labels, gone)
+	}
+	if metric == "config_dump_bytes" {
+		delete(labels, "pod") // the field witness of report.json names it
+	}
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		of += name + "=" + labels[name] + " "
+	}
+	return metric, of
 }

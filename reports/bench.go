@@ -3,12 +3,12 @@ package reports
 import (
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
+
+	"github.com/meshbench/meshbench/reports/metrics"
 )
 
 // Bench prints the report in Go's benchmark format, for benchstat: each step is a
@@ -38,21 +38,21 @@ func Bench(w io.Writer, r *Report) error {
 	if !r.Finished {
 		b.config("run", "incomplete")
 	}
-	name := camel(r.Scenario)
+	name, table := camel(r.Scenario), metrics.In(metrics.Bench)
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.Measured {
 			b.name = name + "/step=" + blanks.ReplaceAllString(s.Name, "_")
 			if !s.Settled {
 				b.name += "/unsettled"
 			}
-			b.step(s)
+			b.step(table, s)
 		}
 	}
-	if r.Growth != nil {
-		for _, w := range r.Growth.Workloads {
-			if w.Slope != nil {
-				b.name = name + "/growth=" + blanks.ReplaceAllString(strings.ReplaceAll(w.Name, "/", "."), "_")
-				b.result(metric{w.Slope.BytesPerRevision, "B/revision", false})
+	for _, s := range r.growthSamples() {
+		for _, m := range table {
+			if m.Name == s.Metric && s.Bound == "" {
+				b.name = name + "/growth=" + blanks.ReplaceAllString(strings.ReplaceAll(s.Labels[1], "/", "."), "_")
+				b.result(benchValue{m, s.Value})
 			}
 		}
 	}
@@ -74,29 +74,28 @@ func (b *bench) config(key, value string) {
 	}
 }
 
-// metric is a value with its unit; exact ones are the same whenever nothing changed.
-type metric struct {
+// benchValue is a metric's value. Its unit in a benchmark is the metric's name.
+type benchValue struct {
+	metrics.Metric
 	value float64
-	unit  string
-	exact bool
 }
 
 // result writes one line.
-func (b *bench) result(metrics ...metric) {
+func (b *bench) result(values ...benchValue) {
 	if b.units == nil {
 		b.units = map[string]bool{}
 	}
 	res := &benchfmt.Result{Config: b.conf, Name: benchfmt.Name(b.name), Iters: 1}
-	for _, m := range metrics {
-		if !b.units[m.unit] {
-			b.units[m.unit] = true
-			if m.exact {
-				b.write(&benchfmt.UnitMetadata{UnitMetadataKey: benchfmt.UnitMetadataKey{Unit: m.unit, Key: "assume"}, OrigUnit: m.unit, Value: "exact"})
+	for _, v := range values {
+		if !b.units[v.Name] {
+			b.units[v.Name] = true
+			if v.Exact {
+				b.write(&benchfmt.UnitMetadata{UnitMetadataKey: benchfmt.UnitMetadataKey{Unit: v.Name, Key: "assume"}, OrigUnit: v.Name, Value: "exact"})
 			}
 		}
-		res.Values = append(res.Values, benchfmt.Value{Value: m.value, Unit: m.unit})
+		res.Values = append(res.Values, benchfmt.Value{Value: v.value, Unit: v.Name})
 	}
-	if len(metrics) > 0 {
+	if len(values) > 0 {
 		b.write(res)
 	}
 }
@@ -107,55 +106,38 @@ func (b *bench) write(rec benchfmt.Record) {
 	}
 }
 
-func (b *bench) step(s *Step) {
+// step writes a line for each sidecar, one with the counts, which are exact, and one with
+// what was read once.
+func (b *bench) step(table []metrics.Metric, s *Step) {
 	for _, c := range s.Sidecars {
-		unit := "sidecar"
-		if c.Witness {
-			unit = "witness"
+		var own []benchValue
+		for _, m := range table {
+			for _, v := range s.Metrics[m.Name].Values {
+				if m.Repeated && v.Of == c.Pod && v.Witness == c.Witness {
+					own = append(own, benchValue{m, v.Value})
+				}
+			}
 		}
-		b.result(metric{float64(c.MemoryBytes), unit + "-B", false}, metric{float64(c.CPUNano) / 1e9, unit + "-cores", false})
+		b.result(own...)
 	}
-	var counts []metric
-	for _, what := range objectCounts {
-		if n, ok := s.count(what); ok {
-			counts = append(counts, metric{float64(n), what, true})
+	var counts, others []benchValue
+	for _, m := range table {
+		f, ok := s.Metrics[m.Name]
+		switch {
+		case !ok || m.Repeated:
+		case m.Exact:
+			counts = append(counts, benchValue{m, f.Value})
+		default:
+			others = append(others, benchValue{m, f.Value})
 		}
-	}
-	for _, what := range rowCounts {
-		if n, ok := s.count(what); ok {
-			counts = append(counts, metric{float64(n), what + "-rows", true})
-		}
-	}
-	if s.ConfigObjects != nil {
-		for _, k := range configKinds(*s.ConfigObjects) {
-			counts = append(counts, metric{float64(k.count), "config-" + kebab(k.name), true})
-		}
-		// A dump holds times and versions: it is never twice the same.
-		counts = append(counts, metric{float64(s.ConfigDumpBytes), "config-dump-B", false})
 	}
 	b.result(counts...)
-	work := []metric{{s.Seconds, "step-sec", false}}
-	if s.Settle != nil {
-		work = append(work, metric{s.Settle.Seconds, "settle-sec", false})
-	}
-	if i := s.Istiod; i != nil {
-		work = append(work, metric{float64(i.MemoryBytes), "istiod-B", false})
-		if d := i.Since; d != nil {
-			pushes := 0.0
-			for _, kind := range slices.Sorted(maps.Keys(d.Pushes)) {
-				pushes += d.Pushes[kind]
-			}
-			work = append(work, metric{d.CPUSeconds, "istiod-cpu-sec", false}, metric{pushes, "istiod-pushes", false},
-				metric{d.MeanPushSeconds, "push-sec", false}, metric{d.MeanConvergenceSeconds, "convergence-sec", false})
-		}
-	}
-	b.result(work...)
+	b.result(others...)
 }
 
 var (
-	blanks  = regexp.MustCompile(`\s+`)
-	words   = regexp.MustCompile(`[^\p{L}\p{N}]+`)
-	capital = regexp.MustCompile(`[A-Z]`)
+	blanks     = regexp.MustCompile(`\s+`)
+	separators = regexp.MustCompile(`[^\p{L}\p{N}]+`)
 )
 
 // oneLine keeps a value from ending its line.
@@ -164,16 +146,11 @@ func oneLine(text string) string { return strings.TrimSpace(blanks.ReplaceAllStr
 // camel is a scenario's name as the name of a benchmark: eks-nginx is EksNginx.
 func camel(name string) string {
 	var b strings.Builder
-	for _, word := range words.Split(name, -1) {
+	for _, word := range separators.Split(name, -1) {
 		if word != "" {
 			r := []rune(word)
 			b.WriteString(strings.ToUpper(string(r[:1])) + string(r[1:]))
 		}
 	}
 	return b.String()
-}
-
-// kebab is a name in JSON as a part of a unit: filterChains is filter-chains.
-func kebab(name string) string {
-	return strings.ToLower(capital.ReplaceAllString(name, "-$0"))
 }

@@ -28,10 +28,8 @@ func (r *Report) figures() []figure {
 		r.memoryBySize("memory-by-dump", "config_dump of the witness, MB", "MB of configuration", func(s *Step) float64 { return float64(s.ConfigDumpBytes) / 1e6 }),
 		r.memoryBySize("memory-by-objects", "configuration objects of the witness, thousands", "thousand objects", func(s *Step) float64 {
 			n := 0
-			if s.ConfigObjects != nil {
-				for _, k := range configKinds(*s.ConfigObjects) {
-					n += k.count
-				}
+			for _, k := range s.kinds {
+				n += k.count
 			}
 			return float64(n) / 1e3
 		}),

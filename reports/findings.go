@@ -304,23 +304,10 @@ func rowsText(c observations.Counts) string {
 	return fmt.Sprintf("%d clusters, %d listeners, %d routes, %d endpoints", c.Cluster, c.Listener, c.Route, c.Endpoint)
 }
 
-// configKind is one kind of configuration object: its name in JSON, in words, and how
-// many there are.
+// configKind is one kind of configuration object in words, and how many there are.
 type configKind struct {
-	name, title string
-	count       int
-}
-
-// configKinds are the kinds of configuration objects, in the order of reports.
-func configKinds(o observations.ConfigObjects) []configKind {
-	return []configKind{
-		{"clusters", "clusters", o.Clusters},
-		{"listeners", "listeners", o.Listeners},
-		{"filterChains", "filter chains", o.FilterChains},
-		{"routeConfigs", "route configurations", o.RouteConfigs},
-		{"virtualHosts", "virtual hosts", o.VirtualHosts},
-		{"endpoints", "endpoints", o.Endpoints},
-	}
+	title string
+	count int
 }
 
 // configGrowth says which objects made the configuration grow or shrink between two steps,
@@ -330,7 +317,7 @@ func configGrowth(before, now *Step, memory bool) string {
 	if before.ConfigObjects == nil || now.ConfigObjects == nil {
 		return ""
 	}
-	was, is := configKinds(*before.ConfigObjects), configKinds(*now.ConfigObjects)
+	was, is := before.kinds, now.kinds
 	var changed []int
 	for i := range is {
 		if is[i].count != was[i].count {

@@ -77,14 +77,14 @@ func TestOpenMetrics(t *testing.T) {
 		}
 		const of = `run="eks-nginx-20261124-060000", scenario="eks-nginx"`
 		for series, want := range map[string]float64{
-			`{__name__="meshbench_run_finished", ` + of + `}`:                                                      finished,
-			`{__name__="meshbench_config_rows", kind="listener", number="4", ` + of + `, step="headless"}`:         224,
-			`{__name__="meshbench_cluster_objects", kind="pods", number="2", ` + of + `, step="hundred-pods"}`:     106,
-			`{__name__="meshbench_istiod_pushes", number="1", ` + of + `, step="one-pod", type="lds"}`:             22,
-			`{__name__="meshbench_config_dump_bytes", number="3", pod="ns1/test-0", ` + of + `, step="clusterip"}`: 149000,
-			`{__name__="meshbench_step_settle_seconds", number="2", ` + of + `, step="hundred-pods"}`:              12.3,
-			`{__name__="meshbench_change_expected", number="3", ` + of + `, step="clusterip", what="listener"}`:    7,
-			`{__name__="meshbench_istiod_memory_bytes", number="1", ` + of + `, step="one-pod"}`:                   51 << 20,
+			`{__name__="meshbench_run_finished", ` + of + `}`:                                                   finished,
+			`{__name__="meshbench_listener_rows", number="4", ` + of + `, step="headless"}`:                     224,
+			`{__name__="meshbench_pods", number="2", ` + of + `, step="hundred-pods"}`:                          106,
+			`{__name__="meshbench_istiod_pushes", number="1", ` + of + `, step="one-pod", type="lds"}`:          22,
+			`{__name__="meshbench_config_dump_bytes", number="3", ` + of + `, step="clusterip"}`:                149000,
+			`{__name__="meshbench_step_settle_seconds", number="2", ` + of + `, step="hundred-pods"}`:           12.3,
+			`{__name__="meshbench_change_expected", number="3", ` + of + `, step="clusterip", what="listener"}`: 7,
+			`{__name__="meshbench_istiod_memory_bytes", number="1", ` + of + `, step="one-pod"}`:                51 << 20,
 		} {
 			if value, ok := got[series]; !ok || value != want {
 				t.Errorf("%s: %s is %v (%v), want %v", name, series, value, ok, want)
@@ -161,18 +161,18 @@ func TestBench(t *testing.T) {
 		t.Errorf("configuration %q", config)
 	}
 	const restart = "EksNginx/step=restart "
-	if got := values[restart+"listener-rows"]; !slices.Equal(got, []float64{224}) {
+	if got := values[restart+"listener_rows"]; !slices.Equal(got, []float64{224}) {
 		t.Errorf("listener rows of step restart: %v", got)
 	}
-	if got := values[restart+"sidecar-B"]; len(got) != 10 || slices.Max(got) > 39*mi || slices.Min(got) < 37*mi {
+	if got := values[restart+"sidecar_memory_bytes"]; len(got) != 10 || slices.Max(got) > 39*mi || slices.Min(got) < 37*mi {
 		t.Errorf("memory at step restart: %v", got)
 	}
-	if got := values["EksNginx/step=services witness-B"]; len(got) != 1 {
+	if got := values["EksNginx/step=services witness_memory_bytes"]; len(got) != 1 {
 		t.Errorf("witnesses at the last step: %v", got)
 	}
 	for unit, want := range map[string]benchmath.Assumption{
-		"listener-rows": benchmath.AssumeExact, "pods": benchmath.AssumeExact, "config-filter-chains": benchmath.AssumeExact,
-		"sidecar-B": benchmath.AssumeNothing, "step-sec": benchmath.AssumeNothing,
+		"listener_rows": benchmath.AssumeExact, "pods": benchmath.AssumeExact, "config_filter_chains": benchmath.AssumeExact,
+		"sidecar_memory_bytes": benchmath.AssumeNothing, "step_duration_seconds": benchmath.AssumeNothing,
 	} {
 		if units.GetAssumption(unit) != want {
 			t.Errorf("%s is taken as %v", unit, units.GetAssumption(unit))
@@ -184,7 +184,7 @@ func TestBench(t *testing.T) {
 		t.Errorf("a run that was cut off has the configuration of a whole one: %s", config)
 	}
 	unsettled, _, _ := benchResults(t, build(t, all["unsettled"]))
-	if len(unsettled["EksNginx/step=headless sidecar-B"]) > 0 || len(unsettled["EksNginx/step=headless/unsettled sidecar-B"]) != 9 {
+	if len(unsettled["EksNginx/step=headless sidecar_memory_bytes"]) > 0 || len(unsettled["EksNginx/step=headless/unsettled sidecar_memory_bytes"]) != 9 {
 		t.Error("a step that was not quiet is not marked")
 	}
 }
@@ -216,7 +216,7 @@ func TestBenchFindsChanges(t *testing.T) {
 		}
 	}
 	slices.Sort(found)
-	if want := []string{"EksNginx/step=rescale listener-rows", "EksNginx/step=restart sidecar-B"}; !slices.Equal(found, want) {
+	if want := []string{"EksNginx/step=rescale listener_rows", "EksNginx/step=restart sidecar_memory_bytes"}; !slices.Equal(found, want) {
 		t.Errorf("found %v, want %v", found, want)
 	}
 }

@@ -131,7 +131,7 @@ func TestIncompleteEverywhere(t *testing.T) {
 	}
 	for _, w := range filesOf(r) {
 		want, ok := map[string]string{
-			"html": "Incomplete: 7 of 9 steps measured", "markdown": "INCOMPLETE", "json": `"finished": false`, "csv": ",finished,,0,",
+			"html": "Incomplete: 7 of 9 steps measured", "markdown": "INCOMPLETE", "json": `"finished": false`, "csv": ",run_finished,,0,",
 			"junit": `type="incomplete"`, "openmetrics": `meshbench_run_finished{run="eks-nginx-20261124-060000",scenario="eks-nginx"} 0`, "bench": "run: incomplete",
 		}[w.Name]
 		if !ok {

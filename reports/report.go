@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
+	"github.com/meshbench/meshbench/reports/metrics"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -67,6 +68,10 @@ type Step struct {
 	Number int    `json:"number"` // in the scenario, from 1
 	Name   string `json:"name"`
 	Do     string `json:"do,omitempty"` // in words
+	// Metrics are all that was read of the step, by the names that package metrics and
+	// docs/metrics.md list and every other format uses. Fields below hold parts of the same
+	// in another shape: with who it is of, or as readers of older reports know it.
+	Metrics map[string]metrics.Figure `json:"metrics"`
 	// Measured says that the measurement was completed.
 	Measured bool                  `json:"measured"`
 	Objects  *observations.Objects `json:"objects" jsonschema:"nullable"`
@@ -106,6 +111,11 @@ type Step struct {
 	Proxies []observations.Proxy `json:"proxies,omitempty"`
 
 	figures *observations.Published
+	// counts are those that expectations and published figures are about, by their word.
+	counts map[string]int
+	// kinds are the objects of the witness's configuration, in the order of reports; none
+	// where it was not read.
+	kinds []configKind
 }
 
 // Workload is one workload's share of a step's memory.
@@ -228,7 +238,11 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 				during = ""
 			}
 			if steps[n] == nil || rec.Begin != nil {
-				steps[n] = newReadings(rec.Time, istiod)
+				var before *readings
+				if n > 0 {
+					before = steps[n-1]
+				}
+				steps[n] = newReadings(rec.Time, istiod, before)
 			}
 			steps[n].add(rec)
 		}
@@ -269,13 +283,14 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		}
 	}
 
+	table := metrics.Table()
 	var primary string // workload of the witness that the rows are of
 	for i, in := range steps {
 		if in == nil {
 			r.Missing = append(r.Missing, run.Steps[i])
 			continue
 		}
-		s := in.step(&primary)
+		s := in.step(table, &primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
 		s.Began = in.began.Sub(r.Started).Seconds()
 		if !s.Measured {
@@ -354,18 +369,6 @@ var (
 
 // count is one of objectCounts or rowCounts; ok is false when it was not read.
 func (s *Step) count(what string) (n int, ok bool) {
-	if slices.Contains(rowCounts, what) {
-		if s.Rows == nil {
-			return 0, false
-		}
-		return map[string]int{
-			"cluster": s.Rows.Cluster, "listener": s.Rows.Listener, "route": s.Rows.Route, "endpoint": s.Rows.Endpoint,
-		}[what], true
-	}
-	if s.Objects == nil || !slices.Contains(objectCounts, what) {
-		return 0, false
-	}
-	return map[string]int{
-		"nodes": s.Objects.Nodes, "pods": s.Objects.Pods, "services": s.Objects.Services,
-	}[what], true
+	n, ok = s.counts[what]
+	return n, ok
 }

@@ -167,26 +167,6 @@ func TestWitnessOfTheSameStep(t *testing.T) {
 	}
 }
 
-func TestSpread(t *testing.T) {
-	tests := []struct {
-		values            []int64
-		median, low, high int64
-	}{
-		{nil, 0, 0, 0},
-		{[]int64{7}, 7, 7, 7},
-		{[]int64{9, 1}, 5, 1, 9},
-		{[]int64{9, 1, 2}, 2, 1, 9},
-		{[]int64{4, 1, 3, 2}, 2, 1, 4},
-		{[]int64{1<<62 + 2, 1 << 62}, 1<<62 + 1, 1 << 62, 1<<62 + 2},
-	}
-	for _, tt := range tests {
-		median, low, high := spread(slices.Clone(tt.values))
-		if median != tt.median || low != tt.low || high != tt.high {
-			t.Errorf("%v: %d, %d, %d", tt.values, median, low, high)
-		}
-	}
-}
-
 func TestMissed(t *testing.T) {
 	all := logs()
 	for name, want := range map[string][]string{

@@ -107,7 +107,7 @@ func TestRevisionsEverywhere(t *testing.T) {
 			"html":                        {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "published", "exactly 8 clusters"},
 			"markdown":                    {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "| published |", "exactly 8 clusters"},
 			"json":                        {`"afterRevisions": 1400`, `"bytesPerRevision"`, `"killed"`},
-			"csv":                         {",kill.until,measure/pod-a,1550,revisions,1400,", ",growth,measure/pod,"},
+			"csv":                         {",kill_revisions.until,measure/pod-a,1550,,1400,", ",growth_per_revision_bytes,measure/pod,"},
 			"junit":                       {"killed between 1400 and 1550 revisions"},
 			"openmetrics":                 {"meshbench_growth_per_revision_bytes{", `bound="until"`},
 			"bench":                       {"KnativeRevisions/growth=measure.pod "},
@@ -128,10 +128,10 @@ func TestRevisionsByMachines(t *testing.T) {
 	series := openMetrics(t, printed(t, r, "openmetrics"))
 	for name, want := range map[string]float64{
 		`{__name__="meshbench_kill_revisions", bound="until", pod="measure/pod-a", ` + of + `, workload="measure/pod"}`: 1550,
-		`{__name__="meshbench_step_revisions", number="5", ` + of + `, step="r800"}`:                                    800,
+		`{__name__="meshbench_revisions", number="5", ` + of + `, step="r800"}`:                                         800,
 		`{__name__="meshbench_sidecar_limit_bytes", ` + of + `, workload="measure/pod-2gi"}`:                            2 << 30,
-		`{__name__="meshbench_growth_per_revision_bytes", bound="fit", program="etcd", ` + of + `}`:                     0.5 * mi,
-		`{__name__="meshbench_growth_rows_per_revision", kind="route", ` + of + `, workload="measure/pod"}`:             6,
+		`{__name__="meshbench_program_growth_per_revision_bytes", bound="fit", program="etcd", ` + of + `}`:             0.5 * mi,
+		`{__name__="meshbench_growth_route_rows_per_revision", ` + of + `, workload="measure/pod"}`:                     6,
 		`{__name__="meshbench_published_growth_per_revision_bytes", ` + of + `}`:                                        0.75 * mi,
 	} {
 		if got, ok := series[name]; !ok || math.Abs(got-want) > 1e-6*want {
@@ -139,7 +139,7 @@ func TestRevisionsByMachines(t *testing.T) {
 		}
 	}
 	values, _, _ := benchResults(t, r)
-	if got := values["KnativeRevisions/growth=measure.pod B/revision"]; len(got) != 1 || math.Abs(got[0]/mi-0.655) > 0.02 {
+	if got := values["KnativeRevisions/growth=measure.pod growth_per_revision_bytes"]; len(got) != 1 || math.Abs(got[0]/mi-0.655) > 0.02 {
 		t.Errorf("%v", got)
 	}
 	var suites reporters.JUnitTestSuites
@@ -159,15 +159,15 @@ func TestRevisionsCSV(t *testing.T) {
 		found[r[3]+" "+r[4]+" "+r[5]] = r[6] + " " + r[8]
 	}
 	for key, want := range map[string]string{
-		"r800 revisions ":                "800 ",
-		" growth.limit measure/pod-2gi":  "2147483648 ",
-		" growth.cluster measure/pod":    "8 ",
-		" growth.listener measure/pod":   "2 ",
-		" growth.cluster scoped/pod":     "0 ",
-		" growth.kills measure/pod":      "2 ",
-		" growth.kills measure/pod-2gi":  "0 ",
-		" kill.after measure/pod-a":      "1400 1200",
-		" growth.configDump measure/pod": "43600 ",
+		"r800 revisions ":                                    "800 ",
+		" sidecar_limit_bytes measure/pod-2gi":               "2147483648 ",
+		" growth_cluster_rows_per_revision measure/pod":      "8 ",
+		" growth_listener_rows_per_revision measure/pod":     "2 ",
+		" growth_cluster_rows_per_revision scoped/pod":       "0 ",
+		" sidecar_kills measure/pod":                         "2 ",
+		" sidecar_kills measure/pod-2gi":                     "0 ",
+		" kill_revisions.after measure/pod-a":                "1400 1200",
+		" growth_config_dump_per_revision_bytes measure/pod": "43600 ",
 	} {
 		if found[key] != want {
 			t.Errorf("%s: %q, want %q", key, found[key], want)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/meshbench/meshbench/reports/metrics"
 )
 
 // section is a table with a title, of which Markdown and HTML print the same.
@@ -44,65 +46,117 @@ func (r *Report) expectationTable() section {
 	return section{"Expectations: changes against the first step", []string{"step", "what", "want", "got", ""}, rows}
 }
 
-// detailTables are the figures behind the table of steps.
+// detailTables are the figures behind the table of steps: a column for each metric of the
+// table of metrics that has one.
 func (r *Report) detailTables() (config, memory, istiod, work section) {
-	config = section{title: "Configuration of the witness", header: []string{"step", "clusters", "listeners", "filter chains", "route configurations", "virtual hosts", "endpoints", "config_dump kB", "witness"}}
-	memory = section{title: "Sidecars that were never dumped", header: []string{"step", "workload", "sidecars", "median Mi", "min Mi", "max Mi", "median CPU m", "allocated by Envoy Mi", "held by pilot-agent Mi"}}
-	istiod = section{title: "istiod: memory at each step's end, work in each step", header: []string{"step", "proxies", "memory Mi", "CPU s", "pushes", "mean push ms", "mean convergence ms"}}
-	work = section{title: "Steps", header: []string{"step", "what was done", "real sidecars", "settle s", "step s"}}
-	for _, s := range r.Steps {
-		if o := s.ConfigObjects; o != nil {
-			row := []string{s.Name}
-			for _, k := range configKinds(*o) {
-				row = append(row, fmt.Sprint(k.count))
-			}
-			config.rows = append(config.rows, append(row, fmt.Sprintf("%.1f", float64(s.ConfigDumpBytes)/1e3), s.Witness))
-		}
-		sidecars := func(workload string, m Memory) []string {
-			return []string{s.Name, workload, fmt.Sprint(m.Samples), mib(m.MedianBytes), mib(m.MinBytes), mib(m.MaxBytes), "", "", ""}
-		}
-		if s.Memory.Samples > 0 {
-			workload := "all"
-			if len(s.Workloads) == 1 {
-				workload = s.Workloads[0].Name
-			}
-			all := sidecars(workload, s.Memory)
-			all[6] = fmt.Sprintf("%.1f", float64(s.CPU.MedianNano)/1e6)
-			if s.EnvoyAllocated.Samples > 0 {
-				all[7] = mib(s.EnvoyAllocated.MedianBytes)
-			}
-			if s.AgentHeld.Samples > 0 {
-				all[8] = mib(s.AgentHeld.MedianBytes)
-			}
-			memory.rows = append(memory.rows, all)
-		}
-		if len(s.Workloads) > 1 {
-			for _, wl := range s.Workloads {
-				memory.rows = append(memory.rows, sidecars(wl.Name, wl.Memory))
-			}
-		}
-		if i := s.Istiod; i != nil {
-			row := []string{s.Name, fmt.Sprint(i.Proxies), mib(i.MemoryBytes), "-", "-", "-", "-"}
-			if d := i.Since; d != nil {
-				var pushes []string
-				for _, kind := range slices.Sorted(maps.Keys(d.Pushes)) {
-					pushes = append(pushes, fmt.Sprintf("%s %.0f", kind, d.Pushes[kind]))
-				}
-				row = append(row[:3], fmt.Sprintf("%.1f", d.CPUSeconds), strings.Join(pushes, ", "),
-					fmt.Sprintf("%.1f", d.MeanPushSeconds*1e3), fmt.Sprintf("%.1f", d.MeanConvergenceSeconds*1e3))
-			}
-			istiod.rows = append(istiod.rows, row)
-		}
-		row := []string{s.Name, s.Do, "-", "-", fmt.Sprintf("%.0f", s.Seconds)}
-		if o := s.Objects; o != nil {
-			row[2] = fmt.Sprintf("%d of %d", o.RealSidecars, o.Sidecars)
-		}
-		if s.Settle != nil {
-			row[3] = fmt.Sprintf("%.0f", s.Settle.Seconds)
-		}
-		work.rows = append(work.rows, row)
+	config = r.metricTable("Configuration of the witness", metrics.ConfigTable)
+	config.header = append(config.header, "witness")
+	for i, s := range r.stepsWith(metrics.ConfigTable) {
+		config.rows[i] = append(config.rows[i], s.Witness)
 	}
-	return config, memory, istiod, work
+	istiod = r.metricTable("istiod: memory at each step's end, work in each step", metrics.IstiodTable)
+	work = r.metricTable("Steps", metrics.WorkTable)
+	work.header = slices.Insert(work.header, 1, "what was done")
+	for i, s := range r.stepsWith(metrics.WorkTable) {
+		work.rows[i] = slices.Insert(work.rows[i], 1, s.Do)
+	}
+	return config, r.sidecarTable(), istiod, work
+}
+
+// stepsWith are the steps at which a metric of the table was read.
+func (r *Report) stepsWith(name metrics.TableName) []Step {
+	columns := metrics.Columns(name)
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool {
+		return !slices.ContainsFunc(columns, func(m metrics.Metric) bool { _, ok := s.Metrics[m.Name]; return ok })
+	})
+}
+
+// metricTable has a row for each step and a column for each metric of the table.
+func (r *Report) metricTable(title string, name metrics.TableName) section {
+	columns := metrics.Columns(name)
+	t := section{title: title, header: []string{"step"}}
+	for _, m := range columns {
+		t.header = append(t.header, m.Header())
+	}
+	for _, s := range r.stepsWith(name) {
+		row := []string{s.Name}
+		for _, m := range columns {
+			row = append(row, s.cell(m, "-"))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+// cell is a metric at the step as a table shows it; none where it was not read.
+func (s *Step) cell(m metrics.Metric, none string) string {
+	f, ok := s.Metrics[m.Name]
+	if !ok {
+		return none
+	}
+	if m.Of == metrics.OfType {
+		var parts []string
+		for _, v := range f.Values {
+			parts = append(parts, v.Of+" "+m.Shown.With(m.Column.Decimals, v.Value))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return m.Shown.With(m.Column.Decimals, f.Value)
+}
+
+// sidecarTable has a row for each step, and where they differ for each workload: the
+// spread of metrics that are given by workload, the medians of the others.
+func (r *Report) sidecarTable() section {
+	columns := metrics.Columns(metrics.SidecarTable)
+	t := section{title: "Sidecars that were never dumped", header: []string{"step", "workload"}}
+	for _, m := range columns {
+		if m.ByWorkload {
+			for _, what := range []string{"median", "min", "max"} {
+				t.header = append(t.header, strings.TrimSpace(what+" "+m.Header()))
+			}
+		} else {
+			t.header = append(t.header, m.Header())
+		}
+	}
+	t.header = slices.Insert(t.header, 2, "sidecars")
+	for _, s := range r.Steps {
+		of := s.Metrics[columns[0].Name] // which is of every sidecar
+		row := func(workload string, all bool) {
+			cells := []string{s.Name, workload, ""}
+			for _, m := range columns {
+				f := s.Metrics[m.Name]
+				values := f.Values
+				if !all {
+					values = f.Workload(workload)
+				}
+				switch {
+				case m.ByWorkload:
+					median, low, high := m.Summary(values)
+					cells[2] = fmt.Sprint(len(values))
+					for _, v := range []float64{median, low, high} {
+						cells = append(cells, m.Shown.With(m.Column.Decimals, v))
+					}
+				case all:
+					cells = append(cells, s.cell(m, ""))
+				default:
+					cells = append(cells, "")
+				}
+			}
+			t.rows = append(t.rows, cells)
+		}
+		workloads := of.Workloads()
+		switch {
+		case len(workloads) == 0:
+		case len(workloads) == 1:
+			row(workloads[0], true)
+		default:
+			row("all", true)
+			for _, w := range workloads {
+				row(w, false)
+			}
+		}
+	}
+	return t
 }
 
 func (r *Report) eventTable() section {

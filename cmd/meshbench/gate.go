@@ -36,14 +36,15 @@ baseline's own, else 3.5 % and 0.5 Mi for memory, 150 % and 32 Mi for istiod's m
 are made for repeats: with fewer than four runs on a side they are 1.4 times as wide.
 
 Runs that differ from the baseline in what memory depends on are refused; on another
-machine counts alone can be judged, with --limit memory=off --limit istiod.memory=off.
+machine counts alone can be judged, with --limit sidecar_memory_bytes=off
+--limit istiod_memory_bytes=off. docs/metrics.md lists the metrics.
 --accept makes the runs the new baseline, with a dated line in its history that says why.
 
 Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was missed,
 4 the run hit its time limit or is not complete, 5 regression. Where there are several,
 4 goes before 3 and 3 before 5.`,
 		Example: `  meshbench gate --baseline reports/baselines/headless.json runs/headless-20261124-061500
-  meshbench gate --baseline reports/baselines/headless.json --limit memory=2%,1Mi,p=0.01 runs/nightly
+  meshbench gate --baseline reports/baselines/headless.json --limit sidecar_memory_bytes=2%,1Mi,p=0.01 runs/nightly
   meshbench gate --baseline reports/baselines/headless.json --accept --why "Istio 1.24" runs/nightly`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,7 +97,7 @@ Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was mi
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "the baseline's `FILE`, reports/baselines/NAME.json")
-	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric in place of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, as in memory=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); with --accept they are kept")
+	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric in place of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, as in sidecar_memory_bytes=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); with --accept they are kept")
 	cmd.Flags().BoolVar(&accept, "accept", false, "make the runs the new baseline")
 	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")
 	out.flags(cmd)

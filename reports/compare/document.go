@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/meshbench/meshbench/reports/metrics"
 )
 
 // Document is what is printed of a comparison, for a terminal, as Markdown or as a page.
@@ -136,7 +138,7 @@ func (c *Comparison) Document() *Document {
 		}
 		t := tables[m.Name]
 		if t == nil {
-			title := strings.ToUpper(m.Title[:1]) + m.Title[1:] + ", " + string(m.Unit)
+			title := strings.ToUpper(m.Title[:1]) + m.Title[1:] + ", " + string(m.Shown)
 			t = &Table{Title: title, Header: append([]string{"step"}, header...), Names: 1}
 			tables[m.Name] = t
 			order = append(order, m.Name)
@@ -157,9 +159,9 @@ func countCells(row Row) (cells []string, differs bool) {
 	for i, s := range row.Cells {
 		text := "-"
 		if s != nil {
-			text = Count.Format(s.Center)
+			text = metrics.Plain.Format(s.Center)
 			if s.Lo != s.Hi {
-				text = fmt.Sprintf("%s (%s-%s)", text, Count.Format(s.Lo), Count.Format(s.Hi))
+				text = fmt.Sprintf("%s (%s-%s)", text, metrics.Plain.Format(s.Lo), metrics.Plain.Format(s.Hi))
 			}
 		}
 		cells = append(cells, text)
@@ -168,7 +170,7 @@ func countCells(row Row) (cells []string, differs bool) {
 		}
 		change := "-"
 		if against := row.Against[i-1]; against != nil {
-			change = Count.Signed(against.Change())
+			change = metrics.Plain.Signed(against.Change())
 			differs = differs || row.Metric.Differs(against)
 		}
 		cells = append(cells, change)
@@ -181,7 +183,7 @@ func noisyRow(row Row) TableRow {
 	for i, s := range row.Cells {
 		text := "-"
 		if s != nil {
-			text = strings.TrimSpace(row.Metric.Unit.Format(s.Center) + " " + s.Interval())
+			text = strings.TrimSpace(row.Metric.Shown.Format(s.Center) + " " + s.Interval())
 		}
 		out.Cells = append(out.Cells, text)
 		if i == 0 {
@@ -197,7 +199,7 @@ func noisyRow(row Row) TableRow {
 			change = fmt.Sprintf("%+.1f%%", 100*against.Relative())
 			out.Differs = true
 		}
-		out.Cells = append(out.Cells, row.Metric.Unit.Signed(against.Change()), change, against.String())
+		out.Cells = append(out.Cells, row.Metric.Shown.Signed(against.Change()), change, against.String())
 	}
 	return out
 }
