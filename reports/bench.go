@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
@@ -14,7 +15,8 @@ import (
 // Bench prints the report in Go's benchmark format, for benchstat: each step is a
 // benchmark, such as BenchmarkEksNginx/step=restart. Every sidecar that was never dumped
 // is one result, so that benchstat has samples to compare; witnesses have a unit of their
-// own. Counts are marked as exact. Growth with revisions is a benchmark for each workload.
+// own. Counts are marked as exact. A section has a benchmark for each thing that its metrics
+// are of, such as BenchmarkKnativeRevisions/growth=measure.pod.
 //
 // benchstat compares only results whose configuration lines are the same. Those that are
 // written say what makes memory another quantity (cluster, way of reading) or a run a
@@ -48,11 +50,12 @@ func Bench(w io.Writer, r *Report) error {
 			b.step(table, s)
 		}
 	}
-	for _, s := range r.growthSamples() {
-		for _, m := range table {
-			if m.Name == s.Metric && s.Bound == "" {
-				b.name = name + "/growth=" + blanks.ReplaceAllString(strings.ReplaceAll(s.Labels[1], "/", "."), "_")
-				b.result(benchValue{m, s.Value})
+	for _, section := range r.Sections {
+		for _, s := range section.Samples {
+			i := slices.IndexFunc(table, func(m metrics.Metric) bool { return m.Name == s.Metric })
+			if i >= 0 && s.Bound == "" {
+				b.name = name + "/" + section.Name + "=" + blanks.ReplaceAllString(strings.ReplaceAll(s.Labels[1], "/", "."), "_")
+				b.result(benchValue{table[i], s.Value})
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // consoleWidth is the terminal that the console report is made for, in columns.
@@ -43,8 +44,8 @@ func Console(w io.Writer, r *Report, colour bool) error {
 	wrap(line, "", r.countsNote())
 	wrap(line, "", "Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 	line("")
-	if r.Growth != nil {
-		for _, text := range r.consoleGrowth() {
+	for _, s := range r.Sections {
+		for _, text := range consoleSummary(s.Summary) {
 			line(text)
 		}
 		line("")
@@ -101,18 +102,17 @@ func (r *Report) consoleTable() []string {
 	return aligned(cells)
 }
 
-// consoleGrowth is the table of growth. What happened, which is long, stands under a row
-// where anything did.
-func (r *Report) consoleGrowth() []string {
-	t := r.growthTable()
-	last := len(t.header) - 1
-	cells := [][]string{t.header[:last]}
-	for _, row := range t.rows {
+// consoleSummary is the summary of a section. The last column, which may be long, stands
+// under a row that has anything in it.
+func consoleSummary(t sections.Table) []string {
+	last := len(t.Header) - 1
+	cells := [][]string{t.Header[:last]}
+	for _, row := range t.Rows {
 		cells = append(cells, row[:last])
 	}
 	lines := aligned(cells)
 	all := lines[:1:1]
-	for i, row := range t.rows {
+	for i, row := range t.Rows {
 		all = append(all, lines[i+1])
 		if row[last] != "-" {
 			wrap(func(text string) { all = append(all, text) }, "  ", row[last])

@@ -11,7 +11,7 @@ import (
 )
 
 // CSV prints one row for each step and metric, in the order of the table of metrics, and
-// after them what is of the whole run, which is of no step. Counts are rows, without
+// after them what its sections found, which may be of no step. Counts are rows, without
 // istioctl's header line; where lines were published, the published columns are one less
 // too. Metrics that were not read have no row. Of a metric with a reading for each pod the
 // row is the median; NAME.min, NAME.max and NAME.samples follow it. subject is the
@@ -20,7 +20,7 @@ func CSV(w io.Writer, r *Report) error {
 	out := &csvTable{Writer: csv.NewWriter(w), run: []string{r.Run, r.Scenario}}
 	out.Write([]string{"run", "scenario", "step", "name", "metric", "subject", "value", "unit", "published", "published_high", "match"})
 	table := metrics.In(metrics.CSV)
-	out.samples(table, r.runSamples())
+	out.samples(table, r.Samples())
 	for i := range r.Steps {
 		s := &r.Steps[i]
 		for _, m := range table {
@@ -28,9 +28,11 @@ func CSV(w io.Writer, r *Report) error {
 				out.figure(s, m, f)
 			}
 		}
-		out.samples(table, s.samples(r.Growth))
+		out.samples(table, s.Samples())
 	}
-	out.samples(table, r.growthSamples())
+	for _, s := range r.Sections {
+		out.samples(table, s.Samples)
+	}
 	out.Flush()
 	return out.Error()
 }

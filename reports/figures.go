@@ -8,23 +8,15 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/stat"
-
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
+	"github.com/meshbench/meshbench/reports/sections"
+	"gonum.org/v1/gonum/stat"
 )
 
-// figure is a plot of the report with its name, which is that of its file too.
-type figure struct {
-	name    string
-	caption string // what to see in it, in words
-	half    bool   // on the page, two stand beside one another
-	plot.Figure
-}
-
 // figures are all plots of a report, in the order of the page.
-func (r *Report) figures() []figure {
-	all := []figure{r.memoryByStep(), r.countsByStep(), r.memoryOverTime(),
+func (r *Report) figures() []sections.Plot {
+	all := []sections.Plot{r.memoryByStep(), r.countsByStep(), r.memoryOverTime(),
 		r.memoryBySize("memory-by-dump", "config_dump of the witness, MB", "MB of configuration", func(s *Step) float64 { return float64(s.ConfigDumpBytes) / 1e6 }),
 		r.memoryBySize("memory-by-objects", "configuration objects of the witness, thousands", "thousand objects", func(s *Step) float64 {
 			n := 0
@@ -35,7 +27,11 @@ func (r *Report) figures() []figure {
 		}),
 	}
 	all = append(all, r.istiodFigures()...)
-	all = append(all, r.growthFigures()...)
+	for _, s := range r.Sections {
+		for _, p := range s.Parts {
+			all = append(all, p.Plot)
+		}
+	}
 	if !r.Finished {
 		for i := range all {
 			all[i].Note = strings.TrimSpace("INCOMPLETE: the run did not finish. " + all[i].Note)
@@ -64,8 +60,8 @@ func spreadOut(row, i int) float64 {
 	return float64(row) + 0.5*(math.Mod(0.5+float64(i)*ratio, 1)-0.5)
 }
 
-func (r *Report) memoryByStep() figure {
-	f := figure{name: "memory-by-step", caption: "Every point is a pod. Witnesses, whose configuration was dumped before the reading, are not part of the median."}
+func (r *Report) memoryByStep() sections.Plot {
+	f := sections.Plot{Name: "memory-by-step", Caption: "Every point is a pod. Witnesses, whose configuration was dumped before the reading, are not part of the median."}
 	f.Title, f.XName = "Memory of a sidecar at each step", "memory of a sidecar, Mi"
 	f.Rows, f.Note = r.stepNames()
 	published := plot.Series{Name: "published range", Colour: plot.Mute, Shape: plot.Span}
@@ -92,8 +88,8 @@ func (r *Report) memoryByStep() figure {
 	return f
 }
 
-func (r *Report) countsByStep() figure {
-	f := figure{name: "counts-by-step", caption: "The axis is logarithmic."}
+func (r *Report) countsByStep() sections.Plot {
+	f := sections.Plot{Name: "counts-by-step", Caption: "The axis is logarithmic."}
 	what, header := "rows", 0
 	if r.countsInLines() {
 		what, header = "lines", 1
@@ -125,7 +121,7 @@ func (r *Report) countsByStep() figure {
 	}
 	f.Series = append(shapes, same, differs)
 	if len(same.Points)+len(differs.Points) > 0 {
-		f.caption = "A ring around a count says that the published count is the same; a cross stands where a published count differs. " + f.caption
+		f.Caption = "A ring around a count says that the published count is the same; a cross stands where a published count differs. " + f.Caption
 	}
 	return f
 }
@@ -134,8 +130,8 @@ func (r *Report) countsByStep() figure {
 // at most; of more, the highest of neighbours stands for them.
 const seriesPoints = 6000
 
-func (r *Report) memoryOverTime() figure {
-	f := figure{name: "memory-over-time", caption: "Every line is a pod, read each second; a pod is a witness from its first dump on. The numbered bands are the steps, in the order of the table."}
+func (r *Report) memoryOverTime() sections.Plot {
+	f := sections.Plot{Name: "memory-over-time", Caption: "Every line is a pod, read each second; a pod is a witness from its first dump on. The numbered bands are the steps, in the order of the table."}
 	unit, scale := "seconds", 1.0
 	if r.Seconds > 300 {
 		unit, scale = "minutes", 60
@@ -229,8 +225,8 @@ func (r *Report) moments(scale float64) []plot.Series {
 
 // memoryBySize sets the memory at each step beside the size of the configuration, which
 // is 0 where it was not read.
-func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64) figure {
-	f := figure{name: name, half: true}
+func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64) sections.Plot {
+	f := sections.Plot{Name: name, Half: true}
 	f.Title, f.XName, f.YName = "Memory against the size of the configuration", axis, "memory of a sidecar, Mi"
 	spread := plot.Series{Name: "lowest to highest", Colour: plot.Blue, Shape: plot.Whisker}
 	medians := plot.Series{Name: "median at a step", Colour: plot.Blue, Shape: plot.Circle}
@@ -253,7 +249,7 @@ func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64)
 	}
 	f.Series = []plot.Series{spread, medians, unquiet}
 	if len(x) < 3 || slices.Max(x) == slices.Min(x) {
-		f.caption = "A line is fitted through three steps or more whose configurations differ in size."
+		f.Caption = "A line is fitted through three steps or more whose configurations differ in size."
 		return f
 	}
 	// Least squares, every step alike.
@@ -263,14 +259,14 @@ func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64)
 		fitted.Points = append(fitted.Points, plot.Point{X: v, Y: at0 + slope*v})
 	}
 	f.Series = append([]plot.Series{fitted}, f.Series...)
-	f.caption = fmt.Sprintf("Fitted through the medians of %d steps: %.1f Mi and %.1f Mi for each %s (R² %.2f).",
+	f.Caption = fmt.Sprintf("Fitted through the medians of %d steps: %.1f Mi and %.1f Mi for each %s (R² %.2f).",
 		len(x), at0, slope, unit, stat.RSquared(x, y, nil, at0, slope))
 	return f
 }
 
 // istiodFigures are what the control plane cost: its memory at each step's end and its
 // work in each step.
-func (r *Report) istiodFigures() []figure {
+func (r *Report) istiodFigures() []sections.Plot {
 	figures := []struct {
 		name, title, axis string
 		value             func(*Istiod) float64 // NaN where it was not read
@@ -288,9 +284,9 @@ func (r *Report) istiodFigures() []figure {
 			return work(i, func(w *IstiodWork) float64 { return w.MeanConvergenceSeconds * 1e3 })
 		}},
 	}
-	var all []figure
+	var all []sections.Plot
 	for _, one := range figures {
-		f := figure{name: one.name, half: true}
+		f := sections.Plot{Name: one.name, Half: true}
 		f.Title, f.XName, f.FromZero = one.title, one.axis, true
 		f.Rows, f.Note = r.stepNames()
 		bars := plot.Series{Colour: plot.Blue, Shape: plot.Bar}
@@ -323,7 +319,7 @@ const plotWidth = 1040
 func plotWriter(name string, applies func(*Report) bool) Writer {
 	return Writer{Name: "plot-" + name, File: "plots/" + name + ".svg", Applies: applies, Write: func(w io.Writer, r *Report) error {
 		for _, f := range r.figures() {
-			if f.name != name {
+			if f.Name != name {
 				continue
 			}
 			if f.Empty() {

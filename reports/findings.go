@@ -7,26 +7,9 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
-
-// Finding is a fact that a reader must not miss, in words.
-type Finding struct {
-	Level string `json:"level"` // info, warning, error
-	// Kind is a short stable word: incomplete, missed, published, unsettled, an
-	// event's kind, rejected, disagree, unread, growth, revisions, limit, reconnect, witness,
-	// sidecars, simulated, memory, lines, builds.
-	Kind string `json:"kind"`
-	Step string `json:"step,omitempty"`
-	Text string `json:"text"`
-}
-
-// String is the finding with its step.
-func (f Finding) String() string {
-	if f.Step != "" {
-		return f.Step + ": " + f.Text
-	}
-	return f.Text
-}
 
 // share is how many of the judged cases are good.
 type share struct{ good, all int }
@@ -88,7 +71,7 @@ func (r *Report) summary() string {
 		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*publishedTolerance, sc.memory))
 	}
 	if n := sc.settled.all - sc.settled.good; n > 0 {
-		parts = append(parts, fmt.Sprintf("%s not settled: %s", plural(n, "step"), strings.Join(r.Unsettled(), ", ")))
+		parts = append(parts, fmt.Sprintf("%s not settled: %s", words.Plural(n, "step"), strings.Join(r.Unsettled(), ", ")))
 	}
 	return r.verdict() + ": " + strings.Join(parts, "; ") + "."
 }
@@ -109,10 +92,10 @@ func (r *Report) verdict() string {
 }
 
 // findings are what a reader must not miss, the worst first.
-func (r *Report) findings() []Finding {
-	var found []Finding
+func (r *Report) findings() []sections.Finding {
+	var found []sections.Finding
 	add := func(level, kind, step, format string, args ...any) {
-		found = append(found, Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
+		found = append(found, sections.Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
 	}
 	if !r.Finished {
 		add(observations.Error, "incomplete", "", "%s", r.incomplete())
@@ -142,16 +125,18 @@ func (r *Report) findings() []Finding {
 		}
 	}
 	found = append(found, r.eventFindings()...)
-	found = append(found, r.growthFindings()...)
+	for _, s := range r.Sections {
+		found = append(found, s.Findings...)
+	}
 	for _, s := range r.Steps {
 		for _, p := range s.Proxies {
 			if p.Rejected > 0 {
 				add(observations.Warning, observations.Rejected, s.Name, "%s/%s refused %s of its configuration: its counts are of what it kept",
-					p.Namespace, p.Pod, plural(p.Rejected, "update"))
+					p.Namespace, p.Pod, words.Plural(p.Rejected, "update"))
 			}
 		}
 		if i := s.Istiod; i != nil && i.Rejected > 0 && s.Number == len(r.Environment.Steps) {
-			add(observations.Warning, observations.Rejected, s.Name, "proxies refused %s of configuration since istiod's start", plural(int(i.Rejected), "update"))
+			add(observations.Warning, observations.Rejected, s.Name, "proxies refused %s of configuration since istiod's start", words.Plural(int(i.Rejected), "update"))
 		}
 		if a, b, ok := s.disagreement(); ok {
 			add(observations.Warning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
@@ -168,11 +153,12 @@ func (r *Report) findings() []Finding {
 		add(observations.Warning, "builds", "", "Sidecars run different builds of Envoy: %s.", strings.Join(r.EnvoyBuilds, ", "))
 	}
 	for i := 1; i < len(r.Steps); i++ {
-		if r.moreRevisions(r.Steps[i-1].Name, r.Steps[i].Name) {
-			continue // told for all of them at once
+		if r.told(func(s sections.Section) bool { return s.Changed[r.Steps[i].Name] }) {
+			continue // for all steps at once
 		}
 		// With workloads that differ by what is tried, a step's median says little.
-		if text := configGrowth(&r.Steps[i-1], &r.Steps[i], r.Growth == nil); text != "" {
+		mixed := r.told(func(s sections.Section) bool { return s.Mixed })
+		if text := configGrowth(&r.Steps[i-1], &r.Steps[i], !mixed); text != "" {
 			add(observations.Info, "growth", r.Steps[i].Name, "%s", text)
 		}
 	}
@@ -205,10 +191,15 @@ func (r *Report) findings() []Finding {
 		add(observations.Info, "published", "", "%s", text)
 	}
 	worst := []string{observations.Error, observations.Warning, observations.Info}
-	slices.SortStableFunc(found, func(a, b Finding) int {
+	slices.SortStableFunc(found, func(a, b sections.Finding) int {
 		return slices.Index(worst, a.Level) - slices.Index(worst, b.Level)
 	})
 	return found
+}
+
+// told says whether a section has what is asked for.
+func (r *Report) told(has func(sections.Section) bool) bool {
+	return slices.ContainsFunc(r.Sections, has)
 }
 
 // unsettledText says that the step was not measured in a quiet mesh, and why; "" when
@@ -256,18 +247,19 @@ func (r *Report) incomplete() string {
 }
 
 // eventFindings are the run's warnings and errors, those of one kind in one step as one.
-func (r *Report) eventFindings() []Finding {
+func (r *Report) eventFindings() []sections.Finding {
 	type key struct{ step, kind string }
-	var found []Finding
+	var found []sections.Finding
 	index := map[key]int{}
 	more := map[int]int{}
+	ends := r.told(func(s sections.Section) bool { return s.SidecarEnds })
 	for _, e := range r.Events {
 		// Settle records say it already, with the conditions.
 		if e.Level != observations.Warning && e.Level != observations.Error || e.Kind == observations.Unsettled {
 			continue
 		}
-		// With revisions, the ends of sidecars are told with what led to them.
-		if r.Growth != nil && e.restart && strings.HasSuffix(e.Object, "/"+observations.SidecarContainer) {
+		// A section tells of the ends of sidecars with what led to them.
+		if ends && e.restart && strings.HasSuffix(e.Object, "/"+observations.SidecarContainer) {
 			continue
 		}
 		k := key{e.Step, e.Kind}
@@ -280,7 +272,7 @@ func (r *Report) eventFindings() []Finding {
 		if e.Object != "" {
 			text = e.Object + ": " + text
 		}
-		found = append(found, Finding{Level: e.Level, Kind: e.Kind, Step: e.Step, Text: e.Kind + ": " + text})
+		found = append(found, sections.Finding{Level: e.Level, Kind: e.Kind, Step: e.Step, Text: e.Kind + ": " + text})
 	}
 	for i, n := range more {
 		found[i].Text += fmt.Sprintf(" (and %d more)", n)
@@ -411,12 +403,4 @@ func realText(n int) string {
 		return "all pods run"
 	}
 	return fmt.Sprintf("at most %d a Deployment", n)
-}
-
-// plural is a number and a noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return fmt.Sprintf("%d %s", n, noun)
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
+	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Widths of the plots on the page, in pixels: the narrow ones are shown on narrow
@@ -31,8 +32,8 @@ type page struct {
 	Title    string
 	Style    template.CSS
 	Tiles    []tile
-	Problems []Finding // errors and warnings
-	Facts    []Finding
+	Problems []sections.Finding // errors and warnings
+	Facts    []sections.Finding
 
 	StepHeader []string
 	StepRows   []pageRow
@@ -43,9 +44,7 @@ type page struct {
 
 	Config, Memory, Istiod, Work, Expectations, Events, Environment, Readings pageTable
 
-	// Revisions is nil without growth: the table of workloads, the tables behind it, and
-	// notes.
-	Revisions *growthPage
+	Sections []pageSection
 
 	HelmValues string
 	Dumps      []pageDump
@@ -83,13 +82,20 @@ type pageTable struct {
 	Numbers []bool // columns that stand to the right
 }
 
-// growthPage is the part of the page about revisions.
-type growthPage struct {
-	Workloads pageTable
-	Notes     []string
-	// Ends stands by the plot of memory, Programs by that of the control plane.
-	Ends, Programs pageTable
-	Tables         []pageTable
+// pageSection is a section of the report on the page.
+type pageSection struct {
+	Summary pageTable
+	Notes   []string
+	Parts   []pagePart
+}
+
+// pagePart is a plot with the tables behind it.
+type pagePart struct {
+	Title string
+	Plot  pagePlot
+	// Own is the table of the part's title; nil for none.
+	Own    *pageTable
+	Tables []pageTable
 }
 
 // pageDump is one witness of a step with the links to its dumps.
@@ -163,11 +169,11 @@ func newPage(r *Report) (*page, error) {
 
 	for _, f := range r.figures() {
 		wide := plotWidth
-		istiod := strings.HasPrefix(f.name, "istiod-")
-		if f.half {
+		istiod := strings.HasPrefix(f.Name, "istiod-")
+		if f.Half {
 			wide = halfWidth
 		}
-		one := pagePlot{Title: f.Title, Caption: f.caption, Empty: f.Empty()}
+		one := pagePlot{Title: f.Title, Caption: f.Caption, Empty: f.Empty()}
 		if !one.Empty {
 			for _, size := range []struct {
 				to    *template.HTML
@@ -175,7 +181,7 @@ func newPage(r *Report) (*page, error) {
 			}{{&one.Wide, wide}, {&one.Narrow, narrowWidth}} {
 				svg, err := f.SVG(size.width, false)
 				if err != nil {
-					return nil, fmt.Errorf("drawing %s: %w", f.name, err)
+					return nil, fmt.Errorf("drawing %s: %w", f.Name, err)
 				}
 				*size.to = template.HTML(svg)
 			}
@@ -183,14 +189,14 @@ func newPage(r *Report) (*page, error) {
 		if istiod {
 			p.IstiodPlots = append(p.IstiodPlots, one)
 		} else {
-			p.Plots[f.name] = one
+			p.Plots[f.Name] = one
 		}
 	}
 
 	config, memory, istiod, work := r.detailTables()
 	for _, t := range []struct {
 		to *pageTable
-		of section
+		of sections.Table
 	}{
 		{&p.Config, config}, {&p.Memory, memory}, {&p.Istiod, istiod}, {&p.Work, work},
 		{&p.Expectations, r.expectationTable()}, {&p.Events, r.eventTable()},
@@ -198,14 +204,21 @@ func newPage(r *Report) (*page, error) {
 	} {
 		*t.to = newPageTable(t.of)
 	}
-	if r.Growth != nil {
-		p.Revisions = &growthPage{
-			Workloads: newPageTable(r.growthTable()), Notes: r.growthNotes(),
-			Ends: newPageTable(r.endTable()), Programs: newPageTable(r.programTable()),
+	for _, s := range r.Sections {
+		section := pageSection{Summary: newPageTable(s.Summary), Notes: s.Notes}
+		for _, part := range s.Parts {
+			onPage := pagePart{Title: part.Title, Plot: p.Plots[part.Plot.Name]}
+			for _, table := range part.Tables {
+				t := newPageTable(table)
+				if part.Title != "" && table.Title == part.Title {
+					onPage.Own = &t
+				} else {
+					onPage.Tables = append(onPage.Tables, t)
+				}
+			}
+			section.Parts = append(section.Parts, onPage)
 		}
-		for _, s := range slices.Concat([]section{r.pointTable(), r.rowsTable()}, r.holderTables(), []section{r.reconnectTable()}) {
-			p.Revisions.Tables = append(p.Revisions.Tables, newPageTable(s))
-		}
+		p.Sections = append(p.Sections, section)
 	}
 	for _, d := range r.dumps() {
 		if n := len(p.Dumps) - 1; n < 0 || p.Dumps[n].Step != d.Step || p.Dumps[n].Pod != d.Pod {
@@ -222,7 +235,9 @@ func newPage(r *Report) (*page, error) {
 	return p, nil
 }
 
-func newPageTable(s section) pageTable { return pageTable{s.title, s.header, s.rows, s.numbers()} }
+func newPageTable(s sections.Table) pageTable {
+	return pageTable{s.Title, s.Header, s.Rows, s.Numbers()}
+}
 
 // markMeaning is a mark's class in the style sheet and its meaning in words.
 func markMeaning(mark string) (class, meaning string) {
@@ -243,7 +258,7 @@ func (r *Report) headline() (text string, good bool) {
 	switch {
 	case r.verdict() == "MISS":
 		n := len(r.Missed())
-		return plural(n, "change") + " not as expected", false
+		return words.Plural(n, "change") + " not as expected", false
 	case !r.Finished:
 		return fmt.Sprintf("Incomplete: %s steps measured", sc.measured), false
 	case sc.counts.good < sc.counts.all:
@@ -258,15 +273,15 @@ func (r *Report) headline() (text string, good bool) {
 }
 
 // readingTable lists every sidecar's reading.
-func (r *Report) readingTable() section {
-	t := section{"Every reading", []string{"step", "pod", "node", "memory Mi", "CPU m", "witness"}, nil}
+func (r *Report) readingTable() sections.Table {
+	t := sections.Table{Title: "Every reading", Header: []string{"step", "pod", "node", "memory Mi", "CPU m", "witness"}}
 	for _, s := range r.Steps {
 		for _, c := range s.Sidecars {
 			witness := ""
 			if c.Witness {
 				witness = "yes"
 			}
-			t.rows = append(t.rows, []string{s.Name, c.Pod, c.Node, mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), witness})
+			t.Rows = append(t.Rows, []string{s.Name, c.Pod, c.Node, words.Mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), witness})
 		}
 	}
 	return t

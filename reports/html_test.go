@@ -32,7 +32,7 @@ func TestPageSaysItAll(t *testing.T) {
 				want = append(want, "<td>"+c.text+"<")
 			}
 		}
-		for _, row := range r.environmentTable().rows {
+		for _, row := range r.environmentTable().Rows {
 			want = append(want, "<td>"+row[1]+"</td>")
 		}
 		for _, text := range want {

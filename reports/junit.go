@@ -59,8 +59,8 @@ type (
 //   - "measured", which is an error when the run did not get so far. The step's other
 //     cases are skipped then: what they would have given is not known.
 //
-// Growth with revisions is in the suites' properties: a sidecar that is killed at its limit
-// is what such a run is for, and no failure.
+// Sections are in the suites' properties, and no cases: a sidecar that is killed at its limit
+// is what a run with revisions is for, and no failure.
 //
 // Published figures are no cases: they are information, a run that differs from them is ok.
 func JUnit(w io.Writer, r *Report) error {
@@ -70,10 +70,9 @@ func JUnit(w io.Writer, r *Report) error {
 		{"run", r.Run}, {"cluster", r.Cluster}, {"istio", r.Istio}, {"envoy", r.Envoy},
 		{"memory is read from", env.Cluster.MemorySource}, {"worker threads", fmt.Sprint(env.Mesh.Workers)},
 	}
-	if r.Growth != nil {
-		t := r.growthTable()
-		for _, row := range t.rows {
-			properties = append(properties, junitProperty{"growth of " + row[0], fmt.Sprintf("limit %s Mi, %s %s (95 %% interval %s), %s", row[1], row[2], t.header[2], row[3], row[6])})
+	for _, s := range r.Sections {
+		for _, p := range s.Properties {
+			properties = append(properties, junitProperty{p[0], p[1]})
 		}
 	}
 	begun := map[int]*Step{}

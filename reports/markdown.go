@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // Markdown prints the report in GitHub's Markdown; it can be used as a step summary.
@@ -18,10 +18,10 @@ func Markdown(w io.Writer, r *Report) error {
 	out.line("**%s**", escape(r.Summary))
 	out.line("")
 	out.stepTable(r)
-	if r.Growth != nil {
-		out.table(r.growthTable())
+	for _, s := range r.Sections {
+		out.table(s.Summary)
 		out.line("")
-		for _, note := range r.growthNotes() {
+		for _, note := range s.Notes {
 			out.line("%s  ", escape(note))
 		}
 	}
@@ -34,9 +34,16 @@ func Markdown(w io.Writer, r *Report) error {
 		out.line("- %s%s", level, escape(f.String()))
 	}
 	out.table(r.expectationTable())
+	for _, s := range r.Sections {
+		for _, p := range s.Parts {
+			for _, t := range p.Tables {
+				out.table(t)
+			}
+		}
+	}
 	config, memory, istiod, work := r.detailTables()
-	for _, s := range slices.Concat(r.growthTables(), []section{config, memory, istiod, work, r.eventTable(), r.environmentTable()}) {
-		out.table(s)
+	for _, t := range []sections.Table{config, memory, istiod, work, r.eventTable(), r.environmentTable()} {
+		out.table(t)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {
 		out.line("\nHelm values:\n\n```yaml\n%s\n```", strings.TrimRight(values, "\n"))
@@ -59,23 +66,23 @@ func (m *markdown) section(title string) { m.line("\n## %s\n", title) }
 
 // table prints a section with a table, numbers to the right; without a title the table
 // alone, without rows nothing. Cells are escaped.
-func (m *markdown) table(s section) {
-	if len(s.rows) == 0 {
+func (m *markdown) table(s sections.Table) {
+	if len(s.Rows) == 0 {
 		return
 	}
-	if s.title != "" {
-		m.section(s.title)
+	if s.Title != "" {
+		m.section(s.Title)
 	}
-	align := make([]string, len(s.header))
-	for i, numbers := range s.numbers() {
+	align := make([]string, len(s.Header))
+	for i, numbers := range s.Numbers() {
 		align[i] = "---"
 		if numbers {
 			align[i] = "---:"
 		}
 	}
-	m.line("| %s |", strings.Join(s.header, " | "))
+	m.line("| %s |", strings.Join(s.Header, " | "))
 	m.line("| %s |", strings.Join(align, " | "))
-	for _, row := range s.rows {
+	for _, row := range s.Rows {
 		cells := make([]string, len(row))
 		for i, c := range row {
 			cells[i] = escape(c)
@@ -104,7 +111,7 @@ func (m *markdown) stepTable(r *Report) {
 		}
 		rows = append(rows, cells)
 	}
-	m.table(section{"", tableHeader, rows})
+	m.table(sections.Table{Header: tableHeader, Rows: rows})
 	m.line("")
 	if published {
 		m.line("%s  ", marksLegend)

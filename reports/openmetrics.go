@@ -24,7 +24,7 @@ func OpenMetrics(w io.Writer, r *Report) error {
 		"istio", r.Istio, "envoy", r.Envoy, "xds", env.Mesh.XDS, "workers", fmt.Sprint(env.Mesh.Workers),
 		"outcome", r.Outcome, "meshbench", env.Meshbench,
 	}}})
-	e.samples(r.runSamples())
+	e.samples(r.Samples())
 	for i := range r.Steps {
 		s := &r.Steps[i]
 		for _, m := range e.table {
@@ -32,9 +32,11 @@ func OpenMetrics(w io.Writer, r *Report) error {
 				e.figure(s, m, f)
 			}
 		}
-		e.samples(s.samples(r.Growth))
+		e.samples(s.Samples())
 	}
-	e.samples(r.growthSamples())
+	for _, s := range r.Sections {
+		e.samples(s.Samples)
+	}
 	for _, family := range e.families {
 		if _, err := expfmt.MetricFamilyToOpenMetrics(w, family, expfmt.WithUnit()); err != nil {
 			return fmt.Errorf("writing %s: %w", family.GetName(), err)

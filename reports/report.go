@@ -18,6 +18,8 @@ import (
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/revisions"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -44,9 +46,9 @@ type Report struct {
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"` // until the log's last record
 
-	Steps    []Step    `json:"steps"` // those that were begun, in order
-	Findings []Finding `json:"findings"`
-	Events   []Event   `json:"events"` // those of the log, and one for each restart
+	Steps    []Step             `json:"steps"` // those that were begun, in order
+	Findings []sections.Finding `json:"findings"`
+	Events   []Event            `json:"events"` // those of the log, and one for each restart
 	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
 	Growth *growth.Growth `json:"growth,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
@@ -57,6 +59,9 @@ type Report struct {
 	PublishedSource string `json:"publishedSource,omitempty"`
 	// Environment is everything that memory depends on, as the log holds it.
 	Environment observations.Run `json:"environment"`
+
+	// Sections are the topics of this run beside what every run has.
+	Sections []sections.Section `json:"-"`
 
 	// series is the memory of the sidecars over the whole run. It is not part of
 	// report.json, which it would make many times larger: the log has it.
@@ -215,7 +220,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Started:     records[0].Time,
 		Seconds:     records[len(records)-1].Time.Sub(records[0].Time).Seconds(),
 		Steps:       []Step{},
-		Findings:    []Finding{},
+		Findings:    []sections.Finding{},
 		Events:      []Event{},
 		Environment: run,
 	}
@@ -316,7 +321,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
 	}
-	r.Growth = growth.Build(records)
+	if r.Growth = growth.Build(records); r.Growth != nil {
+		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
 	return r, nil

@@ -18,6 +18,8 @@ import (
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/growth/growthtest"
+	"github.com/meshbench/meshbench/reports/revisions"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // revisionLogs are logs of runs with revisions: one with everything that may happen, and
@@ -66,6 +68,7 @@ func buildRevisions(t *testing.T, records []observations.Record) *Report {
 			{Name: "endpoints", ObjectsPerRevision: 2, BytesPerRevision: 13716, Lo: 13354, Hi: 14080},
 		}, Outside: []string{"clusters: 12849 is outside of the range that was measured, 15 to 454"}}
 	}
+	r.Sections = []sections.Section{revisions.Section(r.Growth, r.Environment.Steps)}
 	r.Findings = r.findings()
 	return r
 }
@@ -104,15 +107,15 @@ func TestRevisionsEverywhere(t *testing.T) {
 			t.Errorf("%s: other bytes", w.File)
 		}
 		for _, text := range map[string][]string{
-			"html":                        {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "published", "exactly 8 clusters"},
-			"markdown":                    {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "| published |", "exactly 8 clusters"},
-			"json":                        {`"afterRevisions": 1400`, `"bytesPerRevision"`, `"killed"`},
-			"csv":                         {",kill_revisions.until,measure/pod-a,1550,,1400,", ",growth_per_revision_bytes,measure/pod,"},
-			"junit":                       {"killed between 1400 and 1550 revisions"},
-			"openmetrics":                 {"meshbench_growth_per_revision_bytes{", `bound="until"`},
-			"bench":                       {"KnativeRevisions/growth=measure.pod "},
-			"plot-" + memoryByRevisions:   {"limit of 1024 Mi", "limit of 2048 Mi", "measure/pod-2gi", ">killed<", "killed, as published", "growth as published", "not in the fit", "reconnected to istiod"},
-			"plot-" + programsByRevisions: {"kube-apiserver", "etcd", "istiod"},
+			"html":                            {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "published", "exactly 8 clusters"},
+			"markdown":                        {"killed between 1400 and 1550 revisions", "Mi per 200 revisions", "| published |", "exactly 8 clusters"},
+			"json":                            {`"afterRevisions": 1400`, `"bytesPerRevision"`, `"killed"`},
+			"csv":                             {",kill_revisions.until,measure/pod-a,1550,,1400,", ",growth_per_revision_bytes,measure/pod,"},
+			"junit":                           {"killed between 1400 and 1550 revisions"},
+			"openmetrics":                     {"meshbench_growth_per_revision_bytes{", `bound="until"`},
+			"bench":                           {"KnativeRevisions/growth=measure.pod "},
+			"plot-memory-by-revisions":        {"limit of 1024 Mi", "limit of 2048 Mi", "measure/pod-2gi", ">killed<", "killed, as published", "growth as published", "not in the fit", "reconnected to istiod"},
+			"plot-control-plane-by-revisions": {"kube-apiserver", "etcd", "istiod"},
 		}[w.Name] {
 			if !strings.Contains(html.UnescapeString(string(got)), text) {
 				t.Errorf("%s does not say %s", w.File, text)

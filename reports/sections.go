@@ -8,28 +8,10 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
-// section is a table with a title, of which Markdown and HTML print the same.
-type section struct {
-	title  string
-	header []string
-	rows   [][]string
-}
-
-// numbers says of each column whether it holds nothing but numbers.
-func (s section) numbers() []bool {
-	all := make([]bool, len(s.header))
-	for i := range all {
-		all[i] = true
-		for _, row := range s.rows {
-			all[i] = all[i] && (row[i] == "" || strings.ContainsAny(row[i][:1], "0123456789+-"))
-		}
-	}
-	return all
-}
-
-func (r *Report) expectationTable() section {
+func (r *Report) expectationTable() sections.Table {
 	var rows [][]string
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
@@ -43,22 +25,22 @@ func (r *Report) expectationTable() section {
 			rows = append(rows, []string{s.Name, e.What, fmt.Sprintf("%+d", e.Want), got, mark})
 		}
 	}
-	return section{"Expectations: changes against the first step", []string{"step", "what", "want", "got", ""}, rows}
+	return sections.Table{Title: "Expectations: changes against the first step", Header: []string{"step", "what", "want", "got", ""}, Rows: rows}
 }
 
 // detailTables are the figures behind the table of steps: a column for each metric of the
 // table of metrics that has one.
-func (r *Report) detailTables() (config, memory, istiod, work section) {
+func (r *Report) detailTables() (config, memory, istiod, work sections.Table) {
 	config = r.metricTable("Configuration of the witness", metrics.ConfigTable)
-	config.header = append(config.header, "witness")
+	config.Header = append(config.Header, "witness")
 	for i, s := range r.stepsWith(metrics.ConfigTable) {
-		config.rows[i] = append(config.rows[i], s.Witness)
+		config.Rows[i] = append(config.Rows[i], s.Witness)
 	}
 	istiod = r.metricTable("istiod: memory at each step's end, work in each step", metrics.IstiodTable)
 	work = r.metricTable("Steps", metrics.WorkTable)
-	work.header = slices.Insert(work.header, 1, "what was done")
+	work.Header = slices.Insert(work.Header, 1, "what was done")
 	for i, s := range r.stepsWith(metrics.WorkTable) {
-		work.rows[i] = slices.Insert(work.rows[i], 1, s.Do)
+		work.Rows[i] = slices.Insert(work.Rows[i], 1, s.Do)
 	}
 	return config, r.sidecarTable(), istiod, work
 }
@@ -72,18 +54,18 @@ func (r *Report) stepsWith(name metrics.TableName) []Step {
 }
 
 // metricTable has a row for each step and a column for each metric of the table.
-func (r *Report) metricTable(title string, name metrics.TableName) section {
+func (r *Report) metricTable(title string, name metrics.TableName) sections.Table {
 	columns := metrics.Columns(name)
-	t := section{title: title, header: []string{"step"}}
+	t := sections.Table{Title: title, Header: []string{"step"}}
 	for _, m := range columns {
-		t.header = append(t.header, m.Header())
+		t.Header = append(t.Header, m.Header())
 	}
 	for _, s := range r.stepsWith(name) {
 		row := []string{s.Name}
 		for _, m := range columns {
 			row = append(row, s.cell(m, "-"))
 		}
-		t.rows = append(t.rows, row)
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
@@ -106,19 +88,19 @@ func (s *Step) cell(m metrics.Metric, none string) string {
 
 // sidecarTable has a row for each step, and where they differ for each workload: the
 // spread of metrics that are given by workload, the medians of the others.
-func (r *Report) sidecarTable() section {
+func (r *Report) sidecarTable() sections.Table {
 	columns := metrics.Columns(metrics.SidecarTable)
-	t := section{title: "Sidecars that were never dumped", header: []string{"step", "workload"}}
+	t := sections.Table{Title: "Sidecars that were never dumped", Header: []string{"step", "workload"}}
 	for _, m := range columns {
 		if m.ByWorkload {
 			for _, what := range []string{"median", "min", "max"} {
-				t.header = append(t.header, strings.TrimSpace(what+" "+m.Header()))
+				t.Header = append(t.Header, strings.TrimSpace(what+" "+m.Header()))
 			}
 		} else {
-			t.header = append(t.header, m.Header())
+			t.Header = append(t.Header, m.Header())
 		}
 	}
-	t.header = slices.Insert(t.header, 2, "sidecars")
+	t.Header = slices.Insert(t.Header, 2, "sidecars")
 	for _, s := range r.Steps {
 		of := s.Metrics[columns[0].Name] // which is of every sidecar
 		row := func(workload string, all bool) {
@@ -142,7 +124,7 @@ func (r *Report) sidecarTable() section {
 					cells = append(cells, "")
 				}
 			}
-			t.rows = append(t.rows, cells)
+			t.Rows = append(t.Rows, cells)
 		}
 		workloads := of.Workloads()
 		switch {
@@ -159,16 +141,16 @@ func (r *Report) sidecarTable() section {
 	return t
 }
 
-func (r *Report) eventTable() section {
+func (r *Report) eventTable() sections.Table {
 	var rows [][]string
 	for _, e := range r.Events {
 		rows = append(rows, []string{fmt.Sprintf("%.0f s", e.Seconds), e.Step, e.Level, e.Kind, e.Object, e.Message})
 	}
-	return section{"Events", []string{"at", "step", "level", "kind", "object", "message"}, rows}
+	return sections.Table{Title: "Events", Header: []string{"at", "step", "level", "kind", "object", "message"}, Rows: rows}
 }
 
 // environmentTable is everything that memory depends on.
-func (r *Report) environmentTable() section {
+func (r *Report) environmentTable() sections.Table {
 	env := r.Environment
 	rows := [][]string{
 		{"run", r.Run},
@@ -201,7 +183,7 @@ func (r *Report) environmentTable() section {
 	if r.ControlPlane != nil {
 		rows = append(rows, []string{"cost of the control plane", costText(r.ControlPlane)})
 	}
-	return section{"Environment", []string{"what", "value"}, rows}
+	return sections.Table{Title: "Environment", Header: []string{"what", "value"}, Rows: rows}
 }
 
 // dumpLink is a raw answer of a proxy, beside the log.

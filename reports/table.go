@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Marks beside published figures.
@@ -54,11 +55,11 @@ func (r *Report) table() []tableRow {
 			}
 		}
 		if m := s.Memory; m.Samples > 0 {
-			texts[6] = mib(m.MedianBytes)
-			texts[7] = mib(m.MinBytes) + "-" + mib(m.MaxBytes)
+			texts[6] = words.Mib(m.MedianBytes)
+			texts[7] = words.Mib(m.MinBytes) + "-" + words.Mib(m.MaxBytes)
 		}
 		if m := s.WitnessMemory; m.Samples > 0 {
-			texts[8] = mib(m.MedianBytes)
+			texts[8] = words.Mib(m.MedianBytes)
 		}
 		own := tableRow{cells: make([]tableCell, len(tableHeader))}
 		for c, text := range texts {
@@ -133,12 +134,9 @@ func (s *Step) settledText() string {
 	}
 }
 
-// mib is bytes in Mi with one decimal.
-func mib(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/mi) }
-
 // costText is the cost of processes in words.
 func costText(c *observations.Cost) string {
-	return fmt.Sprintf("%.1f s CPU, %s Mi", c.CPUSeconds, mib(c.MemoryBytes))
+	return fmt.Sprintf("%.1f s CPU, %s Mi", c.CPUSeconds, words.Mib(c.MemoryBytes))
 }
 
 // countsNote says what the counts of the table are.

@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/meshbench/meshbench/reports/revisions"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // Writer prints a report in one format.
@@ -35,8 +38,12 @@ func Writers() []Writer {
 	for _, name := range plotNames {
 		writers = append(writers, plotWriter(name, nil))
 	}
-	for _, name := range []string{memoryByRevisions, programsByRevisions} {
-		writers = append(writers, plotWriter(name, hasGrowth))
+	for _, name := range revisions.PlotNames() {
+		writers = append(writers, plotWriter(name, func(r *Report) bool {
+			return r.told(func(s sections.Section) bool {
+				return slices.ContainsFunc(s.Parts, func(p sections.Part) bool { return p.Plot.Name == name })
+			})
+		}))
 	}
 	return writers
 }

@@ -1,4 +1,4 @@
-package reports
+package revisions
 
 import (
 	"cmp"
@@ -8,17 +8,15 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
+	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-// growthFindings are what a reader must not miss about growth.
-func (r *Report) growthFindings() []Finding {
-	g := r.Growth
-	if g == nil {
-		return nil
-	}
-	var found []Finding
+// findings are what a reader must not miss about growth.
+func (g topic) findings() []sections.Finding {
+	var found []sections.Finding
 	add := func(level, kind, format string, args ...any) {
-		found = append(found, Finding{Level: level, Kind: kind, Text: fmt.Sprintf(format, args...)})
+		found = append(found, sections.Finding{Level: level, Kind: kind, Text: fmt.Sprintf(format, args...)})
 	}
 	killed := false
 	var most float64 // of the workloads' slopes
@@ -29,24 +27,24 @@ func (r *Report) growthFindings() []Finding {
 			most = max(most, w.Slope.BytesPerRevision)
 		}
 	}
-	published := r.publishedGrowth()
+	published := g.published()
 	for i := range g.Workloads {
 		w := &g.Workloads[i]
-		if text := r.killText(w); text != "" {
+		if text := g.killText(w); text != "" {
 			add(observations.Warning, "limit", "%s", text)
 		}
-		add(observations.Info, "revisions", "%s", r.growthText(w, most))
+		add(observations.Info, "revisions", "%s", g.growthText(w, most))
 		last, ok := w.Last()
-		asPublished := published.SurvivesAtMi > 0 && float64(w.LimitBytes) == published.SurvivesAtMi*mi
+		asPublished := published.SurvivesAtMi > 0 && float64(w.LimitBytes) == published.SurvivesAtMi*words.Mi
 		// That a sidecar which barely grows survives is no news.
 		if w.Outcome != growth.Survived || !ok || last.Revisions == 0 || barely(w, most) || !killed && !asPublished {
 			continue
 		}
-		text := fmt.Sprintf("%s survived %d revisions", shown(w.Name), last.Revisions)
+		text := fmt.Sprintf("%s survived %d revisions", words.Workload(w.Name), last.Revisions)
 		if w.LimitBytes > 0 {
-			text += fmt.Sprintf(" with a limit of %s Mi", limitText(w.LimitBytes))
+			text += fmt.Sprintf(" with a limit of %s Mi", words.Limit(w.LimitBytes))
 		}
-		text += fmt.Sprintf(": %s Mi", mib(last.MemoryBytes))
+		text += fmt.Sprintf(": %s Mi", words.Mib(last.MemoryBytes))
 		if asPublished && published.SurvivesMi > 0 {
 			text += fmt.Sprintf(" (published: survives at %g Mi, with %g Mi)", published.SurvivesAtMi, published.SurvivesMi)
 		}
@@ -70,7 +68,7 @@ func (r *Report) growthFindings() []Finding {
 	if text := reconnectText(g.Reconnects); text != "" {
 		add(observations.Info, observations.Reconnect, "%s", text)
 	}
-	if text := r.programsText(); text != "" {
+	if text := g.programsText(); text != "" {
 		add(observations.Info, "revisions", "%s", text)
 	}
 	return found
@@ -82,26 +80,26 @@ func barely(w *growth.Workload, most float64) bool {
 }
 
 // growthText says how a workload grew; most is the largest growth of all.
-func (r *Report) growthText(w *growth.Workload, most float64) string {
+func (g topic) growthText(w *growth.Workload, most float64) string {
 	s := w.Slope
 	if s == nil {
-		return fmt.Sprintf("%s: no growth can be told: %s.", shown(w.Name), w.NoSlope)
+		return fmt.Sprintf("%s: no growth can be told: %s.", words.Workload(w.Name), w.NoSlope)
 	}
-	slope, interval := r.slopeText(s)
+	slope, interval := g.slopeText(s)
 	small := barely(w, most)
 	var text string
 	switch {
 	case s.Lo != nil && *s.Lo <= 0:
-		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d (95 %% interval %s)", shown(w.Name), slope, r.Growth.PerRevisions, interval)
+		text = fmt.Sprintf("%s did not grow with revisions: %s Mi per %d (95 %% interval %s)", words.Workload(w.Name), slope, g.PerRevisions, interval)
 	case interval != "":
-		text = fmt.Sprintf("%s grew by %s Mi per %d revisions (95 %% interval %s), %.3f Mi a revision", shown(w.Name), slope, r.Growth.PerRevisions, interval, s.BytesPerRevision/mi)
+		text = fmt.Sprintf("%s grew by %s Mi per %d revisions (95 %% interval %s), %.3f Mi a revision", words.Workload(w.Name), slope, g.PerRevisions, interval, s.BytesPerRevision/words.Mi)
 	default:
-		text = fmt.Sprintf("%s grew by %s Mi per %d revisions, %.3f Mi a revision", shown(w.Name), slope, r.Growth.PerRevisions, s.BytesPerRevision/mi)
+		text = fmt.Sprintf("%s grew by %s Mi per %d revisions, %.3f Mi a revision", words.Workload(w.Name), slope, g.PerRevisions, s.BytesPerRevision/words.Mi)
 	}
-	if p := r.publishedGrowth(); p.GrowthMi > 0 && !small {
+	if p := g.published(); p.GrowthMi > 0 && !small {
 		text += fmt.Sprintf("; published: about %g", p.GrowthMi)
 	}
-	text += fmt.Sprintf(". Fitted through %s, from %d to %d revisions", plural(s.Points, "point"), s.From, s.To)
+	text += fmt.Sprintf(". Fitted through %s, from %d to %d revisions", words.Plural(s.Points, "point"), s.From, s.To)
 	if interval == "" {
 		text += ", which are too few for an interval"
 	}
@@ -115,10 +113,10 @@ func (r *Report) growthText(w *growth.Workload, most float64) string {
 		}
 	}
 	if restarted > 0 {
-		text += fmt.Sprintf("; %s after a kill or restart left out", plural(restarted, "point"))
+		text += fmt.Sprintf("; %s after a kill or restart left out", words.Plural(restarted, "point"))
 	}
 	if unquiet > 0 {
-		text += fmt.Sprintf("; %s of a mesh that was not quiet left out", plural(unquiet, "point"))
+		text += fmt.Sprintf("; %s of a mesh that was not quiet left out", words.Plural(unquiet, "point"))
 	}
 	if small {
 		text += fmt.Sprintf(". That is %.1f %% of the largest growth here", 100*max(0, s.BytesPerRevision)/most)
@@ -130,34 +128,34 @@ func (r *Report) growthText(w *growth.Workload, most float64) string {
 }
 
 // killText says when a workload's sidecars were killed, and what came of it; "" for never.
-func (r *Report) killText(w *growth.Workload) string {
+func (g topic) killText(w *growth.Workload) string {
 	k, ok := w.Kill()
 	if !ok {
 		return ""
 	}
-	text := fmt.Sprintf("%s was killed %s", shown(w.Name), between(k.After, k.Until))
+	text := fmt.Sprintf("%s was killed %s", words.Workload(w.Name), between(k.After, k.Until))
 	if k.Witness {
 		text = fmt.Sprintf("%s, a witness, was killed %s", k.Pod, between(k.After, k.Until))
 	}
 	if k.LimitBytes > 0 {
-		text += fmt.Sprintf(", at its limit of %s Mi", limitText(k.LimitBytes))
+		text += fmt.Sprintf(", at its limit of %s Mi", words.Limit(k.LimitBytes))
 	}
-	if p := r.publishedGrowth(); p.KilledBetween != [2]int{} && (k.LimitBytes == 0 || float64(k.LimitBytes) == p.KilledAtMi*mi) {
+	if p := g.published(); p.KilledBetween != [2]int{} && (k.LimitBytes == 0 || float64(k.LimitBytes) == p.KilledAtMi*words.Mi) {
 		text += fmt.Sprintf(" (published: %s)", between(p.KilledBetween[0], p.KilledBetween[1]))
 	}
 	if k.LastBytes > 0 {
-		text += fmt.Sprintf("; the last sample before it: %s Mi", mib(k.LastBytes))
+		text += fmt.Sprintf("; the last sample before it: %s Mi", words.Mib(k.LastBytes))
 	}
 	text += ". What was started anew: " + then(k)
 	if k.Again > 0 {
-		text += fmt.Sprintf("; it ended %s", plural(k.Again, "more time"))
+		text += fmt.Sprintf("; it ended %s", words.Plural(k.Again, "more time"))
 	}
 	pods := map[string]bool{}
 	for _, other := range w.Kills() {
 		pods[other.Pod] = true
 	}
 	if n := len(pods) - 1; n > 0 {
-		text += fmt.Sprintf(" (and %s of this workload)", plural(n, "other sidecar"))
+		text += fmt.Sprintf(" (and %s of this workload)", words.Plural(n, "other sidecar"))
 	}
 	return text + "."
 }
@@ -186,7 +184,7 @@ func rowsList(c *growth.Configuration) string {
 // addedText says what a revision adds to the configuration.
 func addedText(w *growth.Workload) string {
 	c := w.Configuration
-	text := fmt.Sprintf("Each revision adds %s (rows) and %.1f kB of config_dump to %s", rowsList(c), c.DumpBytesPerRevision/1e3, shown(w.Name))
+	text := fmt.Sprintf("Each revision adds %s (rows) and %.1f kB of config_dump to %s", rowsList(c), c.DumpBytesPerRevision/1e3, words.Workload(w.Name))
 	for _, n := range c.Rows {
 		for _, o := range n.Once {
 			text += fmt.Sprintf("; %+d %ss once, at %s, with %s", o.Change, n.Kind, o.Step, o.Why)
@@ -201,10 +199,10 @@ func holdersText(w *growth.Workload) string {
 	if s <= 0 {
 		return ""
 	}
-	text := fmt.Sprintf("Of %.1f KiB that %s grows with a revision", s/ki, shown(w.Name))
+	text := fmt.Sprintf("Of %.1f KiB that %s grows with a revision", s/words.Ki, words.Workload(w.Name))
 	var parts []string
 	if a := w.Account; a != nil && a.Allocated != nil {
-		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, and pilot-agent", a.Allocated.BytesPerRevision/ki, 100*a.Allocated.BytesPerRevision/s))
+		parts = append(parts, fmt.Sprintf("Envoy has allocated %.1f (%.0f %%); the rest is heap that it holds without use, and pilot-agent", a.Allocated.BytesPerRevision/words.Ki, 100*a.Allocated.BytesPerRevision/s))
 	}
 	switch p := w.Prediction; {
 	case p == nil:
@@ -212,7 +210,7 @@ func holdersText(w *growth.Workload) string {
 		parts = append(parts, "the cost model cannot tell ("+p.Unknown+")")
 	default:
 		most := slices.MaxFunc(p.Groups, func(a, b growth.Group) int { return cmp.Compare(a.BytesPerRevision, b.BytesPerRevision) })
-		model := fmt.Sprintf("the cost model predicts %.1f (%.1f to %.1f), %+.0f %% against what was measured, most of it by %s (%.1f)", p.BytesPerRevision/ki, p.Lo/ki, p.Hi/ki, 100*(p.BytesPerRevision/s-1), most.Name, most.BytesPerRevision/ki)
+		model := fmt.Sprintf("the cost model predicts %.1f (%.1f to %.1f), %+.0f %% against what was measured, most of it by %s (%.1f)", p.BytesPerRevision/words.Ki, p.Lo/words.Ki, p.Hi/words.Ki, 100*(p.BytesPerRevision/s-1), most.Name, most.BytesPerRevision/words.Ki)
 		if len(p.Outside) > 0 {
 			model += ", though far outside of what it was fitted on (" + strings.Join(p.Outside, "; ") + ")"
 		}
@@ -243,17 +241,17 @@ func reconnectText(all []growth.Reconnect) string {
 			most, size = &all[i], step
 		}
 	}
-	text := "istiod ended connections by their age and proxies made them anew " + plural(len(all), "time")
+	text := "istiod ended connections by their age and proxies made them anew " + words.Plural(len(all), "time")
 	if most == nil {
 		return text + "; memory was not sampled around it."
 	}
 	text += fmt.Sprintf("; the largest step of memory around one is %+.1f Mi (%s, %.0f s, %.0f revisions: %s to %s Mi)",
-		size/mi, most.Pod, most.Seconds, most.Revisions, mib(most.BeforeBytes), mib(most.AfterBytes))
+		size/words.Mi, most.Pod, most.Seconds, most.Revisions, words.Mib(most.BeforeBytes), words.Mib(most.AfterBytes))
 	switch {
 	case most.Quiet && most.Came < 0.5:
 		text += " with no new object"
 	case most.Came >= 0.5:
-		text += fmt.Sprintf(", beside the %.1f Mi of %.0f revisions that came meanwhile", most.ExpectedBytes/mi, most.Came)
+		text += fmt.Sprintf(", beside the %.1f Mi of %.0f revisions that came meanwhile", most.ExpectedBytes/words.Mi, most.Came)
 	default:
 		text += " in a mesh that was not quiet"
 	}
@@ -261,17 +259,17 @@ func reconnectText(all []growth.Reconnect) string {
 }
 
 // programsText says how the control plane grew.
-func (r *Report) programsText() string {
+func (g topic) programsText() string {
 	var parts []string
-	for _, p := range r.Growth.Programs {
+	for _, p := range g.Programs {
 		if p.Memory == nil {
 			continue
 		}
 		first, last := p.Points[0], p.Points[len(p.Points)-1]
-		parts = append(parts, fmt.Sprintf("%s %+.1f Mi (%s at %d, %s at %d)", p.Name, r.per(p.Memory.BytesPerRevision), mib(first.MemoryBytes), first.Revisions, mib(last.MemoryBytes), last.Revisions))
+		parts = append(parts, fmt.Sprintf("%s %+.1f Mi (%s at %d, %s at %d)", p.Name, g.per(p.Memory.BytesPerRevision), words.Mib(first.MemoryBytes), first.Revisions, words.Mib(last.MemoryBytes), last.Revisions))
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Control plane per %d revisions: %s.", r.Growth.PerRevisions, strings.Join(parts, ", "))
+	return fmt.Sprintf("Control plane per %d revisions: %s.", g.PerRevisions, strings.Join(parts, ", "))
 }

@@ -1,4 +1,4 @@
-package reports
+package revisions
 
 import (
 	"cmp"
@@ -8,16 +8,15 @@ import (
 	"slices"
 
 	"github.com/meshbench/meshbench/reports/plot"
+	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-// Names of the figures about revisions, which only a run with revisions has.
+// Names of the plots, and of their files.
 const (
-	memoryByRevisions   = "memory-by-revisions"
-	programsByRevisions = "control-plane-by-revisions"
+	memoryPlot   = "memory-by-revisions"
+	programsPlot = "control-plane-by-revisions"
 )
-
-// hasGrowth says whether the log has revisions.
-func hasGrowth(r *Report) bool { return r.Growth != nil }
 
 // lineStyle tells the lines of a figure apart, by colour and by shape.
 func lineStyle(i int) (plot.Colour, plot.Shape) {
@@ -26,19 +25,11 @@ func lineStyle(i int) (plot.Colour, plot.Shape) {
 	return colours[i%4], shapes[(i+i/4)%4]
 }
 
-// growthFigures are the plots over revisions.
-func (r *Report) growthFigures() []figure {
-	return []figure{r.memoryByRevisions(), r.programsByRevisions()}
-}
-
-func (r *Report) memoryByRevisions() figure {
-	f := figure{name: memoryByRevisions, caption: "Every point is the median of a workload's sidecars at a step. A cross is a sidecar that was killed: as high as its last sample, the line through it from the revisions that it had lived with to those that were there when its end was noticed."}
+// memoryByRevisions is the memory of every workload over the revisions.
+func (g topic) memoryByRevisions() sections.Plot {
+	f := sections.Plot{Name: memoryPlot, Caption: "Every point is the median of a workload's sidecars at a step. A cross is a sidecar that was killed: as high as its last sample, the line through it from the revisions that it had lived with to those that were there when its end was noticed."}
 	f.Title, f.XName, f.YName, f.FromZero = "Memory of a sidecar by number of revisions", "revisions", "memory of a sidecar, Mi", true
-	g := r.Growth
-	if g == nil {
-		return f
-	}
-	published := r.publishedGrowth()
+	published := g.published()
 	// What lies far outside of what the run reached would leave no room for it.
 	revisions, highest := g.Revisions, int64(0)
 	zone := plot.Series{Name: "killed, as published", Colour: plot.Mute, Shape: plot.Zone}
@@ -58,9 +49,9 @@ func (r *Report) memoryByRevisions() figure {
 		}
 		colour, shape := lineStyle(i)
 		line := plot.Series{Colour: colour, Shape: plot.Line}
-		points := plot.Series{Name: shown(w.Name), Colour: colour, Shape: shape}
+		points := plot.Series{Name: words.Workload(w.Name), Colour: colour, Shape: shape}
 		for _, p := range w.Points {
-			at := plot.Point{X: float64(p.Revisions), Y: float64(p.MemoryBytes) / mi}
+			at := plot.Point{X: float64(p.Revisions), Y: float64(p.MemoryBytes) / words.Mi}
 			points.Points = append(points.Points, at)
 			highest = max(highest, p.MemoryBytes)
 			if !p.Restarted {
@@ -73,7 +64,7 @@ func (r *Report) memoryByRevisions() figure {
 		workloads = append(workloads, line, points)
 		killed := map[string]bool{}
 		for _, k := range w.Kills() {
-			y := float64(cmp.Or(k.LastBytes, k.LimitBytes)) / mi
+			y := float64(cmp.Or(k.LastBytes, k.LimitBytes)) / words.Mi
 			if killed[k.Pod] || y == 0 {
 				continue // those after it are of its start
 			}
@@ -84,18 +75,18 @@ func (r *Report) memoryByRevisions() figure {
 	}
 	// What was published of growth says nothing of where it begins.
 	if w := g.Grows(); w != nil && published.GrowthMi > 0 {
-		begin := w.Slope.At(0) / mi
+		begin := w.Slope.At(0) / words.Mi
 		for _, n := range []int{0, revisions} {
 			slope.Points = append(slope.Points, plot.Point{X: float64(n), Y: begin + published.GrowthMi*float64(n)/float64(g.PerRevisions)})
 		}
-		f.caption += " Growth as published begins where the line through " + shown(w.Name) + " does."
+		f.Caption += " Growth as published begins where the line through " + words.Workload(w.Name) + " does."
 	}
 	f.Series = append(f.Series, zone, slope)
 	for _, limit := range slices.Sorted(maps.Keys(limits)) {
 		if limit > 5*highest/2 {
 			continue
 		}
-		f.Series = append(f.Series, plot.Series{Name: "limit of " + limitText(limit) + " Mi", Colour: plot.Ink, Shape: plot.Level, Points: []plot.Point{{Y: float64(limit) / mi}}})
+		f.Series = append(f.Series, plot.Series{Name: "limit of " + words.Limit(limit) + " Mi", Colour: plot.Ink, Shape: plot.Level, Points: []plot.Point{{Y: float64(limit) / words.Mi}}})
 	}
 	f.Series = append(f.Series, workloads...)
 	reconnects := plot.Series{Name: "reconnected to istiod", Colour: plot.Purple, Shape: plot.Moment, Glyph: plot.Diamond}
@@ -106,23 +97,21 @@ func (r *Report) memoryByRevisions() figure {
 	return f
 }
 
-func (r *Report) programsByRevisions() figure {
-	f := figure{name: programsByRevisions, caption: "Programs give memory back late: a line tells more of the highest need so far than of what is needed then."}
+// programsByRevisions is the memory of the control plane's programs over the revisions.
+func (g topic) programsByRevisions() sections.Plot {
+	f := sections.Plot{Name: programsPlot, Caption: "Programs give memory back late: a line tells more of the highest need so far than of what is needed then."}
 	f.Title, f.XName, f.YName, f.FromZero = "Memory of the control plane by number of revisions", "revisions", "memory, Mi", true
-	if r.Growth == nil {
-		return f
-	}
-	for i, p := range r.Growth.Programs {
+	for i, p := range g.Programs {
 		colour, shape := lineStyle(i)
 		line := plot.Series{Colour: colour, Shape: plot.Line}
 		for _, q := range p.Points {
 			if q.MemoryBytes > 0 {
-				line.Points = append(line.Points, plot.Point{X: float64(q.Revisions), Y: float64(q.MemoryBytes) / mi})
+				line.Points = append(line.Points, plot.Point{X: float64(q.Revisions), Y: float64(q.MemoryBytes) / words.Mi})
 			}
 		}
 		name := p.Name
 		if p.Memory != nil {
-			name += fmt.Sprintf(" %+.1f Mi per %d", r.per(p.Memory.BytesPerRevision), r.Growth.PerRevisions)
+			name += fmt.Sprintf(" %+.1f Mi per %d", g.per(p.Memory.BytesPerRevision), g.PerRevisions)
 		}
 		f.Series = append(f.Series, line, plot.Series{Name: name, Colour: colour, Shape: shape, Points: line.Points})
 	}
