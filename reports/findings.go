@@ -11,47 +11,48 @@ import (
 	"github.com/meshbench/meshbench/reports/words"
 )
 
-// share is how many of the judged cases are good.
-type share struct{ good, all int }
+// Share is how many of the judged cases are good.
+type Share struct{ Good, All int }
 
-func (s *share) judge(ok, judged bool) {
+func (s *Share) judge(ok, judged bool) {
 	if ok {
-		s.good++
+		s.Good++
 	}
 	if judged {
-		s.all++
+		s.All++
 	}
 }
 
 // String is the share in words.
-func (s share) String() string { return fmt.Sprintf("%d of %d", s.good, s.all) }
+func (s Share) String() string { return fmt.Sprintf("%d of %d", s.Good, s.All) }
 
-// score is what the verdict is made of.
-type score struct {
-	measured     share // steps
-	settled      share // measured steps
-	expectations share
-	counts       share // as published
-	memory       share // steps whose median lies near the published range
+// Score is what the verdict is made of.
+type Score struct {
+	Measured     Share // steps
+	Settled      Share // measured steps
+	Expectations Share
+	Counts       Share // as published
+	Memory       Share // steps whose median lies near the published range
 }
 
-func (r *Report) score() score {
+// Score counts what is as it should be.
+func (r *Report) Score() Score {
 	total := len(r.Environment.Steps)
-	sc := score{measured: share{total - len(r.Missing), total}}
+	sc := Score{Measured: Share{total - len(r.Missing), total}}
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
-			sc.expectations.judge(e.OK, e.Got != nil || s.Measured)
+			sc.Expectations.judge(e.OK, e.Got != nil || s.Measured)
 		}
 		for _, f := range s.Published {
 			switch {
-			case f.isCount():
-				sc.counts.judge(f.Match, f.Got != nil || s.Measured)
+			case f.IsCount():
+				sc.Counts.judge(f.Match, f.Got != nil || s.Measured)
 			case f.What == "memory":
-				sc.memory.judge(f.Match, f.Got != nil || s.Measured)
+				sc.Memory.judge(f.Match, f.Got != nil || s.Measured)
 			}
 		}
 		if s.Measured {
-			sc.settled.judge(s.Settled, true)
+			sc.Settled.judge(s.Settled, true)
 		}
 	}
 	return sc
@@ -59,26 +60,26 @@ func (r *Report) score() score {
 
 // summary is the verdict in one line.
 func (r *Report) summary() string {
-	sc := r.score()
-	parts := []string{sc.measured.String() + " steps measured"}
-	if sc.expectations.all > 0 {
-		parts = append(parts, sc.expectations.String()+" expectations hold")
+	sc := r.Score()
+	parts := []string{sc.Measured.String() + " steps measured"}
+	if sc.Expectations.All > 0 {
+		parts = append(parts, sc.Expectations.String()+" expectations hold")
 	}
-	if sc.counts.all > 0 {
-		parts = append(parts, sc.counts.String()+" published counts match")
+	if sc.Counts.All > 0 {
+		parts = append(parts, sc.Counts.String()+" published counts match")
 	}
-	if sc.memory.all > 0 {
-		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*publishedTolerance, sc.memory))
+	if sc.Memory.All > 0 {
+		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*PublishedTolerance, sc.Memory))
 	}
-	if n := sc.settled.all - sc.settled.good; n > 0 {
+	if n := sc.Settled.All - sc.Settled.Good; n > 0 {
 		parts = append(parts, fmt.Sprintf("%s not settled: %s", words.Plural(n, "step"), strings.Join(r.Unsettled(), ", ")))
 	}
-	return r.verdict() + ": " + strings.Join(parts, "; ") + "."
+	return r.Verdict() + ": " + strings.Join(parts, "; ") + "."
 }
 
-// verdict is one word for the run: ok, MISS (an expectation), INCOMPLETE, or UNSETTLED (a
+// Verdict is one word for the run: ok, MISS (an expectation), INCOMPLETE, or UNSETTLED (a
 // step was measured before the mesh was quiet).
-func (r *Report) verdict() string {
+func (r *Report) Verdict() string {
 	switch {
 	case len(r.Missed()) > 0:
 		return "MISS"
@@ -98,7 +99,7 @@ func (r *Report) findings() []sections.Finding {
 		found = append(found, sections.Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
 	}
 	if !r.Finished {
-		add(observations.Error, "incomplete", "", "%s", r.incomplete())
+		add(observations.Error, "incomplete", "", "%s", r.Incomplete())
 	}
 	for _, m := range r.Missed() {
 		add(observations.Error, "missed", m.Step, "%s", m.Expectation)
@@ -108,19 +109,19 @@ func (r *Report) findings() []sections.Finding {
 			if f.Match || f.Got == nil || f.What == "witnessMemory" {
 				continue
 			}
-			if f.isCount() {
-				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.text(), *f.Got)
+			if f.IsCount() {
+				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.Range(), *f.Got)
 			} else {
 				add(observations.Warning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
-					*f.Got, 100*publishedTolerance, f.text())
+					*f.Got, 100*PublishedTolerance, f.Range())
 			}
 		}
 	}
-	if sc := r.score(); sc.settled.all > 0 && sc.settled.good == 0 {
+	if sc := r.Score(); sc.Settled.All > 0 && sc.Settled.Good == 0 {
 		add(observations.Warning, observations.Unsettled, "", "No step was measured in a quiet mesh: none of the figures may be relied on.")
 	}
 	for _, s := range r.Steps {
-		if text := s.unsettledText(); text != "" {
+		if text := s.UnsettledText(); text != "" {
 			add(observations.Warning, observations.Unsettled, s.Name, "%s", text)
 		}
 	}
@@ -180,7 +181,7 @@ func (r *Report) findings() []sections.Finding {
 	}
 	add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
 		observations.SidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
-	if r.countsInLines() {
+	if r.CountsInLines() {
 		add(observations.Info, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
 	}
 	if env.Cluster.Baseline != observations.BaselineEKS && r.hasFigures() {
@@ -202,9 +203,9 @@ func (r *Report) told(has func(sections.Section) bool) bool {
 	return slices.ContainsFunc(r.Sections, has)
 }
 
-// unsettledText says that the step was not measured in a quiet mesh, and why; "" when
+// UnsettledText says that the step was not measured in a quiet mesh, and why; "" when
 // it was, or was not measured.
-func (s *Step) unsettledText() string {
+func (s *Step) UnsettledText() string {
 	switch {
 	case s.Settle == nil && s.Measured:
 		return "measured without waiting for a quiet mesh"
@@ -225,8 +226,8 @@ func (r *Report) hasFigures() bool {
 	return false
 }
 
-// incomplete says how far the run got and why it ended.
-func (r *Report) incomplete() string {
+// Incomplete says how far the run got and why it ended.
+func (r *Report) Incomplete() string {
 	var b strings.Builder
 	switch {
 	case r.Outcome != "":
@@ -296,10 +297,10 @@ func rowsText(c observations.Counts) string {
 	return fmt.Sprintf("%d clusters, %d listeners, %d routes, %d endpoints", c.Cluster, c.Listener, c.Route, c.Endpoint)
 }
 
-// configKind is one kind of configuration object in words, and how many there are.
-type configKind struct {
-	title string
-	count int
+// ConfigKind is one kind of configuration object in words, and how many there are.
+type ConfigKind struct {
+	Title string
+	Count int
 }
 
 // configGrowth says which objects made the configuration grow or shrink between two steps,
@@ -309,18 +310,18 @@ func configGrowth(before, now *Step, memory bool) string {
 	if before.ConfigObjects == nil || now.ConfigObjects == nil {
 		return ""
 	}
-	was, is := before.kinds, now.kinds
+	was, is := before.Kinds, now.Kinds
 	var changed []int
 	for i := range is {
-		if is[i].count != was[i].count {
+		if is[i].Count != was[i].Count {
 			changed = append(changed, i)
 		}
 	}
-	size := func(i int) int { return max(is[i].count-was[i].count, was[i].count-is[i].count) }
+	size := func(i int) int { return max(is[i].Count-was[i].Count, was[i].Count-is[i].Count) }
 	slices.SortStableFunc(changed, func(i, j int) int { return size(j) - size(i) })
 	parts := make([]string, len(changed))
 	for n, i := range changed {
-		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].title, is[i].count-was[i].count, was[i].count, is[i].count)
+		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].Title, is[i].Count-was[i].Count, was[i].Count, is[i].Count)
 	}
 	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
 	d := now.ConfigDumpBytes - before.ConfigDumpBytes
@@ -332,7 +333,7 @@ func configGrowth(before, now *Step, memory bool) string {
 		text += fmt.Sprintf(", yet dump %+.0f kB: it also holds what is being replaced (listeners that drain)", float64(d)/1e3)
 	}
 	if memory && before.Memory.Samples > 0 && now.Memory.Samples > 0 {
-		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/mi)
+		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/words.Mi)
 	}
 	return text
 }
@@ -345,16 +346,16 @@ func (r *Report) witnessEffect() string {
 	var published []string
 	for i := range r.Steps {
 		s := &r.Steps[i]
-		if f, ok := s.published("witnessMemory"); ok {
-			if m, ok := s.published("memory"); ok {
-				published = append(published, fmt.Sprintf("%s beside %s Mi", f.text(), m.text()))
+		if f, ok := s.PublishedOf("witnessMemory"); ok {
+			if m, ok := s.PublishedOf("memory"); ok {
+				published = append(published, fmt.Sprintf("%s beside %s Mi", f.Range(), m.Range()))
 			}
 		}
 		beside := s.besideWitnesses()
 		if beside.Samples == 0 || s.WitnessMemory.Samples == 0 {
 			continue
 		}
-		d := float64(s.WitnessMemory.MedianBytes-beside.MedianBytes) / mi
+		d := float64(s.WitnessMemory.MedianBytes-beside.MedianBytes) / words.Mi
 		if most == nil {
 			low, high, most = d, d, s
 		}
@@ -372,7 +373,7 @@ func (r *Report) witnessEffect() string {
 		held, at = fmt.Sprintf("%+.1f to %+.1f Mi", low, high), "most at"
 	}
 	text := fmt.Sprintf("Reading a proxy's configuration dump makes Envoy grow: witnesses held %s against the median of sidecars never dumped (%s %s: %.1f beside %.1f Mi). Witnesses are kept out of the memory statistics.",
-		held, at, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(beside.MedianBytes)/mi)
+		held, at, most.Name, float64(most.WitnessMemory.MedianBytes)/words.Mi, float64(beside.MedianBytes)/words.Mi)
 	if len(published) > 0 {
 		text += fmt.Sprintf(" The published table shows the same for the one pod that was dumped: %s.", strings.Join(published, ", "))
 	}

@@ -145,7 +145,7 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 			s.counts[m.Word] = int(f.Value)
 		}
 		if m.Column.Table == metrics.ConfigTable {
-			s.kinds = append(s.kinds, configKind{m.Title, int(f.Value)})
+			s.Kinds = append(s.Kinds, ConfigKind{m.Title, int(f.Value)})
 		}
 	}
 

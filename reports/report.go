@@ -1,9 +1,9 @@
-// Package reports turns the log of a run into what people and machines read. A report
-// is a pure function of the log: [Build] computes it, a [Writer] prints it, and the
-// same log gives the same bytes, whenever and wherever that is done.
+// Package reports computes what a run found from its log: a report is a pure function of
+// the log, whenever and wherever [Build] is called. Package formats prints it, package
+// figures draws it.
 //
-// To add a kind of report, add a Writer to [Writers]; everything it may say is in
-// [Report].
+// Every step holds the metrics of the table in package metrics. A topic that only some runs
+// have hands over a section (package sections), which formats print as they find it.
 package reports
 
 import (
@@ -63,9 +63,9 @@ type Report struct {
 	// Sections are the topics of this run beside what every run has.
 	Sections []sections.Section `json:"-"`
 
-	// series is the memory of the sidecars over the whole run. It is not part of
-	// report.json, which it would make many times larger: the log has it.
-	series []podSeries
+	// Series is the memory of the sidecars over the whole run, sorted by pod. It is not part
+	// of report.json, which it would make many times larger: the log has it.
+	Series []PodSeries `json:"-"`
 }
 
 // Step is one step of a run. What could not be read is nil.
@@ -118,9 +118,9 @@ type Step struct {
 	figures *observations.Published
 	// counts are those that expectations and published figures are about, by their word.
 	counts map[string]int
-	// kinds are the objects of the witness's configuration, in the order of reports; none
+	// Kinds are the objects of the witness's configuration, in the order of reports; none
 	// where it was not read.
-	kinds []configKind
+	Kinds []ConfigKind `json:"-"`
 }
 
 // Workload is one workload's share of a step's memory.
@@ -228,7 +228,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		steps  = make([]*readings, len(run.Steps)) // nil until begun
 		istiod *observations.Istiod                // the last one read
 		builds = map[string]bool{}
-		series = map[string]*podSeries{}
+		series = map[string]*PodSeries{}
 		closed bool
 		during string // step that is under way
 	)
@@ -278,7 +278,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 	slices.Sort(r.EnvoyBuilds)
 	for _, pod := range slices.Sorted(maps.Keys(series)) {
-		r.series = append(r.series, *series[pod])
+		r.Series = append(r.Series, *series[pod])
 	}
 	if r.Envoy == "" && len(r.EnvoyBuilds) > 0 {
 		// A cluster whose proxy image the harness did not choose: commit/version/state/kind/TLS.
@@ -359,8 +359,8 @@ func (s *Step) expect(first *Step) {
 		if first == nil {
 			continue
 		}
-		was, ok := first.count(e.What)
-		is, ok2 := s.count(e.What)
+		was, ok := first.Count(e.What)
+		is, ok2 := s.Count(e.What)
 		if ok && ok2 {
 			change := is - was
 			e.Got, e.OK = &change, change == e.Want
@@ -368,14 +368,33 @@ func (s *Step) expect(first *Step) {
 	}
 }
 
-// Counts that expectations and published figures are about: objects and rows.
-var (
-	objectCounts = []string{"nodes", "pods", "services"}
-	rowCounts    = []string{"cluster", "listener", "route", "endpoint"}
-)
+// ObjectCounts are the counts of objects that expectations and published figures are about.
+func ObjectCounts() []string { return []string{"nodes", "pods", "services"} }
 
-// count is one of objectCounts or rowCounts; ok is false when it was not read.
-func (s *Step) count(what string) (n int, ok bool) {
+// RowCounts are the counts of a proxy's rows that they are about.
+func RowCounts() []string { return []string{"cluster", "listener", "route", "endpoint"} }
+
+// Count is one of ObjectCounts or RowCounts; ok is false when it was not read.
+func (s *Step) Count(what string) (n int, ok bool) {
 	n, ok = s.counts[what]
 	return n, ok
+}
+
+// Dump is a raw answer of a proxy, beside the log.
+type Dump struct {
+	Step, Pod, Kind string
+	Path            string // relative to the run's folder
+}
+
+// Dumps are the raw answers that the run kept, in the log's order.
+func (r *Report) Dumps() []Dump {
+	var dumps []Dump
+	for _, s := range r.Steps {
+		for _, p := range s.Proxies {
+			for _, kind := range slices.Sorted(maps.Keys(p.Dumps)) {
+				dumps = append(dumps, Dump{s.Name, p.Namespace + "/" + p.Pod, kind, p.Dumps[kind]})
+			}
+		}
+	}
+	return dumps
 }

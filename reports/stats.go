@@ -6,9 +6,6 @@ import (
 	"github.com/meshbench/meshbench/reports/words"
 )
 
-// mi is the unit of memory in tables: Mi, as kubectl top prints it.
-const mi = words.Mi
-
 // Memory summarizes readings of memory. All are 0 when Samples is.
 type Memory struct {
 	MedianBytes int64 `json:"medianBytes"`

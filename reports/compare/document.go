@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Document is what is printed of a comparison, for a terminal, as Markdown or as a page.
@@ -107,7 +108,7 @@ func (c *Comparison) Document() *Document {
 			}
 		}
 		letters[i] = Letter(i)
-		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
+		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, words.Plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
 		for _, r := range s.Repeats {
 			text += "; " + r.String()
 		}
@@ -212,13 +213,6 @@ func Letter(i int) string {
 	return fmt.Sprintf("S%d", i+1)
 }
 
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
-
 // Console prints the document for a terminal or a CI log.
 func (d *Document) Console(w io.Writer) error {
 	out := bufio.NewWriter(w)
@@ -287,20 +281,9 @@ func (t Table) console(out io.Writer) {
 
 // wrap prints text in lines of consoleWidth, those after the first indented under it.
 func wrap(out io.Writer, bullet, text string) {
-	indent := strings.Repeat(" ", utf8.RuneCountInString(bullet))
-	line := bullet
-	for i, word := range strings.Fields(text) {
-		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > consoleWidth {
-			fmt.Fprintln(out, line)
-			line = indent + word
-			continue
-		}
-		if i > 0 {
-			line += " "
-		}
-		line += word
+	for _, line := range words.Wrap(consoleWidth, bullet, text) {
+		fmt.Fprintln(out, line)
 	}
-	fmt.Fprintln(out, line)
 }
 
 // Markdown prints the document in GitHub's Markdown, as for a step summary.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Sizes of memory.
@@ -48,6 +49,26 @@ func Plural(n int, noun string) string {
 // Workload is a workload's name for people. A Knative Service's workload is the Deployment
 // of its first revision, whose ending says nothing.
 func Workload(name string) string { return strings.TrimSuffix(name, "-00001-deployment") }
+
+// Wrap is text in lines of that many columns. The first begins with the bullet, under which
+// the others are indented.
+func Wrap(columns int, bullet, text string) []string {
+	indent := strings.Repeat(" ", utf8.RuneCountInString(bullet))
+	var lines []string
+	line := bullet
+	for i, word := range strings.Fields(text) {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
+			lines = append(lines, line)
+			line = indent + word
+			continue
+		}
+		if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
 
 // Spread sorts values and returns their median, lowest and highest. The median of an even
 // number of values is the midpoint of the two in the middle. All are 0 for no values.

@@ -1,6 +1,9 @@
 package words
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 1e9: "1000000000", 0.25: "0.25", -3: "-3", 30303846: "30303846"} {
@@ -27,6 +30,22 @@ func TestSpread(t *testing.T) {
 	}
 	if m, _, _ := Spread([]float64{4, 1}); m != 2.5 {
 		t.Errorf("the median of 1 and 4 is %g", m)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, tt := range []struct {
+		bullet, text string
+		want         []string
+	}{
+		{"- ", "one two three", []string{"- one two", "  three"}},
+		{"", "", []string{""}},
+		{"- ", "averyveryverylongword x", []string{"- averyveryverylongword", "  x"}},
+		{"– ", "ä ö ü ß", []string{"– ä ö ü ß"}},
+	} {
+		if got := Wrap(9, tt.bullet, tt.text); !slices.Equal(got, tt.want) {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
 	}
 }
 

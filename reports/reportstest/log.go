@@ -1,19 +1,20 @@
-package reports
+// Package reportstest makes logs of runs for the tests of reports, of their figures and of
+// their formats.
+package reportstest
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
-	"testing"
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-// madeStep is one step of the log that the tests read: what the article published and
+// step is one step of the log that the tests read: what the article published and
 // what was seen by hand when the experiment was repeated.
-type madeStep struct {
+type step struct {
 	name, do           string
 	nodes, pods, svcs  int
 	sidecars, real     int
@@ -28,36 +29,48 @@ type madeStep struct {
 	publishedObjects   bool
 }
 
-var madeSteps = []madeStep{
-	{"one-pod", "one nginx pod in ns1 on one m6i.32xlarge", 1, 7, 4, 1, 1, observations.Counts{Cluster: 15, Listener: 21, Route: 7, Endpoint: 15},
-		observations.ConfigObjects{Clusters: 15, Listeners: 10, FilterChains: 22, RouteConfigs: 7, VirtualHosts: 14, Endpoints: 15}, 101, 28.9, 0, 0, true, [2]float64{25, 25}, 0, true},
-	{"hundred-pods", "scale test to 100", 1, 106, 4, 100, 10, observations.Counts{Cluster: 15, Listener: 21, Route: 7, Endpoint: 15},
-		observations.ConfigObjects{Clusters: 15, Listeners: 10, FilterChains: 22, RouteConfigs: 7, VirtualHosts: 14, Endpoints: 15}, 101, 28.8, 0.9, 33.4, true, [2]float64{22, 24}, 0, false},
-	{"clusterip", "expose test on port 80", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 28, Route: 10, Endpoint: 115},
-		observations.ConfigObjects{Clusters: 17, Listeners: 12, FilterChains: 29, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 115}, 149, 31.7, 1.1, 36.8, true, [2]float64{24, 25}, 0, false},
-	{"headless", "expose test again with no cluster address", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
-		observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 36.4, 1.4, 45.2, false, [2]float64{31, 31}, 0, false},
-	{"restart", "restart test", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
-		observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 38.1, 1.2, 0, true, [2]float64{36, 38}, 0, false},
-	{"rescale", "scale test to 1, then to 100", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
-		observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 37.9, 1.0, 0, false, [2]float64{33, 33}, 0, false},
-	{"many-nodes", "20 m6i.large in place of the one node", 20, 144, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
-		observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 38.0, 1.0, 0, true, [2]float64{33, 33}, 0, false},
-	{"namespaces", "the same in ns2, behind a ClusterIP Service", 20, 244, 6, 200, 20, observations.Counts{Cluster: 18, Listener: 226, Route: 11, Endpoint: 115},
-		observations.ConfigObjects{Clusters: 18, Listeners: 111, FilterChains: 227, RouteConfigs: 10, VirtualHosts: 21, Endpoints: 115}, 784, 40.2, 1.6, 49.9, true, [2]float64{38, 38}, 45, false},
-	{"services", "nine more Services in each namespace", 20, 244, 24, 200, 20, observations.Counts{Cluster: 36, Listener: 262, Route: 29, Endpoint: 1915},
-		observations.ConfigObjects{Clusters: 36, Listeners: 129, FilterChains: 263, RouteConfigs: 28, VirtualHosts: 75, Endpoints: 1915}, 1316, 46.6, 2.9, 59.6, true, [2]float64{40, 41}, 47, true},
+// steps are those of eks-nginx.
+func steps() []step {
+	return []step{
+		{"one-pod", "one nginx pod in ns1 on one m6i.32xlarge", 1, 7, 4, 1, 1, observations.Counts{Cluster: 15, Listener: 21, Route: 7, Endpoint: 15},
+			observations.ConfigObjects{Clusters: 15, Listeners: 10, FilterChains: 22, RouteConfigs: 7, VirtualHosts: 14, Endpoints: 15}, 101, 28.9, 0, 0, true, [2]float64{25, 25}, 0, true},
+		{"hundred-pods", "scale test to 100", 1, 106, 4, 100, 10, observations.Counts{Cluster: 15, Listener: 21, Route: 7, Endpoint: 15},
+			observations.ConfigObjects{Clusters: 15, Listeners: 10, FilterChains: 22, RouteConfigs: 7, VirtualHosts: 14, Endpoints: 15}, 101, 28.8, 0.9, 33.4, true, [2]float64{22, 24}, 0, false},
+		{"clusterip", "expose test on port 80", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 28, Route: 10, Endpoint: 115},
+			observations.ConfigObjects{Clusters: 17, Listeners: 12, FilterChains: 29, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 115}, 149, 31.7, 1.1, 36.8, true, [2]float64{24, 25}, 0, false},
+		{"headless", "expose test again with no cluster address", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
+			observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 36.4, 1.4, 45.2, false, [2]float64{31, 31}, 0, false},
+		{"restart", "restart test", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
+			observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 38.1, 1.2, 0, true, [2]float64{36, 38}, 0, false},
+		{"rescale", "scale test to 1, then to 100", 1, 106, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
+			observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 37.9, 1.0, 0, false, [2]float64{33, 33}, 0, false},
+		{"many-nodes", "20 m6i.large in place of the one node", 20, 144, 5, 100, 10, observations.Counts{Cluster: 17, Listener: 224, Route: 10, Endpoint: 15},
+			observations.ConfigObjects{Clusters: 17, Listeners: 110, FilterChains: 225, RouteConfigs: 9, VirtualHosts: 18, Endpoints: 15}, 760, 38.0, 1.0, 0, true, [2]float64{33, 33}, 0, false},
+		{"namespaces", "the same in ns2, behind a ClusterIP Service", 20, 244, 6, 200, 20, observations.Counts{Cluster: 18, Listener: 226, Route: 11, Endpoint: 115},
+			observations.ConfigObjects{Clusters: 18, Listeners: 111, FilterChains: 227, RouteConfigs: 10, VirtualHosts: 21, Endpoints: 115}, 784, 40.2, 1.6, 49.9, true, [2]float64{38, 38}, 45, false},
+		{"services", "nine more Services in each namespace", 20, 244, 24, 200, 20, observations.Counts{Cluster: 36, Listener: 262, Route: 29, Endpoint: 1915},
+			observations.ConfigObjects{Clusters: 36, Listeners: 129, FilterChains: 263, RouteConfigs: 28, VirtualHosts: 75, Endpoints: 1915}, 1316, 46.6, 2.9, 59.6, true, [2]float64{40, 41}, 47, true},
+	}
+}
+
+// Steps are the names of the steps of Log.
+func Steps() []string {
+	var names []string
+	for _, s := range steps() {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 func ptr[T any](v T) *T { return &v }
 
-// madeLog is the record of a whole run of eks-nginx with nothing amiss.
-func madeLog() []observations.Record {
+// Log is the record of a whole run of eks-nginx with nothing amiss.
+func Log() []observations.Record {
 	at := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 	var records []observations.Record
-	var step *int
+	var current *int // step
 	add := func(r observations.Record) {
-		r.Time, r.Step = at, step
+		r.Time, r.Step = at, current
 		at = at.Add(50 * time.Millisecond)
 		records = append(records, r)
 	}
@@ -70,7 +83,7 @@ func madeLog() []observations.Record {
 		Mesh:       observations.Mesh{Istio: "1.23.2", Charts: "bundled", Envoy: "1.40.0", XDS: "delta", Values: "telemetry:\n  enabled: false\n"},
 		Components: map[string]string{"etcd": "3.5.15", "kube-apiserver": "1.31.4", "pilot-agent": "1.23.2"},
 	}
-	for _, s := range madeSteps {
+	for _, s := range steps() {
 		run.Steps = append(run.Steps, s.name)
 	}
 	add(observations.Record{Run: &run})
@@ -81,7 +94,7 @@ func madeLog() []observations.Record {
 	// wait lets time pass. Every second the sidecars' memory is read, which the log
 	// places where it was read; it nears what the step's readings say it becomes.
 	now := map[string]float64{}
-	wait := func(seconds int, s madeStep) {
+	wait := func(seconds int, s step) {
 		for second := range seconds {
 			series := observations.Series{Node: "m6i-1"}
 			for pod := range s.real {
@@ -99,7 +112,7 @@ func madeLog() []observations.Record {
 					namespace = "ns2"
 				}
 				series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: namespace, Pod: name,
-					Container: "istio-proxy", MemoryBytes: int64(now[name] * mi), CPUSeconds: float64(second)})
+					Container: "istio-proxy", MemoryBytes: int64(now[name] * words.Mi), CPUSeconds: float64(second)})
 			}
 			series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery", MemoryBytes: 60 << 20})
 			records = append(records, observations.Record{Time: at.Add(time.Duration(second) * time.Second), Series: &series})
@@ -107,8 +120,8 @@ func madeLog() []observations.Record {
 		at = at.Add(time.Duration(seconds) * time.Second)
 	}
 
-	for i, s := range madeSteps {
-		step = ptr(i)
+	for i, s := range steps() {
+		current = ptr(i)
 		begin := observations.Begin{Name: s.name, Do: s.do, Published: i + 1, PublishedFigures: &observations.Published{
 			CountsIncludeHeader: true, MemoryMi: s.memoryMi, Source: "an article on the memory of Istio's proxy, 2024-09-18",
 		}}
@@ -122,7 +135,7 @@ func madeLog() []observations.Record {
 			f.Nodes, f.Pods, f.Services = ptr(s.nodes), ptr(s.pods), ptr(s.svcs)
 		}
 		if i > 0 {
-			first := madeSteps[0]
+			first := steps()[0]
 			begin.Expect = []observations.Expectation{
 				{What: "cluster", Change: s.rows.Cluster - first.rows.Cluster}, {What: "listener", Change: s.rows.Listener - first.rows.Listener},
 				{What: "route", Change: s.rows.Route - first.rows.Route}, {What: "endpoint", Change: s.rows.Endpoint - first.rows.Endpoint},
@@ -134,7 +147,7 @@ func madeLog() []observations.Record {
 
 		usage := func(pod, workload string, memory float64, witness bool) {
 			add(observations.Record{Usage: &observations.Usage{Namespace: "ns1", Pod: pod, Container: "istio-proxy", Workload: workload,
-				Node: "m6i-1", MemoryBytes: int64(memory * mi), CPUNano: 2e6, Window: 10 * time.Second, Measured: at, Witness: witness}})
+				Node: "m6i-1", MemoryBytes: int64(memory * words.Mi), CPUNano: 2e6, Window: 10 * time.Second, Measured: at, Witness: witness}})
 		}
 		// A reading on the way to quiet, of a pod that is gone afterwards.
 		usage(fmt.Sprintf("test-old-%d", i), "ns1/test", 99, false)
@@ -167,7 +180,7 @@ func madeLog() []observations.Record {
 		}
 		for pod := range s.real {
 			add(observations.Record{Envoy: &observations.Envoy{Namespace: "ns1", Pod: fmt.Sprintf("test-%d", pod), Workload: "ns1/test",
-				Allocated: int64(s.medianMi*mi)/4 + int64(pod)<<10, HeapSize: 12 << 20, Version: "b5ca88ac/1.40.0/Clean/RELEASE/BoringSSL", Workers: 2,
+				Allocated: int64(s.medianMi*words.Mi)/4 + int64(pod)<<10, HeapSize: 12 << 20, Version: "b5ca88ac/1.40.0/Clean/RELEASE/BoringSSL", Workers: 2,
 				Witness: s.witnessMi > 0 && pod == 0}})
 		}
 		add(observations.Record{Agent: &observations.Agent{Namespace: "ns1", Pod: "test-0", Workload: "ns1/test", HeapBytes: int64(7+i) << 20, StackBytes: 5 << 18}})
@@ -191,18 +204,18 @@ func madeLog() []observations.Record {
 		add(observations.Record{Measure: &observations.Measure{Seconds: 33.5, Harness: observations.Cost{CPUSeconds: 0.8 * float64(i+1), MemoryBytes: 60 << 20},
 			ControlPlane: &observations.Cost{CPUSeconds: 9 * float64(i+1), MemoryBytes: 900 << 20}}})
 	}
-	step = nil
+	current = nil
 	add(observations.Record{End: &observations.End{Outcome: "ok", Seconds: at.Sub(records[0].Time).Seconds()}})
 	return records
 }
 
-// logs are the logs of the golden files.
-func logs() map[string][]observations.Record {
-	miss := madeLog()
-	unsettled := madeLog()
-	oom := madeLog()
-	elsewhere := madeLog()
-	cut := madeLog()
+// Logs are the logs of the golden files.
+func Logs() map[string][]observations.Record {
+	miss := Log()
+	unsettled := Log()
+	oom := Log()
+	elsewhere := Log()
+	cut := Log()
 	for i := range miss {
 		if r := miss[i]; r.Proxy != nil && *r.Step == 4 {
 			r.Proxy.Rows.Listener -= 2
@@ -241,47 +254,17 @@ func logs() map[string][]observations.Record {
 			break
 		}
 	}
-	return map[string][]observations.Record{"whole": madeLog(), "miss": miss, "unsettled": unsettled, "oom": oom, "elsewhere": elsewhere, "cut": cut}
+	return map[string][]observations.Record{"whole": Log(), "miss": miss, "unsettled": unsettled, "oom": oom, "elsewhere": elsewhere, "cut": cut}
 }
 
-// logBytes are records as the file holds them.
-func logBytes(t testing.TB, records []observations.Record) []byte {
+// Bytes are records as a log's file holds them.
+func Bytes(records []observations.Record) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for _, r := range records {
 		if err := enc.Encode(r); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	return b.Bytes()
-}
-
-// build makes the report of records by way of a log file's bytes.
-func build(t testing.TB, records []observations.Record) *Report {
-	t.Helper()
-	read, truncated, err := observations.Read(bytes.NewReader(logBytes(t, records)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := Build(read, truncated)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// printed is a report in one format.
-func printed(t testing.TB, r *Report, format string) string {
-	t.Helper()
-	for _, w := range Writers() {
-		if w.Name == format {
-			var b strings.Builder
-			if err := w.Write(&b, r); err != nil {
-				t.Fatal(err)
-			}
-			return b.String()
-		}
-	}
-	t.Fatalf("no format %q", format)
-	return ""
+	return b.Bytes(), nil
 }

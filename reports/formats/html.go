@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	_ "embed"
@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/figures"
 	"github.com/meshbench/meshbench/reports/plot"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/words"
@@ -25,7 +27,7 @@ var pageTemplate string
 
 // page is what the template prints.
 type page struct {
-	*Report
+	*reports.Report
 	Verdict  string // ok, MISS, INCOMPLETE or UNSETTLED
 	Good     bool
 	Headline string
@@ -101,12 +103,12 @@ type pagePart struct {
 // pageDump is one witness of a step with the links to its dumps.
 type pageDump struct {
 	Step, Pod string
-	Links     []dumpLink
+	Links     []reports.Dump
 }
 
 // HTML prints the report as one page that needs nothing else: no network, no script.
 // Links lead to the files beside it.
-func HTML(w io.Writer, r *Report) error {
+func HTML(w io.Writer, r *reports.Report) error {
 	t, err := template.New("report").Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("reading the page's template: %w", err)
@@ -118,27 +120,27 @@ func HTML(w io.Writer, r *Report) error {
 	return t.Execute(w, p)
 }
 
-func newPage(r *Report) (*page, error) {
+func newPage(r *reports.Report) (*page, error) {
 	p := &page{
-		Report: r, Verdict: r.verdict(), Title: r.title(), Style: template.CSS(plot.Style()),
+		Report: r, Verdict: r.Verdict(), Title: title(r), Style: template.CSS(plot.Style()),
 		Plots: map[string]pagePlot{}, HelmValues: strings.TrimSpace(r.Environment.Mesh.Values),
 		StepHeader: tableHeader,
 	}
-	p.Headline, p.Good = r.headline()
-	sc := r.score()
+	p.Headline, p.Good = headline(r)
+	sc := r.Score()
 	for _, t := range []struct {
-		share
+		reports.Share
 		what string
 		info bool
 	}{
-		{sc.counts, "counts as published", false},
-		{sc.expectations, "changes as expected", false},
-		{sc.measured, "steps measured", false},
-		{sc.settled, "steps in a quiet mesh", false},
-		{sc.memory, fmt.Sprintf("medians of memory within %g %% of the published range", 100*publishedTolerance), true},
+		{sc.Counts, "counts as published", false},
+		{sc.Expectations, "changes as expected", false},
+		{sc.Measured, "steps measured", false},
+		{sc.Settled, "steps in a quiet mesh", false},
+		{sc.Memory, fmt.Sprintf("medians of memory within %g %% of the published range", 100*reports.PublishedTolerance), true},
 	} {
-		if t.all > 0 {
-			p.Tiles = append(p.Tiles, tile{Share: t.share.String(), What: t.what, Good: t.good == t.all, Info: t.info})
+		if t.All > 0 {
+			p.Tiles = append(p.Tiles, tile{Share: t.Share.String(), What: t.what, Good: t.Good == t.All, Info: t.info})
 		}
 	}
 	for _, f := range r.Findings {
@@ -149,7 +151,7 @@ func newPage(r *Report) (*page, error) {
 		}
 	}
 	published := false
-	for _, row := range r.table() {
+	for _, row := range stepRows(r) {
 		published = published || row.published
 		cells := make([]pageCell, len(row.cells))
 		for i, c := range row.cells {
@@ -164,10 +166,10 @@ func newPage(r *Report) (*page, error) {
 			p.Notes = append(p.Notes, "Published: "+r.PublishedSource)
 		}
 	}
-	p.Notes = append(p.Notes, strings.ReplaceAll(r.countsNote(), "`", ""),
+	p.Notes = append(p.Notes, strings.ReplaceAll(countsNote(r), "`", ""),
 		"Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 
-	for _, f := range r.figures() {
+	for _, f := range figures.Of(r) {
 		wide := plotWidth
 		istiod := strings.HasPrefix(f.Name, "istiod-")
 		if f.Half {
@@ -193,14 +195,14 @@ func newPage(r *Report) (*page, error) {
 		}
 	}
 
-	config, memory, istiod, work := r.detailTables()
+	config, memory, istiod, work := detailTables(r)
 	for _, t := range []struct {
 		to *pageTable
 		of sections.Table
 	}{
 		{&p.Config, config}, {&p.Memory, memory}, {&p.Istiod, istiod}, {&p.Work, work},
-		{&p.Expectations, r.expectationTable()}, {&p.Events, r.eventTable()},
-		{&p.Environment, r.environmentTable()}, {&p.Readings, r.readingTable()},
+		{&p.Expectations, expectationTable(r)}, {&p.Events, eventTable(r)},
+		{&p.Environment, environmentTable(r)}, {&p.Readings, readingTable(r)},
 	} {
 		*t.to = newPageTable(t.of)
 	}
@@ -220,7 +222,7 @@ func newPage(r *Report) (*page, error) {
 		}
 		p.Sections = append(p.Sections, section)
 	}
-	for _, d := range r.dumps() {
+	for _, d := range r.Dumps() {
 		if n := len(p.Dumps) - 1; n < 0 || p.Dumps[n].Step != d.Step || p.Dumps[n].Pod != d.Pod {
 			p.Dumps = append(p.Dumps, pageDump{Step: d.Step, Pod: d.Pod})
 		}
@@ -245,7 +247,7 @@ func markMeaning(mark string) (class, meaning string) {
 	case markEqual:
 		return "good", "as published"
 	case markNear:
-		return "near", fmt.Sprintf("within %g %% of the published range", 100*publishedTolerance)
+		return "near", fmt.Sprintf("within %g %% of the published range", 100*reports.PublishedTolerance)
 	case markDiffer:
 		return "bad", "differs"
 	}
@@ -253,19 +255,19 @@ func markMeaning(mark string) (class, meaning string) {
 }
 
 // headline is the verdict for a reader in a hurry, and whether all is well.
-func (r *Report) headline() (text string, good bool) {
-	sc := r.score()
+func headline(r *reports.Report) (text string, good bool) {
+	sc := r.Score()
 	switch {
-	case r.verdict() == "MISS":
+	case r.Verdict() == "MISS":
 		n := len(r.Missed())
 		return words.Plural(n, "change") + " not as expected", false
 	case !r.Finished:
-		return fmt.Sprintf("Incomplete: %s steps measured", sc.measured), false
-	case sc.counts.good < sc.counts.all:
-		return fmt.Sprintf("The changes are as expected, but %s published counts match", sc.counts), false
-	case sc.settled.good < sc.settled.all:
-		return fmt.Sprintf("The counts match, but only %s steps were measured in a quiet mesh", sc.settled), false
-	case sc.counts.all+sc.expectations.all == 0:
+		return fmt.Sprintf("Incomplete: %s steps measured", sc.Measured), false
+	case sc.Counts.Good < sc.Counts.All:
+		return fmt.Sprintf("The changes are as expected, but %s published counts match", sc.Counts), false
+	case sc.Settled.Good < sc.Settled.All:
+		return fmt.Sprintf("The counts match, but only %s steps were measured in a quiet mesh", sc.Settled), false
+	case sc.Counts.All+sc.Expectations.All == 0:
 		return "All steps measured; nothing was expected of them", true
 	default:
 		return "All counts match", true
@@ -273,7 +275,7 @@ func (r *Report) headline() (text string, good bool) {
 }
 
 // readingTable lists every sidecar's reading.
-func (r *Report) readingTable() sections.Table {
+func readingTable(r *reports.Report) sections.Table {
 	t := sections.Table{Title: "Every reading", Header: []string{"step", "pod", "node", "memory Mi", "CPU m", "witness"}}
 	for _, s := range r.Steps {
 		for _, c := range s.Sidecars {

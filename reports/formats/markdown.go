@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"bufio"
@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // Markdown prints the report in GitHub's Markdown; it can be used as a step summary.
-func Markdown(w io.Writer, r *Report) error {
+func Markdown(w io.Writer, r *reports.Report) error {
 	out := &markdown{w: bufio.NewWriter(w)}
-	out.line("# %s", escape(r.title()))
+	out.line("# %s", escape(title(r)))
 	out.line("")
 	out.line("**%s**", escape(r.Summary))
 	out.line("")
@@ -33,7 +34,7 @@ func Markdown(w io.Writer, r *Report) error {
 		}
 		out.line("- %s%s", level, escape(f.String()))
 	}
-	out.table(r.expectationTable())
+	out.table(expectationTable(r))
 	for _, s := range r.Sections {
 		for _, p := range s.Parts {
 			for _, t := range p.Tables {
@@ -41,14 +42,14 @@ func Markdown(w io.Writer, r *Report) error {
 			}
 		}
 	}
-	config, memory, istiod, work := r.detailTables()
-	for _, t := range []sections.Table{config, memory, istiod, work, r.eventTable(), r.environmentTable()} {
+	config, memory, istiod, work := detailTables(r)
+	for _, t := range []sections.Table{config, memory, istiod, work, eventTable(r), environmentTable(r)} {
 		out.table(t)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {
 		out.line("\nHelm values:\n\n```yaml\n%s\n```", strings.TrimRight(values, "\n"))
 	}
-	if dumps := r.dumps(); len(dumps) > 0 {
+	if dumps := r.Dumps(); len(dumps) > 0 {
 		out.section("Raw dumps")
 		for _, d := range dumps {
 			out.line("- %s, %s: [%s](<%s>)", escape(d.Step), escape(d.Pod), escape(d.Kind), d.Path)
@@ -97,10 +98,10 @@ func escape(text string) string {
 		"[", "\\[", "\n", " ", "\r", " ").Replace(text)
 }
 
-func (m *markdown) stepTable(r *Report) {
+func (m *markdown) stepTable(r *reports.Report) {
 	var rows [][]string
 	published := false
-	for _, row := range r.table() {
+	for _, row := range stepRows(r) {
 		published = published || row.published
 		cells := make([]string, len(row.cells))
 		for i, c := range row.cells {
@@ -119,6 +120,6 @@ func (m *markdown) stepTable(r *Report) {
 			m.line("Published: %s  ", escape(r.PublishedSource))
 		}
 	}
-	m.line("%s  ", r.countsNote())
+	m.line("%s  ", countsNote(r))
 	m.line("Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 }

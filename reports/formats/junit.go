@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"encoding/xml"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 )
 
 // JUnit's elements, as the tools that show it agree on them: the schema of Apache Ant's
@@ -63,7 +64,7 @@ type (
 // is what a run with revisions is for, and no failure.
 //
 // Published figures are no cases: they are information, a run that differs from them is ok.
-func JUnit(w io.Writer, r *Report) error {
+func JUnit(w io.Writer, r *reports.Report) error {
 	all := junitSuites{Name: r.Scenario, Time: r.Seconds}
 	env := r.Environment
 	properties := []junitProperty{
@@ -75,7 +76,7 @@ func JUnit(w io.Writer, r *Report) error {
 			properties = append(properties, junitProperty{p[0], p[1]})
 		}
 	}
-	begun := map[int]*Step{}
+	begun := map[int]*reports.Step{}
 	for i := range r.Steps {
 		begun[r.Steps[i].Number] = &r.Steps[i]
 	}
@@ -83,12 +84,12 @@ func JUnit(w io.Writer, r *Report) error {
 		suite := junitSuite{Name: name, Package: r.Scenario, Properties: properties}
 		step := begun[i+1]
 		if step == nil {
-			step = &Step{}
+			step = &reports.Step{}
 		} else {
 			suite.Time = step.Seconds
 			suite.Timestamp = r.Started.Add(time.Duration(step.Began * float64(time.Second))).UTC().Format("2006-01-02T15:04:05")
 		}
-		suite.Cases = step.junitCases(r.Scenario+"."+name, r.incomplete)
+		suite.Cases = junitCases(step, r.Scenario+"."+name, r.Incomplete)
 		for _, c := range suite.Cases {
 			suite.Tests++
 			switch {
@@ -119,7 +120,7 @@ func JUnit(w io.Writer, r *Report) error {
 }
 
 // junitCases are the step's cases; incomplete says why a step is not there.
-func (s *Step) junitCases(class string, incomplete func() string) []junitCase {
+func junitCases(s *reports.Step, class string, incomplete func() string) []junitCase {
 	unknown := &junitResult{Message: "the step was not measured"}
 	measured := junitCase{Name: "measured", Class: class, Time: s.Seconds}
 	settled := junitCase{Name: "settled", Class: class}
@@ -131,7 +132,7 @@ func (s *Step) junitCases(class string, incomplete func() string) []junitCase {
 		measured.Error = &junitResult{Message: incomplete(), Type: "incomplete"}
 		settled.Skipped = unknown
 	case !s.Settled:
-		settled.Failure = &junitResult{Message: s.unsettledText(), Type: observations.Unsettled}
+		settled.Failure = &junitResult{Message: s.UnsettledText(), Type: observations.Unsettled}
 	}
 	cases := []junitCase{measured, settled}
 	for _, e := range s.Expectations {

@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"fmt"
@@ -7,11 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/sections"
 )
 
-func (r *Report) expectationTable() sections.Table {
+func expectationTable(r *reports.Report) sections.Table {
 	var rows [][]string
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
@@ -30,40 +31,40 @@ func (r *Report) expectationTable() sections.Table {
 
 // detailTables are the figures behind the table of steps: a column for each metric of the
 // table of metrics that has one.
-func (r *Report) detailTables() (config, memory, istiod, work sections.Table) {
-	config = r.metricTable("Configuration of the witness", metrics.ConfigTable)
+func detailTables(r *reports.Report) (config, memory, istiod, work sections.Table) {
+	config = metricTable(r, "Configuration of the witness", metrics.ConfigTable)
 	config.Header = append(config.Header, "witness")
-	for i, s := range r.stepsWith(metrics.ConfigTable) {
+	for i, s := range stepsWith(r, metrics.ConfigTable) {
 		config.Rows[i] = append(config.Rows[i], s.Witness)
 	}
-	istiod = r.metricTable("istiod: memory at each step's end, work in each step", metrics.IstiodTable)
-	work = r.metricTable("Steps", metrics.WorkTable)
+	istiod = metricTable(r, "istiod: memory at each step's end, work in each step", metrics.IstiodTable)
+	work = metricTable(r, "Steps", metrics.WorkTable)
 	work.Header = slices.Insert(work.Header, 1, "what was done")
-	for i, s := range r.stepsWith(metrics.WorkTable) {
+	for i, s := range stepsWith(r, metrics.WorkTable) {
 		work.Rows[i] = slices.Insert(work.Rows[i], 1, s.Do)
 	}
-	return config, r.sidecarTable(), istiod, work
+	return config, sidecarTable(r), istiod, work
 }
 
 // stepsWith are the steps at which a metric of the table was read.
-func (r *Report) stepsWith(name metrics.TableName) []Step {
+func stepsWith(r *reports.Report, name metrics.TableName) []reports.Step {
 	columns := metrics.Columns(name)
-	return slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool {
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s reports.Step) bool {
 		return !slices.ContainsFunc(columns, func(m metrics.Metric) bool { _, ok := s.Metrics[m.Name]; return ok })
 	})
 }
 
 // metricTable has a row for each step and a column for each metric of the table.
-func (r *Report) metricTable(title string, name metrics.TableName) sections.Table {
+func metricTable(r *reports.Report, title string, name metrics.TableName) sections.Table {
 	columns := metrics.Columns(name)
 	t := sections.Table{Title: title, Header: []string{"step"}}
 	for _, m := range columns {
 		t.Header = append(t.Header, m.Header())
 	}
-	for _, s := range r.stepsWith(name) {
+	for _, s := range stepsWith(r, name) {
 		row := []string{s.Name}
 		for _, m := range columns {
-			row = append(row, s.cell(m, "-"))
+			row = append(row, cell(&s, m, "-"))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -71,7 +72,7 @@ func (r *Report) metricTable(title string, name metrics.TableName) sections.Tabl
 }
 
 // cell is a metric at the step as a table shows it; none where it was not read.
-func (s *Step) cell(m metrics.Metric, none string) string {
+func cell(s *reports.Step, m metrics.Metric, none string) string {
 	f, ok := s.Metrics[m.Name]
 	if !ok {
 		return none
@@ -88,7 +89,7 @@ func (s *Step) cell(m metrics.Metric, none string) string {
 
 // sidecarTable has a row for each step, and where they differ for each workload: the
 // spread of metrics that are given by workload, the medians of the others.
-func (r *Report) sidecarTable() sections.Table {
+func sidecarTable(r *reports.Report) sections.Table {
 	columns := metrics.Columns(metrics.SidecarTable)
 	t := sections.Table{Title: "Sidecars that were never dumped", Header: []string{"step", "workload"}}
 	for _, m := range columns {
@@ -119,7 +120,7 @@ func (r *Report) sidecarTable() sections.Table {
 						cells = append(cells, m.Shown.With(m.Column.Decimals, v))
 					}
 				case all:
-					cells = append(cells, s.cell(m, ""))
+					cells = append(cells, cell(&s, m, ""))
 				default:
 					cells = append(cells, "")
 				}
@@ -141,7 +142,7 @@ func (r *Report) sidecarTable() sections.Table {
 	return t
 }
 
-func (r *Report) eventTable() sections.Table {
+func eventTable(r *reports.Report) sections.Table {
 	var rows [][]string
 	for _, e := range r.Events {
 		rows = append(rows, []string{fmt.Sprintf("%.0f s", e.Seconds), e.Step, e.Level, e.Kind, e.Object, e.Message})
@@ -150,7 +151,7 @@ func (r *Report) eventTable() sections.Table {
 }
 
 // environmentTable is everything that memory depends on.
-func (r *Report) environmentTable() sections.Table {
+func environmentTable(r *reports.Report) sections.Table {
 	env := r.Environment
 	rows := [][]string{
 		{"run", r.Run},
@@ -184,23 +185,4 @@ func (r *Report) environmentTable() sections.Table {
 		rows = append(rows, []string{"cost of the control plane", costText(r.ControlPlane)})
 	}
 	return sections.Table{Title: "Environment", Header: []string{"what", "value"}, Rows: rows}
-}
-
-// dumpLink is a raw answer of a proxy, beside the log.
-type dumpLink struct {
-	Step, Pod, Kind string
-	Path            string // relative to the run's folder
-}
-
-// dumps are the raw answers that the run kept, in the log's order.
-func (r *Report) dumps() []dumpLink {
-	var links []dumpLink
-	for _, s := range r.Steps {
-		for _, p := range s.Proxies {
-			for _, kind := range slices.Sorted(maps.Keys(p.Dumps)) {
-				links = append(links, dumpLink{s.Name, p.Namespace + "/" + p.Pod, kind, p.Dumps[kind]})
-			}
-		}
-	}
-	return links
 }

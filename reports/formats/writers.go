@@ -1,4 +1,6 @@
-package reports
+// Package formats prints reports: a file a format. What they say of metrics comes from the
+// table of metrics, what they say of topics from the report's sections.
+package formats
 
 import (
 	"bufio"
@@ -9,21 +11,19 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/meshbench/meshbench/reports/revisions"
-	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/figures"
 )
 
 // Writer prints a report in one format.
 type Writer struct {
-	Name string // for --format
+	Name string // a short word
 	File string // in the run's folder; "" for formats that are only printed
-	// Applies says whether a report has anything for the file; nil for always.
-	Applies func(r *Report) bool
 	// Write prints the report. The same report gives the same bytes.
-	Write func(w io.Writer, r *Report) error
+	Write func(w io.Writer, r *reports.Report) error
 }
 
-// Writers lists every format.
+// Writers lists the formats of every report. To add a format, add it here.
 func Writers() []Writer {
 	writers := []Writer{
 		{Name: "html", File: "report.html", Write: HTML},
@@ -33,29 +33,33 @@ func Writers() []Writer {
 		{Name: "junit", File: "report.junit.xml", Write: JUnit},
 		{Name: "openmetrics", File: "report.openmetrics.txt", Write: OpenMetrics},
 		{Name: "bench", File: "report.bench.txt", Write: Bench},
-		{Name: "console", Write: func(w io.Writer, r *Report) error { return Console(w, r, false) }},
+		{Name: "console", Write: func(w io.Writer, r *reports.Report) error { return Console(w, r, false) }},
 	}
-	for _, name := range plotNames {
-		writers = append(writers, plotWriter(name, nil))
+	for _, name := range figures.Names() {
+		writers = append(writers, plotWriter(name))
 	}
-	for _, name := range revisions.PlotNames() {
-		writers = append(writers, plotWriter(name, func(r *Report) bool {
-			return r.told(func(s sections.Section) bool {
-				return slices.ContainsFunc(s.Parts, func(p sections.Part) bool { return p.Plot.Name == name })
-			})
-		}))
+	return writers
+}
+
+// Of lists the formats of one report: those of every report, and the plots of its sections.
+func Of(r *reports.Report) []Writer {
+	writers := Writers()
+	for _, s := range r.Sections {
+		for _, p := range s.Parts {
+			writers = append(writers, plotWriter(p.Plot.Name))
+		}
 	}
 	return writers
 }
 
 // filesOf lists the formats that have a file of the report.
-func filesOf(r *Report) []Writer {
-	return slices.DeleteFunc(Writers(), func(w Writer) bool { return w.File == "" || w.Applies != nil && !w.Applies(r) })
+func filesOf(r *reports.Report) []Writer {
+	return slices.DeleteFunc(Of(r), func(w Writer) bool { return w.File == "" })
 }
 
 // WriteAll writes the report in every format that has a file into dir and returns the
 // files' paths. A file is replaced as a whole or not at all.
-func WriteAll(dir string, r *Report) ([]string, error) {
+func WriteAll(dir string, r *reports.Report) ([]string, error) {
 	var paths []string
 	for _, w := range filesOf(r) {
 		path := filepath.Join(dir, w.File)
@@ -73,7 +77,7 @@ func WriteAll(dir string, r *Report) ([]string, error) {
 	return paths, nil
 }
 
-func writeFile(path string, r *Report, w Writer) (err error) {
+func writeFile(path string, r *reports.Report, w Writer) (err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(w.File)+".*")
 	if err != nil {
 		return err
@@ -103,9 +107,9 @@ func writeFile(path string, r *Report, w Writer) (err error) {
 
 // MissingDumps says in one sentence which of the raw dumps that the log speaks of are not
 // in the run's folder, where the reports' links lead; "" when all are there.
-func MissingDumps(dir string, r *Report) string {
+func MissingDumps(dir string, r *reports.Report) string {
 	var missing []string
-	for _, d := range r.dumps() {
+	for _, d := range r.Dumps() {
 		if _, err := os.Stat(filepath.Join(dir, d.Path)); err != nil {
 			missing = append(missing, d.Path)
 		}
@@ -114,5 +118,5 @@ func MissingDumps(dir string, r *Report) string {
 		return ""
 	}
 	return fmt.Sprintf("%s: %d of %d raw dumps are not here (the first: %s), so the reports' links to them lead nowhere: copy the folder dumps beside the log",
-		dir, len(missing), len(r.dumps()), missing[0])
+		dir, len(missing), len(r.Dumps()), missing[0])
 }

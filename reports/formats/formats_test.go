@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"encoding/xml"
@@ -17,11 +17,14 @@ import (
 	"golang.org/x/perf/benchmath"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/reportstest"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // TestJUnit reads the file with another program's idea of JUnit.
 func TestJUnit(t *testing.T) {
-	all := logs()
+	all := reportstest.Logs()
 	for name, want := range map[string]struct {
 		counts  string
 		failing []string
@@ -40,7 +43,7 @@ func TestJUnit(t *testing.T) {
 			var tests, failures, errors, skipped int
 			var failing []string
 			for i, suite := range got.TestSuites {
-				if suite.Name != madeSteps[i].name || suite.Tests != len(suite.TestCases) {
+				if suite.Name != reportstest.Steps()[i] || suite.Tests != len(suite.TestCases) {
 					t.Errorf("suite %d is %s with %d tests, %d cases", i, suite.Name, suite.Tests, len(suite.TestCases))
 				}
 				for _, c := range suite.TestCases {
@@ -69,7 +72,7 @@ func TestJUnit(t *testing.T) {
 
 // TestOpenMetrics reads the file with the parser of Prometheus.
 func TestOpenMetrics(t *testing.T) {
-	for name, records := range logs() {
+	for name, records := range reportstest.Logs() {
 		got := openMetrics(t, printed(t, build(t, records), "openmetrics"))
 		finished := 1.0
 		if name == "cut" {
@@ -126,7 +129,7 @@ func openMetrics(t *testing.T, text string) map[string]float64 {
 }
 
 // benchResults gives the values by benchmark and unit, and what the file says of units.
-func benchResults(t *testing.T, r *Report) (values map[string][]float64, config string, units benchfmt.UnitMetadataMap) {
+func benchResults(t *testing.T, r *reports.Report) (values map[string][]float64, config string, units benchfmt.UnitMetadataMap) {
 	t.Helper()
 	values = map[string][]float64{}
 	in := benchfmt.NewReader(strings.NewReader(printed(t, r, "bench")), "report.bench.txt")
@@ -155,7 +158,7 @@ func benchResults(t *testing.T, r *Report) (values map[string][]float64, config 
 
 // TestBench reads the file as benchstat does.
 func TestBench(t *testing.T) {
-	all := logs()
+	all := reportstest.Logs()
 	values, config, units := benchResults(t, build(t, all["whole"]))
 	if want := "goos=linux goarch=amd64 pkg=meshbench/eks-nginx cluster=embedded memory-source=proc "; config != want {
 		t.Errorf("configuration %q", config)
@@ -164,7 +167,7 @@ func TestBench(t *testing.T) {
 	if got := values[restart+"listener_rows"]; !slices.Equal(got, []float64{224}) {
 		t.Errorf("listener rows of step restart: %v", got)
 	}
-	if got := values[restart+"sidecar_memory_bytes"]; len(got) != 10 || slices.Max(got) > 39*mi || slices.Min(got) < 37*mi {
+	if got := values[restart+"sidecar_memory_bytes"]; len(got) != 10 || slices.Max(got) > 39*words.Mi || slices.Min(got) < 37*words.Mi {
 		t.Errorf("memory at step restart: %v", got)
 	}
 	if got := values["EksNginx/step=services witness_memory_bytes"]; len(got) != 1 {
@@ -192,7 +195,7 @@ func TestBench(t *testing.T) {
 // TestBenchFindsChanges: 5 % more memory at one step and one listener more are seen by
 // the statistics that benchstat uses; everything else is unchanged.
 func TestBenchFindsChanges(t *testing.T) {
-	changed := madeLog()
+	changed := reportstest.Log()
 	for _, r := range changed {
 		if r.Usage != nil && r.Step != nil && *r.Step == 4 {
 			r.Usage.MemoryBytes += r.Usage.MemoryBytes / 20
@@ -201,7 +204,7 @@ func TestBenchFindsChanges(t *testing.T) {
 			r.Proxy.Rows.Listener++
 		}
 	}
-	old, oldConfig, units := benchResults(t, build(t, madeLog()))
+	old, oldConfig, units := benchResults(t, build(t, reportstest.Log()))
 	now, nowConfig, _ := benchResults(t, build(t, changed))
 	if oldConfig != nowConfig {
 		t.Fatalf("not compared: %s, %s", oldConfig, nowConfig)

@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/reportstest"
 )
 
 // largeLog is the log of a run with 200 real sidecars on 20 nodes, 9 steps and a series
@@ -16,7 +18,7 @@ import (
 func largeLog() []observations.Record {
 	const nodes, podsPerNode, seconds = 20, 10, 60
 	at := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
-	run := *madeLog()[0].Run
+	run := *reportstest.Log()[0].Run
 	records := []observations.Record{{Time: at, Run: &run}}
 	for step := range run.Steps {
 		add := func(r observations.Record) {
@@ -51,7 +53,7 @@ func largeLog() []observations.Record {
 // BenchmarkLargeLog makes all reports of a large log, from the file to the files. The
 // limits are 2 s and 300 MiB; peak-MiB is of the whole process.
 //
-//	go test ./reports -run '^$' -bench LargeLog -benchtime 3x
+//	go test ./reports/formats -run '^$' -bench LargeLog -benchtime 3x
 func BenchmarkLargeLog(b *testing.B) {
 	dir := b.TempDir()
 	log := logBytes(b, largeLog())
@@ -69,7 +71,7 @@ func BenchmarkLargeLog(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := Build(records, truncated)
+		r, err := reports.Build(records, truncated)
 		if err != nil {
 			b.Fatal(err)
 		}

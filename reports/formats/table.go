@@ -1,23 +1,24 @@
-package reports
+package formats
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Marks beside published figures.
 const (
 	markEqual  = "✓" // the same count
-	markNear   = "~" // memory within publishedTolerance of the published range
+	markNear   = "~" // memory within reports.PublishedTolerance of the published range
 	markDiffer = "✗"
 )
 
 // marksLegend explains the marks that the table uses.
 var marksLegend = fmt.Sprintf("%s as published   %s differs   %s within %g %% of the published range (memory, for information)",
-	markEqual, markDiffer, markNear, 100*publishedTolerance)
+	markEqual, markDiffer, markNear, 100*reports.PublishedTolerance)
 
 // tableHeader are the columns of table.
 var tableHeader = []string{"step", "nodes/pods/svc", "cluster", "listener", "route", "endpoint", "median Mi", "min-max Mi", "witness Mi", "settled"}
@@ -34,23 +35,23 @@ type tableRow struct {
 	published bool        // the figures published for the step above
 }
 
-// table is what people look at first: each step's counts and memory, and beneath it
+// stepRows is what people look at first: each step's counts and memory, and beneath it
 // the published figures with marks. Counts are lines where lines were published, else
 // rows.
-func (r *Report) table() []tableRow {
+func stepRows(r *reports.Report) []tableRow {
 	header := 0
-	if r.countsInLines() {
+	if r.CountsInLines() {
 		header = 1
 	}
 	var rows []tableRow
 	for i := range r.Steps {
 		s := &r.Steps[i]
-		texts := []string{s.Name, "-", "-", "-", "-", "-", "-", "-", "-", s.settledText()}
+		texts := []string{s.Name, "-", "-", "-", "-", "-", "-", "-", "-", settledText(s)}
 		if o := s.Objects; o != nil {
 			texts[1] = fmt.Sprintf("%d/%d/%d", o.Nodes, o.Pods, o.Services)
 		}
-		for c, what := range rowCounts {
-			if n, ok := s.count(what); ok {
+		for c, what := range reports.RowCounts() {
+			if n, ok := s.Count(what); ok {
 				texts[2+c] = fmt.Sprint(n + header)
 			}
 		}
@@ -71,13 +72,13 @@ func (r *Report) table() []tableRow {
 		}
 		pub := tableRow{cells: make([]tableCell, len(tableHeader)), published: true}
 		pub.cells[0].text = "published"
-		pub.cells[1] = s.publishedObjects()
+		pub.cells[1] = publishedObjects(s)
 		for c, what := range []string{2: "cluster", 3: "listener", 4: "route", 5: "endpoint", 6: "memory", 8: "witnessMemory"} {
-			if f, ok := s.published(what); ok {
-				if f.Unit == unitRows {
+			if f, ok := s.PublishedOf(what); ok {
+				if f.Unit == reports.UnitRows {
 					f.Published += float64(header)
 				}
-				pub.cells[c] = tableCell{f.text(), mark(f)}
+				pub.cells[c] = tableCell{f.Range(), mark(f)}
 			}
 		}
 		rows = append(rows, pub)
@@ -87,16 +88,16 @@ func (r *Report) table() []tableRow {
 
 // publishedObjects are the published nodes, pods and Services in one cell, empty where
 // none of them was published.
-func (s *Step) publishedObjects() tableCell {
-	parts := make([]string, len(objectCounts))
-	all := PublishedFigure{Match: true}
-	for i, what := range objectCounts {
-		f, ok := s.published(what)
+func publishedObjects(s *reports.Step) tableCell {
+	parts := make([]string, len(reports.ObjectCounts()))
+	all := reports.PublishedFigure{Match: true}
+	for i, what := range reports.ObjectCounts() {
+		f, ok := s.PublishedOf(what)
 		if !ok {
 			parts[i] = "-"
 			continue
 		}
-		parts[i] = f.text()
+		parts[i] = f.Range()
 		all.Match = all.Match && f.Match
 		all.Got = f.Got
 	}
@@ -107,13 +108,13 @@ func (s *Step) publishedObjects() tableCell {
 }
 
 // mark says how the run's figure compares; "" when there is none.
-func mark(f PublishedFigure) string {
+func mark(f reports.PublishedFigure) string {
 	switch {
 	case f.Got == nil:
 		return ""
 	case !f.Match:
 		return markDiffer
-	case f.isCount():
+	case f.IsCount():
 		return markEqual
 	default:
 		return markNear
@@ -121,7 +122,7 @@ func mark(f PublishedFigure) string {
 }
 
 // settledText is yes or NO with the seconds of the wait.
-func (s *Step) settledText() string {
+func settledText(s *reports.Step) string {
 	switch {
 	case s.Settle == nil && s.Measured:
 		return "NO"
@@ -140,15 +141,15 @@ func costText(c *observations.Cost) string {
 }
 
 // countsNote says what the counts of the table are.
-func (r *Report) countsNote() string {
-	if r.countsInLines() {
+func countsNote(r *reports.Report) string {
+	if r.CountsInLines() {
 		return "Counts are lines, as they were published: the rows of `istioctl proxy-config` and its header line."
 	}
 	return "Counts are the rows that `istioctl proxy-config` prints, without its header line."
 }
 
 // title names the run in one line.
-func (r *Report) title() string {
+func title(r *reports.Report) string {
 	kubernetes := ""
 	if v := r.Environment.Cluster.Kubernetes; v != "" {
 		kubernetes = ", Kubernetes " + v

@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 )
 
@@ -23,7 +24,7 @@ import (
 // part of one; versions, which one compares, are comments. A step that was measured
 // before the mesh was quiet has /unsettled in its name, so that it is never taken for one
 // that was; steps without a measurement are left out.
-func Bench(w io.Writer, r *Report) error {
+func Bench(w io.Writer, r *reports.Report) error {
 	b := &bench{w: benchfmt.NewWriter(w)}
 	env := r.Environment
 	for _, c := range [][2]string{{"run", r.Run}, {"istio", r.Istio}, {"envoy", r.Envoy}, {"kubernetes", env.Cluster.Kubernetes}, {"meshbench", env.Meshbench}} {
@@ -111,7 +112,7 @@ func (b *bench) write(rec benchfmt.Record) {
 
 // step writes a line for each sidecar, one with the counts, which are exact, and one with
 // what was read once.
-func (b *bench) step(table []metrics.Metric, s *Step) {
+func (b *bench) step(table []metrics.Metric, s *reports.Step) {
 	for _, c := range s.Sidecars {
 		var own []benchValue
 		for _, m := range table {

@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"fmt"
@@ -10,29 +10,32 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/figures"
+	"github.com/meshbench/meshbench/reports/reportstest"
 )
 
 // TestPageSaysItAll: everything that the report holds is on the page.
 func TestPageSaysItAll(t *testing.T) {
-	for name, records := range logs() {
+	for name, records := range reportstest.Logs() {
 		r := build(t, records)
 		page := html.UnescapeString(printed(t, r, "html"))
-		want := []string{r.Summary, r.title(), r.Run, `href="report.json"`, `href="report.junit.xml"`, `href="plots/memory-by-step.svg"`, `href="observations.jsonl"`}
+		want := []string{r.Summary, title(r), r.Run, `href="report.json"`, `href="report.junit.xml"`, `href="plots/memory-by-step.svg"`, `href="observations.jsonl"`}
 		for _, f := range r.Findings {
 			want = append(want, f.String())
 		}
-		for _, d := range r.dumps() {
+		for _, d := range r.Dumps() {
 			want = append(want, fmt.Sprintf(`<a href="%s">%s</a>`, d.Path, d.Kind))
 		}
 		for _, e := range r.Events {
 			want = append(want, e.Message)
 		}
-		for _, row := range r.table() {
+		for _, row := range stepRows(r) {
 			for _, c := range row.cells {
 				want = append(want, "<td>"+c.text+"<")
 			}
 		}
-		for _, row := range r.environmentTable().Rows {
+		for _, row := range environmentTable(r).Rows {
 			want = append(want, "<td>"+row[1]+"</td>")
 		}
 		for _, text := range want {
@@ -45,7 +48,7 @@ func TestPageSaysItAll(t *testing.T) {
 
 // TestPageNeedsNothing: no script, and no address but those of files beside the page.
 func TestPageNeedsNothing(t *testing.T) {
-	page := strings.ReplaceAll(printed(t, build(t, madeLog()), "html"), `xmlns="http://www.w3.org/2000/svg"`, "")
+	page := strings.ReplaceAll(printed(t, build(t, reportstest.Log()), "html"), `xmlns="http://www.w3.org/2000/svg"`, "")
 	for _, address := range regexp.MustCompile(`(?i)<script|https?:|url\(|@import|\bsrc=|xlink`).FindAllString(page, -1) {
 		t.Errorf("the page has %s", address)
 	}
@@ -53,7 +56,7 @@ func TestPageNeedsNothing(t *testing.T) {
 
 // TestPageEscapes: text from a cluster cannot become markup or a program.
 func TestPageEscapes(t *testing.T) {
-	records := madeLog()
+	records := reportstest.Log()
 	for _, r := range records {
 		if r.Begin != nil {
 			r.Begin.Name = `<img src=x onerror="alert(1)">`
@@ -66,7 +69,7 @@ func TestPageEscapes(t *testing.T) {
 	if page := printed(t, r, "html"); strings.Contains(page, "<img") || strings.Contains(page, "javascript:") {
 		t.Error("not escaped")
 	}
-	for _, name := range plotNames {
+	for _, name := range figures.Names() {
 		if svg := printed(t, r, "plot-"+name); strings.Contains(svg, "<img") {
 			t.Errorf("%s: not escaped", name)
 		}
@@ -74,7 +77,7 @@ func TestPageEscapes(t *testing.T) {
 }
 
 func TestHeadline(t *testing.T) {
-	all := logs()
+	all := reportstest.Logs()
 	for name, want := range map[string]struct {
 		text string
 		good bool
@@ -85,18 +88,18 @@ func TestHeadline(t *testing.T) {
 		"cut":       {"Incomplete: 4 of 9 steps measured", false},
 		"unsettled": {"The counts match, but only 8 of 9 steps were measured in a quiet mesh", false},
 	} {
-		if text, good := build(t, all[name]).headline(); text != want.text || good != want.good {
+		if text, good := headline(build(t, all[name])); text != want.text || good != want.good {
 			t.Errorf("%s: %q, %v", name, text, good)
 		}
 	}
 	// As expected, but not as published.
-	records := madeLog()
+	records := reportstest.Log()
 	for _, r := range records {
 		if r.Begin != nil && r.Begin.Name == "one-pod" {
 			r.Begin.PublishedFigures.Route = ptr(9)
 		}
 	}
-	if text, good := build(t, records).headline(); text != "The changes are as expected, but 33 of 34 published counts match" || good {
+	if text, good := headline(build(t, records)); text != "The changes are as expected, but 33 of 34 published counts match" || good {
 		t.Errorf("%q, %v", text, good)
 	}
 	// Nothing expected.
@@ -105,7 +108,7 @@ func TestHeadline(t *testing.T) {
 		{Step: ptr(0), Settle: &observations.Settle{Settled: true}}, {Step: ptr(0), Measure: &observations.Measure{}},
 		{End: &observations.End{Outcome: "ok"}},
 	}
-	if text, good := build(t, nothing).headline(); text != "All steps measured; nothing was expected of them" || !good {
+	if text, good := headline(build(t, nothing)); text != "All steps measured; nothing was expected of them" || !good {
 		t.Errorf("%q, %v", text, good)
 	}
 }
@@ -113,7 +116,7 @@ func TestHeadline(t *testing.T) {
 // TestIncompleteEverywhere: a log that was cut in the middle of a record gives every
 // report, and each says so in its own way.
 func TestIncompleteEverywhere(t *testing.T) {
-	whole := logBytes(t, madeLog())
+	whole := logBytes(t, reportstest.Log())
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, observations.LogName), whole[:len(whole)*2/3], 0o644); err != nil {
 		t.Fatal(err)
@@ -122,7 +125,7 @@ func TestIncompleteEverywhere(t *testing.T) {
 	if err != nil || !truncated {
 		t.Fatal(truncated, err)
 	}
-	r, err := Build(records, truncated)
+	r, err := reports.Build(records, truncated)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,33 +150,14 @@ func TestIncompleteEverywhere(t *testing.T) {
 	}
 }
 
-// TestNothingSettled: a run of which no step was quiet says so in one sentence.
-func TestNothingSettled(t *testing.T) {
-	records := madeLog()
-	for _, r := range records {
-		if r.Settle != nil {
-			r.Settle.Settled = false
-		}
-	}
-	r := build(t, records)
-	var all []string
-	for _, f := range r.Findings {
-		if strings.HasPrefix(f.Text, "No step was measured in a quiet mesh") {
-			return
-		}
-		all = append(all, f.Text)
-	}
-	t.Errorf("not said: %q", all)
-}
-
 func TestMissingDumps(t *testing.T) {
 	dir := t.TempDir()
-	r := build(t, madeLog())
+	r := build(t, reportstest.Log())
 	want := dir + ": 9 of 9 raw dumps are not here (the first: dumps/one-pod/ns1-test-0.json), so the reports' links to them lead nowhere: copy the folder dumps beside the log"
 	if got := MissingDumps(dir, r); got != want {
 		t.Errorf("%s", got)
 	}
-	for _, d := range r.dumps() {
+	for _, d := range r.Dumps() {
 		path := filepath.Join(dir, d.Path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -184,31 +168,5 @@ func TestMissingDumps(t *testing.T) {
 	}
 	if got := MissingDumps(dir, r); got != "" {
 		t.Error(got)
-	}
-}
-
-// TestSeries: a pod's line is cut at its first dump and where the pod was not there.
-func TestSeries(t *testing.T) {
-	r := build(t, madeLog())
-	if len(r.series) != 20 {
-		t.Fatalf("%d pods", len(r.series))
-	}
-	for _, s := range r.series {
-		if dumped := s.dumped < 1e9; dumped != (s.pod == "ns1/test-0" || s.pod == "ns2/test-10") {
-			t.Errorf("%s was first dumped at %g s", s.pod, s.dumped)
-		}
-	}
-	s := podSeries{dumped: 4.5, seconds: []float64{1, 2, 3, 4, 5, 6, 40, 41}, bytes: []int64{1, 2, 9, 4, 5, 6, 7, 8}}
-	text := func(width float64) string {
-		before, after := s.line(width)
-		return strings.ReplaceAll(fmt.Sprint(before, after), " 0}", "}")
-	}
-	// All points: two lines that meet at the dump, a gap of 34 s.
-	if got, want := text(1), "[{1 1} {2 2} {3 9} {4 4}] [{4 4} {5 5} {6 6} {NaN 0} {40 7} {41 8}]"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	// A fifth of them: the highest stands for its neighbours.
-	if got, want := text(5), "[{1 9}] [{1 9} {5 6} {NaN 0} {40 8}]"; got != want {
-		t.Errorf("%s, want %s", got, want)
 	}
 }

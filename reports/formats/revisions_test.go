@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"encoding/csv"
@@ -12,45 +12,19 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/ginkgo/v2/reporters"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/growth"
-	"github.com/meshbench/meshbench/reports/growth/growthtest"
+	"github.com/meshbench/meshbench/reports/reportstest"
 	"github.com/meshbench/meshbench/reports/revisions"
-	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
-
-// revisionLogs are logs of runs with revisions: one with everything that may happen, and
-// those where something is missing.
-func revisionLogs() map[string][]observations.Record {
-	killed := growthtest.Workload{Name: "measure/pod", LimitMi: 1024, BaseMi: 47, SlopeMi: 0.655, NoiseMi: 5, ColdMi: 90}
-	survivor, scoped := killed, killed
-	survivor.Name, survivor.LimitMi = "measure/pod-2gi", 2048
-	scoped.Name, scoped.Scoped, scoped.NoiseMi = "scoped/pod", true, 0.3
-	load := growthtest.Load{
-		Revisions: []int{0, 200, 400, 600, 800, 1000, 1200, 1400, 1600}, Batch: 200, Mode: "shape",
-		Workloads: []growthtest.Workload{killed, survivor, scoped}, Seed: 3,
-		Unsettled: 600, ReconnectAt: 1200, ReconnectMi: 41, Published: growthtest.Published(),
-	}
-	whole := growthtest.Log(load)
-	loop := load
-	loop.Workloads = slices.Clone(load.Workloads)
-	loop.Workloads[0].ColdMi = -10
-	cut := slices.IndexFunc(whole, func(r observations.Record) bool { return r.Revisions != nil && r.Revisions.Total == 400 })
-	unsettled := growthtest.Log(load)
-	for _, r := range unsettled {
-		if r.Settle != nil {
-			*r.Settle = observations.Settle{Seconds: 180, Unmet: []string{"memory windows differ by 4.1 Mi"}}
-		}
-	}
-	return map[string][]observations.Record{"revisions": whole, "revisions-loop": growthtest.Log(loop), "revisions-cut": whole[:cut+1], "revisions-unsettled": unsettled}
-}
 
 // buildRevisions is build with what one cost model said: the built-in one may be fitted
 // anew without these files.
-func buildRevisions(t *testing.T, records []observations.Record) *Report {
+func buildRevisions(t *testing.T, records []observations.Record) *reports.Report {
 	t.Helper()
 	r := build(t, records)
 	for i := range r.Growth.Workloads {
@@ -68,13 +42,17 @@ func buildRevisions(t *testing.T, records []observations.Record) *Report {
 			{Name: "endpoints", ObjectsPerRevision: 2, BytesPerRevision: 13716, Lo: 13354, Hi: 14080},
 		}, Outside: []string{"clusters: 12849 is outside of the range that was measured, 15 to 454"}}
 	}
-	r.Sections = []sections.Section{revisions.Section(r.Growth, r.Environment.Steps)}
-	r.Findings = r.findings()
+	// The same facts in other words, in the same places.
+	before, now := r.Sections[0], revisions.Section(r.Growth, r.Environment.Steps)
+	for i, f := range before.Findings {
+		r.Findings[slices.Index(r.Findings, f)] = now.Findings[i]
+	}
+	r.Sections[0] = now
 	return r
 }
 
 func TestRevisionsGolden(t *testing.T) {
-	for name, records := range revisionLogs() {
+	for name, records := range reportstest.RevisionLogs() {
 		formats := []string{"console"}
 		if name == "revisions" {
 			formats = append(formats, "markdown", "csv", "junit", "openmetrics", "bench")
@@ -89,15 +67,15 @@ func TestRevisionsGolden(t *testing.T) {
 // the kill and of growth beside what was published, and the same log gives the same bytes.
 func TestRevisionsEverywhere(t *testing.T) {
 	dir := t.TempDir()
-	r := buildRevisions(t, revisionLogs()["revisions"])
+	r := buildRevisions(t, reportstest.RevisionLogs()["revisions"])
 	paths, err := WriteAll(dir, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(paths) - len(filesOf(build(t, madeLog()))); n != 2 {
+	if n := len(paths) - len(filesOf(build(t, reportstest.Log()))); n != 2 {
 		t.Errorf("%d files more", n)
 	}
-	again := buildRevisions(t, revisionLogs()["revisions"])
+	again := buildRevisions(t, reportstest.RevisionLogs()["revisions"])
 	for _, w := range filesOf(r) {
 		got, err := os.ReadFile(filepath.Join(dir, w.File))
 		if err != nil {
@@ -126,23 +104,23 @@ func TestRevisionsEverywhere(t *testing.T) {
 
 // TestRevisionsByMachines reads the formats for programs as those programs do.
 func TestRevisionsByMachines(t *testing.T) {
-	r := buildRevisions(t, revisionLogs()["revisions"])
+	r := buildRevisions(t, reportstest.RevisionLogs()["revisions"])
 	const of = `run="knative-revisions-20261124-120000", scenario="knative-revisions"`
 	series := openMetrics(t, printed(t, r, "openmetrics"))
 	for name, want := range map[string]float64{
 		`{__name__="meshbench_kill_revisions", bound="until", pod="measure/pod-a", ` + of + `, workload="measure/pod"}`: 1550,
 		`{__name__="meshbench_revisions", number="5", ` + of + `, step="r800"}`:                                         800,
 		`{__name__="meshbench_sidecar_limit_bytes", ` + of + `, workload="measure/pod-2gi"}`:                            2 << 30,
-		`{__name__="meshbench_program_growth_per_revision_bytes", bound="fit", program="etcd", ` + of + `}`:             0.5 * mi,
+		`{__name__="meshbench_program_growth_per_revision_bytes", bound="fit", program="etcd", ` + of + `}`:             0.5 * words.Mi,
 		`{__name__="meshbench_growth_route_rows_per_revision", ` + of + `, workload="measure/pod"}`:                     6,
-		`{__name__="meshbench_published_growth_per_revision_bytes", ` + of + `}`:                                        0.75 * mi,
+		`{__name__="meshbench_published_growth_per_revision_bytes", ` + of + `}`:                                        0.75 * words.Mi,
 	} {
 		if got, ok := series[name]; !ok || math.Abs(got-want) > 1e-6*want {
 			t.Errorf("%s: %v (%v), want %v", name, got, ok, want)
 		}
 	}
 	values, _, _ := benchResults(t, r)
-	if got := values["KnativeRevisions/growth=measure.pod growth_per_revision_bytes"]; len(got) != 1 || math.Abs(got[0]/mi-0.655) > 0.02 {
+	if got := values["KnativeRevisions/growth=measure.pod growth_per_revision_bytes"]; len(got) != 1 || math.Abs(got[0]/words.Mi-0.655) > 0.02 {
 		t.Errorf("%v", got)
 	}
 	var suites reporters.JUnitTestSuites
@@ -153,7 +131,7 @@ func TestRevisionsByMachines(t *testing.T) {
 
 // TestRevisionsCSV reads the file.
 func TestRevisionsCSV(t *testing.T) {
-	rows, err := csv.NewReader(strings.NewReader(printed(t, buildRevisions(t, revisionLogs()["revisions"]), "csv"))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(printed(t, buildRevisions(t, reportstest.RevisionLogs()["revisions"]), "csv"))).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +158,7 @@ func TestRevisionsCSV(t *testing.T) {
 
 // TestRevisionsFindings: what happened is said in words.
 func TestRevisionsFindings(t *testing.T) {
-	all := revisionLogs()
+	all := reportstest.RevisionLogs()
 	for name, wants := range map[string][]string{
 		"revisions": {
 			"warning measure/pod was killed between 1400 and 1550 revisions, at its limit of 1024 Mi (published: between 1200 and 1400 revisions); the last sample before it: ",
@@ -222,7 +200,7 @@ func TestRevisionsFindings(t *testing.T) {
 
 // TestRevisionsCut: whatever a crash leaves of a log gives a report in every format.
 func TestRevisionsCut(t *testing.T) {
-	records := revisionLogs()["revisions"]
+	records := reportstest.RevisionLogs()["revisions"]
 	for n := 1; n < len(records); n += 7 {
 		r := build(t, records[:n])
 		if r.Finished {
@@ -237,40 +215,9 @@ func TestRevisionsCut(t *testing.T) {
 	}
 }
 
-// TestRestartEvents: a restart's record is an event, with revisions or without.
-func TestRestartEvents(t *testing.T) {
-	records := madeLog()
-	at := records[len(records)-2].Time
-	restart := func(container, reason string) observations.Record {
-		return observations.Record{Time: at, Restart: &observations.Restart{Namespace: "ns1", Pod: "test-3", Container: container, Reason: reason, ExitCode: 137, Count: 2}}
-	}
-	records = append(records, restart("istio-proxy", "OOMKilled"), restart("discovery", "Error"))
-	r := build(t, records)
-	var got []string
-	for _, e := range r.Events {
-		got = append(got, strings.Join([]string{e.Level, e.Kind, e.Object, e.Message}, " "))
-	}
-	want := []string{
-		"warning oom-kill ns1/test-3/istio-proxy ended with OOMKilled (exit code 137) and was restarted, 2 times in all",
-		"warning restart ns1/test-3/discovery ended with Error (exit code 137) and was restarted, 2 times in all",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	said := 0
-	for _, f := range r.Findings {
-		if f.Kind == "oom-kill" || f.Kind == "restart" {
-			said++
-		}
-	}
-	if said != 2 || r.Growth != nil {
-		t.Errorf("%d findings", said)
-	}
-}
-
 // TestRevisionsFitATerminal: no line is wider than a terminal.
 func TestRevisionsFitATerminal(t *testing.T) {
-	for name, records := range revisionLogs() {
+	for name, records := range reportstest.RevisionLogs() {
 		for _, line := range strings.Split(printed(t, buildRevisions(t, records), "console"), "\n") {
 			if n := utf8.RuneCountInString(line); n > consoleWidth || strings.HasSuffix(line, " ") {
 				t.Errorf("%s: %d columns: %q", name, n, line)

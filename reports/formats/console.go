@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"bufio"
@@ -9,7 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // consoleWidth is the terminal that the console report is made for, in columns.
@@ -17,7 +19,7 @@ const consoleWidth = 100
 
 // Console prints the report for a terminal or a CI log: the table of steps, what a
 // reader must not miss, and the verdict last. Colour only repeats what marks and words say.
-func Console(w io.Writer, r *Report, colour bool) error {
+func Console(w io.Writer, r *reports.Report, colour bool) error {
 	out := bufio.NewWriter(w)
 	paint := strings.NewReplacer()
 	if colour {
@@ -29,9 +31,9 @@ func Console(w io.Writer, r *Report, colour bool) error {
 	}
 	line := func(text string) { fmt.Fprintln(out, paint.Replace(strings.TrimRight(text, " "))) }
 
-	wrap(line, "", r.title()+", run "+r.Run)
+	wrap(line, "", title(r)+", run "+r.Run)
 	line("")
-	for _, text := range r.consoleTable() {
+	for _, text := range consoleTable(r) {
 		line(text)
 	}
 	line("")
@@ -41,7 +43,7 @@ func Console(w io.Writer, r *Report, colour bool) error {
 			break
 		}
 	}
-	wrap(line, "", r.countsNote())
+	wrap(line, "", countsNote(r))
 	wrap(line, "", "Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 	line("")
 	for _, s := range r.Sections {
@@ -75,8 +77,8 @@ func Console(w io.Writer, r *Report, colour bool) error {
 
 // consoleTable is the table of steps with aligned columns. Names of steps are cut
 // short where the table would be too wide.
-func (r *Report) consoleTable() []string {
-	rows := r.table()
+func consoleTable(r *reports.Report) []string {
+	rows := stepRows(r)
 	marked := make([]bool, len(tableHeader)) // columns with a mark
 	for _, row := range rows {
 		for i, c := range row.cells {
@@ -151,19 +153,7 @@ func aligned(rows [][]string) []string {
 
 // wrap prints text in lines of consoleWidth, those after the first indented under it.
 func wrap(line func(string), bullet, text string) {
-	indent := strings.Repeat(" ", utf8.RuneCountInString(bullet))
-	current := bullet
-	empty := true
-	for _, word := range strings.Fields(text) {
-		if !empty && utf8.RuneCountInString(current)+1+utf8.RuneCountInString(word) > consoleWidth {
-			line(current)
-			current, empty = indent, true
-		}
-		if !empty {
-			current += " "
-		}
-		current += word
-		empty = false
+	for _, one := range words.Wrap(consoleWidth, bullet, text) {
+		line(one)
 	}
-	line(current)
 }

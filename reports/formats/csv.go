@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"encoding/csv"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/words"
 )
@@ -16,7 +17,7 @@ import (
 // too. Metrics that were not read have no row. Of a metric with a reading for each pod the
 // row is the median; NAME.min, NAME.max and NAME.samples follow it. subject is the
 // workload, the type or the thing that a value is of, where it is not of the whole step.
-func CSV(w io.Writer, r *Report) error {
+func CSV(w io.Writer, r *reports.Report) error {
 	out := &csvTable{Writer: csv.NewWriter(w), run: []string{r.Run, r.Scenario}}
 	out.Write([]string{"run", "scenario", "step", "name", "metric", "subject", "value", "unit", "published", "published_high", "match"})
 	table := metrics.In(metrics.CSV)
@@ -58,7 +59,7 @@ func (t *csvTable) row(number int, step, metric, subject string, value float64, 
 }
 
 // figure prints what a metric was at a step.
-func (t *csvTable) figure(s *Step, m metrics.Metric, f metrics.Figure) {
+func (t *csvTable) figure(s *reports.Step, m metrics.Metric, f metrics.Figure) {
 	summary := func(subject string, values []metrics.Value, published ...string) {
 		median, low, high := m.Summary(values)
 		t.row(s.Number, s.Name, m.Name, subject, median, m.Unit, published...)
@@ -68,7 +69,7 @@ func (t *csvTable) figure(s *Step, m metrics.Metric, f metrics.Figure) {
 	}
 	switch m.Of {
 	case metrics.OfPod:
-		summary("", f.Values, s.publishedColumns(m)...)
+		summary("", f.Values, publishedColumns(s, m)...)
 		if m.ByWorkload {
 			for _, w := range f.Workloads() {
 				summary(w, f.Workload(w))
@@ -79,7 +80,7 @@ func (t *csvTable) figure(s *Step, m metrics.Metric, f metrics.Figure) {
 			t.row(s.Number, s.Name, m.Name, v.Of, v.Value, m.Unit)
 		}
 	default:
-		t.row(s.Number, s.Name, m.Name, "", f.Value, m.Unit, s.publishedColumns(m)...)
+		t.row(s.Number, s.Name, m.Name, "", f.Value, m.Unit, publishedColumns(s, m)...)
 	}
 }
 
@@ -107,16 +108,16 @@ func (t *csvTable) samples(table []metrics.Metric, samples []metrics.Sample) {
 
 // publishedColumns are what was published of a metric at the step, in the metric's unit;
 // none where nothing was.
-func (s *Step) publishedColumns(m metrics.Metric) []string {
-	f, ok := s.published(m.Word)
+func publishedColumns(s *reports.Step, m metrics.Metric) []string {
+	f, ok := s.PublishedOf(m.Word)
 	if !ok {
 		return nil
 	}
 	scale, less := 1.0, 0.0
 	switch f.Unit {
-	case unitMi:
+	case reports.UnitMi:
 		scale = words.Mi
-	case unitLines:
+	case reports.UnitLines:
 		less = 1
 	}
 	columns := []string{words.Number(f.Published*scale - less), "", strconv.FormatBool(f.Match)}

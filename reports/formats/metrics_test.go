@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"encoding/csv"
@@ -7,19 +7,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/reportstest"
 )
 
 // TestOneNameInAllFormats: every metric of the table is in every format by its name, but
 // for those that the table says leave it out, and nothing else is.
 func TestOneNameInAllFormats(t *testing.T) {
-	r := build(t, madeLog())
-	g := buildRevisions(t, revisionLogs()["revisions"])
+	r := build(t, reportstest.Log())
+	g := buildRevisions(t, reportstest.RevisionLogs()["revisions"])
 	in := map[metrics.Format]map[string]bool{}
 	for _, f := range metrics.Formats() {
 		in[f] = map[string]bool{}
 	}
-	for _, r := range []*Report{r, g} {
+	for _, r := range []*reports.Report{r, g} {
 		maps.Copy(in[metrics.JSON], jsonNames(t, r))
 		rows, err := csv.NewReader(strings.NewReader(printed(t, r, "csv"))).ReadAll()
 		if err != nil {
@@ -55,7 +57,7 @@ func TestOneNameInAllFormats(t *testing.T) {
 }
 
 // jsonNames are the names of metrics in report.json.
-func jsonNames(t *testing.T, r *Report) map[string]bool {
+func jsonNames(t *testing.T, r *reports.Report) map[string]bool {
 	t.Helper()
 	var got struct {
 		Steps []struct {

@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/meshbench/meshbench/internal/skip"
+	"github.com/meshbench/meshbench/reports/reportstest"
 )
 
 // TestPageInABrowser opens report.html in a real Chromium, as its readers do: from the
@@ -26,8 +27,8 @@ import (
 // installed. The screenshots are kept with go test -artifacts.
 func TestPageInABrowser(t *testing.T) {
 	browser := startBrowser(t)
-	all := logs()
-	maps.Copy(all, revisionLogs())
+	all := reportstest.Logs()
+	maps.Copy(all, reportstest.RevisionLogs())
 	for _, name := range []string{"whole", "oom", "cut", "revisions"} {
 		dir := t.TempDir()
 		plots := 9

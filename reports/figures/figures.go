@@ -1,32 +1,36 @@
-package reports
+// Package figures draws a report: what every run has, in the order of the page, and the
+// plots of its sections.
+package figures
 
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/stat"
+
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/plot"
 	"github.com/meshbench/meshbench/reports/sections"
-	"gonum.org/v1/gonum/stat"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-// figures are all plots of a report, in the order of the page.
-func (r *Report) figures() []sections.Plot {
-	all := []sections.Plot{r.memoryByStep(), r.countsByStep(), r.memoryOverTime(),
-		r.memoryBySize("memory-by-dump", "config_dump of the witness, MB", "MB of configuration", func(s *Step) float64 { return float64(s.ConfigDumpBytes) / 1e6 }),
-		r.memoryBySize("memory-by-objects", "configuration objects of the witness, thousands", "thousand objects", func(s *Step) float64 {
+// Of are all plots of a report, those of its sections last.
+func Of(r *reports.Report) []sections.Plot {
+	all := []sections.Plot{memoryByStep(r), countsByStep(r), memoryOverTime(r),
+		memoryBySize(r, "memory-by-dump", "config_dump of the witness, MB", "MB of configuration", func(s *reports.Step) float64 { return float64(s.ConfigDumpBytes) / 1e6 }),
+		memoryBySize(r, "memory-by-objects", "configuration objects of the witness, thousands", "thousand objects", func(s *reports.Step) float64 {
 			n := 0
-			for _, k := range s.kinds {
-				n += k.count
+			for _, k := range s.Kinds {
+				n += k.Count
 			}
 			return float64(n) / 1e3
 		}),
 	}
-	all = append(all, r.istiodFigures()...)
+	all = append(all, istiodFigures(r)...)
 	for _, s := range r.Sections {
 		for _, p := range s.Parts {
 			all = append(all, p.Plot)
@@ -41,7 +45,7 @@ func (r *Report) figures() []sections.Plot {
 }
 
 // stepNames are the names of the steps, those marked that were not quiet; note says so.
-func (r *Report) stepNames() (names []string, note string) {
+func stepNames(r *reports.Report) (names []string, note string) {
 	for _, s := range r.Steps {
 		name := s.Name
 		if !s.Settled {
@@ -60,20 +64,20 @@ func spreadOut(row, i int) float64 {
 	return float64(row) + 0.5*(math.Mod(0.5+float64(i)*ratio, 1)-0.5)
 }
 
-func (r *Report) memoryByStep() sections.Plot {
+func memoryByStep(r *reports.Report) sections.Plot {
 	f := sections.Plot{Name: "memory-by-step", Caption: "Every point is a pod. Witnesses, whose configuration was dumped before the reading, are not part of the median."}
 	f.Title, f.XName = "Memory of a sidecar at each step", "memory of a sidecar, Mi"
-	f.Rows, f.Note = r.stepNames()
+	f.Rows, f.Note = stepNames(r)
 	published := plot.Series{Name: "published range", Colour: plot.Mute, Shape: plot.Span}
 	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Circle}
 	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Triangle}
 	medians := plot.Series{Name: "median of those never dumped", Colour: plot.Ink, Shape: plot.Tick}
 	for row, s := range r.Steps {
-		if p, ok := s.published("memory"); ok {
+		if p, ok := s.PublishedOf("memory"); ok {
 			published.Points = append(published.Points, plot.Point{X: p.Published, Y: float64(row), To: cmp.Or(p.PublishedHigh, p.Published)})
 		}
 		for i, pod := range s.Sidecars {
-			point := plot.Point{X: float64(pod.MemoryBytes) / mi, Y: spreadOut(row, i)}
+			point := plot.Point{X: float64(pod.MemoryBytes) / words.Mi, Y: spreadOut(row, i)}
 			if pod.Witness {
 				witnesses.Points = append(witnesses.Points, point)
 			} else {
@@ -81,21 +85,21 @@ func (r *Report) memoryByStep() sections.Plot {
 			}
 		}
 		if s.Memory.Samples > 0 {
-			medians.Points = append(medians.Points, plot.Point{X: float64(s.Memory.MedianBytes) / mi, Y: float64(row)})
+			medians.Points = append(medians.Points, plot.Point{X: float64(s.Memory.MedianBytes) / words.Mi, Y: float64(row)})
 		}
 	}
 	f.Series = []plot.Series{published, pods, witnesses, medians}
 	return f
 }
 
-func (r *Report) countsByStep() sections.Plot {
+func countsByStep(r *reports.Report) sections.Plot {
 	f := sections.Plot{Name: "counts-by-step", Caption: "The axis is logarithmic."}
 	what, header := "rows", 0
-	if r.countsInLines() {
+	if r.CountsInLines() {
 		what, header = "lines", 1
 	}
 	f.Title, f.XName, f.Log = "Configuration of the witness at each step", what+" that istioctl proxy-config prints", true
-	f.Rows, f.Note = r.stepNames()
+	f.Rows, f.Note = stepNames(r)
 	shapes := []plot.Series{
 		{Name: "cluster", Colour: plot.Blue, Shape: plot.Circle},
 		{Name: "listener", Colour: plot.Vermillion, Shape: plot.Triangle},
@@ -105,14 +109,14 @@ func (r *Report) countsByStep() sections.Plot {
 	same := plot.Series{Name: "as published", Colour: plot.Faint, Shape: plot.Ring}
 	differs := plot.Series{Name: "published, and differs", Colour: plot.Ink, Shape: plot.Cross}
 	for row, s := range r.Steps {
-		for i, kind := range rowCounts {
-			n, ok := s.count(kind)
+		for i, kind := range reports.RowCounts() {
+			n, ok := s.Count(kind)
 			if !ok {
 				continue
 			}
 			point := plot.Point{X: float64(n + header), Y: float64(row) + 0.2*(float64(i)-1.5)}
 			shapes[i].Points = append(shapes[i].Points, point)
-			if p, ok := s.published(kind); ok && p.Match {
+			if p, ok := s.PublishedOf(kind); ok && p.Match {
 				same.Points = append(same.Points, point)
 			} else if ok {
 				differs.Points = append(differs.Points, plot.Point{X: p.Published, Y: point.Y})
@@ -130,7 +134,7 @@ func (r *Report) countsByStep() sections.Plot {
 // at most; of more, the highest of neighbours stands for them.
 const seriesPoints = 6000
 
-func (r *Report) memoryOverTime() sections.Plot {
+func memoryOverTime(r *reports.Report) sections.Plot {
 	f := sections.Plot{Name: "memory-over-time", Caption: "Every line is a pod, read each second; a pod is a witness from its first dump on. The numbered bands are the steps, in the order of the table."}
 	unit, scale := "seconds", 1.0
 	if r.Seconds > 300 {
@@ -147,37 +151,37 @@ func (r *Report) memoryOverTime() sections.Plot {
 	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Line}
 	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Line}
 	var lives float64 // of all pods together, in seconds
-	for _, one := range r.series {
-		if n := len(one.seconds); n > 0 {
-			lives += one.seconds[n-1] - one.seconds[0]
+	for _, one := range r.Series {
+		if n := len(one.Seconds); n > 0 {
+			lives += one.Seconds[n-1] - one.Seconds[0]
 		}
 	}
-	for _, one := range r.series {
-		before, after := one.line(max(0.5, lives/seriesPoints))
+	for _, one := range r.Series {
+		before, after := line(one, max(0.5, lives/seriesPoints))
 		for _, line := range []struct {
 			to     *plot.Series
 			points []plot.Point
 		}{{&pods, before}, {&witnesses, after}} {
 			for _, p := range line.points {
-				line.to.Points = append(line.to.Points, plot.Point{X: p.X / scale, Y: p.Y / mi})
+				line.to.Points = append(line.to.Points, plot.Point{X: p.X / scale, Y: p.Y / words.Mi})
 			}
 			line.to.Points = append(line.to.Points, plot.Point{X: math.NaN()}) // the next pod's line is another
 		}
 	}
-	f.Series = append(r.moments(scale), pods, witnesses)
+	f.Series = append(moments(r, scale), pods, witnesses)
 	return f
 }
 
 // line are the series' points before and after the pod was first dumped, in bytes, one
 // in each part of the run that is width seconds long. A gap, where the pod was not there,
 // is a point that is no number.
-func (s *podSeries) line(width float64) (before, after []plot.Point) {
+func line(s reports.PodSeries, width float64) (before, after []plot.Point) {
 	const gap = 15 // seconds: longer than a scrape that fails and is tried again
 	to := &before
 	var last float64
-	for i, at := range s.seconds {
-		p := plot.Point{X: at, Y: float64(s.bytes[i])}
-		if at > s.dumped && to == &before {
+	for i, at := range s.Seconds {
+		p := plot.Point{X: at, Y: float64(s.Bytes[i])}
+		if at > s.Dumped && to == &before {
 			if len(before) > 0 {
 				after = append(after, before[len(before)-1]) // the lines meet
 			}
@@ -196,7 +200,7 @@ func (s *podSeries) line(width float64) (before, after []plot.Point) {
 }
 
 // moments are the events that explain a line's turns.
-func (r *Report) moments(scale float64) []plot.Series {
+func moments(r *reports.Report, scale float64) []plot.Series {
 	kinds := []plot.Series{
 		{Name: "killed", Colour: plot.Ink, Glyph: plot.Cross},
 		{Name: "restarted", Colour: plot.Green, Glyph: plot.Triangle},
@@ -225,7 +229,7 @@ func (r *Report) moments(scale float64) []plot.Series {
 
 // memoryBySize sets the memory at each step beside the size of the configuration, which
 // is 0 where it was not read.
-func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64) sections.Plot {
+func memoryBySize(r *reports.Report, name, axis, unit string, size func(*reports.Step) float64) sections.Plot {
 	f := sections.Plot{Name: name, Half: true}
 	f.Title, f.XName, f.YName = "Memory against the size of the configuration", axis, "memory of a sidecar, Mi"
 	spread := plot.Series{Name: "lowest to highest", Colour: plot.Blue, Shape: plot.Whisker}
@@ -238,8 +242,8 @@ func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64)
 		if s.Memory.Samples == 0 || at == 0 {
 			continue
 		}
-		p := plot.Point{X: at, Y: float64(s.Memory.MedianBytes) / mi}
-		spread.Points = append(spread.Points, plot.Point{X: p.X, Y: float64(s.Memory.MinBytes) / mi, To: float64(s.Memory.MaxBytes) / mi})
+		p := plot.Point{X: at, Y: float64(s.Memory.MedianBytes) / words.Mi}
+		spread.Points = append(spread.Points, plot.Point{X: p.X, Y: float64(s.Memory.MinBytes) / words.Mi, To: float64(s.Memory.MaxBytes) / words.Mi})
 		if !s.Settled || !s.Measured {
 			unquiet.Points = append(unquiet.Points, p)
 			continue
@@ -266,29 +270,29 @@ func (r *Report) memoryBySize(name, axis, unit string, size func(*Step) float64)
 
 // istiodFigures are what the control plane cost: its memory at each step's end and its
 // work in each step.
-func (r *Report) istiodFigures() []sections.Plot {
+func istiodFigures(r *reports.Report) []sections.Plot {
 	figures := []struct {
 		name, title, axis string
-		value             func(*Istiod) float64 // NaN where it was not read
+		value             func(*reports.Istiod) float64 // NaN where it was not read
 	}{
-		{"istiod-memory", "istiod's memory at each step's end", "memory, Mi", func(i *Istiod) float64 {
-			return float64(cmp.Or(i.MemoryBytes, i.ResidentBytes)) / mi
+		{"istiod-memory", "istiod's memory at each step's end", "memory, Mi", func(i *reports.Istiod) float64 {
+			return float64(cmp.Or(i.MemoryBytes, i.ResidentBytes)) / words.Mi
 		}},
-		{"istiod-cpu", "istiod's CPU in each step", "CPU, seconds", func(i *Istiod) float64 {
-			return work(i, func(w *IstiodWork) float64 { return w.CPUSeconds })
+		{"istiod-cpu", "istiod's CPU in each step", "CPU, seconds", func(i *reports.Istiod) float64 {
+			return work(i, func(w *reports.IstiodWork) float64 { return w.CPUSeconds })
 		}},
-		{"istiod-push", "mean time of a push in each step", "mean push, ms", func(i *Istiod) float64 {
-			return work(i, func(w *IstiodWork) float64 { return w.MeanPushSeconds * 1e3 })
+		{"istiod-push", "mean time of a push in each step", "mean push, ms", func(i *reports.Istiod) float64 {
+			return work(i, func(w *reports.IstiodWork) float64 { return w.MeanPushSeconds * 1e3 })
 		}},
-		{"istiod-convergence", "mean time from a change to its arrival at a proxy", "mean convergence, ms", func(i *Istiod) float64 {
-			return work(i, func(w *IstiodWork) float64 { return w.MeanConvergenceSeconds * 1e3 })
+		{"istiod-convergence", "mean time from a change to its arrival at a proxy", "mean convergence, ms", func(i *reports.Istiod) float64 {
+			return work(i, func(w *reports.IstiodWork) float64 { return w.MeanConvergenceSeconds * 1e3 })
 		}},
 	}
 	var all []sections.Plot
 	for _, one := range figures {
 		f := sections.Plot{Name: one.name, Half: true}
 		f.Title, f.XName, f.FromZero = one.title, one.axis, true
-		f.Rows, f.Note = r.stepNames()
+		f.Rows, f.Note = stepNames(r)
 		bars := plot.Series{Colour: plot.Blue, Shape: plot.Bar}
 		for row, s := range r.Steps {
 			if s.Istiod != nil {
@@ -301,40 +305,16 @@ func (r *Report) istiodFigures() []sections.Plot {
 	return all
 }
 
-func work(i *Istiod, of func(*IstiodWork) float64) float64 {
+func work(i *reports.Istiod, of func(*reports.IstiodWork) float64) float64 {
 	if i.Since == nil {
 		return math.NaN()
 	}
 	return of(i.Since)
 }
 
-// plotNames are the names of figures but for those that only a run with revisions has.
-var plotNames = []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-dump", "memory-by-objects", "istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
-
-// plotWidth is the width of a plot's file and of the wide one on the page, in pixels.
-const plotWidth = 1040
-
-// plotWriter writes one of the report's plots as a file of its own; applies says of which
-// reports.
-func plotWriter(name string, applies func(*Report) bool) Writer {
-	return Writer{Name: "plot-" + name, File: "plots/" + name + ".svg", Applies: applies, Write: func(w io.Writer, r *Report) error {
-		for _, f := range r.figures() {
-			if f.Name != name {
-				continue
-			}
-			if f.Empty() {
-				f.Note = strings.TrimSpace(nothingRead + " " + f.Note)
-			}
-			svg, err := f.SVG(plotWidth, true)
-			if err != nil {
-				return err
-			}
-			_, err = w.Write(svg)
-			return err
-		}
-		return fmt.Errorf("the report has no plot %q", name)
-	}}
+// Names are the names of the figures that every report has, in the order of [Of]; those of
+// sections come after them.
+func Names() []string {
+	return []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-dump", "memory-by-objects",
+		"istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
 }
-
-// nothingRead stands where a plot would be empty.
-const nothingRead = "The log holds nothing of this."

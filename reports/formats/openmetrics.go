@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 )
 
@@ -16,7 +17,7 @@ import (
 // the run, the scenario and the step it is of: one gauge a family, in the order of the
 // table of metrics and without timestamps, so that a textfile collector or a push can take
 // it. A family's name is the metric's after meshbench_. What was not read is left out.
-func OpenMetrics(w io.Writer, r *Report) error {
+func OpenMetrics(w io.Writer, r *reports.Report) error {
 	e := &exposition{run: []string{"run", r.Run, "scenario", r.Scenario}, table: metrics.In(metrics.OpenMetrics)}
 	env := r.Environment
 	e.samples([]metrics.Sample{{Metric: "run_info", Value: 1, Labels: []string{
@@ -55,7 +56,7 @@ type exposition struct {
 
 // figure adds what a metric was at a step: every reading of a metric that is read of every
 // sidecar, the median of another that is read of pods.
-func (e *exposition) figure(s *Step, m metrics.Metric, f metrics.Figure) {
+func (e *exposition) figure(s *reports.Step, m metrics.Metric, f metrics.Figure) {
 	step := stepLabels(s.Name, s.Number)
 	switch {
 	case m.Of == metrics.OfPod && m.Repeated:

@@ -1,4 +1,4 @@
-package reports
+package formats
 
 import (
 	"cmp"
@@ -16,7 +16,9 @@ import (
 	"golang.org/x/perf/benchfmt"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/reportstest"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
@@ -46,20 +48,20 @@ func TestFiguresBefore(t *testing.T) {
 
 // reportsBefore are the reports whose figures are recorded: of a run of eks-nginx, and of
 // made logs without and with revisions.
-func reportsBefore(t *testing.T) map[string]*Report {
+func reportsBefore(t *testing.T) map[string]*reports.Report {
 	t.Helper()
-	records, truncated, err := observations.ReadFile("costmodel/testdata/eks-nginx.jsonl")
+	records, truncated, err := observations.ReadFile("../costmodel/testdata/eks-nginx.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eks, err := Build(records, truncated)
+	eks, err := reports.Build(records, truncated)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]*Report{
+	return map[string]*reports.Report{
 		"eks-nginx": eks,
-		"made":      build(t, madeLog()),
-		"revisions": buildRevisions(t, revisionLogs()["revisions"]),
+		"made":      build(t, reportstest.Log()),
+		"revisions": buildRevisions(t, reportstest.RevisionLogs()["revisions"]),
 	}
 }
 

@@ -1,12 +1,14 @@
-package reports
+package formats
 
 import (
 	"encoding/json"
 	"io"
+
+	"github.com/meshbench/meshbench/reports"
 )
 
 // JSON prints the whole report, indented.
-func JSON(w io.Writer, r *Report) error {
+func JSON(w io.Writer, r *reports.Report) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
