@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/reportstest"
@@ -15,13 +16,18 @@ import (
 // TestOneNameInAllFormats: every metric of the table is in every format by its name, but
 // for those that the table says leave it out, and nothing else is.
 func TestOneNameInAllFormats(t *testing.T) {
-	r := build(t, reportstest.Log())
-	g := buildRevisions(t, reportstest.RevisionLogs()["revisions"])
+	// One with every record that a metric is read from, one with expectations and published
+	// figures, and one with revisions.
+	records, _, err := observations.ReadFile("../testdata/records.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []*reports.Report{build(t, records), build(t, reportstest.Log()), buildRevisions(t, reportstest.RevisionLogs()["revisions"])}
 	in := map[metrics.Format]map[string]bool{}
 	for _, f := range metrics.Formats() {
 		in[f] = map[string]bool{}
 	}
-	for _, r := range []*reports.Report{r, g} {
+	for _, r := range all {
 		maps.Copy(in[metrics.JSON], jsonNames(t, r))
 		rows, err := csv.NewReader(strings.NewReader(printed(t, r, "csv"))).ReadAll()
 		if err != nil {
