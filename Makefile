@@ -11,6 +11,7 @@ LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 GATE     ?=
+SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for building and testing: what differs in them is compiled twice.
@@ -20,7 +21,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components test unit e2e user skips e2e-kind benchmark nightly ci-summary lint clean help
+.PHONY: bench compare build components test unit e2e user skips e2e-kind benchmark nightly ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -82,8 +83,20 @@ nightly: build ## every scenario, REPEAT times, held against its baseline; limit
 ci-summary: ## the last nightly's verdicts as Markdown
 	@cat runs/nightly/*.md
 
-lint: ## check the workflow files
-	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yml
+# A tool has a module of its own in tools, which pins it and all that it is made of. It is
+# built on its first use and kept in the go command's cache.
+tool = go tool -modfile=$(CURDIR)/tools/$(1)/go.mod $(1)
+
+lint: ## check the Go code, the workflows, the scripts, and the configuration of releases
+	$(call tool,actionlint)
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck --severity=warning $(SCRIPTS); \
+	elif [ "$${MESHBENCH_REQUIRE:-0}" != 0 ]; then echo "install shellcheck"; exit 1; \
+	else echo "skipped: shellcheck: it is not installed"; fi
+	cd tools/goreleaser && go vet . && go test .
+	$(call tool,golangci-lint) run --allow-parallel-runners
+
+vuln: ## look for known vulnerabilities in what the program calls
+	$(call tool,govulncheck) ./...
 
 clean: ## remove what was built here; the component cache stays
 	rm -rf bin

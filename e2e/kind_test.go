@@ -224,7 +224,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		second := invoker.startRun("one-pod", rig.flags("--keep")...)
 		second.wait(8 * time.Minute)
 		second.exits(0)
-		Expect(second.both.String()).To(ContainSubstring("taking the kept cluster meshbench-kept"))
+		Expect(second.both.String()).To(ContainSubstring("reusing kept cluster meshbench-kept"))
 		Expect(second.report().counts()).To(Equal(first.report().counts()))
 		Expect(rig.held()).NotTo(Equal(rig.before))
 		invoker.run(2*time.Minute, "down", "--name", "meshbench-kept").succeeds()

@@ -18,7 +18,7 @@ import (
 func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observations.Knative) error {
 	facts, err := r.cluster.Facts(ctx)
 	if err != nil {
-		return fmt.Errorf("asking the cluster about itself: %w", err)
+		return fmt.Errorf("ask the cluster about itself: %w", err)
 	}
 	if r.Scenario.Plan().ShapesRevisions {
 		facts.Simulated = append(facts.Simulated, "Knative Serving (the Services and Endpoints of its revisions are made in its place)")
@@ -52,11 +52,11 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 func hostFacts() (observations.Host, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
-		return observations.Host{}, fmt.Errorf("reading the kernel's version: %w", err)
+		return observations.Host{}, fmt.Errorf("read the kernel's version: %w", err)
 	}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
-		return observations.Host{}, fmt.Errorf("reading the machine's memory: %w", err)
+		return observations.Host{}, fmt.Errorf("read the machine's memory: %w", err)
 	}
 	release, _, _ := bytes.Cut(name.Release[:], []byte{0})
 	return observations.Host{

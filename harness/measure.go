@@ -140,7 +140,7 @@ func (m *meter) close(ctx context.Context, begin time.Time) error {
 	}
 	costs, err := m.costs.Costs(ctx)
 	if err != nil {
-		return fmt.Errorf("asking for the cluster's cost: %w", err)
+		return fmt.Errorf("ask for the cluster's cost: %w", err)
 	}
 	// The nodes are this program, too.
 	if n := costs.Nodes; n != nil {

@@ -34,11 +34,11 @@ func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) erro
 		AddFunc: look, UpdateFunc: func(_, now any) { look(now) },
 	})
 	if err != nil {
-		return fmt.Errorf("watching the pods: %w", err)
+		return fmt.Errorf("watch the pods: %w", err)
 	}
 	factory.Start(ctx.Done())
 	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
-		return fmt.Errorf("watching the pods: %w", context.Cause(ctx))
+		return fmt.Errorf("watch the pods: %w", context.Cause(ctx))
 	}
 	return nil
 }

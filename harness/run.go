@@ -32,29 +32,15 @@ var (
 // ScenarioName is the rendered scenario's file in the run's folder.
 const ScenarioName = "scenario.yaml"
 
-// Mesh installs a mesh on a cluster.
-type Mesh interface {
-	Install(ctx context.Context) (observations.Mesh, error)
-}
-
 // Upgrader brings an installed mesh to what it stands for.
 type Upgrader = actions.Upgrader
-
-// Knative installs Knative Serving on a cluster, or finds it there.
-type Knative interface {
-	Install(ctx context.Context) (observations.Knative, error)
-}
 
 // Options are everything a run needs.
 type Options struct {
 	Scenario *scenarios.Scenario
-	Provider cluster.Provider
-	// Mesh makes the installer for the cluster that cfg leads to.
-	Mesh func(cfg *rest.Config) (Mesh, error)
+	Provisioning
 	// Upgrade makes what an action upgrade leads to, for scenarios with one.
 	Upgrade func(cfg *rest.Config, to *scenarios.Upgrade) (Upgrader, error)
-	// Knative makes the installer of Knative Serving, for scenarios that need it.
-	Knative func(cfg *rest.Config) (Knative, error)
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
 	Dir string
 	// Real is the number of real pods a Deployment; -1 for all.
@@ -71,7 +57,6 @@ type Options struct {
 	// Meshbench is this program's version and Command its arguments, for the record.
 	Meshbench string
 	Command   []string
-	Progress  Progress
 }
 
 // Run carries out the scenario and returns how it ended. Whatever happens after the
@@ -139,61 +124,23 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
-	plan := r.Scenario.Plan()
-	spec := cluster.Spec{
-		Name:              fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid()),
-		Nodes:             NodeGroups(r.Scenario.Cluster.Nodes),
-		RealPerDeployment: r.Real,
-		MostNodes:         plan.MostNodes,
-		Sidecars:          plan.Sidecars(r.Real),
-		Images:            plan.Images,
-		Dir:               filepath.Join(r.Dir, "cluster"),
-	}
+	spec := ClusterSpec(r.Scenario, r.Real)
+	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
+	spec.Dir = filepath.Join(r.Dir, "cluster")
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
-		return fmt.Errorf("making the folder for the cluster's logs: %w", err)
+		return fmt.Errorf("make the folder for the cluster's logs: %w", err)
 	}
-	r.Progress.Phase("cluster")
-	if r.cluster, err = r.Provider.Create(ctx, spec); err != nil {
-		return fmt.Errorf("making the cluster: %w", err)
-	}
-	defer func() {
-		err = cluster.Explain(ctx, r.cluster, err)
-		r.Progress.Phase("clean-up")
-		// The run's own context may be over; taking down must not be cut short by that.
-		after := func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		}
-		// What failed may be looked into afterwards; what somebody stopped is not.
-		exporter, ok := r.cluster.(cluster.LogExporter)
-		if outcome := r.outcome(ctx, err); ok && outcome != observations.Finished && outcome != observations.Interrupted {
-			ctx, cancel := after()
-			defer cancel()
-			err = errors.Join(err, exporter.ExportLogs(ctx))
-		}
-		ctx, cancel := after()
-		defer cancel()
-		if e := r.cluster.Delete(ctx); e != nil {
-			err = errors.Join(err, fmt.Errorf("deleting the cluster: %w", e))
-		}
-	}()
-	r.Progress.Phase("mesh")
-	installer, err := r.Mesh(r.cluster.RESTConfig())
-	if err != nil {
-		return fmt.Errorf("preparing the mesh: %w", err)
-	}
-	installed, err := installer.Install(ctx)
-	if err != nil {
-		return fmt.Errorf("installing the mesh: %w", err)
-	}
-	serving, err := r.installKnative(ctx)
+	made, err := r.Provision(ctx, spec)
 	if err != nil {
 		return err
 	}
+	r.cluster = made.Cluster
+	defer func() { err = r.TakeDown(ctx, r.cluster, err) }()
 	if err := r.connect(); err != nil {
 		return err
 	}
 	defer r.sampler.Close()
-	if err := r.open(ctx, installed, serving); err != nil {
+	if err := r.open(ctx, made.Mesh, made.Knative); err != nil {
 		return err
 	}
 	if err := r.meter.before(ctx); err != nil {
@@ -217,23 +164,6 @@ func (r *run) all(ctx context.Context) (err error) {
 	return nil
 }
 
-// installKnative installs Knative Serving where the scenario needs it.
-func (r *run) installKnative(ctx context.Context) (*observations.Knative, error) {
-	if !r.Scenario.Plan().Knative {
-		return nil, nil
-	}
-	r.Progress.Phase("knative")
-	installer, err := r.Knative(r.cluster.RESTConfig())
-	if err != nil {
-		return nil, fmt.Errorf("preparing Knative Serving: %w", err)
-	}
-	installed, err := installer.Install(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("installing Knative Serving: %w", err)
-	}
-	return &installed, nil
-}
-
 // connect makes what acts on the cluster and reads it.
 func (r *run) connect() (err error) {
 	cfg := r.cluster.RESTConfig()
@@ -241,7 +171,7 @@ func (r *run) connect() (err error) {
 		return err
 	}
 	if r.sampler, err = sample.New(cfg); err != nil {
-		return fmt.Errorf("preparing to sample: %w", err)
+		return fmt.Errorf("prepare to sample: %w", err)
 	}
 	witnesses := witnesses{r.Scenario.Witnesses, r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
@@ -271,7 +201,7 @@ func (r *run) keepScenario() error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
-		return fmt.Errorf("keeping the rendered scenario: %w", err)
+		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
 	return nil
 }
@@ -326,5 +256,15 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 	}})
 }
 
-// NodeGroups are a scenario's node groups in the words of the providers.
-func NodeGroups(groups []scenarios.NodeGroup) []cluster.NodeGroup { return actions.NodeGroups(groups) }
+// ClusterSpec is the cluster that a scenario needs, with real pods of each Deployment (-1
+// for all). Name and Dir are unset.
+func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
+	plan := s.Plan()
+	return cluster.Spec{
+		Nodes:             actions.NodeGroups(s.Cluster.Nodes),
+		RealPerDeployment: real,
+		MostNodes:         plan.MostNodes,
+		Sidecars:          plan.Sidecars(real),
+		Images:            plan.Images,
+	}
+}

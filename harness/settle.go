@@ -145,7 +145,7 @@ func (s *settler) Pushed(ctx context.Context, until string) error {
 func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, string, error) {
 	all, err := s.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
-		return false, "", fmt.Errorf("listing the Deployments: %w", err)
+		return false, "", fmt.Errorf("list the Deployments: %w", err)
 	}
 	for _, d := range all.Items {
 		if s.watch.lost(d.Namespace + "/" + d.Name) {

@@ -24,7 +24,7 @@ type Log struct {
 // folder that holds a log already is refused: a log is never overwritten.
 func Create(dir string) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making the run's folder: %w", err)
+		return nil, fmt.Errorf("make the run's folder: %w", err)
 	}
 	path := filepath.Join(dir, LogName)
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o644)
@@ -32,7 +32,7 @@ func Create(dir string) (*Log, error) {
 		return nil, fmt.Errorf("%s exists: it is the log of another run, choose another folder: %w", path, os.ErrExist)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("making the log: %w", err)
+		return nil, fmt.Errorf("make the log: %w", err)
 	}
 	return &Log{file: file}, nil
 }
@@ -72,7 +72,7 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := errors.Join(l.file.Sync(), l.file.Close()); err != nil {
-		return fmt.Errorf("closing the log: %w", err)
+		return fmt.Errorf("close the log: %w", err)
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func ReadFile(path string) (records []Record, truncated bool, err error) {
 		return nil, false, fmt.Errorf("%s: there is no log here, so this is not the folder of a run: %w", path, os.ErrNotExist)
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("reading a log: %w", err)
+		return nil, false, fmt.Errorf("read a log: %w", err)
 	}
 	defer file.Close()
 	records, truncated, err = Read(file)

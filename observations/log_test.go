@@ -112,7 +112,7 @@ func TestAppendKeepsItsFirstFailure(t *testing.T) {
 	if first == nil {
 		t.Fatal("no error")
 	}
-	if second := log.Append(header); second != first {
+	if second := log.Append(header); !errors.Is(second, first) {
 		t.Errorf("then %v", second)
 	}
 }

@@ -38,7 +38,7 @@ type Record struct {
 	Measure *Measure `json:"measure,omitempty"` // the step's measurement is complete
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
-	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was started anew
+	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
 	End       *End       `json:"end,omitempty"`     // last record
 }
@@ -77,7 +77,7 @@ type Host struct {
 
 // Cluster describes the cluster and how it is measured.
 type Cluster struct {
-	Provider   string `json:"provider"`   // embedded, kind, eks, existing
+	Provider   string `json:"provider"`   // the name of its source, as --cluster takes it
 	Kubernetes string `json:"kubernetes"` // server version, v1.31.4
 	// MemorySource says how a container's working set is read: cgroup2, cgroup1, proc,
 	// or kubelet where a real kubelet reads it.
@@ -90,7 +90,7 @@ type Cluster struct {
 	RealPerDeployment int `json:"realPerDeployment"`
 	// Simulated lists what is not real on this cluster, in words.
 	Simulated []string `json:"simulated,omitempty"`
-	// Baseline says whether the cluster has the shape of the published one (EKS), so
+	// Baseline reports whether the cluster has the shape of the published one (EKS), so
 	// that absolute published counts apply: "eks" or "".
 	Baseline string `json:"baseline,omitempty"`
 	// Objects names, where the shape is another one, what the cluster holds before the mesh
@@ -106,7 +106,7 @@ type Mesh struct {
 	XDS     string `json:"xds"`     // delta or sotw
 	Workers int    `json:"workers"` // Envoy worker threads; 0 unknown
 	// ReconnectSeconds is the age at which istiod ends a proxy's connection; the proxy then
-	// connects anew and is sent its whole configuration again, which makes Envoy grow.
+	// reconnects and is sent its whole configuration again, which makes Envoy grow.
 	// 0 for never or unknown.
 	ReconnectSeconds float64 `json:"reconnectSeconds,omitempty"`
 	// Values are the Helm values that were set, as YAML.
@@ -202,7 +202,7 @@ type Revisions struct {
 	Seconds float64 `json:"seconds"` // since the action's begin
 }
 
-// Restart is the end of a sidecar's or istiod's container that was started anew, as the
+// Restart is the end of a sidecar's or istiod's container that was restarted, as the
 // container's status tells it.
 type Restart struct {
 	Namespace string `json:"namespace"`

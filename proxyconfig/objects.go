@@ -24,7 +24,7 @@ type Objects struct {
 func Split(configDump, clusters []byte) (*Objects, error) {
 	p, err := split[json.RawMessage, json.RawMessage, json.RawMessage, json.RawMessage](configDump)
 	if err != nil {
-		return nil, fmt.Errorf("reading Envoy's configuration dump: %w", err)
+		return nil, fmt.Errorf("read Envoy's configuration dump: %w", err)
 	}
 	o := &Objects{
 		Clusters: values(p.clusters), Listeners: values(p.listeners), Routes: values(p.routes),
@@ -37,7 +37,7 @@ func Split(configDump, clusters []byte) (*Objects, error) {
 		Address json.RawMessage `json:"address"`
 	}](clusters)
 	if err != nil {
-		return nil, fmt.Errorf("reading Envoy's clusters: %w", err)
+		return nil, fmt.Errorf("read Envoy's clusters: %w", err)
 	}
 	for _, c := range statuses {
 		for _, h := range c.Hosts {

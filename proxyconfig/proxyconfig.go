@@ -189,10 +189,10 @@ func (l *listener) chains() int {
 func Count(configDump, clusters []byte) (observations.Counts, observations.ConfigObjects, error) {
 	rows, objects, err := countDump(configDump)
 	if err != nil {
-		return observations.Counts{}, observations.ConfigObjects{}, fmt.Errorf("reading Envoy's configuration dump: %w", err)
+		return observations.Counts{}, observations.ConfigObjects{}, fmt.Errorf("read Envoy's configuration dump: %w", err)
 	}
 	if rows.Endpoint, err = countHosts(clusters); err != nil {
-		return observations.Counts{}, observations.ConfigObjects{}, fmt.Errorf("reading Envoy's clusters: %w", err)
+		return observations.Counts{}, observations.ConfigObjects{}, fmt.Errorf("read Envoy's clusters: %w", err)
 	}
 	return rows, objects, nil
 }

@@ -133,9 +133,9 @@ func TestCountRefuses(t *testing.T) {
 		"a dump with nothing":    {`{}`, `{"cluster_statuses":[{}]}`, "no clusters"},
 		"a dump of clusters":     {dump(oneCluster), `{"cluster_statuses":[{}]}`, "no listeners"},
 		"a wrong type":           {`{"configs":{}}`, `{"cluster_statuses":[{}]}`, "configuration dump"},
-		"clusters as text":       {good, `a::default_priority::max_connections::1024`, "reading Envoy's clusters"},
+		"clusters as text":       {good, `a::default_priority::max_connections::1024`, "read Envoy's clusters"},
 		"a dump as clusters":     {good, good, "/clusters?format=json"},
-		"clusters without hosts": {good, `[]`, "reading Envoy's clusters"},
+		"clusters without hosts": {good, `[]`, "read Envoy's clusters"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 // Report is what a run found. Its JSON form is report.json.
 type Report struct {
 	Scenario string `json:"scenario"`
-	Cluster  string `json:"cluster"` // provider: embedded, kind, eks, existing
+	Cluster  string `json:"cluster"` // the name of its source, as --cluster takes it
 	Istio    string `json:"istio"`   // version
 	Envoy    string `json:"envoy"`   // version, or the build that proxies reported
 	// EnvoyBuilds are the builds that the proxies themselves reported, sorted.

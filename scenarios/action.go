@@ -1,14 +1,14 @@
 package scenarios
 
-// Change is what one action does to the cluster. Each kind of action is a type of its
-// own, in a file of its own, listed in [changes]; the harness does them.
+// Change is what one action does to the cluster. Each kind of action has its own type in
+// its own file and is listed in [changes]; the harness carries changes out.
 type Change interface {
 	// Word is the action's key in a scenario file: scale.
 	Word() string
-	// String tells the change in a few words: scale ns1/test to 100.
+	// String describes the change in a few words: scale ns1/test to 100.
 	String() string
-	// check notes what is wrong with the change and what the cluster holds after it, and
-	// returns what else the change needs.
+	// check notes problems with the change and its effect on the cluster, and returns the
+	// change's further needs.
 	check(c *checker) needs
 }
 
@@ -19,20 +19,20 @@ func changes() []Change {
 	}
 }
 
-// Kinds returns an empty change of every kind of action, for whoever must know all of them.
+// Kinds returns an empty change of every kind of action, for code that must handle all.
 func Kinds() []Change { return changes() }
 
 // Action is one change to the cluster. In a scenario file it is a mapping with one key,
 // the action's word: {scale: {namespace: ns1, deployment: test, replicas: 100}}. A second
-// key, repeat, writes the action once for each value of a variable; a rendered scenario
-// holds the copies.
+// key, repeat, expands the action once for each value of a variable; a rendered scenario
+// has the copies.
 type Action struct {
 	// Change is a pointer to one of this package's action types.
 	Change Change `yaml:"-"`
 }
 
-// Repeat writes an action once for each value of a variable, both ends included. One
-// less than From as To makes no copy.
+// Repeat expands an action once for each value of a variable from From to To, both
+// included. To may be From-1, which yields no copy.
 type Repeat struct {
 	// Var is the variable's name in expressions of the action.
 	Var string `yaml:"var" jsonschema:"required"`

@@ -6,20 +6,20 @@ import (
 
 // Apply creates or updates the objects of a manifest by server-side apply, in order. It
 // has taken effect when all pods of the Deployments in it are Ready; pods of other kinds
-// are not checked against the nodes' pod limit. Exactly one of Manifest and File is given.
+// are not checked against the nodes' pod limit. Exactly one of Manifest and File is set.
 type Apply struct {
-	// Manifest is YAML, several documents allowed.
+	// Manifest is YAML with any number of documents.
 	Manifest string `yaml:"manifest,omitempty"`
 	// File is the path of such a manifest, relative to the scenario file and below its
-	// folder. A rendered scenario has its text in Manifest and no File. Expressions in the
-	// file are not evaluated.
+	// folder. A rendered scenario has the file's text in Manifest instead. Expressions in
+	// the file are not evaluated.
 	File string `yaml:"file,omitempty"`
 }
 
 // Word returns apply.
 func (*Apply) Word() string { return "apply" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (a *Apply) String() string {
 	objects, err := a.objects()
 	if err != nil {
@@ -37,7 +37,7 @@ func (a *Apply) check(c *checker) needs {
 	field := "manifest"
 	switch {
 	case (a.Manifest != "") == (a.File != ""):
-		c.wrong(field, "give either a manifest or a file")
+		c.wrong(field, "exactly one of manifest and file must be set")
 		return needs{}
 	case a.File != "":
 		field = "file"
@@ -54,17 +54,18 @@ func (a *Apply) check(c *checker) needs {
 		return needs{}
 	}
 	if len(objects) == 0 {
-		c.wrong(field, "there is no object in the manifest")
+		c.wrong(field, "the manifest has no objects")
 	}
 	var need needs
 	for _, m := range objects {
+		c.resourceFields(field, &m)
 		need.images = append(need.images, m.images()...)
 		if m.isGateway() {
 			need.gateways = append(need.gateways, m.Metadata.Namespace+"/"+m.Metadata.Name)
 		}
 		o := object{m.Kind, m.Metadata.Namespace, m.Metadata.Name}
 		if o.namespace == "" && (o.kind == "Deployment" || o.kind == "Service") {
-			c.wrong(field, "%s %q has no metadata.namespace; name one", o.kind, o.name)
+			c.wrong(field, "%s %q must have a metadata.namespace", o.kind, o.name)
 			continue
 		}
 		if o.namespace != "" && !c.namespace(field, o.namespace) {
@@ -79,7 +80,7 @@ func (a *Apply) check(c *checker) needs {
 			continue
 		}
 		if pods.replicas < 0 || pods.replicas > maxNumber {
-			c.wrong(field, "%s %q has %d replicas", o.kind, o.name, pods.replicas)
+			c.wrong(field, "%s %q has %d replicas; want 0 to %d", o.kind, o.name, pods.replicas, maxNumber)
 			continue
 		}
 		c.apply(field, o, pods)
@@ -87,8 +88,8 @@ func (a *Apply) check(c *checker) needs {
 	return need
 }
 
-// apply makes the pods of a workload be those of a manifest. One that exists is updated
-// pod after pod.
+// apply sets a workload's pods to those of a manifest. An existing workload is updated pod
+// by pod.
 func (c *checker) apply(field string, o object, pods manifestPods) {
 	injected := c.injects(o.namespace, pods.template)
 	if o.kind != "Deployment" {

@@ -19,71 +19,75 @@ import (
 const (
 	// daemonPods run on every node: aws-node and kube-proxy.
 	daemonPods = 2
-	// systemPods run once a cluster: two of coredns, metrics-server, istiod.
+	// systemPods run once per cluster: two of coredns, metrics-server, istiod.
 	systemPods = 4
-	// maxNodes is Kubernetes's own limit.
+	// maxNodes is the limit that Kubernetes documents for a cluster.
 	maxNodes = 5000
 )
 
-// version is what a version of Istio looks like; [Mesh.Istio] tells editors the same.
+// version matches a version of Istio; the schema has the same pattern for [Mesh.Istio].
 var version = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+].+)?$`)
 
-// object names an object of the cluster. Namespace is "" for a namespace.
+// object identifies an object of the cluster. The namespace is "" for a namespace.
 type object struct{ kind, namespace, name string }
 
-// workload is what is known of a Deployment.
+// workload is what the checker knows about a Deployment.
 type workload struct {
 	replicas int
 	injected bool // its pods get a sidecar
 	template template
 }
 
-// template is what is known of the pods that a workload makes.
+// template is what the checker knows about the pods that a workload creates.
 type template struct {
 	labels, annotations map[string]string
 	hostNetwork         bool
-	// maxSurge is how many more pods there may be during a rolling update.
+	// maxSurge is the number of additional pods during a rolling update.
 	maxSurge intstr.IntOrString
 }
 
-// madeWorkload is a Deployment that some step makes.
+// madeWorkload is a Deployment that a step creates.
 type madeWorkload struct {
 	object
 	workload
 }
 
-// checker follows the cluster through the steps of a decoded scenario, as far as it can
-// be known without a cluster, and notes what Kubernetes would refuse.
+// checker follows the state of the cluster through the steps of a decoded scenario, as far
+// as it is known without a cluster, and notes what Kubernetes would reject.
 type checker struct {
 	*decoder
-	// path is that of the action being checked.
+	// path is the path of the action being checked.
 	path string
 
-	// baseline objects are the cluster's own.
+	// baseline holds the objects that every cluster has.
 	baseline map[object]bool
-	// objects that exist, with their API versions.
+	// objects holds the objects that exist, with their API versions.
 	objects map[object]string
-	// namespaceLabels holds the labels of the namespaces that steps make.
+	// namespaceLabels holds the labels of the namespaces that steps create.
 	namespaceLabels map[string]map[string]string
-	// injectsAll is set where pods of namespaces without a label get sidecars.
-	injectsAll bool
-	workloads  map[object]workload
-	// made lists the Deployments ever made, in order, as they were when they were made;
-	// injected also where a later step makes them so.
+	// mesh holds the version and values that the steps so far have asked for.
+	mesh      Mesh
+	rules     MeshRules
+	workloads map[object]workload
+	// made lists all Deployments in the order of their creation, as they were then, but
+	// injected if they are after any step.
 	made   []madeWorkload
 	madeAt map[object]int
-	// revisions counts those of Knative Services.
+	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
-	// full is set while the nodes cannot hold the pods, and was complained about.
+	// full is set while the nodes cannot hold the pods, which is reported once.
 	full  bool
 	nodes []NodeGroup
 	// plan collects what the scenario needs.
 	plan planner
 }
 
-func newChecker(d *decoder) *checker {
+func newChecker(d *decoder, rules MeshRules) *checker {
+	if rules.Injects == nil {
+		rules.Injects = IstioInjects
+	}
 	c := &checker{
-		decoder: d, baseline: map[object]bool{}, objects: map[object]string{},
+		decoder: d, rules: rules, baseline: map[object]bool{}, objects: map[object]string{},
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{},
 	}
@@ -103,10 +107,10 @@ func (c *checker) wrong(field, format string, args ...any) {
 	c.wrongAt(join(c.path, field), format, args...)
 }
 
-// wrongAt notes a problem with the field at the path, in the place of what encloses it
-// where the file leaves the field out. It does not when the field, or what encloses it,
-// has a problem already: the second would follow from the first, or be that of another
-// copy of a repeated action.
+// wrongAt notes a problem with the field at the path. If the file omits the field, the
+// problem has the place of the enclosing field. If the field or one that encloses it
+// already has a problem, wrongAt does nothing: the new problem would follow from the old
+// one, or repeat it for another copy of an action.
 func (c *checker) wrongAt(path, format string, args ...any) {
 	var node *yaml.Node
 	for place := path; ; place = place[:strings.LastIndexAny(place, ".[")] {
@@ -126,7 +130,7 @@ func (c *checker) wrongAt(path, format string, args ...any) {
 	c.problem(node, path, format, args...)
 }
 
-// badBelow tells whether a field at the path or in it has a problem.
+// badBelow reports whether the field at the path or a field in it has a problem.
 func (c *checker) badBelow(path string) bool {
 	for bad := range c.bad {
 		if strings.HasPrefix(bad, path) {
@@ -140,17 +144,17 @@ func (c *checker) badBelow(path string) bool {
 func (c *checker) number(field string, n, low, high int) bool {
 	switch {
 	case n < low:
-		c.wrong(field, "%d is too small; take at least %d", n, low)
+		c.wrong(field, "%d is too small; want at least %d", n, low)
 	case n > high:
-		c.wrong(field, "%d is too large; take at most %d", n, high)
+		c.wrong(field, "%d is too large; want at most %d", n, high)
 	}
 	return low <= n && n <= high
 }
 
-// name checks a name by one of Kubernetes's rules.
+// name checks a name by one of the rules of Kubernetes.
 func (c *checker) name(field, name string, rule func(string) []string) {
 	for _, message := range rule(name) {
-		c.wrong(field, "Kubernetes refuses %q: %s", name, message)
+		c.wrong(field, "Kubernetes rejects %q: %s", name, message)
 		return
 	}
 }
@@ -159,7 +163,7 @@ func (c *checker) name(field, name string, rule func(string) []string) {
 func (c *checker) labels(field string, labels map[string]string, isLabels bool) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		for _, message := range validation.IsQualifiedName(key) {
-			c.wrong(join(field, key), "Kubernetes refuses the key %q: %s", key, message)
+			c.wrong(join(field, key), "Kubernetes rejects the key %q: %s", key, message)
 		}
 		if isLabels {
 			c.name(join(field, key), labels[key], validation.IsValidLabelValue)
@@ -183,7 +187,7 @@ func (c *checker) namespace(field, name string) bool {
 	if _, exists := c.objects[object{"Namespace", "", name}]; exists {
 		return true
 	}
-	c.wrong(field, "no earlier step makes namespace %q%s", name, suggest(name, c.named("Namespace", "")))
+	c.wrong(field, "no earlier step creates namespace %q%s", name, suggest(name, c.named("Namespace", "")))
 	return false
 }
 
@@ -194,26 +198,26 @@ func (c *checker) deployment(namespace, name string) (object, bool) {
 		return o, false
 	}
 	if _, exists := c.objects[o]; !exists {
-		c.wrong("deployment", "no earlier step makes Deployment %q in namespace %q%s", name, namespace, suggest(name, c.named("Deployment", namespace)))
+		c.wrong("deployment", "no earlier step creates Deployment %q in namespace %q%s", name, namespace, suggest(name, c.named("Deployment", namespace)))
 		return o, false
 	}
 	return o, true
 }
 
-// create notes that an object is made, and complains when it exists.
+// create notes that an object is created, and that it must not exist yet.
 func (c *checker) create(field, apiVersion string, o object) {
 	if _, exists := c.objects[o]; exists {
 		where := ""
 		if o.namespace != "" {
 			where = fmt.Sprintf(" in namespace %q", o.namespace)
 		}
-		c.wrong(field, "%s %q%s exists already; delete it before or take another name", o.kind, o.name, where)
+		c.wrong(field, "%s %q%s already exists; delete it first or use another name", o.kind, o.name, where)
 	}
 	c.objects[o] = apiVersion
 }
 
-// run sets what is known of a Deployment. surge is how many more pods it has for the time
-// of the change.
+// run sets what is known about a Deployment. surge is the number of additional pods while
+// it changes.
 func (c *checker) run(field string, o object, w workload, surge int) {
 	if i, before := c.madeAt[o]; before {
 		c.made[i].injected = c.made[i].injected || w.injected
@@ -227,7 +231,7 @@ func (c *checker) run(field string, o object, w workload, surge int) {
 	c.fit(field, more)
 }
 
-// pods is how many pods of Deployments there are.
+// pods returns the number of pods of all Deployments.
 func (c *checker) pods() int {
 	n := 0
 	for _, w := range c.workloads {
@@ -236,7 +240,7 @@ func (c *checker) pods() int {
 	return n
 }
 
-// free is how many more pods the nodes can hold.
+// free returns the number of further pods that the nodes can hold.
 func (c *checker) free() int {
 	n := -systemPods - c.pods()
 	for _, g := range c.nodes {
@@ -245,7 +249,8 @@ func (c *checker) free() int {
 	return n
 }
 
-// podLimit is how many pods one node of the group can hold; 0 for an unknown type.
+// podLimit returns the number of pods that one node of the group can hold; for an unknown
+// type, MaxPods.
 func (g NodeGroup) podLimit() int {
 	t, err := instances.Lookup(g.Type)
 	if err != nil {
@@ -254,8 +259,8 @@ func (g NodeGroup) podLimit() int {
 	return t.Capacity(g.MaxPods).Pods
 }
 
-// fit checks that the nodes can hold all pods, once until they can again. It does not
-// when the change adds none.
+// fit checks that the nodes can hold all pods if the change adds any (more). It reports
+// a lack of room once until there is room again.
 func (c *checker) fit(field string, more bool) {
 	free := c.free()
 	if free < 0 && more && !c.full {
@@ -264,14 +269,14 @@ func (c *checker) fit(field string, more bool) {
 			nodes, limit = nodes+g.Count, limit+g.Count*g.podLimit()
 		}
 		system := nodes*daemonPods + systemPods
-		c.wrong(field, "%d pods of Deployments and %d of the system do not fit: %s can hold %d pods; take more or larger nodes, or raise their maxPods",
+		c.wrong(field, "%d Deployment pods and %d system pods do not fit: %s can hold %d pods; use more or larger nodes, or raise maxPods",
 			c.pods(), system, describe(c.nodes), limit)
 	}
 	c.full = free < 0
 }
 
-// setNodes checks groups of nodes and makes them the cluster's. The field is that of the
-// list of groups.
+// setNodes checks groups of nodes and makes them the cluster's. field is the list of
+// groups.
 func (c *checker) setNodes(field string, groups []NodeGroup) {
 	sound := len(groups) > 0
 	if !sound {
@@ -286,13 +291,13 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 		}
 		sound = c.number(at+".count", g.Count, 1, maxNodes) && sound
 		if g.MaxPods != 0 && g.MaxPods <= daemonPods {
-			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; take more, or leave it out for the type's own limit", g.MaxPods)
+			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; use more, or omit the field for the instance type's limit", g.MaxPods)
 			sound = false
 		}
 		nodes += g.Count
 	}
 	if sound && nodes > maxNodes {
-		c.wrong(field, "%d nodes are more than the %d that Kubernetes can have", nodes, maxNodes)
+		c.wrong(field, "%d nodes are too many; Kubernetes supports at most %d", nodes, maxNodes)
 		sound = false
 	}
 	if !sound {
@@ -303,7 +308,7 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 	c.fit(field, true)
 }
 
-// roomy stands for nodes of which nothing can be said: they hold everything.
+// roomy returns nodes with room for everything, in place of invalid ones.
 func roomy() []NodeGroup { return []NodeGroup{{Count: 1, MaxPods: math.MaxInt}} }
 
 // describe lists node groups in words.
@@ -318,30 +323,29 @@ func describe(groups []NodeGroup) string {
 	return strings.Join(words, ", ")
 }
 
-// check goes through the scenario. It fills in the witnesses by default.
+// check goes through the scenario and fills in the default witnesses.
 func (c *checker) check(s *Scenario) {
 	c.name("name", s.Name, validation.IsDNS1123Label)
 	table := c.published(s)
 	if s.Mesh.Istio != "" && !version.MatchString(s.Mesh.Istio) {
-		c.wrong("mesh.istio", "%q is no version such as 1.23.2", s.Mesh.Istio)
+		c.wrong("mesh.istio", "invalid version %q: want e.g. 1.23.2", s.Mesh.Istio)
 	}
-	if webhook, ok := s.Mesh.Values["sidecarInjectorWebhook"].(map[string]any); ok {
-		c.injectsAll = webhook["enableNamespacesByDefault"] == true
-	}
-	c.proxyResources(s.Mesh.Values)
+	c.mesh = s.Mesh
+	c.helmValues("mesh.values", s.Mesh.Values)
+	c.proxyResources(s.Mesh)
 	c.setNodes("cluster.nodes", s.Cluster.Nodes)
 	names := map[string]int{}
 	for i := range s.Steps {
 		step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
 		if before, taken := names[step.Name]; taken {
-			c.wrongAt(at+".name", "steps[%d] is called %q already", before, step.Name)
+			c.wrongAt(at+".name", "name %q is already used by steps[%d]", step.Name, before)
 		}
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
 		c.publishedStep(table, at+".published", step.Published)
 		for _, e := range step.Expect.Changes() {
 			if i == 0 && e.Change != 0 {
-				c.wrongAt(at+".expect."+e.What, "%d: expectations are changes against the first step, so its own are 0", e.Change)
+				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
 		for _, a := range step.Actions {
@@ -364,7 +368,7 @@ func (c *checker) check(s *Scenario) {
 		switch {
 		case c.badBelow(at):
 		case !made:
-			c.wrongAt(at+".deployment", "no step makes Deployment %q in namespace %q", w.Deployment, w.Namespace)
+			c.wrongAt(at+".deployment", "no step creates Deployment %q in namespace %q", w.Deployment, w.Namespace)
 		case !c.made[m].injected:
 			c.wrongAt(at+".deployment", "the pods of %s/%s have no sidecar; set injection on the namespace", w.Namespace, w.Deployment)
 		}
@@ -373,30 +377,23 @@ func (c *checker) check(s *Scenario) {
 }
 
 // proxyResources checks the proxy's memory in Helm values.
-func (c *checker) proxyResources(values map[string]any) {
-	at := func(value any, path ...string) (any, string) {
-		place := "mesh.values"
-		for _, key := range path {
-			m, _ := value.(map[string]any)
-			value, place = m[key], join(place, key)
-		}
-		return value, place
-	}
-	request, _ := at(values, "global", "proxy", "resources", "requests", "memory")
-	limit, place := at(values, "global", "proxy", "resources", "limits", "memory")
+func (c *checker) proxyResources(mesh Mesh) {
+	request := mesh.value("global", "proxy", "resources", "requests", "memory")
+	limit := mesh.value("global", "proxy", "resources", "limits", "memory")
 	if request == nil || limit == nil {
 		return
 	}
 	r, err := resource.ParseQuantity(fmt.Sprint(request))
 	l, err2 := resource.ParseQuantity(fmt.Sprint(limit))
 	if err == nil && err2 == nil && l.Cmp(r) < 0 {
-		c.wrongAt(place, "the limit %v is below the request %v; Kubernetes refuses such pods", limit, request)
+		c.wrongAt("mesh.values.global.proxy.resources.limits.memory", "limit %v is below request %v; Kubernetes rejects such pods", limit, request)
 	}
 }
 
 func (w Witness) object() object { return object{"Deployment", w.Namespace, w.Deployment} }
 
-// witness checks, at the end of a step, that there is a proxy to check expectations on.
+// witness checks, at the end of a step, that a proxy exists on which expectations are
+// checked.
 func (c *checker) witness(s *Scenario, step string) {
 	if s.Witnesses == nil {
 		for _, m := range c.made {
@@ -407,12 +404,12 @@ func (c *checker) witness(s *Scenario, step string) {
 		}
 	}
 	if c.badBelow("steps") || c.badBelow("witnesses") {
-		return // what is missing may be what has a problem
+		return // the missing proxy may be that of an action with a problem
 	}
 	if len(s.Witnesses) == 0 {
-		c.wrongAt(step, "makes no Deployment with a sidecar, so that there is no proxy to measure; later steps are compared with the first")
+		c.wrongAt(step, "the first step must create a Deployment with a sidecar: later steps are compared with it")
 	} else if w := s.Witnesses[0]; c.workloads[w.object()].replicas == 0 {
-		c.wrongAt(step, "ends without a pod of the witness %s/%s, so that there is no proxy to measure", w.Namespace, w.Deployment)
+		c.wrongAt(step, "ends without a pod of witness %s/%s, so there is no proxy to measure", w.Namespace, w.Deployment)
 	}
 }
 
@@ -431,7 +428,7 @@ func (c *checker) publishedStep(table *Published, path string, number int) {
 	switch {
 	case number == 0 || c.bad["published"]:
 	case table == nil:
-		c.wrongAt(path, "the scenario has no published table; name one in the field published at the top")
+		c.wrongAt(path, "the scenario has no published table; name one in the top-level field published")
 	case table.Step(number) == nil:
 		c.wrongAt(path, "table %s has no step %d; its steps are 1 to %d", table.Name, number, len(table.Steps))
 	}

@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	// maxValues bounds the values read from a file, those that aliases and repetitions
-	// repeat included, and maxDepth how deep they nest: a file of a few lines can ask for
-	// any number of them.
+	// maxValues bounds the number of values read from a file, with aliases and repetitions
+	// expanded, and maxDepth their nesting: a file of a few lines can expand to any number.
 	maxValues = 100_000
 	maxDepth  = 60
 )
 
-// decoder puts YAML nodes into the scenario's types strictly, noting every problem and
-// going on behind it.
+// decoder decodes YAML nodes strictly into the scenario's types. It notes every problem
+// and continues after it.
 type decoder struct {
+	loader   Loader
 	file     string
 	problems Problems
-	names    *names // of expressions; nil where none are allowed
+	names    *names // in expressions; nil where none are allowed
 	// at holds the node of every field by its path.
 	at map[string]*yaml.Node
-	// bad holds the paths that problems were noted with.
+	// bad holds the paths that have problems.
 	bad map[string]bool
 	// origins holds the path in the file of every action.
 	origins  map[Change]string
@@ -43,12 +43,12 @@ func (d *decoder) problem(n *yaml.Node, path, format string, args ...any) {
 	d.problems = append(d.problems, Problem{d.file, max(n.Line, 1), max(n.Column, 1), path, fmt.Sprintf(format, args...)})
 }
 
-// defaulter is a type whose fields have defaults other than zero.
+// defaulter is a type with fields whose defaults are not zero.
 type defaulter interface{ setDefaults() }
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// decode puts node n, whose field is path, into v.
+// decode decodes node n, the field at path, into v.
 func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 	d.at[path] = n
 	if n = d.enter(n, path); n == nil {
@@ -56,7 +56,7 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 	}
 	defer d.leave()
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		d.problem(n, path, "has no value; want %s, or leave the field out", want(v.Type()))
+		d.problem(n, path, "has no value; want %s, or omit the field", want(v.Type()))
 		return
 	}
 	if v.Kind() == reflect.Pointer {
@@ -92,12 +92,12 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 		}
 		v.SetBool(b)
 	default:
-		panic("no decoding of " + v.Type().String()) // a field type that the tests have not met
+		panic("no decoding of " + v.Type().String()) // a field type that no test covers
 	}
 }
 
-// enter follows aliases and counts; nil means that the value must not be looked at. Else
-// a call of leave follows.
+// enter resolves aliases and counts values. It returns nil if the value must not be read;
+// otherwise the caller must call leave.
 func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 	if d.tooLarge {
 		return nil
@@ -107,7 +107,7 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 		n = n.Alias
 	}
 	if d.values > maxValues || d.depth >= maxDepth {
-		d.problem(n, path, "too much: a scenario has at most %d values, aliases and repetitions written out, %d levels deep", maxValues, maxDepth)
+		d.problem(n, path, "too large: a scenario can have at most %d values, with aliases and repetitions expanded, and %d levels", maxValues, maxDepth)
 		d.tooLarge = true
 		return nil
 	}
@@ -117,16 +117,16 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 
 func (d *decoder) leave() { d.depth-- }
 
-// want says in words what a type is written as.
+// want describes how a value of a type is written.
 func want(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch {
 	case t == durationType:
-		return "a duration such as 90s or 5m"
+		return "a duration like 90s or 5m"
 	case t == reflect.TypeFor[Parameter]():
-		return "a mapping such as {value: 100}"
+		return "a mapping like {value: 100}"
 	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
 		return "a mapping"
 	case t.Kind() == reflect.Slice:
@@ -140,7 +140,7 @@ func want(t reflect.Type) string {
 	}
 }
 
-// got says in words what a node is.
+// got describes a node.
 func got(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -150,7 +150,7 @@ func got(n *yaml.Node) string {
 	}
 	switch n.ShortTag() {
 	case "!!null":
-		return "nothing"
+		return "null"
 	case "!!str":
 		return fmt.Sprintf("the string %q", n.Value)
 	case "!!int", "!!float":
@@ -163,7 +163,7 @@ func got(n *yaml.Node) string {
 func (d *decoder) mismatch(n *yaml.Node, path string, t reflect.Type) {
 	hint := ""
 	if t.Kind() == reflect.String && n.Kind == yaml.ScalarNode {
-		hint = "; put it in quotes"
+		hint = "; quote it"
 	}
 	d.problem(n, path, "want %s, got %s%s", want(t), got(n), hint)
 }
@@ -188,11 +188,11 @@ func (d *decoder) entries(n *yaml.Node, path string) []entry {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			d.problem(key, path, "a key must be a plain word, not %s", got(key))
+			d.problem(key, path, "a key must be a string, not %s", got(key))
 		case key.ShortTag() == "!!merge":
 			d.problem(key, path, "merge keys (<<) are not supported; write the fields out")
 		case slices.ContainsFunc(list, func(e entry) bool { return e.name == key.Value }):
-			d.problem(key, join(path, key.Value), "is given twice")
+			d.problem(key, join(path, key.Value), "duplicate field")
 		default:
 			list = append(list, entry{key.Value, key, value})
 		}
@@ -202,7 +202,7 @@ func (d *decoder) entries(n *yaml.Node, path string) []entry {
 
 func join(path, field string) string { return strings.TrimPrefix(path+"."+field, ".") }
 
-// field is a field of a struct as it is written in a file.
+// field is a field of a struct under its name in files.
 type field struct {
 	name     string
 	index    int
@@ -242,7 +242,7 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	}
 	for _, f := range known {
 		if f.required && !d.bad[path] && !slices.ContainsFunc(entries, func(e entry) bool { return e.name == f.name }) {
-			d.problem(n, join(path, f.name), "is missing; want %s", want(v.Field(f.index).Type()))
+			d.problem(n, join(path, f.name), "is required; want %s", want(v.Field(f.index).Type()))
 		}
 	}
 }
@@ -277,8 +277,8 @@ func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
-// any returns a value of no fixed type, such as Helm values: maps, lists and scalars. A
-// scalar that is one expression becomes a number.
+// any returns a value of any type, for Helm values: maps, lists and scalars. A plain scalar
+// with one expression and nothing else becomes a number.
 func (d *decoder) any(n *yaml.Node, path string) any {
 	d.at[path] = n
 	if n = d.enter(n, path); n == nil {
@@ -311,24 +311,24 @@ func (d *decoder) any(n *yaml.Node, path string) any {
 	case "!!int", "!!float", "!!bool", "!!null":
 		var x any
 		if err := n.Decode(&x); err != nil {
-			d.problem(n, path, "cannot be read as %s: %v", strings.TrimPrefix(tag, "!!"), err)
+			d.problem(n, path, "cannot parse as %s: %v", strings.TrimPrefix(tag, "!!"), err)
 		}
 		if f, ok := x.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
-			d.problem(n, path, "%s is no number that Helm values can hold", n.Value)
+			d.problem(n, path, "Helm values cannot hold the number %s", n.Value)
 		}
 		return x
 	default:
-		d.problem(n, path, "want a string, number, true, false, list or mapping, got %s (%s); put it in quotes if it is a string", n.Value, tag)
+		d.problem(n, path, "want a string, number, true, false, list or mapping, got %s (%s); quote it if it is a string", n.Value, tag)
 		return nil
 	}
 }
 
-// isExpression tells whether a text is one expression and nothing else.
+// isExpression reports whether a text is one expression and nothing else.
 func isExpression(text string) bool {
 	return strings.HasPrefix(text, "${") && strings.Index(text, "}") == len(text)-1
 }
 
-// text returns a string with its expressions replaced.
+// text returns a string with its expressions evaluated.
 func (d *decoder) text(n *yaml.Node, path string, t reflect.Type) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		d.mismatch(n, path, t)
@@ -356,7 +356,7 @@ func (d *decoder) number(n *yaml.Node, path string, v reflect.Value) {
 		}
 		var err error
 		if i, err = strconv.Atoi(text); err != nil {
-			d.problem(n, path, "%q is not a whole number; put the whole sum into one ${expression}", text)
+			d.problem(n, path, "%q is not a whole number; put the whole calculation into one ${expression}", text)
 			return
 		}
 	default:
@@ -364,7 +364,7 @@ func (d *decoder) number(n *yaml.Node, path string, v reflect.Value) {
 		return
 	}
 	if i > maxNumber || i < -maxNumber {
-		d.problem(n, path, "%d: sizes stay below %d", i, maxNumber)
+		d.problem(n, path, "%d is out of range; sizes must be below %d", i, maxNumber)
 		return
 	}
 	v.SetInt(int64(i))

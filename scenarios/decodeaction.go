@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// actions reads a list of actions, writing repeated ones out.
+// actions decodes a list of actions and expands repeated ones.
 func (d *decoder) actions(n *yaml.Node, path string, v reflect.Value) {
 	if !d.isA(n, path, yaml.SequenceNode, v.Type()) {
 		return
@@ -21,7 +21,7 @@ func (d *decoder) actions(n *yaml.Node, path string, v reflect.Value) {
 	v.Set(reflect.ValueOf(actions))
 }
 
-// action reads one item of a list of actions.
+// action decodes one item of a list of actions.
 func (d *decoder) action(n *yaml.Node, path string) []Action {
 	d.at[path] = n
 	if n = d.enter(n, path); n == nil {
@@ -52,7 +52,7 @@ func (d *decoder) action(n *yaml.Node, path string) []Action {
 			d.unknown(e, path, known)
 			failed = true
 		case body != nil:
-			d.problem(e.key, join(path, e.name), "an action does one thing, and this one is a %s already; make it an item of its own", body.name)
+			d.problem(e.key, join(path, e.name), "an action has exactly one key, already %q; make this a separate action", body.name)
 		default:
 			body = &e
 		}
@@ -63,7 +63,7 @@ func (d *decoder) action(n *yaml.Node, path string) []Action {
 			words = append(words, w)
 		}
 		slices.Sort(words)
-		d.problem(n, path, "does nothing; want one of %s", strings.Join(words, ", "))
+		d.problem(n, path, "has no action; want one of %s", strings.Join(words, ", "))
 	}
 	if body == nil || failed {
 		return nil
@@ -87,23 +87,22 @@ func (d *decoder) action(n *yaml.Node, path string) []Action {
 		problems := len(d.problems)
 		actions = append(actions, one())
 		if problems > before {
-			d.problems = d.problems[:problems] // a copy before this one had the same
+			d.problems = d.problems[:problems] // an earlier copy has the same
 		}
 	}
 	return actions
 }
 
-// checkRepeat checks a repetition that was decoded without problems or, if not ok, as
-// far as it was decoded.
+// checkRepeat checks a repetition; ok is set if it was decoded without problems.
 func (d *decoder) checkRepeat(r *Repeat, path string, ok bool) {
 	if r.Var != "" {
 		d.checkName(r.Var, d.at[join(path, "var")], join(path, "var"))
 		if _, taken := d.names.values[r.Var]; taken {
-			d.problem(d.at[join(path, "var")], join(path, "var"), "%q is a parameter; take another name", r.Var)
+			d.problem(d.at[join(path, "var")], join(path, "var"), "%q is already a parameter; use another name", r.Var)
 		}
 	}
 	if ok && r.To < r.From-1 {
-		d.problem(d.at[join(path, "to")], join(path, "to"), "%d is before %d", r.To, r.From)
+		d.problem(d.at[join(path, "to")], join(path, "to"), "%d is less than from (%d)", r.To, r.From)
 	}
 }
 
@@ -111,8 +110,8 @@ func (d *decoder) checkRepeat(r *Repeat, path string, ok bool) {
 func (d *decoder) checkName(name string, n *yaml.Node, path string) {
 	switch {
 	case !identifier.MatchString(name):
-		d.problem(n, path, "%q cannot stand in an expression; take letters, digits and _, a digit not first", name)
+		d.problem(n, path, "%q is not a valid name in expressions; use letters, digits and _, and do not start with a digit", name)
 	case slices.Contains(reserved, name):
-		d.problem(n, path, "%q means something in expressions already; take another name", name)
+		d.problem(n, path, "%q is reserved in expressions; use another name", name)
 	}
 }

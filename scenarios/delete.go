@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Delete removes an object. It has taken effect when the object is gone, and with a
-// Deployment or a namespace also its pods.
+// Delete deletes an object. It has taken effect when the object is gone, and the pods of a
+// Deployment or a namespace too.
 type Delete struct {
-	// APIVersion of the object. By default that of Service, Deployment and Namespace;
-	// for another kind, that of the manifest which made the object.
+	// APIVersion is the object's. It defaults to the version with which the object was
+	// created.
 	APIVersion string `yaml:"apiVersion,omitempty"`
-	// Kind is Service, Deployment, Namespace, or the kind of an object made by apply.
+	// Kind is Service, Deployment, Namespace, or the kind of an object created by apply.
 	Kind string `yaml:"kind" jsonschema:"required"`
-	// Namespace of the object; "" for a kind without one.
+	// Namespace is the object's; "" for a kind without namespaces.
 	Namespace string `yaml:"namespace,omitempty"`
 	Name      string `yaml:"name" jsonschema:"required"`
 }
@@ -23,7 +23,7 @@ type Delete struct {
 // Word returns delete.
 func (*Delete) Word() string { return "delete" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (d *Delete) String() string {
 	return "delete " + d.Kind + " " + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/")
 }
@@ -37,7 +37,7 @@ func (d *Delete) check(c *checker) needs {
 		}
 	}
 	if !slices.Contains(kinds, d.Kind) {
-		c.wrong("kind", "no earlier step makes an object of kind %q%s", d.Kind, suggest(d.Kind, kinds))
+		c.wrong("kind", "no earlier step creates an object of kind %q%s", d.Kind, suggest(d.Kind, kinds))
 		return needs{}
 	}
 	if d.Namespace != "" && !c.namespace("namespace", d.Namespace) {
@@ -51,15 +51,15 @@ func (d *Delete) check(c *checker) needs {
 		if d.Namespace != "" {
 			where = fmt.Sprintf(" in namespace %q", d.Namespace)
 		}
-		c.wrong("name", "there is no %s %q%s to delete%s", d.Kind, d.Name, where, suggest(d.Name, c.named(d.Kind, d.Namespace)))
+		c.wrong("name", "cannot delete %s %q%s: it does not exist%s", d.Kind, d.Name, where, suggest(d.Name, c.named(d.Kind, d.Namespace)))
 		return needs{}
 	case c.baseline[o]:
-		c.wrong("name", "%s %q is the cluster's own and stays", d.Kind, d.Name)
+		c.wrong("name", "cannot delete %s %q: it belongs to the cluster", d.Kind, d.Name)
 		return needs{}
 	case d.APIVersion == "":
 		d.APIVersion = version
 	case d.APIVersion != version:
-		c.wrong("apiVersion", "%s %q was made with apiVersion %s", d.Kind, d.Name, version)
+		c.wrong("apiVersion", "%s %q was created with apiVersion %s", d.Kind, d.Name, version)
 	}
 	if o.kind == "Namespace" {
 		delete(c.namespaceLabels, o.name)

@@ -9,26 +9,26 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Deployment makes a Deployment as `kubectl create deployment` does: selector and pods
-// are labelled app=NAME, with one container. It has taken effect when all its pods are
-// Ready.
+// Deployment creates a Deployment as `kubectl create deployment` does: its pods have the
+// label app=NAME, by which it selects them, and one container. It has taken effect when
+// all pods are Ready.
 type Deployment struct {
 	Namespace string `yaml:"namespace" jsonschema:"required"`
-	// Name is a DNS subdomain of at most 63 bytes (it is a label's value, too).
+	// Name is a DNS subdomain of at most 63 bytes: it is also the value of a label.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Image of the container; it is simulated where the cluster has no such program.
+	// Image is the container's. A cluster without that program simulates the container.
 	Image string `yaml:"image" jsonschema:"required"`
 	// Replicas defaults to 1.
 	Replicas int `yaml:"replicas" jsonschema:"default=1"`
-	// Labels and Annotations are further ones of the pods. sidecar.istio.io annotations
-	// size the proxy.
+	// Labels and Annotations are added to the pods. Annotations of sidecar.istio.io size the
+	// proxy.
 	Labels      map[string]string `yaml:"labels,omitempty"`
 	Annotations map[string]string `yaml:"annotations,omitempty"`
-	// Resources of the container; none by default.
+	// Resources are the container's; none by default.
 	Resources Resources `yaml:"resources,omitempty"`
 }
 
-// Resources are quantities by resource name, {cpu: 100m, memory: 64Mi}.
+// Resources holds quantities by resource name, {cpu: 100m, memory: 64Mi}.
 type Resources struct {
 	Requests map[string]string `yaml:"requests,omitempty"`
 	Limits   map[string]string `yaml:"limits,omitempty"`
@@ -37,9 +37,9 @@ type Resources struct {
 // Word returns deployment.
 func (*Deployment) Word() string { return "deployment" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (d *Deployment) String() string {
-	return fmt.Sprintf("make Deployment %s/%s (%s) with %d replicas", d.Namespace, d.Name, d.Image, d.Replicas)
+	return fmt.Sprintf("create Deployment %s/%s (%s) with %d replicas", d.Namespace, d.Name, d.Image, d.Replicas)
 }
 
 func (d *Deployment) setDefaults() { d.Replicas = 1 }
@@ -51,7 +51,7 @@ func (d *Deployment) check(c *checker) needs {
 	c.labels("annotations", d.Annotations, false)
 	c.proxyMemory("annotations", d.Annotations)
 	if _, taken := d.Labels["app"]; taken {
-		c.wrong("labels.app", "the label app is the Deployment's name, which selects its pods; leave it out")
+		c.wrong("labels.app", "label app is always the Deployment's name, which selects its pods; omit it")
 	}
 	c.quantities("resources.requests", d.Resources.Requests)
 	c.quantities("resources.limits", d.Resources.Limits)
@@ -66,26 +66,20 @@ func (d *Deployment) check(c *checker) needs {
 	return needs{images: []string{d.Image}}
 }
 
-// injects reports whether pods made now in a namespace get a sidecar.
+// injects reports whether pods created now in a namespace get a sidecar.
 func (c *checker) injects(namespace string, pods template) bool {
-	if pods.hostNetwork || slices.Contains(neverInjected, namespace) {
-		return false
-	}
-	if _, labelled := pods.labels[injectLabel]; !labelled && pods.annotations[injectLabel] == "false" {
-		return false // the older way to write it, which Istio still heeds
-	}
-	return injects(c.injectsAll, c.namespaceLabels[namespace], pods.labels)
+	return c.rules.Injects(NewPod{
+		Namespace: namespace, NamespaceLabels: c.namespaceLabels[namespace],
+		Labels: pods.labels, Annotations: pods.annotations, HostNetwork: pods.hostNetwork,
+		Mesh: c.mesh,
+	})
 }
 
-// neverInjected are the namespaces that Istio's injector passes over
-// (inject.IgnoredNamespaces of istio.io/istio).
-var neverInjected = []string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}
-
-// quantities checks amounts of resources.
+// quantities checks resource quantities.
 func (c *checker) quantities(field string, amounts map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(amounts)) {
 		if q, err := resource.ParseQuantity(amounts[name]); err != nil || q.Sign() < 0 {
-			c.wrong(join(field, name), "%q is no quantity such as 100m or 64Mi", amounts[name])
+			c.wrong(join(field, name), "invalid quantity %q: want e.g. 100m or 64Mi", amounts[name])
 		}
 	}
 }

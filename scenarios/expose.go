@@ -8,31 +8,32 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Expose makes a Service in front of a Deployment's pods (selector app=DEPLOYMENT), as
-// `kubectl expose deployment` does.
+// Expose creates a Service for a Deployment's pods (selector app=DEPLOYMENT), as `kubectl
+// expose deployment` does.
 type Expose struct {
 	Namespace  string `yaml:"namespace" jsonschema:"required"`
 	Deployment string `yaml:"deployment" jsonschema:"required"`
-	// Name of the Service, a DNS label that starts with a letter; the Deployment's name
-	// by default.
+	// Name is the Service's, a DNS label that starts with a letter. It defaults to the
+	// Deployment's name.
 	Name string `yaml:"name,omitempty"`
-	// Headless gives the Service no address of its own (clusterIP: None).
+	// Headless creates a Service without an address of its own (clusterIP: None).
 	Headless bool `yaml:"headless,omitempty"`
-	// Ports, each with a number of its own. Where there are several, each has a name.
+	// Ports have different numbers. If there are several, each needs a name.
 	Ports []Port `yaml:"ports" jsonschema:"required,minItems=1"`
 }
 
-// Port is one port of a Service. Istio reads the protocol from AppProtocol, else from the
-// name (http, tcp-x, grpc-x), else detects it; that decides how many listeners a headless
-// Service costs, so scenario files state what they mean: the absence of a name, too.
+// Port is one port of a Service. Istio takes the protocol from AppProtocol, otherwise from
+// the name (http, tcp-x, grpc-x), and otherwise detects it. The protocol decides how many
+// listeners a headless Service costs, so a scenario should mention even that a port has no
+// name.
 type Port struct {
 	// Name is a DNS label; "" for an unnamed port.
 	Name string `yaml:"name,omitempty"`
 	// Port is the Service's port number.
 	Port int `yaml:"port" jsonschema:"required"`
-	// TargetPort is the pods' port number; Port by default.
+	// TargetPort is the pods' port number. It defaults to Port.
 	TargetPort int `yaml:"targetPort,omitempty"`
-	// Protocol is TCP, UDP or SCTP; TCP by default.
+	// Protocol is TCP, UDP or SCTP. It defaults to TCP.
 	Protocol string `yaml:"protocol,omitempty" jsonschema:"enum=TCP,enum=UDP,enum=SCTP,default=TCP"`
 	// AppProtocol is the Service port's appProtocol; "" for none.
 	AppProtocol string `yaml:"appProtocol,omitempty"`
@@ -41,7 +42,7 @@ type Port struct {
 // Word returns expose.
 func (*Expose) Word() string { return "expose" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (e *Expose) String() string {
 	kind := "ClusterIP"
 	if e.Headless {
@@ -56,7 +57,7 @@ func (e *Expose) String() string {
 
 func (p *Port) setDefaults() { p.Protocol = "TCP" }
 
-// check also fills in what is left out: the Service's name and the target ports.
+// check also fills in the Service's name and the target ports if they are omitted.
 func (e *Expose) check(c *checker) needs {
 	if e.Name == "" {
 		e.Name = e.Deployment
@@ -81,21 +82,21 @@ func (e *Expose) check(c *checker) needs {
 		}
 		c.number(at+".port", p.Port, 1, 65535)
 		if !slices.Contains([]string{"TCP", "UDP", "SCTP"}, p.Protocol) {
-			c.wrong(at+".protocol", "%q is not TCP, UDP or SCTP", p.Protocol)
+			c.wrong(at+".protocol", "unknown protocol %q; want TCP, UDP or SCTP", p.Protocol)
 		}
 		if p.AppProtocol != "" {
 			c.name(at+".appProtocol", p.AppProtocol, validation.IsQualifiedName)
 		}
 		if before, taken := numbers[number{p.Port, p.Protocol}]; taken {
-			c.wrong(at+".port", "ports[%d] is port %d/%s already", before, p.Port, p.Protocol)
+			c.wrong(at+".port", "port %d/%s is already used by ports[%d]", p.Port, p.Protocol, before)
 		}
 		numbers[number{p.Port, p.Protocol}] = i
 		switch before, taken := names[p.Name]; {
 		case p.Name == "" && len(e.Ports) > 1:
-			c.wrong(at+".name", "is missing: a Service with several ports needs a name for each, such as tcp-%d", p.Port)
+			c.wrong(at+".name", "is required: every port of a Service with several needs a name, e.g. tcp-%d", p.Port)
 		case p.Name == "":
 		case taken:
-			c.wrong(at+".name", "ports[%d] is called %q already", before, p.Name)
+			c.wrong(at+".name", "name %q is already used by ports[%d]", p.Name, before)
 		default:
 			names[p.Name] = i
 			c.name(at+".name", p.Name, validation.IsDNS1123Label)

@@ -13,40 +13,40 @@ import (
 	"github.com/expr-lang/expr/file"
 )
 
-// maxNumber bounds every number of a scenario, so that sums and products of sizes cannot
-// overflow. It is larger than anything a cluster can hold.
+// maxNumber bounds every number in a scenario, so that sums and products of sizes cannot
+// overflow. No cluster can hold as many objects.
 const maxNumber = 1_000_000_000
 
-// functions are what expressions can call.
+// functions are the functions that expressions can call.
 var functions = []string{"abs", "ceil", "floor", "max", "min", "round"}
 
-// words are the names in an expression outside what is quoted, and identifier is what a
-// parameter may be called.
+// words matches the names in an expression without its quoted parts, and identifier the
+// name of a parameter.
 var (
 	words      = regexp.MustCompile(`\b[A-Za-z_][A-Za-z0-9_]*`)
 	quoted     = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// reserved are the words that mean something in expressions already.
+// reserved are the words that have a meaning in expressions.
 var reserved = append([]string{
 	"and", "contains", "else", "endsWith", "false", "if", "in", "let", "matches", "nil", "not", "or", "startsWith", "true",
 }, functions...)
 
-// names are the variables of expressions. used collects those that occurred.
+// names holds the variables of expressions. used collects the names that occur.
 type names struct {
 	values map[string]any // int, or string for a choice
 	used   map[string]bool
 }
 
-// with returns the names and one more.
+// with returns the names and an additional one.
 func (n *names) with(name string, value int) *names {
 	values := maps.Clone(n.values)
 	values[name] = value
 	return &names{values: values, used: n.used}
 }
 
-// expand replaces the ${expressions} of a text by their values.
+// expand replaces the ${expressions} in a text by their values.
 func (n *names) expand(text string) (string, error) {
 	var b strings.Builder
 	for {
@@ -63,7 +63,7 @@ func (n *names) expand(text string) (string, error) {
 		b.WriteString(before)
 		source, rest, found := strings.Cut(rest, "}")
 		if !found {
-			return "", fmt.Errorf("${%s has no closing brace; write $${ for a ${ that is no expression", source)
+			return "", fmt.Errorf("${%s has no closing brace; write $${ for a literal ${", source)
 		}
 		value, err := n.evaluate(source)
 		if err != nil {
@@ -74,7 +74,7 @@ func (n *names) expand(text string) (string, error) {
 	}
 }
 
-// evaluate returns the whole number or the string that an expression yields.
+// evaluate returns the value of an expression: a whole number or a string.
 func (n *names) evaluate(source string) (any, error) {
 	for _, word := range words.FindAllString(quoted.ReplaceAllString(source, ""), -1) {
 		n.used[word] = true
@@ -107,15 +107,15 @@ func (n *names) evaluate(source string) (any, error) {
 	}
 	switch {
 	case math.Abs(value) > maxNumber || math.IsNaN(value):
-		return nil, fmt.Errorf("${%s} is %v: sizes stay below %d", source, result, maxNumber)
+		return nil, fmt.Errorf("${%s} is %v, out of range; sizes must be below %d", source, result, maxNumber)
 	case value != math.Trunc(value):
 		return nil, fmt.Errorf("${%s} is %v, not a whole number; use floor, ceil or round", source, result)
 	}
 	return int(value), nil
 }
 
-// expressionError replaces the drawing with which the library's message points at the
-// place by the place's number.
+// expressionError replaces the library's drawing of the place in an expression by the
+// place's number.
 func expressionError(source string, err error) error {
 	var at *file.Error
 	if errors.As(err, &at) {

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"embed"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +11,7 @@ import (
 //go:embed *.yaml
 var library embed.FS
 
-// Builtin returns the scenarios that are part of the program, by name.
+// Builtin returns the built-in scenarios, sorted by file name.
 func Builtin() ([]*Scenario, error) {
 	var list []*Scenario
 	for _, name := range builtinNames() {
@@ -37,30 +36,40 @@ func builtinNames() []string {
 	return names
 }
 
-// Find returns the text of a scenario and the path to name it by in messages. What has a
-// slash or ends in .yaml or .yml is a file; everything else the name of a scenario that
-// is part of the program.
+// Find returns the text of a scenario and the path for it in messages. A name with a slash
+// or the extension .yaml or .yml is the path of a file; any other is the name of a
+// built-in scenario.
 func Find(nameOrPath string) (path string, data []byte, err error) {
+	return Loader{}.find(nameOrPath)
+}
+
+func (l Loader) find(nameOrPath string) (path string, data []byte, err error) {
 	isPath := strings.ContainsRune(nameOrPath, filepath.Separator) || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(nameOrPath))
 	if isPath {
-		data, err = os.ReadFile(nameOrPath)
+		data, err = l.read(nameOrPath)
 		if err != nil {
-			return "", nil, fmt.Errorf("read the scenario: %w", err)
+			return "", nil, fmt.Errorf("cannot read scenario: %w", err)
 		}
 		return nameOrPath, data, nil
 	}
 	data, err = library.ReadFile(nameOrPath + ".yaml")
 	if err != nil {
-		return "", nil, fmt.Errorf("no scenario %q%s (a file of your own is named with a slash or .yaml: ./%s.yaml)", nameOrPath, suggest(nameOrPath, builtinNames()), nameOrPath)
+		return "", nil, fmt.Errorf("no scenario %q%s (to load a file, give a path with a slash or .yaml: ./%s.yaml)", nameOrPath, suggest(nameOrPath, builtinNames()), nameOrPath)
 	}
 	return "scenarios/" + nameOrPath + ".yaml", data, nil
 }
 
-// Open finds and loads a scenario; see [Find] and [Load].
-func Open(nameOrPath string, overrides map[string]string) (*Scenario, error) {
-	path, data, err := Find(nameOrPath)
+// Open finds a scenario as [Find] does, files in the Loader's Files, and loads it. The
+// error is [Problems] if the scenario was found.
+func (l Loader) Open(nameOrPath string) (*Scenario, error) {
+	path, data, err := l.find(nameOrPath)
 	if err != nil {
 		return nil, err
 	}
-	return Load(path, data, overrides)
+	return l.Load(path, data)
+}
+
+// Open finds a scenario as [Find] does, and loads it as [Load] does.
+func Open(nameOrPath string, overrides map[string]string) (*Scenario, error) {
+	return Loader{Set: overrides}.Open(nameOrPath)
 }

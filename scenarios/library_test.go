@@ -22,7 +22,14 @@ func TestBuiltin(t *testing.T) {
 		names = append(names, s.Name)
 		t.Run(s.Name, func(t *testing.T) {
 			if _, err := os.Stat(s.Name + ".yaml"); err != nil {
-				t.Errorf("the file is not called as the scenario: %v", err)
+				t.Errorf("the file does not have the scenario's name: %v", err)
+			}
+			_, data, err := Find(s.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line := strings.Split(string(data), "\n")[1]; line != "apiVersion: "+APIVersion {
+				t.Errorf("the second line is %q, not the apiVersion", line)
 			}
 			rendersToItself(t, s)
 		})
@@ -31,6 +38,28 @@ func TestBuiltin(t *testing.T) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// TestReadme loads the scenario that the README shows.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example string
+	for _, block := range strings.Split(string(readme), "```yaml\n")[1:] {
+		if text, _, _ := strings.Cut(block, "```"); strings.Contains(text, "\napiVersion: "+APIVersion+"\n") {
+			example = text
+		}
+	}
+	if example == "" {
+		t.Fatal("no scenario with an apiVersion in the README")
+	}
+	s, err := Load("two-ports.yaml", []byte(example), map[string]string{"replicas": "40"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendersToItself(t, s)
 }
 
 // TestExpectationsArePublished compares, for every step that reproduces a published one,
@@ -82,8 +111,8 @@ func TestExpectationsArePublished(t *testing.T) {
 	}
 }
 
-// TestOtherSizes loads every scenario at the ends of its parameters and at others, and
-// works its expectations out again from what its actions do.
+// TestOtherSizes loads every scenario with several values of its parameters, and derives
+// its expectations again from its actions.
 func TestOtherSizes(t *testing.T) {
 	list, err := Builtin()
 	if err != nil {
@@ -136,9 +165,8 @@ func TestOtherSizes(t *testing.T) {
 	}
 }
 
-// model counts what the first witness of a scenario holds, by the rules that were read off
-// the published lists, for Services with ports that are unnamed or, where headless, named
-// http.
+// model counts the configuration of a scenario's first witness. Its rules come from the
+// published lists and cover unnamed ports and, for headless Services, ports named http.
 type model struct {
 	nodes    int
 	witness  Witness
@@ -170,8 +198,8 @@ func (m *model) setNodes(groups []NodeGroup) {
 func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
 	case *Namespace, *Restart:
-	case *Upgrade: // what another version sends is for runs to show
-	case *Apply: // of what no expectation is about
+	case *Upgrade: // only a run shows what another version sends
+	case *Apply: // no expectation depends on it
 	case *Deployment:
 		m.replicas[Witness{c.Namespace, c.Name}] = c.Replicas
 	case *Scale:
@@ -280,7 +308,7 @@ func TestPublishedSteps(t *testing.T) {
 
 func TestTooManyPods(t *testing.T) {
 	_, err := Open("eks-nginx", map[string]string{"replicas": "300", "nodes": "20"})
-	want := "scenarios/eks-nginx.yaml:109:61: steps[7].actions[2].scale.replicas: 600 pods of Deployments and 44 of the system do not fit: 20 x m6i.large can hold 580 pods; take more or larger nodes, or raise their maxPods"
+	want := "scenarios/eks-nginx.yaml:109:61: steps[7].actions[2].scale.replicas: 600 Deployment pods and 44 system pods do not fit: 20 x m6i.large can hold 580 pods; use more or larger nodes, or raise maxPods"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -295,9 +323,9 @@ func TestFind(t *testing.T) {
 	for _, test := range []struct{ name, path, text, problem string }{
 		{"headless", "scenarios/headless.yaml", "name: headless\n", ""},
 		{own, own, "name: own\n", ""},
-		{"headles", "", "", `no scenario "headles"; did you mean "headless"? (a file of your own is named with a slash or .yaml: ./headles.yaml)`},
+		{"headles", "", "", `no scenario "headles"; did you mean "headless"? (to load a file, give a path with a slash or .yaml: ./headles.yaml)`},
 		{"", "", "", `no scenario ""; known: clusterip,`},
-		{"missing.yaml", "", "", "read the scenario: open missing.yaml: no such file or directory"},
+		{"missing.yaml", "", "", "cannot read scenario: open missing.yaml: no such file or directory"},
 	} {
 		path, data, err := Find(test.name)
 		if test.problem != "" {
@@ -319,7 +347,7 @@ func TestPublishedTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if table.Name != name || table.Source == "" || len(table.Environment) == 0 {
-			t.Errorf("%s does not say what it is: %+v", name, table)
+			t.Errorf("%s does not describe itself: %+v", name, table)
 		}
 		for i, step := range table.Steps {
 			if step.Step != i+1 || step.Do == "" {
@@ -328,7 +356,7 @@ func TestPublishedTable(t *testing.T) {
 		}
 	}
 	if _, err := PublishedTable("../one-pod"); err == nil {
-		t.Error("a table outside of the folder was found")
+		t.Error("found a table outside of the folder")
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -18,27 +20,62 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFile bounds a scenario file and the files that it applies, in bytes.
+// maxFile is the maximal size of a scenario file and of each file that it applies, in
+// bytes.
 const maxFile = 1 << 20
 
-// Load reads a scenario file strictly and returns it rendered. path is for messages, and
-// files that the scenario applies are found beside it. overrides are new values of
-// parameters as typed (--set replicas=30). The error is [Problems].
-func Load(path string, data []byte, overrides map[string]string) (*Scenario, error) {
-	s, problems := load(path, data, overrides)
+// Loader loads scenarios. The zero value leaves parameters as they are in the files, uses
+// [IstioRules], and reads the operating system's files.
+type Loader struct {
+	// Set holds new values of parameters by name, as typed (--set replicas=30).
+	Set map[string]string
+	// Mesh holds the rules of the mesh that the scenarios will run on.
+	Mesh MeshRules
+	// Files holds the scenario files and the manifests that they apply; nil for the
+	// operating system's files.
+	Files fs.FS
+}
+
+// read returns the text of a file.
+func (l Loader) read(name string) ([]byte, error) {
+	if l.Files == nil {
+		return os.ReadFile(name)
+	}
+	return fs.ReadFile(l.Files, path.Clean(filepath.ToSlash(name)))
+}
+
+// stat describes a file.
+func (l Loader) stat(name string) (fs.FileInfo, error) {
+	if l.Files == nil {
+		return os.Stat(name)
+	}
+	return fs.Stat(l.Files, path.Clean(filepath.ToSlash(name)))
+}
+
+// Load decodes a scenario file strictly, checks it and returns it rendered. path is used in
+// messages, and files that the scenario applies are relative to its folder. The error is
+// [Problems].
+func (l Loader) Load(path string, data []byte) (*Scenario, error) {
+	s, problems := l.load(path, data)
 	if len(problems) > 0 {
 		return nil, problems.sorted()
 	}
-	if len(overrides) > 0 {
-		if original, problems := load(path, data, nil); len(problems) == 0 {
+	if len(l.Set) > 0 {
+		if original, problems := (Loader{Mesh: l.Mesh, Files: l.Files}).load(path, data); len(problems) == 0 {
 			dropPublished(s, original)
 		}
 	}
 	return s, nil
 }
 
-// dropPublished takes the published step off every step that overrides have changed, or
-// that follows a changed one.
+// Load loads a scenario file as [Loader.Load] does, for a mesh with [IstioRules]. overrides
+// are the Loader's Set.
+func Load(path string, data []byte, overrides map[string]string) (*Scenario, error) {
+	return Loader{Set: overrides}.Load(path, data)
+}
+
+// dropPublished removes the published step from every step that overrides change, and from
+// all steps after it.
 func dropPublished(s, original *Scenario) {
 	same := reflect.DeepEqual(s.Cluster, original.Cluster) && reflect.DeepEqual(s.Mesh, original.Mesh)
 	for i := range s.Steps {
@@ -48,45 +85,48 @@ func dropPublished(s, original *Scenario) {
 	}
 }
 
-func load(path string, data []byte, overrides map[string]string) (*Scenario, Problems) {
-	d := &decoder{file: path, at: map[string]*yaml.Node{}, bad: map[string]bool{}, origins: map[Change]string{}}
+func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
+	d := &decoder{loader: l, file: path, at: map[string]*yaml.Node{}, bad: map[string]bool{}, origins: map[Change]string{}}
 	root := d.parse(data)
 	if root == nil {
 		return nil, d.problems
 	}
-	s := &Scenario{}
-	s.Parameters = d.parameters(root, overrides)
+	s := &Scenario{APIVersion: d.apiVersion(root)}
+	if s.APIVersion == "" {
+		return nil, d.problems
+	}
+	s.Parameters = d.parameters(root, l.Set)
 	d.decode(root, "", reflect.ValueOf(s).Elem())
-	for _, name := range slices.Sorted(maps.Keys(overrides)) {
+	for _, name := range slices.Sorted(maps.Keys(l.Set)) {
 		if _, known := d.names.values[name]; known && !d.names.used[name] {
-			d.override(name, overrides[name], "no expression of %s uses the parameter, so that setting it changes nothing", path)
+			d.override(name, l.Set[name], "no expression in %s uses this parameter, so setting it changes nothing", path)
 		}
 	}
-	if !d.tooLarge { // else what is missing may be what was not read
-		newChecker(d).check(s)
+	if !d.tooLarge { // a file that is too large was not read to its end
+		newChecker(d, l.Mesh).check(s)
 	}
 	return s, d.problems
 }
 
-// yamlError is how the YAML library words a syntax error. The errors of its parser, as
-// opposed to its scanner, name the line before.
+// yamlError matches a syntax error of the YAML library. The errors of its parser, unlike
+// those of its scanner, name the line before.
 var (
 	yamlError   = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 	parserError = regexp.MustCompile(`^did not find expected (<document start>|node content|key|'-' indicator|',' or)|^found undefined tag handle`)
 	indentTab   = regexp.MustCompile(`^ *\t`)
 )
 
-// parse returns the top mapping of the file, or notes why there is none.
+// parse returns the top-level mapping of the file, or nil after noting a problem.
 func (d *decoder) parse(data []byte) *yaml.Node {
 	at := func(line int) *yaml.Node { return &yaml.Node{Line: line, Column: 1} }
 	if len(data) > maxFile {
-		d.problem(at(1), "", "%d bytes are too many for a scenario; the limit is %d", len(data), maxFile)
+		d.problem(at(1), "", "%d bytes are too many for a scenario; want at most %d", len(data), maxFile)
 		return nil
 	}
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
 		if !utf8.Valid(line) {
-			d.problem(at(i+1), "", "is not UTF-8 text")
+			d.problem(at(i+1), "", "invalid UTF-8")
 			return nil
 		}
 	}
@@ -95,29 +135,29 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 	err := decoder.Decode(&document)
 	switch {
 	case errors.Is(err, io.EOF):
-		d.problem(at(1), "", "the file is empty; a scenario has at least name, title, cluster and steps")
+		d.problem(at(1), "", "the file is empty; a scenario needs at least name, title, cluster and steps")
 		return nil
 	case err == nil:
 		if err = decoder.Decode(&next); err == nil {
-			d.problem(&next, "", "a second document begins here; put each scenario into a file of its own")
+			d.problem(&next, "", "a second document starts here; put each scenario in its own file")
 			return nil
 		}
 	}
 	if !errors.Is(err, io.EOF) {
 		line, message := syntaxError(err, lines)
-		d.problem(at(line), "", "is not YAML from here on: %s", message)
+		d.problem(at(line), "", "invalid YAML: %s", message)
 		return nil
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		d.problem(root, "", "a scenario is a mapping with at least name, title, cluster and steps, not %s", got(root))
+		d.problem(root, "", "a scenario must be a mapping with at least name, title, cluster and steps, not %s", got(root))
 		return nil
 	}
 	return root
 }
 
-// syntaxError takes the YAML library's error apart; the line counts from 1, and is 0 where
-// the library does not tell.
+// syntaxError splits an error of the YAML library into the line, counted from 1, and the
+// message. The line is 0 if the library does not name it.
 func syntaxError(err error, lines [][]byte) (line int, message string) {
 	match := yamlError.FindStringSubmatch(err.Error())
 	if match == nil {
@@ -131,7 +171,7 @@ func syntaxError(err error, lines [][]byte) (line int, message string) {
 	case parserError.MatchString(message):
 		line++
 	case strings.Contains(message, "tab character"):
-		// The line is that of what precedes the tab.
+		// The library names a line before the tab's.
 		for i := max(line-1, 0); i < len(lines); i++ {
 			if indentTab.Match(lines[i]) {
 				return i + 1, message + "; indent with spaces"
@@ -141,8 +181,8 @@ func syntaxError(err error, lines [][]byte) (line int, message string) {
 	return line, message
 }
 
-// parameters reads the parameters ahead of everything else, since expressions anywhere
-// need them, takes them out of the node, and applies the overrides.
+// parameters decodes the parameters before everything else, because any field may use them
+// in an expression, removes them from the node, and applies the overrides.
 func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[string]Parameter {
 	var parameters map[string]Parameter
 	var rest []*yaml.Node
@@ -151,7 +191,7 @@ func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[s
 		case key.Value != "parameters":
 			rest = append(rest, key, value)
 		case d.at["parameters"] != nil:
-			d.problem(key, "parameters", "is given twice")
+			d.problem(key, "parameters", "duplicate field")
 		default:
 			d.decode(value, "parameters", reflect.ValueOf(&parameters).Elem())
 		}
@@ -192,7 +232,7 @@ func (d *decoder) parameters(root *yaml.Node, overrides map[string]string) map[s
 	return parameters
 }
 
-// get is the parameter's value in expressions: an int, or a string for a choice.
+// get returns the parameter's value in expressions: an int, or a string for a choice.
 func (p Parameter) get() any {
 	if p.Choices != nil {
 		return p.Choice
@@ -200,7 +240,7 @@ func (p Parameter) get() any {
 	return p.Value
 }
 
-// checkParameter checks the parameter that stands at the path.
+// checkParameter checks the parameter at the path.
 func (d *decoder) checkParameter(p Parameter, path string) {
 	sized := false
 	for _, field := range []string{"value", "min", "max"} {
@@ -210,14 +250,14 @@ func (d *decoder) checkParameter(p Parameter, path string) {
 	switch {
 	case d.bad[path] || d.bad[path+".value"] || d.bad[path+".choice"] || d.bad[path+".choices"]:
 	case sized && chosen:
-		d.problem(d.at[path], path, "is a size (value, min, max) or a choice (choice, choices), not both")
+		d.problem(d.at[path], path, "must be either a size (value, min, max) or a choice (choice, choices)")
 	case chosen && !slices.Contains(p.Choices, p.Choice):
-		d.problem(d.at[path], path+".choice", "%q is none of the choices%s", p.Choice, suggest(p.Choice, p.Choices))
+		d.problem(d.at[path], path+".choice", "%q is not one of the choices%s", p.Choice, suggest(p.Choice, p.Choices))
 	case chosen:
 	case d.at[path+".value"] == nil:
-		d.problem(d.at[path], path+".value", "is missing; want a whole number, or choice and choices")
+		d.problem(d.at[path], path+".value", "is required; want a whole number, or choice and choices")
 	case p.Max != nil && *p.Max < p.Min:
-		d.problem(d.at[path+".max"], path+".max", "%d is less than min, %d", *p.Max, p.Min)
+		d.problem(d.at[path+".max"], path+".max", "%d is less than min (%d)", *p.Max, p.Min)
 	default:
 		if message := p.outside(p.Value); message != "" {
 			d.problem(d.at[path], path+".value", "%s", message)
@@ -225,7 +265,7 @@ func (d *decoder) checkParameter(p Parameter, path string) {
 	}
 }
 
-// outside says in which way a value is out of the parameter's bounds; "" if it is not.
+// outside returns a message if a value is outside of the parameter's bounds, or "".
 func (p Parameter) outside(value int) string {
 	switch {
 	case value < p.Min:
@@ -241,34 +281,37 @@ func (d *decoder) override(name, value, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: fmt.Sprintf("--set %s=%s", name, value), Message: fmt.Sprintf(format, args...)})
 }
 
-// readFile returns the text of a file beside the scenario.
+// readFile returns the text of a file in the scenario's folder or below it.
 func (d *decoder) readFile(name string) (string, error) {
 	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%q is not below the scenario's folder; put the file beside the scenario", name)
+		return "", fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
 	}
 	path := filepath.Join(filepath.Dir(d.file), name)
-	info, err := os.Stat(path)
+	info, err := d.loader.stat(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read file: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return "", fmt.Errorf("%s is not a file of at most %d bytes", path, maxFile)
+		return "", fmt.Errorf("%s must be a regular file of at most %d bytes", path, maxFile)
 	}
-	data, err := os.ReadFile(path)
+	data, err := d.loader.read(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read file: %w", err)
 	}
 	if !utf8.Valid(data) {
-		return "", fmt.Errorf("%s is not UTF-8 text", path)
+		return "", fmt.Errorf("%s must be UTF-8 text", path)
 	}
 	return string(data), nil
 }
 
-// Render returns the scenario as a file that [Load] reads to the same scenario: every
-// default is filled in, every expression a number, every repetition written out.
+// Render returns the scenario as a file that [Load] reads as the same scenario: with the
+// version of the format, all defaults filled in, expressions evaluated and repetitions
+// expanded.
 func (s *Scenario) Render() ([]byte, error) {
+	versioned := *s
+	versioned.APIVersion = APIVersion
 	var n yaml.Node
-	if err := n.Encode(s); err != nil {
+	if err := n.Encode(&versioned); err != nil {
 		return nil, fmt.Errorf("render scenario %s: %w", s.Name, err)
 	}
 	escape(&n)
@@ -281,7 +324,7 @@ func (s *Scenario) Render() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// escape keeps what looks like an expression in a rendered scenario from being one.
+// escape escapes texts that look like expressions in a rendered scenario.
 func escape(n *yaml.Node) {
 	n.Value = strings.ReplaceAll(n.Value, "${", "$${")
 	for i, child := range n.Content {

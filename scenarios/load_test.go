@@ -2,17 +2,19 @@ package scenarios
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestBadFiles compares all problems of every file in testdata/bad with the text beside
-// it; -update writes the texts anew.
+// it; -update rewrites the texts.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {
@@ -215,6 +217,31 @@ func rendersToItself(t *testing.T, s *Scenario) {
 	}
 }
 
+// TestAPIVersion checks that the version may be left out and is always written.
+func TestAPIVersion(t *testing.T) {
+	for name, line := range map[string]string{
+		"left out": "", "given": "apiVersion: meshbench.dev/v1", "quoted": `apiVersion: "meshbench.dev/v1"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Load("test.yaml", append([]byte(line), frame("", "")...), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.APIVersion != APIVersion {
+				t.Errorf("read as %q", s.APIVersion)
+			}
+			s.APIVersion = "" // as of a scenario that was not loaded
+			rendered, err := s.Render()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first, _, _ := strings.Cut(string(rendered), "\n"); first != "apiVersion: "+APIVersion {
+				t.Errorf("rendered with the first line %q", first)
+			}
+		})
+	}
+}
+
 func TestOverrides(t *testing.T) {
 	const parameters = "n: {value: 3, min: 1, max: 10}, unused: {value: 1}"
 	const actions = `{scale: {namespace: ns1, deployment: test, replicas: "${n}"}}`
@@ -231,7 +258,7 @@ func TestOverrides(t *testing.T) {
 		"huge":     {map[string]string{"n": "-99999999999"}, 0, "--set n=-99999999999: want a whole number below 1000000000"},
 		"too few":  {map[string]string{"n": "0"}, 0, "--set n=0: 0 is less than the parameter's minimum, 1"},
 		"too many": {map[string]string{"n": "11"}, 0, "--set n=11: 11 is more than the parameter's maximum, 10"},
-		"unused":   {map[string]string{"unused": "2"}, 0, "--set unused=2: no expression of test.yaml uses the parameter, so that setting it changes nothing"},
+		"unused":   {map[string]string{"unused": "2"}, 0, "--set unused=2: no expression in test.yaml uses this parameter, so setting it changes nothing"},
 		"two":      {map[string]string{"n": "0", "a": "1"}, 0, "--set a=1: unknown parameter; did you mean \"n\"?\n--set n=0: 0 is less than the parameter's minimum, 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -324,6 +351,34 @@ data: {script: "echo ${HOME} $${n}"}
 	rendersToItself(t, s)
 }
 
+// TestFiles checks that a Loader reads nothing outside of its files.
+func TestFiles(t *testing.T) {
+	folder := t.TempDir()
+	outside := filepath.Join(folder, "outside.yaml")
+	if err := os.WriteFile(outside, []byte("name: outside"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	loader := Loader{Files: fstest.MapFS{
+		"a/test.yaml": {Data: frame("", `{apply: {file: none.yaml}}, {apply: {file: ../b.yaml}}, {apply: {file: folder}}, {apply: {file: text}}`)},
+		"b.yaml":      {}, "a/folder/c.yaml": {}, "a/text": {Data: []byte{0xff}},
+	}}
+	const want = `./a/test.yaml:12:30: steps[1].actions[0].apply.file: cannot read file: open a/none.yaml: file does not exist
+./a/test.yaml:12:58: steps[1].actions[1].apply.file: "../b.yaml" is outside the scenario's folder; put the file next to the scenario
+./a/test.yaml:12:86: steps[1].actions[2].apply.file: a/folder must be a regular file of at most 1048576 bytes
+./a/test.yaml:12:111: steps[1].actions[3].apply.file: a/text must be UTF-8 text`
+	if _, err := loader.Open("./a/test.yaml"); err == nil {
+		t.Error("no problems")
+	} else if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, err := loader.Open(outside); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file outside: %v", err)
+	}
+	if _, err := loader.Open("one-pod"); err != nil {
+		t.Errorf("a built-in scenario: %v", err)
+	}
+}
+
 // FuzzLoad checks that no file makes the decoder panic, that every problem has a place,
 // and that what is read can be rendered and read again.
 func FuzzLoad(f *testing.F) {
@@ -362,7 +417,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// What only a cluster can tell is told with the place in the file.
+// TestKnativeProblem checks that problems found only on a cluster have a place in the file.
 func TestKnativeProblem(t *testing.T) {
 	for name, test := range map[string]struct {
 		overrides map[string]string

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// manifestObject is what the checker needs of an object in a manifest.
+// manifestObject is the part of an object in a manifest that the checker needs.
 type manifestObject struct {
 	APIVersion string       `yaml:"apiVersion"`
 	Kind       string       `yaml:"kind"`
@@ -29,6 +29,9 @@ type manifestObject struct {
 			Spec manifestJobSpec `yaml:"spec"`
 		} `yaml:"jobTemplate"`
 	} `yaml:"spec"`
+
+	// node is the whole object.
+	node *yaml.Node
 }
 
 // manifestMeta is the metadata of an object or of a pod template.
@@ -39,7 +42,7 @@ type manifestMeta struct {
 	Annotations map[string]string `yaml:"annotations"`
 }
 
-// manifestJobSpec is what all that makes pods by a template has, and a Job.
+// manifestJobSpec is the specification of a Job, and of every kind with a pod template.
 type manifestJobSpec struct {
 	Parallelism *int `yaml:"parallelism"`
 	Template    struct {
@@ -48,7 +51,7 @@ type manifestJobSpec struct {
 	} `yaml:"template"`
 }
 
-// manifestPodSpec is what matters of a pod's specification.
+// manifestPodSpec is the part of a pod's specification that the checker needs.
 type manifestPodSpec struct {
 	InitContainers []manifestContainer `yaml:"initContainers"`
 	Containers     []manifestContainer `yaml:"containers"`
@@ -59,7 +62,7 @@ type manifestContainer struct {
 	Image string `yaml:"image"`
 }
 
-// objects reads the manifest.
+// objects decodes the manifest.
 func (a *Apply) objects() ([]manifestObject, error) {
 	var list []manifestObject
 	for decoder := yaml.NewDecoder(strings.NewReader(a.Manifest)); ; {
@@ -69,30 +72,31 @@ func (a *Apply) objects() ([]manifestObject, error) {
 			return list, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+			return nil, fmt.Errorf("invalid manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 		if len(n.Content) == 1 && n.Content[0].ShortTag() == "!!null" {
 			continue // an empty document
 		}
-		// Only the outline is read here. Fields of other kinds that happen to have the same
-		// names and other types are none of the checks' business.
+		// Other kinds may have fields with the same names and other types, which do not matter
+		// here.
 		var o manifestObject
 		var mismatch *yaml.TypeError
 		if err := n.Decode(&o); err != nil && !errors.As(err, &mismatch) {
-			return nil, fmt.Errorf("the manifest: line %d: %w", n.Line, err)
+			return nil, fmt.Errorf("invalid manifest: line %d: %w", n.Line, err)
 		}
 		for _, x := range []struct{ field, value string }{
 			{"apiVersion", o.APIVersion}, {"kind", o.Kind}, {"metadata.name", o.Metadata.Name},
 		} {
 			if x.value == "" {
-				return nil, fmt.Errorf("the manifest: the object at line %d has no %s", n.Line, x.field)
+				return nil, fmt.Errorf("invalid manifest: the object at line %d has no %s", n.Line, x.field)
 			}
 		}
+		o.node = &n
 		list = append(list, o)
 	}
 }
 
-// images are those of the containers that the object makes, whatever its kind.
+// images returns the images of the containers that the object creates.
 func (m *manifestObject) images() []string {
 	spec := m.Spec.Template.Spec
 	switch m.Kind {
@@ -116,16 +120,16 @@ func (m *manifestObject) isGateway() bool {
 	return m.Kind == "Gateway" && (group == "networking.istio.io" || group == "gateway.networking.k8s.io")
 }
 
-// manifestPods are the pods that an object of a manifest makes.
+// manifestPods are the pods that an object of a manifest creates.
 type manifestPods struct {
 	replicas int
-	// everyNode is set where there is one on each node.
+	// everyNode is set if there is one pod on each node.
 	everyNode bool
 	template  template
 }
 
-// pods returns the pods that the object makes; ok is false for a kind that makes none as
-// far as is known here. Of a Job or CronJob, they are those of one that runs.
+// pods returns the pods that the object creates; ok is false if its kind is not known to
+// create any. For a Job or CronJob, they are the pods of one running Job.
 func (m *manifestObject) pods() (pods manifestPods, ok bool) {
 	meta, spec, count := m.Spec.Template.Metadata, m.Spec.Template.Spec, m.Spec.Replicas
 	switch m.Kind {
@@ -150,7 +154,7 @@ func (m *manifestObject) pods() (pods manifestPods, ok bool) {
 	return pods, true
 }
 
-// maxSurge is how many more pods a Deployment may have during a rolling update.
+// maxSurge returns the number of additional pods during a rolling update of a Deployment.
 func (m *manifestObject) maxSurge() intstr.IntOrString {
 	if m.Spec.Strategy.Type == "Recreate" {
 		return intstr.FromInt32(0)

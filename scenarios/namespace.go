@@ -6,26 +6,25 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Namespace makes a namespace.
+// Namespace creates a namespace.
 type Namespace struct {
 	// Name is a DNS label.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Injection labels the namespace istio-injection=enabled, so that pods made in it
-	// afterwards get a sidecar.
+	// Injection adds the label istio-injection=enabled, so that new pods get a sidecar.
 	Injection bool `yaml:"injection,omitempty"`
-	// Labels are further labels.
+	// Labels are the namespace's other labels.
 	Labels map[string]string `yaml:"labels,omitempty"`
 }
 
 // Word returns namespace.
 func (*Namespace) Word() string { return "namespace" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (n *Namespace) String() string {
 	if n.Injection {
-		return "make namespace " + n.Name + " with sidecar injection"
+		return "create namespace " + n.Name + " with sidecar injection"
 	}
-	return "make namespace " + n.Name
+	return "create namespace " + n.Name
 }
 
 func (n *Namespace) check(c *checker) needs {

@@ -1,8 +1,8 @@
 package scenarios
 
-// Nodes makes the cluster's nodes be the given groups: missing ones are added, then those
-// too many are cordoned, drained and removed. It has taken effect when all pods are Ready
-// on the nodes that stay.
+// Nodes changes the cluster's nodes to the given groups: it adds missing nodes, then
+// cordons, drains and removes the others. It has taken effect when all pods are Ready on
+// the nodes that stay.
 type Nodes struct {
 	Groups []NodeGroup `yaml:"groups" jsonschema:"required,minItems=1"`
 }
@@ -10,9 +10,9 @@ type Nodes struct {
 // Word returns nodes.
 func (*Nodes) Word() string { return "nodes" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (n *Nodes) String() string {
-	return "make the nodes be " + describe(n.Groups)
+	return "change nodes to " + describe(n.Groups)
 }
 
 func (n *Nodes) check(c *checker) needs {

@@ -7,63 +7,63 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Plan is what a scenario will need of a cluster and of a mesh, known before anything is
-// started. [Load] makes it while it checks the steps.
+// Plan is what a scenario needs from a cluster and a mesh, known before anything starts.
+// [Load] works it out while it checks the steps.
 type Plan struct {
-	// MostNodes is the largest number of nodes at one time: while nodes are replaced, both
-	// the old and the new ones are there.
+	// MostNodes is the largest number of nodes at one time. While nodes are replaced, both
+	// the old and the new ones exist.
 	MostNodes int
-	// MostPods is the largest number of pods at one time that the steps ask for, without
-	// the system's. A rolling restart has old and new ones side by side.
+	// MostPods is the largest number of pods at one time, without the system's. During a
+	// rolling restart, old and new pods run side by side.
 	MostPods int
-	// Deployments are all that any step makes, in the order made.
+	// Deployments are all that the steps create, in the order of their creation.
 	Deployments []PlannedDeployment
-	// Images are those of the scenario's own containers, as it writes them, each once. A
+	// Images are the images of the scenario's own containers, as in the file, each once. A
 	// cluster with real nodes must be able to pull them.
 	Images []string
-	// Upgrades are the versions of Istio that steps bring the mesh to, each once.
+	// Upgrades are the versions of Istio to which steps upgrade the mesh, each once.
 	Upgrades []string
-	// Knative is set where an action needs Knative Serving on the cluster.
+	// Knative is set if an action needs Knative Serving on the cluster.
 	Knative bool
-	// ShapesRevisions is set where an action creates revisions in the place of Knative.
+	// ShapesRevisions is set if an action creates revisions in place of Knative.
 	ShapesRevisions bool
-	// CollectsRevisions is set where an action waits for Knative's garbage collection.
+	// CollectsRevisions is set if an action waits for Knative's garbage collection.
 	CollectsRevisions bool
-	// Gateways are the Gateways of Istio or of the Gateway API that manifests make, as
-	// namespace/name, each once: they need a proxy that serves them.
+	// Gateways are the Gateways of Istio or of the Gateway API in manifests, as
+	// namespace/name, each once. They need a proxy that serves them.
 	Gateways []string
-	// Applications is set where the containers of applications must run, not only their
-	// sidecars. No action needs that today; one that sends requests will.
+	// Applications is set if the applications' containers must run, not only their sidecars.
+	// No action needs that yet; one that sends requests will.
 	Applications bool
 
 	timeline []podChange
 }
 
-// PlannedDeployment is a Deployment that a step makes.
+// PlannedDeployment is a Deployment that a step creates.
 type PlannedDeployment struct {
 	Namespace, Name string
-	// Replicas is the largest number that any step asks for.
+	// Replicas is the largest number after any step.
 	Replicas int
-	// Injected is set where its pods have sidecars after any step.
+	// Injected is set if its pods have sidecars after any step.
 	Injected bool
 }
 
-// podChange is one change of the number of sidecars of a workload.
+// podChange is a change of the number of a workload's sidecars.
 type podChange struct {
 	workload object
-	// sidecars of the workload from here on.
+	// sidecars is the number from this change on.
 	sidecars int
-	// surge is how many further ones run beside them during the change.
+	// surge is the number of additional sidecars during the change.
 	surge int
 }
 
-// Plan returns what the scenario will need. It is empty for a scenario that was not made
-// by [Load] or [Open].
+// Plan returns what the scenario needs. It is empty if the scenario was not loaded by this
+// package.
 func (s *Scenario) Plan() Plan { return s.plan }
 
-// Sidecars is the largest number of real sidecars at one time, with real pods per owner
-// (Deployment, DaemonSet; -1 for all): what a machine must have room for. A rolling restart
-// has further ones, of a Deployment by default a quarter, rounded up.
+// Sidecars returns the largest number of real sidecars at one time, for which a machine
+// must have room. real is the number of real pods per owner (Deployment, DaemonSet), -1 for
+// all. A rolling restart of a Deployment adds a quarter by default, rounded up.
 func (p Plan) Sidecars(real int) int {
 	running := func(n int) int {
 		if real < 0 {
@@ -81,8 +81,8 @@ func (p Plan) Sidecars(real int) int {
 	return most
 }
 
-// needs is what one action needs beyond the objects that it tells the checker of. Every
-// action returns one from its check, so that a new kind of action has to say what it needs.
+// needs is what one action needs besides the objects that it registers with the checker.
+// Every action's check returns one, so that a new kind of action has to state its needs.
 type needs struct {
 	images   []string
 	gateways []string
@@ -95,9 +95,9 @@ type needs struct {
 // planner builds the plan while the checker goes through the steps.
 type planner struct {
 	Plan
-	// now holds the workloads that exist.
+	// now holds the pods of the workloads that exist.
 	now map[object]plannedPods
-	// made holds the places of Deployments in the list of all.
+	// made holds the indexes of Deployments in the plan's list.
 	made map[object]int
 	pods int
 	// nodes counts the nodes by their type.
@@ -108,7 +108,7 @@ type planner struct {
 type plannedPods struct {
 	replicas int
 	injected bool
-	// everyNode is set where the number of pods is that of the nodes.
+	// everyNode is set if the number of pods is that of the nodes.
 	everyNode bool
 }
 
@@ -116,7 +116,7 @@ func newPlanner() planner {
 	return planner{now: map[object]plannedPods{}, made: map[object]int{}}
 }
 
-// need adds what an action needs.
+// need adds the needs of an action.
 func (p *planner) need(n needs) {
 	for _, image := range n.images {
 		addOnce(&p.Images, image)
@@ -131,14 +131,14 @@ func (p *planner) need(n needs) {
 	p.Applications = p.Applications || n.applications
 }
 
-// addOnce adds a text that is neither empty nor in the list.
+// addOnce adds a text to the list unless it is empty or in the list.
 func addOnce(list *[]string, text string) {
 	if text != "" && !slices.Contains(*list, text) {
 		*list = append(*list, text)
 	}
 }
 
-// run sets the pods of a workload. surge is how many more there are while they change.
+// run sets the pods of a workload. surge is the number of additional pods meanwhile.
 func (p *planner) run(o object, pods plannedPods, surge int) {
 	p.pods += pods.replicas - p.now[o].replicas
 	p.MostPods = max(p.MostPods, p.pods+surge)
@@ -162,7 +162,7 @@ func (p *planner) run(o object, pods plannedPods, surge int) {
 	d.Injected = d.Injected || pods.injected
 }
 
-// remove ends the workloads that are gone.
+// remove removes the workloads that are gone.
 func (p *planner) remove(gone func(object) bool) {
 	for o, pods := range p.now {
 		if gone(o) {
@@ -173,8 +173,8 @@ func (p *planner) remove(gone func(object) bool) {
 	}
 }
 
-// setNodes replaces the nodes. Until the new ones are there and the pods have moved, the
-// old ones stay.
+// setNodes replaces the nodes. The old ones stay until the new ones are ready and the pods
+// have moved.
 func (p *planner) setNodes(groups []NodeGroup) {
 	after := map[string]int{}
 	for _, g := range groups {
@@ -202,15 +202,15 @@ func total(counts map[string]int) int {
 	return sum
 }
 
-// surgeOf is how many more pods than its replicas a Deployment may have during a rolling
-// update (maxSurge, rounded up).
+// surgeOf returns the number of additional pods during a rolling update of a Deployment:
+// maxSurge, rounded up.
 func surgeOf(replicas int, maxSurge intstr.IntOrString) int {
 	n, err := intstr.GetScaledValueFromIntOrPercent(&maxSurge, replicas, true)
 	if err != nil {
-		return replicas // what Kubernetes will say to it is not known; all of them at most
+		return replicas // an invalid maxSurge, which Kubernetes rejects; the most it can be
 	}
 	return min(n, replicas)
 }
 
-// defaultSurge is the maxSurge of a Deployment that sets none.
+// defaultSurge is the maxSurge by default.
 var defaultSurge = intstr.FromString("25%")

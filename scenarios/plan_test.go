@@ -34,7 +34,7 @@ func TestSidecars(t *testing.T) {
 	}
 }
 
-// TestPlan follows what steps need through the ways in which Istio and manifests say it.
+// TestPlan checks the plan for every way in which steps state their needs.
 func TestPlan(t *testing.T) {
 	const plain = `{namespace: {name: ns2}}`
 	pods := func(kind, spec string) string {
@@ -166,7 +166,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestSidecarsOfUpgrades: what an upgrade restarts needs room like any restart.
+// TestSidecarsOfUpgrades checks that an upgrade's restarts need room as any restart does.
 func TestSidecarsOfUpgrades(t *testing.T) {
 	s, err := Load("test.yaml", frame("", `{scale: {namespace: ns1, deployment: test, replicas: 8}},
 		{upgrade: {istio: 1.23.2, restart: [{namespace: ns1, deployment: test}]}}`), nil)

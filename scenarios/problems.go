@@ -13,15 +13,15 @@ import (
 type Problem struct {
 	// File is the path as given to [Load], or the --set flag at fault.
 	File string
-	// Line and Column count from 1; 0 where the problem is with no place in a file.
+	// Line and Column count from 1; 0 if the problem has no place in a file.
 	Line, Column int
 	// Path is the field, steps[2].actions[0].scale.deployment; "" for the whole file.
 	Path string
-	// Message says what is wrong and what to do.
+	// Message says what is wrong and, where that is not plain, how to correct it.
 	Message string
 }
 
-// String is file:line:column: path: message on one line, without the parts that are empty.
+// String returns file:line:column: path: message on one line, without empty parts.
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -35,10 +35,10 @@ func (p Problem) String() string {
 	return strings.ReplaceAll(b.String(), "\n", " ")
 }
 
-// Problems are all things wrong with a scenario, by line.
+// Problems are all problems of a scenario, sorted by line.
 type Problems []Problem
 
-// Error has one line for each problem.
+// Error returns one line for each problem.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -55,8 +55,8 @@ func (p Problems) sorted() Problems {
 	return p
 }
 
-// suggest returns the end of a message about a name that is not among the known ones:
-// the nearest of them where one is near, else all of them.
+// suggest returns the end of a message about an unknown name: the nearest known name if one
+// is near, otherwise all known names.
 func suggest(name string, known []string) string {
 	known = slices.Sorted(slices.Values(known))
 	if len(known) == 0 {
@@ -65,8 +65,13 @@ func suggest(name string, known []string) string {
 	nearest := slices.MinFunc(known, func(a, b string) int {
 		return cmp.Compare(spelling.Distance(name, a), spelling.Distance(name, b))
 	})
-	if spelling.Distance(name, nearest) <= 1+len(name)/4 {
+	if isNear(name, nearest) {
 		return fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return "; known: " + strings.Join(known, ", ")
+}
+
+// isNear reports whether a name may be a misspelling of a known one.
+func isNear(name, known string) bool {
+	return spelling.Distance(name, known) <= 1+len(name)/4
 }

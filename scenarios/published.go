@@ -11,24 +11,24 @@ import (
 //go:embed published/*.yaml
 var publishedFiles embed.FS
 
-// Published holds figures that somebody else published; facts only.
+// Published is a table of figures that somebody else published; facts only.
 type Published struct {
-	// Name of the table: eks-nginx.
+	// Name is the table's: eks-nginx.
 	Name string `yaml:"name"`
 	// Source says who published it and when.
 	Source string `yaml:"source"`
-	// Environment is what the figures were measured on, in the publisher's words.
+	// Environment describes where the figures were measured, in the publisher's words.
 	Environment map[string]string `yaml:"environment"`
-	// CountsIncludeHeader says that the counts are line counts of what istioctl prints,
-	// so that they hold one header line more than rows.
+	// CountsIncludeHeader is set if the counts are line counts of istioctl's output, one
+	// header line more than rows.
 	CountsIncludeHeader bool `yaml:"countsIncludeHeader"`
-	// Steps in the order in which they were done.
+	// Steps are in the order in which they were done.
 	Steps []PublishedStep `yaml:"steps"`
-	// Growth with revisions of Knative Services; nil where nothing was published on it.
+	// Growth is the growth with revisions of Knative Services; nil if none was published.
 	Growth *PublishedGrowth `yaml:"growth,omitempty"`
 }
 
-// PublishedGrowth tells how a sidecar's memory grew with revisions of Knative Services.
+// PublishedGrowth is the growth of a sidecar's memory with revisions of Knative Services.
 type PublishedGrowth struct {
 	GrowthMi     float64 `yaml:"growthMi"`     // in Mi for PerRevisions revisions
 	PerRevisions int     `yaml:"perRevisions"` // revisions
@@ -36,24 +36,24 @@ type PublishedGrowth struct {
 	// KilledAtMi.
 	KilledBetween [2]int  `yaml:"killedBetween"`
 	KilledAtMi    float64 `yaml:"killedAtMi"`
-	// SurvivesAtMi is the limit with which it lived on, SurvivesMi what it then took.
+	// SurvivesAtMi is the limit at which it survived, and SurvivesMi its memory then.
 	SurvivesAtMi float64 `yaml:"survivesAtMi"`
 	SurvivesMi   float64 `yaml:"survivesMi"`
 }
 
-// PublishedStep is one step of a published table; nil where nothing was published.
+// PublishedStep is one step of a published table. Fields are nil if not published.
 type PublishedStep struct {
 	// Step is the number that scenario steps refer to.
 	Step int `yaml:"step"`
-	// Do says what was done, in words.
+	// Do describes what was done.
 	Do string `yaml:"do"`
-	// Counts of the witness's configuration as published ([Published.CountsIncludeHeader]).
+	// Counts are those of the witness's configuration ([Published.CountsIncludeHeader]).
 	Counts *PublishedCounts `yaml:"counts,omitempty"`
-	// Memory is the range of istio-proxy's memory that was printed.
+	// Memory is the range of istio-proxy's memory.
 	Memory *Range `yaml:"memory,omitempty"`
-	// WitnessMemory is the value of the one proxy that had been dumped, in Mi; 0 for none.
+	// WitnessMemory is the memory of the one proxy that had been dumped, in Mi; 0 for none.
 	WitnessMemory int `yaml:"witnessMemory,omitempty"`
-	// Objects in all namespaces.
+	// Objects are counts in all namespaces.
 	Objects *PublishedObjects `yaml:"objects,omitempty"`
 }
 
@@ -72,13 +72,13 @@ type PublishedObjects struct {
 	Services int `yaml:"services"`
 }
 
-// Range is the lowest and the highest value printed, in Mi (2^20 bytes).
+// Range is the lowest and the highest value, in Mi (2^20 bytes).
 type Range struct {
 	Low  int `yaml:"low"`
 	High int `yaml:"high"`
 }
 
-// PublishedTable returns the published table of that name, eks-nginx.
+// PublishedTable returns the published table with a name, eks-nginx.
 func PublishedTable(name string) (*Published, error) {
 	data, err := publishedFiles.ReadFile("published/" + name + ".yaml")
 	if err != nil {
@@ -86,12 +86,12 @@ func PublishedTable(name string) (*Published, error) {
 	}
 	var t Published
 	if err := yaml.Unmarshal(data, &t); err != nil {
-		return nil, fmt.Errorf("read the published table %s: %w", name, err)
+		return nil, fmt.Errorf("cannot read published table %s: %w", name, err)
 	}
 	return &t, nil
 }
 
-// publishedNames are the names of all published tables.
+// publishedNames returns the names of all published tables.
 func publishedNames() []string {
 	files, err := publishedFiles.ReadDir("published")
 	if err != nil {
@@ -104,7 +104,7 @@ func publishedNames() []string {
 	return names
 }
 
-// Step returns the step with that number, or nil.
+// Step returns the step with a number, or nil.
 func (p *Published) Step(number int) *PublishedStep {
 	for i := range p.Steps {
 		if p.Steps[i].Step == number {

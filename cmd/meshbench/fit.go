@@ -41,7 +41,7 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
 			for _, dir := range args {
 				records, _, err := observations.ReadFile(dir)
 				if err != nil {
-					return fmt.Errorf("reading the log of run %s: %w", dir, err)
+					return fmt.Errorf("cannot read the log of run %s: %w", dir, err)
 				}
 				logs = append(logs, costmodel.Log{Path: dir, Records: records})
 			}
@@ -51,7 +51,7 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
 			}
 			files, err := writeModel(m, out)
 			if err != nil {
-				return fmt.Errorf("writing the model: %w", err)
+				return fmt.Errorf("cannot write the model: %w", err)
 			}
 			if err := m.Print(cmd.OutOrStdout()); err != nil {
 				return err
@@ -86,7 +86,7 @@ func writeModel(m *costmodel.Model, path string) (files []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(figures)) {
 		svg, err := figures[name].SVG(figureWidth, true)
 		if err != nil {
-			return nil, fmt.Errorf("drawing %s: %w", name, err)
+			return nil, fmt.Errorf("cannot draw %s: %w", name, err)
 		}
 		file := strings.TrimSuffix(path, filepath.Ext(path)) + "-" + name
 		if err := os.WriteFile(file, svg, 0o644); err != nil {

@@ -18,20 +18,21 @@ const exitRegression = 5
 
 func gateCommand() *cobra.Command {
 	var (
-		baseline string
-		limits   []string
-		accept   bool
-		why      string
-		out      documentFiles
+		baseline  string
+		limits    []string
+		accept    bool
+		why       string
+		unsettled bool
+		out       documentFiles
 	)
 	cmd := &cobra.Command{
 		Use:   "gate --baseline FILE RUN...",
-		Short: "Hold runs against a baseline, or accept them as the new one",
-		Long: `Hold runs against the baseline of their scenario. RUN is the folder of a run or of a
+		Short: "Compare runs with a baseline, or accept them as the new baseline",
+		Long: `Compare runs with the baseline of their scenario. RUN is the folder of a run or of a
 repeated run; several are taken for repeats of one another.
 
 A count that changed is a regression. Memory that rose by more than its limit, and
-significantly, is one; that fell so is an improvement, which passes. Limits are the
+significantly, is one; a drop of that size is an improvement and passes. Limits are the
 baseline's own, else 3.5 % and 0.5 Mi for memory, 150 % and 32 Mi for istiod's memory. They
 are made for repeats: with fewer than four runs on a side they are 1.4 times as wide.
 
@@ -41,8 +42,9 @@ machine counts alone can be judged, with --limit sidecar_memory_bytes=off
 --accept makes the runs the new baseline, with a dated line in its history that says why.
 
 Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was missed,
-4 the run hit its time limit or is not complete, 5 regression. Where there are several,
-4 goes before 3 and 3 before 5.`,
+4 the run hit its time limit or is not complete, 5 regression, 6 a step was measured
+before the mesh settled (unless --allow-unsettled). Where there are several, the first of
+4, 3, 6, 5 counts.`,
 		Example: `  meshbench gate --baseline reports/baselines/headless.json runs/headless-20261124-061500
   meshbench gate --baseline reports/baselines/headless.json --limit sidecar_memory_bytes=2%,1Mi,p=0.01 runs/nightly
   meshbench gate --baseline reports/baselines/headless.json --accept --why "Istio 1.24" runs/nightly`,
@@ -52,9 +54,11 @@ Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was mi
 			case baseline == "":
 				return usage(cmd, errors.New("give the baseline: --baseline reports/baselines/NAME.json"))
 			case accept && why == "":
-				return usage(cmd, errors.New("--accept needs --why TEXT: why the baseline is made anew, for its history"))
+				return usage(cmd, errors.New("--accept needs --why TEXT: the reason for the new baseline, for its history"))
 			case !accept && why != "":
 				return usage(cmd, errors.New("--why goes with --accept"))
+			case accept && unsettled:
+				return usage(cmd, errors.New("--allow-unsettled does not go with --accept: a baseline is of a quiet mesh"))
 			}
 			given := gate.Limits{}
 			for _, text := range limits {
@@ -78,7 +82,7 @@ Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was mi
 			if accept {
 				return acceptRuns(cmd, baseline, before, runs, given, why, &out)
 			}
-			r, err := gate.Gate(before, baseline, runs, given)
+			r, err := gate.Gate(before, baseline, runs, gate.Options{Limits: given, AllowUnsettled: unsettled})
 			if err != nil {
 				return err
 			}
@@ -90,6 +94,8 @@ Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was mi
 				return &exit{code: exitTimeout}
 			case gate.Missed:
 				return &exit{code: exitMissed}
+			case gate.Unsettled:
+				return &exit{code: exitUnsettled}
 			case gate.Regression:
 				return &exit{code: exitRegression}
 			}
@@ -97,8 +103,9 @@ Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was mi
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "the baseline's `FILE`, reports/baselines/NAME.json")
-	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric in place of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, as in sidecar_memory_bytes=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); with --accept they are kept")
+	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric instead of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, e.g. sidecar_memory_bytes=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); --accept keeps them in the baseline")
 	cmd.Flags().BoolVar(&accept, "accept", false, "make the runs the new baseline")
+	cmd.Flags().BoolVar(&unsettled, "allow-unsettled", false, "judge steps that were measured before the mesh settled (exit code 6 otherwise)")
 	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")
 	out.flags(cmd)
 	return cmd

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/images"
 )
@@ -17,7 +18,7 @@ import (
 func imagesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
-		Short: "Make container images of the components",
+		Short: "Build container images of the components",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -26,11 +27,11 @@ func imagesCommand() *cobra.Command {
 }
 
 func imagesBuildCommand() *cobra.Command {
-	var build build
+	var programs assemble.Programs
 	var out, rootfs string
 	cmd := &cobra.Command{
 		Use:   "build --out FILE --rootfs FOLDER|TAR",
-		Short: "Write an archive of the images that a cluster with real nodes needs",
+		Short: "Write an archive with the images that a cluster with real nodes needs",
 		Long: `Write one archive with the images istio/pilot, istio/proxyv2 and metrics-server, made of
 the same programs that the embedded cluster runs, so that kind can run Istio on a machine
 without an image registry. The same components and root file system make the same archive.
@@ -50,12 +51,12 @@ bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" || rootfs == "" {
-				return usage(cmd, errors.New("give --out FILE, the archive to write, and --rootfs, a folder or tar archive with a root file system for the proxy's image"))
+				return usage(cmd, errors.New("give --out FILE, the archive to write, and --rootfs, a folder or tar archive with the root file system of the proxy's image"))
 			}
 			if _, err := os.Stat(rootfs); err != nil {
 				return usage(cmd, fmt.Errorf("--rootfs: %w", err))
 			}
-			options, err := build.options(cmd.Context())
+			options, err := programs.Options(cmd.Context())
 			if err != nil {
 				return usage(cmd, err)
 			}
@@ -77,9 +78,9 @@ bears the label ` + images.EnvoyLabel + `=` + images.UpstreamEnvoy + `.`,
 			return nil
 		},
 	}
-	build.flags(cmd)
-	cmd.Flags().Lookup("istio").Usage = "Istio `version`, or several with commas between them (default " + components.DefaultIstio + ")"
-	cmd.Flags().Lookup("hub").Usage = "registry and path after which Istio's images are named, or as " + components.KubernetesHub + "=`HUB` metrics-server's; with --from images they are taken from there too"
+	programFlags(cmd.Flags(), &programs)
+	cmd.Flags().Lookup("istio").Usage = "Istio `version`, or several (comma-separated; default " + components.DefaultIstio + ")"
+	cmd.Flags().Lookup("hub").Usage = "registry and path to name Istio's images after, or, as " + components.KubernetesHub + "=`HUB`, metrics-server's (repeatable); with --from images they are also taken from there"
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write the archive to")
 	cmd.Flags().StringVar(&rootfs, "rootfs", "", "`folder or tar` archive with a root file system, for the proxy's image")
 	return cmd
@@ -90,7 +91,7 @@ func buildImages(cmd *cobra.Command, stores []*components.Store, out string, o i
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.Close()
 	for _, store := range stores {
-		set, err := obtain(cmd, p, store, images.Needed()...)
+		set, err := assemble.Obtain(cmd.Context(), p, store, images.Needed()...)
 		if err != nil {
 			return nil, err
 		}
@@ -104,11 +105,11 @@ func buildImages(cmd *cobra.Command, stores []*components.Store, out string, o i
 // writeImages writes the archive, whole or not at all.
 func writeImages(ctx context.Context, out string, o images.Options) (_ []images.Image, err error) {
 	if o.Work, err = filepath.Abs(filepath.Dir(out)); err != nil {
-		return nil, fmt.Errorf("finding the folder of %s: %w", out, err)
+		return nil, fmt.Errorf("cannot find the folder of %s: %w", out, err)
 	}
 	f, err := os.CreateTemp(o.Work, ".images-")
 	if err != nil {
-		return nil, fmt.Errorf("writing %s: %w: name a file in a folder that can be written to", out, err)
+		return nil, fmt.Errorf("cannot write %s: %w: name a file in a folder that can be written to", out, err)
 	}
 	defer func() {
 		if err != nil {
@@ -124,7 +125,7 @@ func writeImages(ctx context.Context, out string, o images.Options) (_ []images.
 		err = os.Rename(f.Name(), out)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("writing %s: %w", out, err)
+		return nil, fmt.Errorf("cannot write %s: %w", out, err)
 	}
 	return made, nil
 }

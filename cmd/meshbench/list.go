@@ -12,7 +12,7 @@ import (
 func listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List the scenarios that are built in",
+		Short:   "List the built-in scenarios",
 		Example: "  meshbench list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

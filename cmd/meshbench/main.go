@@ -113,10 +113,10 @@ func newRoot() *cobra.Command {
 		Long: `meshbench puts objects into a mesh step by step, waits until the mesh is quiet, and
 reads what every sidecar costs. A scenario file says which objects; one command does
 the rest, on a Kubernetes cluster made of processes on this machine.`,
-		Example: `  meshbench list                        # which scenarios there are
+		Example: `  meshbench list                        # list the scenarios
   meshbench run headless                # run one, about 2 minutes
   meshbench run eks-nginx --real all    # the 20-node experiment with 200 real sidecars
-  meshbench report runs/headless-...    # make a run's report again from its log`,
+  meshbench report runs/headless-...    # regenerate a run's report from its log`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -147,6 +147,9 @@ func checkArgs(parent *cobra.Command) {
 }
 
 // usage is an error of the command line.
-func usage(cmd *cobra.Command, err error) error {
-	return &exit{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+func usage(cmd *cobra.Command, err error) error { return usageOf(cmd.CommandPath(), err) }
+
+// usageOf is usage of the command with that path.
+func usageOf(command string, err error) error {
+	return &exit{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, command)}
 }

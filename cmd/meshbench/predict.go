@@ -36,11 +36,11 @@ func predictCommand() *cobra.Command {
 	var a asked
 	cmd := &cobra.Command{
 		Use:   "predict",
-		Short: "Say what a mesh will cost: a sidecar, all of them, istiod",
-		Long: `Say what a mesh will cost by a model that 'meshbench fit' made, or by the one that comes
-with the program: the objects in a sidecar's configuration by Istio's counting rules,
-the memory of a sidecar, of all of them and of istiod, and what share of a machine they
-take. It warns of what lies outside of what was measured.`,
+		Short: "Predict the memory cost of a mesh",
+		Long: `Predict what a mesh will cost, with a model that 'meshbench fit' made or the built-in one:
+the objects in a sidecar's configuration by Istio's counting rules, the memory of one
+sidecar, of all sidecars and of istiod, and their share of a machine. A warning marks every
+prediction outside the measured range.`,
 		Example: `  meshbench predict --services 400 --pods-per-service 3 --headless 10
   meshbench predict --services 60 --pods-per-service 5 --protocol http --machine m6i.large
   meshbench predict --model model.json --headless 1 --pods-per-headless 100`,
@@ -83,7 +83,7 @@ take. It warns of what lies outside of what was measured.`,
 	f.StringVar(&a.headlessProtocol, "headless-protocol", string(costmodel.Detected), "how Istio takes their port")
 	f.IntVar(&a.proxies, "proxies", 0, "`number` of sidecars (default: each of these pods has one)")
 	f.IntVar(&a.inbound, "inbound-ports", 0, "ports that the sidecar's own pod serves (`number`; default: those of its Service)")
-	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `type` to compare with; several by commas")
+	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `types` to compare with (comma-separated)")
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	return cmd
 }

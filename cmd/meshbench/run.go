@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness"
-	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
@@ -22,31 +25,36 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// runner is the command run.
+// runner says how runs are made.
 type runner struct {
 	set         map[string]string
-	out         string
 	timeout     time.Duration
 	settleLimit time.Duration
-	repeat      int
-	seed        uint64
-	real        int
 	rejected    bool // allow rejected configuration
 	unsettled   bool // allow steps that did not settle
-	setup       setup
+	cluster     clusterFlags
+	options     assemble.Options // what the flags say; see read
+}
+
+// series is the command run: runs of one or more scenarios.
+type series struct {
+	runner
+	out    string
+	repeat int
+	seed   uint64
 }
 
 func runCommand() *cobra.Command {
-	r := &runner{}
+	r := &series{}
 	cmd := &cobra.Command{
 		Use:   "run SCENARIO...",
 		Short: "Run a scenario: cluster, mesh, steps, report",
 		Long: `Run a scenario, one of the built-in ones (meshbench list) or a file: make a cluster,
-install Istio, do the steps, measure after each, and print the report. Everything lies
-in the run's folder afterwards; the cluster is gone, however the run ends.
+install Istio, do the steps, measure after each, and print the report. The run's folder
+holds all results; the cluster is always deleted, however the run ends.
 
-Several scenarios, or one that is repeated, run one after another in a random order that
-is recorded, each on a cluster of its own.
+Several scenarios, or repeats of one, run one after another in a random order, which is
+recorded. Each gets a cluster of its own.
 
 Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario file,
 3 an expectation was missed, 4 the time limit was hit, 6 a step was measured before the
@@ -59,22 +67,28 @@ mesh settled, 130 interrupted.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: r.run,
 	}
-	r.flags(cmd)
+	r.flags(cmd.Flags())
 	cmd.Flags().StringVar(&r.out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
 	cmd.Flags().IntVar(&r.repeat, "repeat", 1, "`times` that each scenario is run")
-	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that the order of several runs follows from (default: a new one)")
+	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that determines the order of several runs (default: random)")
 	return cmd
 }
 
 // flags are those that say how one run is made.
-func (r *runner) flags(cmd *cobra.Command) {
-	setFlag(cmd, &r.set)
-	cmd.Flags().DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
-	cmd.Flags().DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step that sets none")
-	cmd.Flags().BoolVar(&r.rejected, "allow-rejected", false, "go on when an Envoy refuses configuration; it is reported, and the run fails otherwise")
-	cmd.Flags().BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
-	r.setup.flags(cmd)
-	r.setup.serving.flag(cmd, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on the embedded cluster)")
+func (r *runner) flags(f *pflag.FlagSet) {
+	setFlag(f, &r.set)
+	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
+	f.DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step, unless the step sets its own")
+	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
+	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
+	r.cluster.flags(f)
+	r.cluster.knativeFlag(f, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on clusters of components)")
+}
+
+// read takes in the flags once they are parsed.
+func (r *runner) read(f *pflag.FlagSet) (err error) {
+	r.options, err = r.cluster.read(f)
+	return err
 }
 
 // job is one run that is to be done.
@@ -83,11 +97,14 @@ type job struct {
 	dir      string
 }
 
-func (r *runner) run(cmd *cobra.Command, args []string) error {
+func (r *series) run(cmd *cobra.Command, args []string) error {
+	if err := r.read(cmd.Flags()); err != nil {
+		return usage(cmd, err)
+	}
 	var chosen []*scenarios.Scenario
 	var problems []error
 	for _, name := range args {
-		s, err := scenarios.Open(name, r.set)
+		s, err := r.options.Open(name, r.set)
 		if err != nil {
 			problems = append(problems, err)
 		}
@@ -95,10 +112,6 @@ func (r *runner) run(cmd *cobra.Command, args []string) error {
 	}
 	if len(problems) > 0 {
 		return &exit{exitUsage, errors.Join(problems...)}
-	}
-	var err error
-	if r.real, err = r.setup.realPods(); err != nil {
-		return usage(cmd, err)
 	}
 	if r.repeat < 1 {
 		return usage(cmd, fmt.Errorf("--repeat %d: give 1 or more", r.repeat))
@@ -110,43 +123,49 @@ func (r *runner) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return runAll(cmd, jobs, r.one)
+	return runAll(cmd.Context(), consoleOf(cmd), jobs, r.one)
+}
+
+// ranks orders the ends of runs, the worst first: a run that broke says least.
+var ranks = []int{exitFailure, exitTimeout, exitMissed, exitUnsettled}
+
+// worse is the worse of two ends.
+func worse(a, b int) int {
+	if a == exitOK || b != exitOK && slices.Index(ranks, b) < slices.Index(ranks, a) {
+		return b
+	}
+	return a
 }
 
 // runAll does runs one after another. One that is not good does not keep the next from
-// being done, unless it was interrupted or could not be asked for.
-func runAll(cmd *cobra.Command, jobs []job, one func(*cobra.Command, job) error) error {
-	// The worst end is the command's; an interruption ends all.
-	var worst *exit
+// being done, unless it was interrupted or could not be asked for. The exit code of
+// several is that of the worst.
+func runAll(ctx context.Context, to console, jobs []job, one func(context.Context, console, job) error) error {
+	worst := exitOK
 	for i, j := range jobs {
 		if len(jobs) > 1 {
-			fmt.Fprintf(cmd.ErrOrStderr(), "run %d of %d: %s\n", i+1, len(jobs), j.dir)
+			fmt.Fprintf(to.err, "run %d of %d: %s\n", i+1, len(jobs), j.dir)
 		}
-		err := one(cmd, j)
+		err := one(ctx, to, j)
 		if err == nil {
 			continue
 		}
 		var coded *exit
-		if !errors.As(err, &coded) || coded.code == exitUsage || coded.code == exitInterrupted {
+		if len(jobs) == 1 || !errors.As(err, &coded) || !slices.Contains(ranks, coded.code) {
 			return err
 		}
-		if len(jobs) == 1 {
-			return err
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "meshbench: %s: %s\n", j.dir, coded)
-		if worst == nil || worst.code == exitMissed || worst.code == exitUnsettled {
-			worst = &exit{coded.code, errors.New("one or more runs failed; see above")}
-		}
+		fmt.Fprintf(to.err, "meshbench: %s: %s\n", j.dir, coded)
+		worst = worse(worst, coded.code)
 	}
-	if worst != nil {
-		return worst
+	if worst == exitOK {
+		return nil
 	}
-	return nil
+	return &exit{worst, errors.New("one or more runs failed; see above")}
 }
 
 // plan lays out the runs' folders and puts the runs in their order. What is repeated
 // gets a folder with run-01, run-02, … in it and a file that records seed and order.
-func (r *runner) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error) {
+func (r *series) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error) {
 	out := r.out
 	if out == "" {
 		name := "several"
@@ -157,7 +176,7 @@ func (r *runner) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error
 	}
 	out, err := filepath.Abs(out)
 	if err != nil {
-		return nil, fmt.Errorf("finding the run's folder: %w", err)
+		return nil, fmt.Errorf("cannot find the run's folder: %w", err)
 	}
 	var jobs []job
 	for _, s := range chosen {
@@ -189,13 +208,13 @@ func (r *runner) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error
 }
 
 // keepOrder writes, beside each scenario's repeated runs, what order they were done in.
-func (r *runner) keepOrder(out string, jobs []job) error {
+func (r *series) keepOrder(out string, jobs []job) error {
 	var order []string
 	parents := map[string]string{} // to the scenario's name
 	for _, j := range jobs {
 		name, err := filepath.Rel(filepath.Dir(out), j.dir)
 		if err != nil {
-			return fmt.Errorf("recording the order of runs: %w", err)
+			return fmt.Errorf("cannot record the order of runs: %w", err)
 		}
 		order = append(order, name)
 		parents[filepath.Dir(j.dir)] = j.scenario.Name
@@ -209,65 +228,42 @@ func (r *runner) keepOrder(out string, jobs []job) error {
 			err = os.WriteFile(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
 		}
 		if err != nil {
-			return fmt.Errorf("recording the order of runs: %w", err)
+			return fmt.Errorf("cannot record the order of runs: %w", err)
 		}
 	}
 	return nil
 }
 
 // one does one run and reports on it.
-func (r *runner) one(cmd *cobra.Command, j job) error {
-	outcome, err := r.measure(cmd, j)
+func (r *runner) one(ctx context.Context, to console, j job) error {
+	outcome, err := r.measure(ctx, to, j)
 	if outcome == "" {
-		return err // before anything was started
+		return optionError(to.command, err) // before anything was started
 	}
-	return r.conclude(cmd, j.dir, outcome, err)
+	return r.conclude(to.out, j.dir, outcome, err)
 }
 
 // measure does one run; the outcome is "" when nothing was started.
-func (r *runner) measure(cmd *cobra.Command, j job) (outcome string, err error) {
-	p := newProgress(cmd.ErrOrStderr())
+func (r *runner) measure(ctx context.Context, to console, j job) (outcome string, err error) {
+	p := newProgress(to.err)
 	defer p.Close()
 	// A cluster that breaks ends the run.
-	ctx, broken := context.WithCancelCause(cmd.Context())
+	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
-	parts, err := r.parts(cmd, p, j.scenario, broken)
+	options := r.options
+	options.Progress, options.Died = p, broken
+	run, err := options.Run(ctx, j.scenario)
 	if err != nil {
 		return "", err
 	}
-	return harness.Run(ctx, harness.Options{
-		Scenario: j.scenario, Provider: parts.provider, Mesh: parts.installer, Upgrade: parts.upgrade,
-		Knative: parts.knative(parts.serving, p),
-		Dir:     j.dir, Real: r.real, Timeout: r.timeout, SettleLimit: r.settleLimit, AllowRejected: r.rejected,
-		Components: parts.set.Versions(), Meshbench: version, Command: os.Args[1:],
-		Progress: p,
-	})
-}
-
-// parts obtains what runs of a scenario are put together from; nothing is started.
-func (r *runner) parts(cmd *cobra.Command, p *progress, s *scenarios.Scenario, died func(error)) (*parts, error) {
-	spec := cluster.Spec{
-		Nodes:             harness.NodeGroups(s.Cluster.Nodes),
-		RealPerDeployment: r.real,
-		MostNodes:         s.Plan().MostNodes,
-		Sidecars:          s.Plan().Sidecars(r.real),
-		Images:            s.Plan().Images,
-	}
-	needs := r.setup
-	var err error
-	if needs.serving, err = needs.serving.needed(s, needs.provider); err != nil {
-		return nil, &exit{exitUsage, err}
-	}
-	made, err := needs.assemble(cmd, p, spec, died, s.Mesh.Istio, s.Mesh.Values, s.Plan().Upgrades)
-	if err == nil {
-		made.serving = needs.serving
-	}
-	return made, err
+	run.Dir, run.Timeout, run.SettleLimit, run.AllowRejected = j.dir, r.timeout, r.settleLimit, r.rejected
+	run.Meshbench, run.Command = version, os.Args[1:]
+	return harness.Run(ctx, run)
 }
 
 // conclude reports on what the log holds and turns the outcome into an exit code.
-func (r *runner) conclude(cmd *cobra.Command, dir, outcome string, err error) error {
-	run, e := report(cmd.OutOrStdout(), dir)
+func (r *runner) conclude(to io.Writer, dir, outcome string, err error) error {
+	run, e := report(to, dir)
 	if e != nil && outcome == observations.Finished {
 		return e
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +19,7 @@ import (
 
 func TestPlanOfRuns(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	dirs := func(g *WithT, r *runner, names ...string) (order []string, base string) {
+	dirs := func(g *WithT, r *series, names ...string) (order []string, base string) {
 		base = t.TempDir()
 		if r.out != "" {
 			r.out = filepath.Join(base, r.out)
@@ -38,14 +40,14 @@ func TestPlanOfRuns(t *testing.T) {
 
 	t.Run("one run", func(t *testing.T) {
 		g := NewWithT(t)
-		order, _ := dirs(g, &runner{repeat: 1}, "one-pod")
+		order, _ := dirs(g, &series{repeat: 1}, "one-pod")
 		here, err := os.Getwd()
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(order).To(Equal([]string{filepath.Join(here, "runs/one-pod-20260102-030405")}))
 	})
 	t.Run("repeated", func(t *testing.T) {
 		g := NewWithT(t)
-		order, base := dirs(g, &runner{repeat: 3, seed: 7, out: "x"}, "one-pod")
+		order, base := dirs(g, &series{repeat: 3, seed: 7, out: "x"}, "one-pod")
 		g.Expect(order).To(ConsistOf(filepath.Join(base, "x/run-01"), filepath.Join(base, "x/run-02"), filepath.Join(base, "x/run-03")))
 		var kept struct {
 			Scenario string
@@ -64,7 +66,7 @@ func TestPlanOfRuns(t *testing.T) {
 	t.Run("the order follows from the seed", func(t *testing.T) {
 		g := NewWithT(t)
 		relative := func(seed uint64) (names []string) {
-			order, base := dirs(g, &runner{repeat: 5, seed: seed, out: "x"}, "one-pod", "headless")
+			order, base := dirs(g, &series{repeat: 5, seed: seed, out: "x"}, "one-pod", "headless")
 			g.Expect(order).To(HaveLen(10))
 			for _, dir := range order {
 				name, err := filepath.Rel(base, dir)
@@ -80,7 +82,7 @@ func TestPlanOfRuns(t *testing.T) {
 		g := NewWithT(t)
 		s, err := scenarios.Open("one-pod", nil)
 		g.Expect(err).NotTo(HaveOccurred())
-		_, err = (&runner{repeat: 1, out: t.TempDir()}).plan([]*scenarios.Scenario{s, s}, now)
+		_, err = (&series{repeat: 1, out: t.TempDir()}).plan([]*scenarios.Scenario{s, s}, now)
 		g.Expect(err).To(MatchError(ContainSubstring("named twice")))
 	})
 }
@@ -117,4 +119,44 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The worst end of several runs is the command's, in whatever order they ended.
+func TestWorstOfSeveralRuns(t *testing.T) {
+	for _, tt := range []struct{ first, second, want int }{
+		{exitOK, exitUnsettled, exitUnsettled},
+		{exitUnsettled, exitMissed, exitMissed},
+		{exitMissed, exitTimeout, exitTimeout},
+		{exitTimeout, exitFailure, exitFailure},
+		{exitUnsettled, exitFailure, exitFailure},
+		{exitMissed, exitMissed, exitMissed},
+	} {
+		for _, codes := range [][]int{{tt.first, tt.second}, {tt.second, tt.first}} {
+			g := NewWithT(t)
+			done := 0
+			err := runAll(t.Context(), console{err: io.Discard}, []job{{dir: "a"}, {dir: "b"}}, func(context.Context, console, job) error {
+				done++
+				if code := codes[done-1]; code != exitOK {
+					return &exit{code, errors.New("not good")}
+				}
+				return nil
+			})
+			var coded *exit
+			g.Expect(errors.As(err, &coded)).To(BeTrue())
+			g.Expect(coded.code).To(Equal(tt.want), "%v", codes)
+			g.Expect(done).To(Equal(2))
+		}
+	}
+	t.Run("an interruption ends all", func(t *testing.T) {
+		g := NewWithT(t)
+		done := 0
+		err := runAll(t.Context(), console{err: io.Discard}, make([]job, 3), func(context.Context, console, job) error {
+			done++
+			return &exit{exitInterrupted, errors.New("stop")}
+		})
+		var coded *exit
+		g.Expect(errors.As(err, &coded)).To(BeTrue())
+		g.Expect(coded.code).To(Equal(exitInterrupted))
+		g.Expect(done).To(Equal(1))
+	})
 }

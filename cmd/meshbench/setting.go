@@ -1,12 +1,13 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,17 +17,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// setting is one side of a comparison that is yet to be measured: how its runs are made.
+// setting is one side of a comparison that is not measured yet: how its runs are made.
 type setting struct {
 	name     string   // for people
 	flags    []string // of run, that the other settings have otherwise
 	runner   *runner
-	cmd      *cobra.Command
 	scenario *scenarios.Scenario
 }
 
@@ -44,14 +43,14 @@ type comparison struct {
 var lists = []string{"istio", "envoy", "from"}
 
 func (c *comparison) flags(cmd *cobra.Command) {
-	c.common.flags(cmd)
 	f := cmd.Flags()
+	c.common.flags(f)
 	for _, name := range lists {
-		f.Lookup(name).Usage += "; several, separated by commas, are compared"
+		f.Lookup(name).Usage += " (comma-separated: all are compared)"
 	}
 	f.StringVar(&c.scenario, "scenario", "", "measure this `scenario` with each setting, then compare")
-	f.StringArrayVar(&c.vary, "vary", nil, "compare `FLAG=A,B` of run, or mesh-set=KEY=A,B, set=KEY=A,B; given several times, all combinations")
-	f.StringArrayVar(&c.cases, "case", nil, "compare `\"NAME: FLAGS\"` of run, separated by spaces, with the other cases")
+	f.StringArrayVar(&c.vary, "vary", nil, "compare `FLAG=A,B` of run, or mesh-set=KEY=A,B, set=KEY=A,B (repeatable: all combinations)")
+	f.StringArrayVar(&c.cases, "case", nil, "compare `\"NAME: FLAGS\"` of run, separated by spaces, with the other cases (repeatable)")
 	f.IntVar(&c.repeat, "repeat", 1, "`times` that the scenario is run with each setting")
 	f.StringVar(&c.out, "out", "", "the `folder` for the runs (default runs/compare-SCENARIO-TIME)")
 }
@@ -61,7 +60,7 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 	if c.repeat < 1 {
 		return nil, fmt.Errorf("--repeat %d: give 1 or more", c.repeat)
 	}
-	axes, common, err := c.axes(cmd.Flags())
+	axes, err := c.axes(cmd.Flags())
 	if err != nil {
 		return nil, err
 	}
@@ -79,33 +78,25 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 		all = combined
 	}
 	if len(all) < 2 {
-		return nil, errors.New("nothing to compare: give two or more settings, as --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
+		return nil, errors.New("nothing to compare: give two or more settings, e.g. --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
 	}
 	for _, s := range all {
-		if err := s.prepare(cmd, c.scenario, slices.Concat(common, s.flags)); err != nil {
+		if err := c.prepare(cmd, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return all, nil
 }
 
-// axes are the lists of settings that are combined, and the flags that all have.
-func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []string, err error) {
-	known := &cobra.Command{}
+// axes are the lists of settings that are combined.
+func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, err error) {
+	known := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	(&runner{}).flags(known)
-	given.Visit(func(f *pflag.Flag) {
-		if known.Flags().Lookup(f.Name) == nil {
-			return
-		}
-		for _, value := range flagValues(f) {
-			common = append(common, "--"+f.Name+"="+value)
-		}
-	})
 	var cases []setting
 	for _, text := range c.cases {
 		name, flags, ok := strings.Cut(text, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, nil, fmt.Errorf(`--case %q: give a name, a colon and flags of run, as "large: --set replicas=200"`, text)
+			return nil, fmt.Errorf(`--case %q: give a name, a colon and flags of run, e.g. "large: --set replicas=200"`, text)
 		}
 		cases = append(cases, setting{name: name, flags: strings.Fields(flags)})
 	}
@@ -120,21 +111,21 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []stri
 	}
 	for _, text := range vary {
 		name, values, _ := strings.Cut(text, "=")
-		if known.Flags().Lookup(name) == nil {
-			return nil, nil, fmt.Errorf("--vary %s: run has no flag --%s", text, name)
+		if known.Lookup(name) == nil {
+			return nil, fmt.Errorf("--vary %s: run has no flag --%s", text, name)
 		}
 		prefix := ""
 		if name == "set" || name == "mesh-set" {
 			key, list, ok := strings.Cut(values, "=")
 			if !ok {
-				return nil, nil, fmt.Errorf("--vary %s: give %s=KEY=A,B", text, name)
+				return nil, fmt.Errorf("--vary %s: give %s=KEY=A,B", text, name)
 			}
 			prefix, values = key+"=", list
 		}
 		var axis []setting
 		for _, value := range strings.Split(values, ",") {
 			if value == "" {
-				return nil, nil, fmt.Errorf("--vary %s: a value is missing; a case (--case) can leave a flag out", text)
+				return nil, fmt.Errorf("--vary %s: a value is missing; use --case to leave a flag out", text)
 			}
 			label := name + " "
 			switch {
@@ -147,51 +138,57 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, common []stri
 		}
 		axes = append(axes, axis)
 	}
-	return axes, common, nil
+	return axes, nil
 }
 
-// flagValues are the values to give for the flag to become what it is.
-func flagValues(f *pflag.Flag) []string {
-	if list, ok := f.Value.(pflag.SliceValue); ok {
-		return list.GetSlice()
-	}
-	if f.Value.Type() == "stringToString" {
-		return []string{strings.Trim(f.Value.String(), "[]")} // in the form in which it is read
-	}
-	return []string{f.Value.String()}
-}
-
-// prepare reads the setting's flags, as those of run.
-func (s *setting) prepare(parent *cobra.Command, scenario string, args []string) (err error) {
+// prepare makes the setting's runner: the common flags' values with the setting's own
+// flags over them.
+func (c *comparison) prepare(cmd *cobra.Command, s *setting) (err error) {
 	s.runner = &runner{}
-	// The runs' tables are in their folders; what is printed is the comparison.
-	s.cmd = &cobra.Command{Use: parent.Name()}
-	(&cobra.Command{Use: parent.Root().Name()}).AddCommand(s.cmd) // for its path in messages
-	s.cmd.SetOut(io.Discard)
-	s.cmd.SetErr(parent.ErrOrStderr())
-	s.cmd.SetContext(parent.Context())
-	s.runner.flags(s.cmd)
-	if err := s.cmd.ParseFlags(args); err != nil {
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	s.runner.flags(f)
+	if err := inherit(f, cmd.Flags()); err != nil {
 		return err
 	}
-	if rest := s.cmd.Flags().Args(); len(rest) > 0 {
-		return fmt.Errorf("%q is no flag of run", rest[0])
-	}
-	if s.scenario, err = scenarios.Open(scenario, s.runner.set); err != nil {
+	if err := f.Parse(s.flags); err != nil {
 		return err
 	}
-	if s.runner.real, err = s.runner.setup.realPods(); err != nil {
+	if rest := f.Args(); len(rest) > 0 {
+		return fmt.Errorf("%q is not a flag of run", rest[0])
+	}
+	set := maps.Clone(c.common.set)
+	if set == nil {
+		set = map[string]string{}
+	}
+	maps.Copy(set, s.runner.set)
+	s.runner.set = set
+	if err := s.runner.read(f); err != nil {
 		return err
 	}
-	if s.runner.setup.provider != kindName {
-		setup := &s.runner.setup
-		for _, v := range append(s.scenario.Plan().Upgrades, cmp.Or(setup.build.istio, s.scenario.Mesh.Istio, components.DefaultIstio)) {
-			if _, err := setup.store(s.cmd.Context(), v); err != nil {
-				return err
-			}
+	if s.scenario, err = s.runner.options.Open(c.scenario, set); err != nil {
+		return err
+	}
+	return s.runner.options.Check(cmd.Context(), s.scenario)
+}
+
+// inherit gives flags the values that flags of the same name were given; a list's own
+// values are added to them later. The map of --set is left to the caller, since pflag's
+// maps cannot be added to.
+func inherit(to, from *pflag.FlagSet) error {
+	var errs []error
+	from.Visit(func(given *pflag.Flag) {
+		if to.Lookup(given.Name) == nil || given.Name == "set" {
+			return
 		}
-	}
-	return err
+		values := []string{given.Value.String()}
+		if list, ok := given.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			errs = append(errs, to.Set(given.Name, value))
+		}
+	})
+	return errors.Join(errs...)
 }
 
 // planFile lies in the folder of a comparison that was measured.
@@ -219,12 +216,14 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	if err != nil {
 		return "", usage(cmd, err)
 	}
-	// What cannot be had is said before the first run, and no build heats the machine
+	// What cannot be had is reported before the first run, and no build heats the machine
 	// between two.
 	for _, s := range settings {
 		p := newProgress(cmd.ErrOrStderr())
 		p.Phase("preparing " + s.name)
-		_, err := s.runner.parts(s.cmd, p, s.scenario, func(error) {})
+		options := s.runner.options
+		options.Progress = p
+		_, err := options.Run(cmd.Context(), s.scenario)
 		p.Close()
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", s.name, err)
@@ -235,7 +234,7 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 		out = filepath.Join("runs", "compare-"+settings[0].scenario.Name+"-"+time.Now().Format("20060102-150405"))
 	}
 	if out, err = filepath.Abs(out); err != nil {
-		return "", fmt.Errorf("finding the comparison's folder: %w", err)
+		return "", fmt.Errorf("cannot find the comparison's folder: %w", err)
 	}
 	p := plan{Scenario: settings[0].scenario.Name}
 	var jobs []job
@@ -255,33 +254,38 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	if err := p.keep(out); err != nil {
 		return "", err
 	}
-	return out, runAll(cmd, jobs, func(_ *cobra.Command, j job) error { return of[j.dir].runner.one(of[j.dir].cmd, j) })
+	// The runs' tables are in their folders; what is printed is the comparison.
+	to := consoleOf(cmd)
+	to.out = io.Discard
+	return out, runAll(cmd.Context(), to, jobs, func(ctx context.Context, to console, j job) error {
+		return of[j.dir].runner.one(ctx, to, j)
+	})
 }
 
 // keep writes the plan, once.
 func (p plan) keep(dir string) error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		return fmt.Errorf("writing the comparison's plan: %w", err)
+		return fmt.Errorf("cannot write the comparison's plan: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the comparison's folder: %w", err)
+		return fmt.Errorf("cannot make the comparison's folder: %w", err)
 	}
 	file, err := os.OpenFile(filepath.Join(dir, planFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s holds a comparison already: give another folder with --out", dir)
+		return fmt.Errorf("%s already holds a comparison: give another folder with --out", dir)
 	}
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))
 		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the comparison's plan: %w", err)
+		return fmt.Errorf("cannot keep the comparison's plan: %w", err)
 	}
 	return nil
 }
 
-// holdsPlan says whether the folder is that of a comparison that was measured.
+// holdsPlan reports whether the folder is that of a comparison that was measured.
 func holdsPlan(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, planFile))
 	return err == nil
@@ -296,7 +300,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the plan of the comparison in %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("cannot read the plan of the comparison in %s: %w", dir, err)
 	}
 	notes = []string{"The runs were made in the order " + strings.Join(p.Order, ", ") + "."}
 	for _, s := range p.Sides {
@@ -306,7 +310,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 				continue
 			}
 			if !filepath.IsLocal(run) {
-				return nil, nil, fmt.Errorf("reading the plan of the comparison in %s: %s is no folder in it", dir, run)
+				return nil, nil, fmt.Errorf("cannot read the plan of the comparison in %s: %s is not a folder in it", dir, run)
 			}
 			side, err := compare.ReadRuns(filepath.Join(dir, run))
 			if err != nil {
@@ -326,7 +330,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		sides = append(sides, side)
 	}
 	if len(sides) < 2 {
-		return nil, nil, fmt.Errorf("%s holds runs of fewer than two settings: nothing can be compared\n%s", dir, strings.Join(notes, "\n"))
+		return nil, nil, fmt.Errorf("%s holds runs of fewer than two settings: nothing to compare\n%s", dir, strings.Join(notes, "\n"))
 	}
 	return sides, notes, nil
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,10 +37,10 @@ func TestSettings(t *testing.T) {
 			"Istio 1.22.3": "1.22.3//[]/map[]/10", "Istio 1.23.2": "1.23.2//[]/map[]/10",
 		}},
 		"an option of the mesh, beside a common one": {
-			[]string{"--vary", "mesh-set=" + delta + "=true,false", "--mesh-set", "a.b=x,y", "--mesh-set", "c=1", "--real", "all"},
+			[]string{"--vary", "mesh-set=" + delta + "=true,false", "--mesh-set", "a.b={x,y}", "--mesh-set", "c=1", "--real", "all"},
 			map[string]string{
-				delta + "=true":  "//[a.b=x,y c=1 " + delta + "=true]/map[]/all",
-				delta + "=false": "//[a.b=x,y c=1 " + delta + "=false]/map[]/all",
+				delta + "=true":  "//[a.b={x,y} c=1 " + delta + "=true]/map[]/-1",
+				delta + "=false": "//[a.b={x,y} c=1 " + delta + "=false]/map[]/-1",
 			}},
 		"all combinations": {
 			[]string{"--envoy", "1.39.3,1.40.0", "--vary", "set=replicas=5,10", "--istio", "1.24.0"},
@@ -50,7 +51,7 @@ func TestSettings(t *testing.T) {
 		"cases": {
 			[]string{"--set", "replicas=7", "--case", "as it is:", "--case", "lean: --mesh-set a=b --real 2 --set replicas=3"},
 			map[string]string{"as it is": "//[]/map[replicas:7]/10", "lean": "//[a=b]/map[replicas:3]/2"}},
-		"a flag of run": {[]string{"--vary", "real=1,all"}, map[string]string{"real 1": "//[]/map[]/1", "real all": "//[]/map[]/all"}},
+		"a flag of run": {[]string{"--vary", "real=1,all"}, map[string]string{"real 1": "//[]/map[]/1", "real all": "//[]/map[]/-1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -60,9 +61,9 @@ func TestSettings(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			got := map[string]string{}
 			for _, s := range settings {
-				b := s.runner.setup.build
-				got[s.name] = b.istio + "/" + b.envoy + "/[" + strings.Join(s.runner.setup.settings, " ") + "]/" +
-					strings.ReplaceAll(sprint(s.runner.set), " ", "") + "/" + s.runner.setup.real
+				o := s.runner.options
+				got[s.name] = o.Programs.Istio + "/" + o.Programs.Envoy + "/[" + strings.Join(o.Settings, " ") + "]/" +
+					strings.ReplaceAll(sprint(s.runner.set), " ", "") + "/" + strconv.Itoa(o.Real)
 			}
 			g.Expect(got).To(Equal(tt.want))
 		})
@@ -95,7 +96,7 @@ func TestPlanOfSettings(t *testing.T) {
 	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil}, {"B", "Istio 1.23.2", nil}},
 		Order: []string{"A/run-01", "B/run-01", "A/run-02", "B/run-02"}}
 	g.Expect(p.keep(dir)).To(Succeed())
-	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("holds a comparison already")))
+	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("already holds a comparison")))
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, run := range p.Order[:3] {
 		log, err := observations.Create(filepath.Join(dir, run))
@@ -119,5 +120,5 @@ func TestPlanOfSettings(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.WriteFile(filepath.Join(dir, planFile), text, 0o644)).To(Succeed())
 	_, err = compareFolders([]string{dir})
-	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is no folder in it")))
+	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is not a folder in it")))
 }

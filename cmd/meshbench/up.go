@@ -15,13 +15,14 @@ func upCommand() *cobra.Command {
 		name  string
 		nodes []string
 		logs  string
-		setup setup
+		flags clusterFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Make a cluster with Istio and leave it running",
-		Long: `Make a cluster with Istio and leave it running, for kubectl, istioctl and k9s on this
-machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
+		Short: "Create a cluster with Istio and leave it running",
+		Long: `Create a cluster with Istio and leave it running, for kubectl, istioctl and k9s on this
+machine. The command prints the path of a kubeconfig file. Delete the cluster with
+'meshbench down'.`,
 		Example: `  export KUBECONFIG=$(meshbench up --nodes m6i.large=3)
   kubectl get nodes
   kubectl create namespace demo && kubectl label namespace demo istio-injection=enabled
@@ -34,7 +35,7 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 			if err != nil {
 				return usage(cmd, err)
 			}
-			real, err := setup.realPods()
+			options, err := flags.read(cmd.Flags())
 			if err != nil {
 				return usage(cmd, err)
 			}
@@ -42,50 +43,32 @@ machine. It prints the path of a kubeconfig file. 'meshbench down' ends it.`,
 				logs = filepath.Join("runs", "up-"+name)
 			}
 			if logs, err = filepath.Abs(logs); err != nil {
-				return fmt.Errorf("finding the folder for logs: %w", err)
+				return fmt.Errorf("cannot find the folder for logs: %w", err)
 			}
 			if err := os.MkdirAll(logs, 0o755); err != nil {
-				return fmt.Errorf("making the folder for logs: %w", err)
+				return fmt.Errorf("cannot make the folder for logs: %w", err)
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
-			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: real, Dir: logs, Detached: true}
-			parts, err := setup.assemble(cmd, p, spec, nil, "", nil, nil)
+			options.Progress = p
+			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: options.Real, Dir: logs, Detached: true}
+			provisioning, err := options.Cluster(cmd.Context(), spec)
 			if err != nil {
-				return err
+				return optionError(cmd.CommandPath(), err)
 			}
-			p.Phase("cluster")
-			c, err := parts.provider.Create(cmd.Context(), spec)
+			made, err := provisioning.Provision(cmd.Context(), spec)
 			if err != nil {
-				return fmt.Errorf("making the cluster: %w", err)
+				return fmt.Errorf("%w\nLogs are in %s", err, logs)
 			}
-			p.Phase("mesh")
-			installer, err := parts.mesh(c.RESTConfig())
-			if err == nil {
-				_, err = installer.Install(cmd.Context())
-			}
-			if err != nil {
-				return fmt.Errorf("installing the mesh: %w", deleteAfter(cmd.Context(), c, err))
-			}
-			if setup.serving.from != "" {
-				p.Phase("knative")
-				serving, err := parts.knative(setup.serving, p)(c.RESTConfig())
-				if err == nil {
-					_, err = serving.Install(cmd.Context())
-				}
-				if err != nil {
-					return fmt.Errorf("installing Knative Serving: %w", deleteAfter(cmd.Context(), c, err))
-				}
-			}
-			p.Note("cluster %s is up; logs are in %s; end it with: meshbench down --name %s", name, logs, name)
-			fmt.Fprintln(cmd.OutOrStdout(), c.Kubeconfig())
+			p.Note("cluster %s is up; logs are in %s; delete it with: meshbench down --name %s", name, logs, name)
+			fmt.Fprintln(cmd.OutOrStdout(), made.Cluster.Kubeconfig())
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "meshbench", "the cluster's `name`")
-	cmd.Flags().StringArrayVar(&nodes, "nodes", []string{"m6i.large=1"}, "`TYPE=NUMBER` of nodes, as m6i.large=3; may be given several times")
+	cmd.Flags().StringArrayVar(&nodes, "nodes", []string{"m6i.large=1"}, "`TYPE=NUMBER` of nodes, e.g. m6i.large=3 (repeatable)")
 	cmd.Flags().StringVar(&logs, "logs", "", "`folder` for the cluster's logs (default runs/up-NAME)")
-	setup.serving.flag(cmd, "also install Knative Serving")
-	setup.flags(cmd)
+	flags.flags(cmd.Flags())
+	flags.knativeFlag(cmd.Flags(), "also install Knative Serving")
 	return cmd
 }

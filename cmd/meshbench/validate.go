@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -17,7 +18,7 @@ func validateCommand() *cobra.Command {
 	var set map[string]string
 	cmd := &cobra.Command{
 		Use:   "validate SCENARIO...",
-		Short: "Check scenario files and say everything that is wrong with them",
+		Short: "Validate scenario files and list all problems",
 		Example: `  meshbench validate my-experiment.yaml
   meshbench validate headless --set replicas=30`,
 		Args: cobra.MinimumNArgs(1),
@@ -37,13 +38,13 @@ func validateCommand() *cobra.Command {
 			return nil
 		},
 	}
-	setFlag(cmd, &set)
+	setFlag(cmd.Flags(), &set)
 	return cmd
 }
 
 // setFlag adds --set.
-func setFlag(cmd *cobra.Command, set *map[string]string) {
-	cmd.Flags().StringToStringVar(set, "set", nil, "a `size` or choice of the scenario, as replicas=30; may be given several times")
+func setFlag(f *pflag.FlagSet, set *map[string]string) {
+	f.StringToStringVar(set, "set", nil, "a `size` or choice of the scenario, e.g. replicas=30 (repeatable)")
 }
 
 // sizes are a scenario's parameters in words.

@@ -13,7 +13,7 @@ import (
 func apply(ctx context.Context, on *On, m *scenarios.Apply) error {
 	objects, err := kube.Decode([]byte(m.Manifest))
 	if err != nil {
-		return fmt.Errorf("reading the manifest: %w", err)
+		return fmt.Errorf("read the manifest: %w", err)
 	}
 	for _, o := range objects {
 		on.Progress.Status("applying %s %s", o.GetKind(), o.GetName())

@@ -68,7 +68,7 @@ func quantities(in map[string]string) (corev1.ResourceList, error) {
 	for name, value := range in {
 		q, err := resource.ParseQuantity(value)
 		if err != nil {
-			return nil, fmt.Errorf("reading the quantity %q of %s: %w", value, name, err)
+			return nil, fmt.Errorf("read the quantity %q of %s: %w", value, name, err)
 		}
 		list[corev1.ResourceName(name)] = q
 	}

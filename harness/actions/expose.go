@@ -14,7 +14,7 @@ import (
 func expose(ctx context.Context, on *On, e *scenarios.Expose) error {
 	d, err := on.Kube.AppsV1().Deployments(e.Namespace).Get(ctx, e.Deployment, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("reading the Deployment to expose: %w", err)
+		return fmt.Errorf("read the Deployment to expose: %w", err)
 	}
 	spec := corev1.ServiceSpec{Selector: d.Spec.Selector.MatchLabels}
 	if e.Headless {

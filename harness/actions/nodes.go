@@ -21,13 +21,13 @@ func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 	target := NodeGroups(n.Groups)
 	have, err := on.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("listing the nodes: %w", err)
+		return fmt.Errorf("list the nodes: %w", err)
 	}
 	surplus, with := plan(kube.Machines(have.Items), target)
 
 	on.Progress.Status("adding nodes")
 	if err := on.Nodes.SetNodes(ctx, with); err != nil {
-		return fmt.Errorf("adding nodes: %w", err)
+		return fmt.Errorf("add nodes: %w", err)
 	}
 	if len(surplus) == 0 {
 		return nil
@@ -44,13 +44,13 @@ func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 	for i := range surplus {
 		on.Progress.Status("cordoning node %s", surplus[i].Name)
 		if err := drain.RunCordonOrUncordon(helper, &surplus[i], true); err != nil {
-			return fmt.Errorf("cordoning node %s: %w", surplus[i].Name, err)
+			return fmt.Errorf("cordon node %s: %w", surplus[i].Name, err)
 		}
 	}
 	for i := range surplus {
 		on.Progress.Status("draining node %s (%d of %d)", surplus[i].Name, i+1, len(surplus))
 		if err := drain.RunNodeDrain(helper, surplus[i].Name); err != nil {
-			return fmt.Errorf("draining node %s: %w", surplus[i].Name, err)
+			return fmt.Errorf("drain node %s: %w", surplus[i].Name, err)
 		}
 	}
 	if err := awaitDeployments(ctx, on); err != nil {
@@ -58,13 +58,13 @@ func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 	}
 	on.Progress.Status("removing %d nodes", len(surplus))
 	if err := on.Nodes.SetNodes(ctx, target); err != nil {
-		return fmt.Errorf("removing nodes: %w", err)
+		return fmt.Errorf("remove nodes: %w", err)
 	}
 	// The objects of removed nodes, and of the pods that were on them.
 	return kube.Until(ctx, kube.PollEvery, func(ctx context.Context) (bool, string, error) {
 		left, err := on.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return false, "", fmt.Errorf("listing the nodes: %w", err)
+			return false, "", fmt.Errorf("list the nodes: %w", err)
 		}
 		want := 0
 		for _, g := range target {
@@ -80,7 +80,7 @@ func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 func awaitDeployments(ctx context.Context, on *On) error {
 	all, err := on.Kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("listing the Deployments: %w", err)
+		return fmt.Errorf("list the Deployments: %w", err)
 	}
 	for _, d := range all.Items {
 		if err := readiness.AwaitRollout(ctx, on.Kube, d.Namespace, d.Name, on.Progress.Status); err != nil {

@@ -54,7 +54,7 @@ type Spec struct {
 
 // Provider makes clusters.
 type Provider interface {
-	// Name is the word for --cluster: embedded, kind, eks, existing.
+	// Name is the word for --cluster, as in the table of package providers.
 	Name() string
 	// Preflight returns every reason why Create cannot work on this machine, joined
 	// into one error that says what to do; nil when there is none. It changes nothing.

@@ -49,7 +49,7 @@ func AddIstio(ctx context.Context, release, commit, dir string, say func(string)
 	}
 	work, err := os.MkdirTemp("", "meshbench-add-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder to resolve modules in: %w", err)
+		return nil, fmt.Errorf("make a folder to resolve modules in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	r := &resolver{dir: work, unverified: []string{istioModule}}
@@ -75,11 +75,11 @@ func AddIstio(ctx context.Context, release, commit, dir string, say func(string)
 	say("resolving the modules of Istio " + release)
 	mod, sum, err := r.resolve(ctx, release, version, upstream, apis)
 	if err != nil {
-		return nil, fmt.Errorf("resolving the modules of Istio %s: %w", release, err)
+		return nil, fmt.Errorf("resolve the modules of Istio %s: %w", release, err)
 	}
 	base := filepath.Join(dir, "istio-"+release)
 	if err := writeBoth(base+".mod", mod, base+".sum", sum); err != nil {
-		return nil, fmt.Errorf("writing what was resolved: %w", err)
+		return nil, fmt.Errorf("write what was resolved: %w", err)
 	}
 	return &Pinned{Version: version, Files: []string{base + ".mod", base + ".sum"}, Unverified: r.unverified}, nil
 }
@@ -151,7 +151,7 @@ func (r *resolver) runFor(ctx context.Context, arch string, args ...string) ([]b
 	}
 }
 
-// version resolves a query, such as a commit or a tag, to a module's version.
+// version resolves a query, e.g. a commit or a tag, to a module's version.
 func (r *resolver) version(ctx context.Context, path, query string) (string, error) {
 	out, err := r.run(ctx, "list", "-m", "-f", "{{.Version}}", path+"@"+query)
 	return strings.TrimSpace(string(out)), err
@@ -169,11 +169,11 @@ func (r *resolver) upstream(ctx context.Context, version string) (*modfile.File,
 	}
 	text, err := os.ReadFile(m.GoMod)
 	if err != nil {
-		return nil, fmt.Errorf("reading Istio's go.mod: %w", err)
+		return nil, fmt.Errorf("read Istio's go.mod: %w", err)
 	}
 	f, err := modfile.Parse(m.GoMod, text, nil)
 	if err != nil {
-		return nil, fmt.Errorf("reading Istio's go.mod: %w", err)
+		return nil, fmt.Errorf("read Istio's go.mod: %w", err)
 	}
 	if f.Go == nil {
 		return nil, fmt.Errorf("Istio's go.mod (%s) has no go line", m.GoMod)

@@ -23,11 +23,11 @@ var envoyVersion = regexp.MustCompile(`(?m)^\S*envoy\s+version:\s+(\S+)\s*$`)
 func LocalEnvoy(ctx context.Context, path string) (Component, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return Component{}, fmt.Errorf("finding Envoy: %w", err)
+		return Component{}, fmt.Errorf("find Envoy: %w", err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return Component{}, fmt.Errorf("looking for Envoy: %w", err)
+		return Component{}, fmt.Errorf("look for Envoy: %w", err)
 	}
 	if !info.Mode().IsRegular() || unix.Access(path, unix.X_OK) != nil {
 		return Component{}, fmt.Errorf("%s is no file that can be run: name an executable of Envoy", path)
@@ -37,7 +37,7 @@ func LocalEnvoy(ctx context.Context, path string) (Component, error) {
 	var out bytes.Buffer
 	err = command{args: []string{path, "--version"}, dir: os.TempDir(), stdout: &out}.run(ctx, io.Discard)
 	if err != nil {
-		return Component{}, fmt.Errorf("asking Envoy for its version: %w: name an executable of Envoy for this machine", err)
+		return Component{}, fmt.Errorf("ask Envoy for its version: %w: name an executable of Envoy for this machine", err)
 	}
 	m := envoyVersion.FindSubmatch(out.Bytes())
 	if m == nil {
@@ -55,7 +55,7 @@ const istioFilters = "istio_stats"
 func HasIstioFilters(path string) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return false, fmt.Errorf("reading Envoy: %w", err)
+		return false, fmt.Errorf("read Envoy: %w", err)
 	}
 	defer f.Close()
 	buf := make([]byte, 1<<20)
@@ -69,7 +69,7 @@ func HasIstioFilters(path string) (bool, error) {
 			return false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("reading Envoy: %w", err)
+			return false, fmt.Errorf("read Envoy: %w", err)
 		}
 		tail := min(kept+n, len(istioFilters)-1)
 		copy(buf, buf[kept+n-tail:kept+n])

@@ -111,7 +111,7 @@ func (g *goModules) fetch(ctx context.Context, s site, names []Name) error {
 				return err
 			}
 			if err := p.patch.apply(src, dir, p.pkg); err != nil {
-				return fmt.Errorf("adapting %s: %w", n, err)
+				return fmt.Errorf("adapt %s: %w", n, err)
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func (g *goModules) build(ctx context.Context, s site, names []Name) error {
 				return err
 			}
 			if err := f.copy(dir, s.out(n), single); err != nil {
-				return fmt.Errorf("copying %s from module %s: %w", n, f.module, err)
+				return fmt.Errorf("copy %s from module %s: %w", n, f.module, err)
 			}
 		}
 	}

@@ -58,7 +58,7 @@ func ParseHubs(args []string) (Hubs, error) {
 	return hubs, nil
 }
 
-// within says whether an image's name is prefix, or lies below it.
+// within reports whether an image's name is prefix, or lies below it.
 func within(image, prefix string) bool {
 	rest, ok := strings.CutPrefix(image, prefix)
 	return ok && (rest == "" || rest[0] == '/')

@@ -133,7 +133,7 @@ func (i *image) resolve(ctx context.Context, report func(Event)) error {
 		}
 		config, err := img.ConfigFile()
 		if err != nil {
-			return fmt.Errorf("reading the image's configuration: %w", err)
+			return fmt.Errorf("read the image's configuration: %w", err)
 		}
 		if config.OS != platform().OS || config.Architecture != platform().Architecture {
 			return fmt.Errorf("the image is for %s/%s, not for %s", config.OS, config.Architecture, platform())
@@ -151,7 +151,7 @@ func (i *image) resolve(ctx context.Context, report func(Event)) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("asking for image %s: %w", i.ref, err)
+		return fmt.Errorf("ask for image %s: %w", i.ref, err)
 	}
 	i.origin = o
 	return i.keep(o)
@@ -175,7 +175,7 @@ func (s *Store) Refresh() error {
 	for _, u := range s.units {
 		if i, ok := u.builder.(*image); ok {
 			if err := os.Remove(i.record()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("forgetting the digest of image %s: %w", i.ref, err)
+				return fmt.Errorf("forget the digest of image %s: %w", i.ref, err)
 			}
 		}
 	}
@@ -189,7 +189,7 @@ func (i *image) keep(o origin) error {
 		return err
 	}
 	if err := os.MkdirAll(i.records, 0o755); err != nil {
-		return fmt.Errorf("making the cache of components: %w", err)
+		return fmt.Errorf("make the cache of components: %w", err)
 	}
 	partial := i.record() + ".part"
 	err = os.WriteFile(partial, append(b, '\n'), 0o644)
@@ -197,7 +197,7 @@ func (i *image) keep(o origin) error {
 		err = os.Rename(partial, i.record())
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the digest of image %s: %w", i.ref, errors.Join(err, os.Remove(partial)))
+		return fmt.Errorf("keep the digest of image %s: %w", i.ref, errors.Join(err, os.Remove(partial)))
 	}
 	return nil
 }
@@ -215,7 +215,7 @@ func (i *image) fetch(ctx context.Context, s site, names []Name) error {
 		var err error
 		spool := s.path(fmt.Sprintf("layer-%d", len(i.spooled)))
 		if err := i.again(ctx, func() error { return i.spool(ctx, s, l, spool) }); err != nil {
-			return fmt.Errorf("downloading a layer of image %s: %w", i.ref, err)
+			return fmt.Errorf("download a layer of image %s: %w", i.ref, err)
 		}
 		i.spooled = append(i.spooled, spool)
 		contents, err = i.look(ctx, contents, l, spool)

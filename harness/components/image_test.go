@@ -46,7 +46,7 @@ type hub struct {
 	host string
 	http.Handler
 	mu    sync.Mutex
-	fault func(http.ResponseWriter, *http.Request) bool // says whether it answered
+	fault func(http.ResponseWriter, *http.Request) bool // reports whether it answered
 	asked []string                                      // methods and paths
 }
 
@@ -437,7 +437,7 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// blob says whether the request is for the content of a layer.
+// blob reports whether the request is for the content of a layer.
 func blob(r *http.Request, digest string) bool {
 	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/blobs/"+digest)
 }
@@ -485,18 +485,18 @@ func TestHubsThatFail(t *testing.T) {
 		says  []string
 	}{
 		{"manifest 500, then well", status(manifestRequest, 500), 3, nil},
-		{"manifest 503 always", status(manifestRequest, 503), 0, []string{"asking for image", "503", "(attempt 3)", "has trouble of its own", "--hub HUB"}},
+		{"manifest 503 always", status(manifestRequest, 503), 0, []string{"ask for image", "503", "(attempt 3)", "has trouble of its own", "--hub HUB"}},
 		{"layer 500, then well", status(layer, 500), 3, nil},
-		{"layer 500 always", status(layer, 500), 0, []string{"downloading a layer", "500", "(attempt 3)", "later"}},
+		{"layer 500 always", status(layer, 500), 0, []string{"download a layer", "500", "(attempt 3)", "later"}},
 		{"no such image", status(manifestRequest, 404), 0, []string{"404", "check the version"}},
 		{"not allowed", status(manifestRequest, 403), 0, []string{"403", "docker login"}},
 		{"too many requests", status(manifestRequest, 429), 0, []string{"429", "limits how much"}},
 		{"cut off, then well", send(whole[:100], len(whole)), 1, nil},
-		{"cut off always", send(whole[:100], len(whole)), 0, []string{"downloading a layer", "EOF", "(attempt 3)", "nothing of it was kept"}},
-		{"shorter and said so", send(whole[:100], 100), 0, []string{"downloading a layer", "nothing of it was kept"}},
-		{"longer", send(slices.Concat(whole, whole), 2*len(whole)), 0, []string{"downloading a layer", fmt.Sprintf("more than %d bytes came", len(whole)), "nothing of it was kept"}},
+		{"cut off always", send(whole[:100], len(whole)), 0, []string{"download a layer", "EOF", "(attempt 3)", "nothing of it was kept"}},
+		{"shorter and said so", send(whole[:100], 100), 0, []string{"download a layer", "nothing of it was kept"}},
+		{"longer", send(slices.Concat(whole, whole), 2*len(whole)), 0, []string{"download a layer", fmt.Sprintf("more than %d bytes came", len(whole)), "nothing of it was kept"}},
 		{"other content, then well", send(other, len(other)), 1, nil},
-		{"other content always", send(other, len(other)), 0, []string{"downloading a layer", "sha256", digest, "nothing of it was kept"}},
+		{"other content always", send(other, len(other)), 0, []string{"download a layer", "sha256", digest, "nothing of it was kept"}},
 		{"no registry", status(func(*http.Request) bool { return true }, 418), 0, []string{"418"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -32,7 +32,7 @@ func (i *image) again(ctx context.Context, try func() error) error {
 	}
 }
 
-// final says whether another attempt would fail in the same way: the hub has refused, or
+// final reports whether another attempt would fail in the same way: the hub has refused, or
 // this machine's disk has.
 func final(err error) bool {
 	var refused *transport.Error

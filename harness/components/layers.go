@@ -50,7 +50,7 @@ func index(r io.Reader) (layer, error) {
 			return l, nil
 		}
 		if err != nil {
-			return l, fmt.Errorf("reading the layer's archive: %w", err)
+			return l, fmt.Errorf("read the layer's archive: %w", err)
 		}
 		if nth == maxEntries {
 			return l, fmt.Errorf("the layer has more than %d entries", maxEntries)
@@ -87,7 +87,7 @@ func ancestors(p string) []string {
 	return up
 }
 
-// hides says whether the layer keeps what lower layers have at p from being seen.
+// hides reports whether the layer keeps what lower layers have at p from being seen.
 func (l layer) hides(p string) bool {
 	if l.hidden[p] {
 		return true
@@ -183,7 +183,7 @@ func extract(r io.Reader, files map[int][]string) error {
 	for nth := 0; left > 0; nth++ {
 		h, err := archive.Next()
 		if err != nil {
-			return fmt.Errorf("reading the layer's archive: %w", err)
+			return fmt.Errorf("read the layer's archive: %w", err)
 		}
 		paths, ok := files[nth]
 		if !ok {

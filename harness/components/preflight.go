@@ -179,7 +179,7 @@ func checkSpaces(spaces []space) []error {
 		var stat unix.Stat_t
 		var fs unix.Statfs_t
 		if err := errors.Join(unix.Stat(dir, &stat), unix.Statfs(dir, &fs)); err != nil {
-			problems = append(problems, fmt.Errorf("looking at the disk of %s (%s): %w", dir, s.variable, err))
+			problems = append(problems, fmt.Errorf("look at the disk of %s (%s): %w", dir, s.variable, err))
 			continue
 		}
 		d := disks[stat.Dev]

@@ -49,7 +49,7 @@ type Options struct {
 	// WithoutCharts leaves [FromImages] without Istio's charts, which are in no image: for
 	// callers that have others.
 	WithoutCharts bool
-	// Given holds components that are there already, such as an Envoy of one's own
+	// Given holds components that are there already, e.g. an Envoy of one's own
 	// ([LocalEnvoy]): they are used as they are instead of those that are pinned.
 	Given Set
 }
@@ -75,7 +75,7 @@ func New(o Options) (*Store, error) {
 	if root == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("finding the cache directory: %w; set %s to a folder", err, RootEnv)
+			return nil, fmt.Errorf("find the cache directory: %w; set %s to a folder", err, RootEnv)
 		}
 		root = filepath.Join(dir, "meshbench")
 	}
@@ -170,7 +170,7 @@ func (s *Store) dir(u *unit, p part) string {
 	return filepath.Join(s.root, string(p.name), p.version+"-"+u.key(p.name))
 }
 
-// Has says whether the component is one of this store's, in the cache or not.
+// Has reports whether the component is one of this store's, in the cache or not.
 func (s *Store) Has(n Name) bool {
 	_, _, err := s.cached([]Name{n})
 	return err == nil
@@ -179,7 +179,7 @@ func (s *Store) Has(n Name) bool {
 // Root is the root of the cache; the components are in its folder components.
 func (s *Store) Root() string { return filepath.Dir(s.root) }
 
-// Complete says whether Obtain of the wanted components, by default all that an embedded
+// Complete reports whether Obtain of the wanted components, by default all that an embedded
 // cluster needs, would find all in the cache.
 func (s *Store) Complete(want ...Name) bool {
 	_, missing, err := s.cached(want)
@@ -227,7 +227,7 @@ func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Se
 			if !errors.Is(cause, ctx.Err()) { // the name of a signal alone
 				cause = fmt.Errorf("%w: %w", ctx.Err(), cause)
 			}
-			return nil, fmt.Errorf("obtaining components: %w; what is already compiled is kept", cause)
+			return nil, fmt.Errorf("obtain components: %w; what is already compiled is kept", cause)
 		}
 		return nil, err
 	}
@@ -281,7 +281,7 @@ const lockRetry = 200 * time.Millisecond
 func (s *Store) lock(ctx context.Context, id string, waiting func()) (*flock.Flock, error) {
 	dir := filepath.Join(s.root, "locks")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache of components: %w; set %s to a folder you can write to", err, RootEnv)
+		return nil, fmt.Errorf("make the cache of components: %w; set %s to a folder you can write to", err, RootEnv)
 	}
 	l := flock.New(filepath.Join(dir, id+".lock"), flock.SetPermissions(0o644))
 	ok, err := l.TryLock()
@@ -290,7 +290,7 @@ func (s *Store) lock(ctx context.Context, id string, waiting func()) (*flock.Flo
 		_, err = l.TryLockContext(ctx, lockRetry)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", l.Path(), err)
+		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
 	}
 	return l, nil
 }
@@ -330,7 +330,7 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 	}
 	defer os.RemoveAll(work)
 	if err := errors.Join(os.MkdirAll(filepath.Join(work, "tmp"), 0o755), os.MkdirAll(filepath.Join(s.root, "logs"), 0o755)); err != nil {
-		return fmt.Errorf("making the cache of components: %w", err)
+		return fmt.Errorf("make the cache of components: %w", err)
 	}
 	log, err := os.Create(filepath.Join(s.root, "logs", u.id()+".log"))
 	if err != nil {
@@ -364,10 +364,10 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 			m.Go, m.Image = "", &img.origin
 		}
 		if err := seal(where.staged(p.name), m); err != nil {
-			return fmt.Errorf("finishing %s: %w", p.name, err)
+			return fmt.Errorf("finish %s: %w", p.name, err)
 		}
 		if err := publish(where.staged(p.name), s.dir(u, p), where.path("trash-"+string(p.name))); err != nil {
-			return fmt.Errorf("putting %s into the cache: %w", p.name, err)
+			return fmt.Errorf("put %s into the cache: %w", p.name, err)
 		}
 		report(Event{Phase: Ready, Component: p.name})
 	}
@@ -380,7 +380,7 @@ func failure(ctx context.Context, u *unit, log string, err error) error {
 		return err
 	}
 	if i, ok := u.builder.(*image); ok {
-		return fmt.Errorf("obtaining %s %s: %w\nwhat to do: %s", u.name, u.version, err, i.advice(err))
+		return fmt.Errorf("obtain %s %s: %w\nwhat to do: %s", u.name, u.version, err, i.advice(err))
 	}
 	var tail string
 	var ce *commandError
@@ -388,8 +388,8 @@ func failure(ctx context.Context, u *unit, log string, err error) error {
 		tail = strings.Join(ce.tail, "\n")
 	}
 	if tail == "" {
-		return fmt.Errorf("obtaining %s %s: %w\nlog: %s\nwhat to do: %s", u.name, u.version, err, log, advice(err.Error()))
+		return fmt.Errorf("obtain %s %s: %w\nlog: %s\nwhat to do: %s", u.name, u.version, err, log, advice(err.Error()))
 	}
-	return fmt.Errorf("obtaining %s %s: %w\nthe last lines of %s:\n    %s\nwhat to do: %s",
+	return fmt.Errorf("obtain %s %s: %w\nthe last lines of %s:\n    %s\nwhat to do: %s",
 		u.name, u.version, err, log, strings.ReplaceAll(tail, "\n", "\n    "), advice(tail+"\n"+err.Error()))
 }

@@ -146,7 +146,7 @@ func (s *Store) remove(ctx context.Context, old func(dir string) bool) error {
 			continue
 		}
 		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("removing a component: %w", err)
+			return fmt.Errorf("remove a component: %w", err)
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ func (w *wheel) build(_ context.Context, s site, _ []Name) error {
 	}
 	z, err := zip.OpenReader(found[0])
 	if err != nil {
-		return fmt.Errorf("opening %s: %w", filepath.Base(found[0]), err)
+		return fmt.Errorf("open %s: %w", filepath.Base(found[0]), err)
 	}
 	defer z.Close()
 	src, err := z.Open(w.member)

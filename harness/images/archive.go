@@ -139,7 +139,7 @@ func writeBlobs(w io.Writer, blobs map[string]blob) error {
 			at += 1 + next
 		}
 		if err := writeBlob(archive, path, blobs[path]); err != nil {
-			return fmt.Errorf("writing %s: %w", path, err)
+			return fmt.Errorf("write %s: %w", path, err)
 		}
 	}
 	return archive.Close()

@@ -80,7 +80,7 @@ func Write(ctx context.Context, w io.Writer, o Options) (_ []Image, err error) {
 	}
 	work, err := os.MkdirTemp(o.Work, "images-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for layers: %w", err)
+		return nil, fmt.Errorf("make a folder for layers: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	b := &builder{Options: o, work: work}
@@ -99,7 +99,7 @@ func Write(ctx context.Context, w io.Writer, o Options) (_ []Image, err error) {
 	images := b.images
 	o.Progress("writing the archive")
 	if err := writeArchive(&interruptible{ctx, w}, images); err != nil {
-		return nil, fmt.Errorf("writing the archive of images: %w", err)
+		return nil, fmt.Errorf("write the archive of images: %w", err)
 	}
 	var made []Image
 	for _, i := range images {
@@ -203,7 +203,7 @@ func (b *builder) metricsServer(set components.Set) error {
 	return b.image(name, v1.Config{User: "65534", Entrypoint: []string{"/metrics-server"}}, l)
 }
 
-// has says whether an image was made already, of an Istio before.
+// has reports whether an image was made already, of an Istio before.
 func (b *builder) has(name string) bool {
 	return slices.ContainsFunc(b.images, func(i named) bool { return i.name == name })
 }
@@ -234,7 +234,7 @@ func (b *builder) image(name string, config v1.Config, layers ...v1.Layer) error
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("making image %s: %w", name, err)
+		return fmt.Errorf("make image %s: %w", name, err)
 	}
 	b.images = append(b.images, named{name, i})
 	return nil

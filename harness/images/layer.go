@@ -60,7 +60,7 @@ func writeLayer(file string, fill func(*layerWriter) error) (v1.Layer, error) {
 		return nil, err
 	}
 	if err := errors.Join(w.tar.Close(), zip.Close(), f.Close()); err != nil {
-		return nil, fmt.Errorf("writing a layer: %w", err)
+		return nil, fmt.Errorf("write a layer: %w", err)
 	}
 	return partial.CompressedToLayer(&layerFile{path: file, digest: sum(digest), diff: sum(diff), size: counted.n})
 }

@@ -50,7 +50,7 @@ func (r *rootFS) check() error {
 func (r *rootFS) runs(program string) error {
 	asked, err := loader(program)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", program, err)
+		return fmt.Errorf("read %s: %w", program, err)
 	}
 	if asked != "" && !r.seen[path.Base(asked)] {
 		return fmt.Errorf("root file system %s has no %s, by which %s is run: it must be one with glibc, for this machine's processor; %s", r.place, asked, program, howToMake)
@@ -78,7 +78,7 @@ func (r *rootFS) write(ctx context.Context, w *layerWriter) error {
 	return r.check()
 }
 
-// leftOut says whether an entry is left out: what lies in a virtual folder, and what is
+// leftOut reports whether an entry is left out: what lies in a virtual folder, and what is
 // neither file, folder nor link.
 func leftOut(name string, kind byte) bool {
 	if slices.ContainsFunc(virtual, func(v string) bool { return strings.HasPrefix(name, v+"/") }) {
@@ -165,7 +165,7 @@ func (r *rootFS) archive(ctx context.Context, w *layerWriter) error {
 	}
 	content, err := l.Uncompressed()
 	if err != nil {
-		return fmt.Errorf("reading root file system %s: %w", r.place, err)
+		return fmt.Errorf("read root file system %s: %w", r.place, err)
 	}
 	defer content.Close()
 	entries := 0
@@ -195,7 +195,7 @@ func (r *rootFS) archive(ctx context.Context, w *layerWriter) error {
 			return err
 		}
 		if _, err := io.Copy(w.tar, archive); err != nil {
-			return fmt.Errorf("copying %s of root file system %s: %w", h.Name, r.place, err)
+			return fmt.Errorf("copy %s of root file system %s: %w", h.Name, r.place, err)
 		}
 	}
 }

@@ -47,7 +47,7 @@ type Options struct {
 	Folder string
 	// Version is the release in Folder, 0.42.2; needed with it.
 	Version string
-	// Manifest is the path or URL (http, https) of a YAML manifest, such as the release's
+	// Manifest is the path or URL (http, https) of a YAML manifest, e.g. the release's
 	// serving-core.yaml, which a cluster of real nodes takes with images and all.
 	Manifest string
 	// Settings are data of config maps in namespace knative-serving, by the config map's
@@ -98,7 +98,7 @@ var simulatedSettings = map[string]map[string]string{
 type Knative struct {
 	options Options
 	client  *kube.Client
-	objects objects // nil for a manifest that has yet to be downloaded
+	objects objects // nil until a manifest is downloaded
 }
 
 // New checks the options and reads folder or file; it does not touch the cluster.
@@ -152,11 +152,11 @@ func (k *Knative) Present(ctx context.Context) (*Installation, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for Knative Serving in namespace %s: %w", Namespace, err)
+		return nil, fmt.Errorf("look for Knative Serving in namespace %s: %w", Namespace, err)
 	}
 	namespace, err := k.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("looking for Knative Serving: %w", err)
+		return nil, fmt.Errorf("look for Knative Serving: %w", err)
 	}
 	return &Installation{Version: versionOf(controller), Ours: namespace.Labels[createdLabel] != ""}, nil
 }
@@ -216,7 +216,7 @@ func (k *Knative) checkSettings(ctx context.Context) error {
 	for name, data := range merge(requiredSettings, k.options.Settings) {
 		m, err := k.client.CoreV1().ConfigMaps(Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			problems = append(problems, fmt.Errorf("reading the settings of Knative Serving: %w", err))
+			problems = append(problems, fmt.Errorf("read the settings of Knative Serving: %w", err))
 			continue
 		}
 		for key, want := range data {

@@ -181,7 +181,7 @@ func TestNew(t *testing.T) {
 		"a URL":            {options: Options{Manifest: "https://example.invalid/m.yaml"}},
 		"what is there":    {},
 		"both":             {Options{Folder: "f", Manifest: file}, "from both folder f and manifest"},
-		"no such file":     {Options{Manifest: file + "x"}, "reading the manifest of Knative Serving"},
+		"no such file":     {Options{Manifest: file + "x"}, "read the manifest of Knative Serving"},
 		"no such settings": {Options{Manifest: file, Settings: map[string]map[string]string{"config-x": {"a": "b"}}}, "no config map config-x"},
 	} {
 		t.Run(name, func(t *testing.T) {

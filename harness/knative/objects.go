@@ -36,7 +36,7 @@ const minorsBehind = 27
 func release(module string) (string, error) {
 	v, err := version.ParseSemantic(module)
 	if err != nil || v.Major() != 0 || v.Minor() < minorsBehind {
-		return "", fmt.Errorf("Knative Serving %q: name a version of module knative.dev/serving, such as 0.42.2", module)
+		return "", fmt.Errorf("Knative Serving %q: name a version of module knative.dev/serving, e.g. 0.42.2", module)
 	}
 	return fmt.Sprintf("1.%d.%d", v.Minor()-minorsBehind, v.Patch()), nil
 }
@@ -80,7 +80,7 @@ func readFolder(folder, module string) (objects, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration of Knative Serving: %w", err)
+		return nil, fmt.Errorf("read the configuration of Knative Serving: %w", err)
 	}
 	return all.check(folder)
 }
@@ -88,7 +88,7 @@ func readFolder(folder, module string) (objects, error) {
 func readFile(path string) (objects, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifest of Knative Serving: %w", err)
+		return nil, fmt.Errorf("read the manifest of Knative Serving: %w", err)
 	}
 	return readManifest(path, text)
 }
@@ -116,15 +116,15 @@ func download(ctx context.Context, url string) (objects, error) {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("downloading the manifest of Knative Serving: %w; a file can be named instead", err)
+		return nil, fmt.Errorf("download the manifest of Knative Serving: %w; a file can be named instead", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("downloading the manifest of Knative Serving: %s answers %s", url, response.Status)
+		return nil, fmt.Errorf("download the manifest of Knative Serving: %s answers %s", url, response.Status)
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxManifest))
 	if err != nil {
-		return nil, fmt.Errorf("downloading the manifest of Knative Serving: %w", err)
+		return nil, fmt.Errorf("download the manifest of Knative Serving: %w", err)
 	}
 	return readManifest(url, text)
 }
@@ -178,11 +178,11 @@ func (all objects) check(place string) (objects, error) {
 	slices.SortStableFunc(all, func(a, b *unstructured.Unstructured) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, name := range deployments {
 		if all.find("Deployment", name) == nil {
-			return nil, fmt.Errorf("%s holds no Deployment %s of namespace %s: name a manifest with all of Knative Serving, such as the release's serving-core.yaml", place, name, Namespace)
+			return nil, fmt.Errorf("%s holds no Deployment %s of namespace %s: name a manifest with all of Knative Serving, e.g. the release's serving-core.yaml", place, name, Namespace)
 		}
 	}
 	if all.find(definition, "services.serving.knative.dev") == nil {
-		return nil, fmt.Errorf("%s holds no definition of Knative Services: name a manifest with all of Knative Serving, such as the release's serving-core.yaml", place)
+		return nil, fmt.Errorf("%s holds no definition of Knative Services: name a manifest with all of Knative Serving, e.g. the release's serving-core.yaml", place)
 	}
 	return all, nil
 }
@@ -213,7 +213,7 @@ func (all objects) set(layers ...map[string]map[string]string) error {
 		}
 		for key, value := range data {
 			if err := unstructured.SetNestedField(m.Object, value, "data", key); err != nil {
-				return fmt.Errorf("setting %s of config map %s: %w", key, name, err)
+				return fmt.Errorf("set %s of config map %s: %w", key, name, err)
 			}
 		}
 	}
@@ -301,7 +301,7 @@ func (k *Knative) waitEstablished(ctx context.Context) error {
 	})
 }
 
-// hasCondition says whether a condition of the object's status is True.
+// hasCondition reports whether a condition of the object's status is True.
 func hasCondition(o *unstructured.Unstructured, kind string) bool {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	return slices.ContainsFunc(conditions, func(c any) bool {

@@ -50,7 +50,7 @@ func (c *Client) Apply(ctx context.Context, o *unstructured.Unstructured) error 
 		_, err = resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: Manager, Force: true})
 	}
 	if err != nil {
-		return fmt.Errorf("applying %s %s: %w", o.GetKind(), o.GetName(), err)
+		return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
 	}
 	return nil
 }

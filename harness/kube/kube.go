@@ -37,11 +37,11 @@ func New(cfg *rest.Config) (*Client, error) {
 	cfg.UserAgent = Manager
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+		return nil, fmt.Errorf("make the Kubernetes client: %w", err)
 	}
 	dyn, err := dynamic.NewForConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("making the dynamic Kubernetes client: %w", err)
+		return nil, fmt.Errorf("make the dynamic Kubernetes client: %w", err)
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	return &Client{Interface: client, Dynamic: dyn, Mapper: mapper}, nil
@@ -52,7 +52,7 @@ func New(cfg *rest.Config) (*Client, error) {
 func (c *Client) Resource(gvk schema.GroupVersionKind, namespace string) (dynamic.ResourceInterface, error) {
 	mapping, err := c.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
-		return nil, fmt.Errorf("finding the kind %s in the cluster: %w", gvk, err)
+		return nil, fmt.Errorf("find the kind %s in the cluster: %w", gvk, err)
 	}
 	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
 		return c.Dynamic.Resource(mapping.Resource), nil

@@ -33,7 +33,7 @@ func TestUntil(t *testing.T) {
 		return false, "Godot", fmt.Errorf("the request was cut off")
 	})
 	g.Expect(err).To(MatchError(errLimit))
-	g.Expect(err).To(MatchError(ContainSubstring("waiting for Godot")))
+	g.Expect(err).To(MatchError(ContainSubstring("wait for Godot")))
 }
 
 // What is still missing is named even when the request that would have said so is cut off.
@@ -49,7 +49,7 @@ func TestUntilCutOff(t *testing.T) {
 		return false, "", context.Canceled
 	})
 	g.Expect(err).To(MatchError(errLimit))
-	g.Expect(err).To(MatchError("waiting for Godot: the limit was hit"))
+	g.Expect(err).To(MatchError("wait for Godot: the limit was hit"))
 
 	// A request's own deadline is an error like any other.
 	err = Until(t.Context(), time.Millisecond, func(context.Context) (bool, string, error) {

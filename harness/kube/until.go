@@ -33,7 +33,7 @@ func Until(ctx context.Context, every time.Duration, done func(ctx context.Conte
 	case err == nil || broken != nil:
 		return broken
 	case last != "":
-		return fmt.Errorf("waiting for %s: %w", last, context.Cause(ctx))
+		return fmt.Errorf("wait for %s: %w", last, context.Cause(ctx))
 	}
 	return context.Cause(ctx)
 }

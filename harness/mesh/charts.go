@@ -75,7 +75,7 @@ func (c Charts) check() error {
 	case c.Dir != "" && c.Repository != "":
 		return fmt.Errorf("charts from both folder %s and repository %s: name one", c.Dir, c.Repository)
 	case c.Repository != "" && c.Version == "":
-		return fmt.Errorf("chart repository %s: no chart version given: name one, such as 1.23.2", c.Repository)
+		return fmt.Errorf("chart repository %s: no chart version given: name one, e.g. 1.23.2", c.Repository)
 	case c.Repository != "" && c.Cache == "":
 		return fmt.Errorf("chart repository %s: no folder to keep downloaded charts in", c.Repository)
 	case c.Dir != "":
@@ -101,7 +101,7 @@ func (c Charts) load(ctx context.Context, name string) (*chart.Chart, error) {
 	}
 	loaded, err := loader.Load(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading chart %s: %w", path, err)
+		return nil, fmt.Errorf("read chart %s: %w", path, err)
 	}
 	if loaded.Name() != name {
 		return nil, fmt.Errorf("%s holds chart %q, not %q: name the folder that Istio's charts are in", path, loaded.Name(), name)
@@ -119,7 +119,7 @@ func (c Charts) find(name string) (string, error) {
 	}
 	archives, err := filepath.Glob(filepath.Join(c.Dir, name+"-[0-9]*.tgz"))
 	if err != nil {
-		return "", fmt.Errorf("looking for chart %s in %s: %w", name, c.Dir, err)
+		return "", fmt.Errorf("look for chart %s in %s: %w", name, c.Dir, err)
 	}
 	switch len(archives) {
 	case 1:
@@ -144,20 +144,27 @@ func (c Charts) download(ctx context.Context, name string) (string, error) {
 		return kept, nil
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", fmt.Errorf("making the folder for downloaded charts: %w", err)
+		return "", fmt.Errorf("make the folder for downloaded charts: %w", err)
+	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
 	}
 	// Downloads go to a folder of their own and are moved, so that what is kept is whole.
 	partial, err := os.MkdirTemp(folder, "partial-")
 	if err != nil {
-		return "", fmt.Errorf("making a folder for a download: %w", err)
+		return "", fmt.Errorf("make a folder for a download: %w", err)
 	}
-	defer os.RemoveAll(partial)
-	file, err := inBackground(ctx, func() (string, error) { return c.fetch(name, partial) })
+	err = inBackground(ctx, func() error {
+		// Helm does not stop when ctx does, so the folder is removed by whoever ends last.
+		defer os.RemoveAll(partial)
+		file, err := c.fetch(name, partial)
+		if err != nil {
+			return err
+		}
+		return os.Rename(file, kept)
+	})
 	if err != nil {
-		return "", fmt.Errorf("getting chart %s %s from repository %s: %w: check the address and the version, or name a folder with the charts", name, c.Version, c.Repository, err)
-	}
-	if err := os.Rename(file, kept); err != nil {
-		return "", fmt.Errorf("keeping chart %s: %w", name, err)
+		return "", fmt.Errorf("get chart %s %s from repository %s: %w: check the address and the version, or name a folder with the charts", name, c.Version, c.Repository, err)
 	}
 	return kept, nil
 }

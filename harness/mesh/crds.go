@@ -49,14 +49,14 @@ func (m *Mesh) adoptCRDs(ctx context.Context, base *chart.Chart) error {
 	var ns *corev1.Namespace
 	ns, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("reading namespace %s: %w", Namespace, err)
+		return fmt.Errorf("read namespace %s: %w", Namespace, err)
 	}
 	if ns.Labels[createdLabel] != "true" {
 		return nil
 	}
 	client, err := dynamic.NewForConfig(m.config)
 	if err != nil {
-		return fmt.Errorf("making a client for resource definitions: %w", err)
+		return fmt.Errorf("make a client for resource definitions: %w", err)
 	}
 	const managedBy = "app.kubernetes.io/managed-by"
 	marks, err := json.Marshal(map[string]any{"metadata": map[string]any{
@@ -69,7 +69,7 @@ func (m *Mesh) adoptCRDs(ctx context.Context, base *chart.Chart) error {
 	for document := range bytes.SplitSeq(manifest, []byte("\n---\n")) {
 		var crd metav1.PartialObjectMetadata
 		if err := yaml.Unmarshal(document, &crd); err != nil {
-			return fmt.Errorf("reading %s of the base chart: %w", crdFile, err)
+			return fmt.Errorf("read %s of the base chart: %w", crdFile, err)
 		}
 		if crd.Name == "" {
 			continue
@@ -82,7 +82,7 @@ func (m *Mesh) adoptCRDs(ctx context.Context, base *chart.Chart) error {
 			_, err = client.Resource(crdResource).Patch(ctx, crd.Name, types.MergePatchType, marks, metav1.PatchOptions{})
 		}
 		if err != nil {
-			return fmt.Errorf("taking over resource definition %s from an earlier Istio: %w", crd.Name, err)
+			return fmt.Errorf("take over resource definition %s from an earlier Istio: %w", crd.Name, err)
 		}
 	}
 	return nil
@@ -99,7 +99,7 @@ func (m *Mesh) removeCRDs(ctx context.Context) error {
 	return m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
 		resources, err := configuration.KubeClient.Build(bytes.NewReader(manifest), false)
 		if err != nil {
-			return fmt.Errorf("reading Istio's resource definitions: %w", err)
+			return fmt.Errorf("read Istio's resource definitions: %w", err)
 		}
 		var failed []error
 		_, errs := configuration.KubeClient.Delete(resources)
@@ -109,7 +109,7 @@ func (m *Mesh) removeCRDs(ctx context.Context) error {
 			}
 		}
 		if err := errors.Join(failed...); err != nil {
-			return fmt.Errorf("deleting Istio's resource definitions: %w", err)
+			return fmt.Errorf("delete Istio's resource definitions: %w", err)
 		}
 		return nil
 	})

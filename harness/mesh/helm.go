@@ -35,29 +35,20 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	discard := func(string, ...any) {}
 	// Storage as secrets is Helm's default, so `helm list` shows the releases.
 	if err := configuration.Init(&clientGetter{config: config}, Namespace, "secrets", discard); err != nil {
-		return fmt.Errorf("preparing Helm: %w", err)
+		return fmt.Errorf("prepare Helm: %w", err)
 	}
-	_, err := inBackground(ctx, func() (struct{}, error) { return struct{}{}, do(ctx, configuration) })
-	return err
+	return inBackground(ctx, func() error { return do(ctx, configuration) })
 }
 
 // inBackground runs do and waits for it or for ctx.
-func inBackground[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		value, err := do()
-		done <- result{value, err}
-	}()
+func inBackground(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
 	select {
-	case r := <-done:
-		return r.value, r.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 

@@ -68,7 +68,7 @@ type Mesh struct {
 // New checks the options and merges the values; it does not touch the cluster.
 func New(config *rest.Config, options Options) (*Mesh, error) {
 	if options.Version == "" {
-		return nil, errors.New("no Istio version given: name one, such as 1.23.2")
+		return nil, errors.New("no Istio version given: name one, e.g. 1.23.2")
 	}
 	if err := options.Charts.check(); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 	config = quiet(config)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for the cluster: %w", err)
+		return nil, fmt.Errorf("make a client for the cluster: %w", err)
 	}
 	options.Values = append([]Layer{baseValues(options)}, options.Values...)
 	values := merge(options.Values)
@@ -109,7 +109,7 @@ func (m *Mesh) Upgrade(ctx context.Context) (observations.Mesh, error) {
 		return observations.Mesh{}, err
 	}
 	if last == nil {
-		return observations.Mesh{}, fmt.Errorf("upgrading Istio: namespace %s has no Helm release %s: install it first", Namespace, releaseNames[istiodChart])
+		return observations.Mesh{}, fmt.Errorf("upgrade Istio: namespace %s has no Helm release %s: install it first", Namespace, releaseNames[istiodChart])
 	}
 	return m.put(ctx)
 }
@@ -135,7 +135,7 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	for _, name := range chartNames {
 		m.options.Progress(fmt.Sprintf("installing chart %s of Istio %s", name, m.options.Version))
 		if err := m.putRelease(ctx, name, charts[name]); err != nil {
-			return observations.Mesh{}, fmt.Errorf("installing Istio's chart %s from %s: %w", name, m.options.Charts, err)
+			return observations.Mesh{}, fmt.Errorf("install Istio's chart %s from %s: %w", name, m.options.Charts, err)
 		}
 	}
 	injected, err := m.waitReady(ctx)
@@ -174,7 +174,7 @@ func (m *Mesh) ensureNamespace(ctx context.Context) error {
 		return err == nil && found.DeletionTimestamp == nil, err
 	})
 	if err != nil {
-		return fmt.Errorf("making namespace %s: %w", Namespace, err)
+		return fmt.Errorf("make namespace %s: %w", Namespace, err)
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (m *Mesh) lastRelease(ctx context.Context, name string) (*release.Release, 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking for Helm release %s in namespace %s: %w", name, Namespace, err)
+		return nil, fmt.Errorf("look for Helm release %s in namespace %s: %w", name, Namespace, err)
 	}
 	if last != nil && last.Labels[createdLabel] != "true" {
 		return nil, fmt.Errorf("namespace %s has a Helm release %s that meshbench did not make: uninstall that mesh first or use another cluster", Namespace, name)
@@ -261,7 +261,7 @@ func (m *Mesh) removeRelease(ctx context.Context, name string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("removing Helm release %s from namespace %s: %w", last.Name, Namespace, err)
+		return fmt.Errorf("remove Helm release %s from namespace %s: %w", last.Name, Namespace, err)
 	}
 	return nil
 }
@@ -296,11 +296,11 @@ func (m *Mesh) removeRootCertificates(ctx context.Context) error {
 		return err == nil && len(pods.Items) == 0, err
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for istiod's pods to end: %w", err)
+		return fmt.Errorf("wait for istiod's pods to end: %w", err)
 	}
 	copies, err := m.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: "istio.io/config=true"})
 	if err != nil {
-		return fmt.Errorf("listing config maps %s: %w", rootCertificate, err)
+		return fmt.Errorf("list config maps %s: %w", rootCertificate, err)
 	}
 	for _, c := range copies.Items {
 		if c.Name != rootCertificate {
@@ -308,7 +308,7 @@ func (m *Mesh) removeRootCertificates(ctx context.Context) error {
 		}
 		err := m.client.CoreV1().ConfigMaps(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("deleting config map %s in namespace %s: %w", c.Name, c.Namespace, err)
+			return fmt.Errorf("delete config map %s in namespace %s: %w", c.Name, c.Namespace, err)
 		}
 	}
 	return nil
@@ -332,7 +332,7 @@ func (m *Mesh) removeNamespace(ctx context.Context) error {
 		})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("deleting namespace %s: %w", Namespace, err)
+		return fmt.Errorf("delete namespace %s: %w", Namespace, err)
 	}
 	return nil
 }
@@ -342,7 +342,7 @@ func (m *Mesh) removeNamespace(ctx context.Context) error {
 func (m *Mesh) facts(ctx context.Context, injected *corev1.Pod) (observations.Mesh, error) {
 	values, err := yaml.Marshal(m.values)
 	if err != nil {
-		return observations.Mesh{}, fmt.Errorf("writing the mesh's values: %w", err)
+		return observations.Mesh{}, fmt.Errorf("write the mesh's values: %w", err)
 	}
 	istiod, err := m.istiod(ctx)
 	if err != nil {

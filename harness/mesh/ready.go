@@ -166,7 +166,7 @@ func xdsProtocol(istio string, injected *corev1.Pod) string {
 }
 
 // maxConnectionAge is the age at which istiod ends a proxy's connection, and the proxy
-// connects anew and is sent everything again; 0 when istiod is not told one.
+// reconnects and is sent everything again; 0 when istiod is not told one.
 func maxConnectionAge(istiod *appsv1.Deployment) time.Duration {
 	const flag = "--keepaliveMaxServerConnectionAge"
 	for _, container := range istiod.Spec.Template.Spec.Containers {

@@ -76,11 +76,11 @@ func (i Installation) Await(ctx context.Context, check func(context.Context) err
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("waiting for %s: %w", i.Name, context.Cause(ctx))
+		return fmt.Errorf("wait for %s: %w", i.Name, context.Cause(ctx))
 	case deadline.Err() != nil:
 		return fmt.Errorf("%s was not ready after %s: %s%s", i.Name, i.Timeout, last, i.diagnosis(ctx))
 	}
-	return fmt.Errorf("waiting for %s: %w%s", i.Name, err, i.diagnosis(ctx))
+	return fmt.Errorf("wait for %s: %w%s", i.Name, err, i.diagnosis(ctx))
 }
 
 // RolledOut is whether a Deployment's own account is that its newest pods are all there

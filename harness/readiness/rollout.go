@@ -69,7 +69,7 @@ func AwaitRollout(ctx context.Context, client kubernetes.Interface, namespace, n
 func podsNamed(ctx context.Context, client kubernetes.Interface, namespace, name string) ([]corev1.Pod, error) {
 	d, err := client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
+		return nil, fmt.Errorf("read Deployment %s/%s: %w", namespace, name, err)
 	}
 	return podsOf(ctx, client, d)
 }
@@ -112,7 +112,7 @@ func unready(ctx context.Context, client kubernetes.Interface, pods []corev1.Pod
 func rollout(ctx context.Context, client kubernetes.Interface, namespace, name string) (done bool, waiting string, err error) {
 	d, err := client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return false, "", fmt.Errorf("reading Deployment %s/%s: %w", namespace, name, err)
+		return false, "", fmt.Errorf("read Deployment %s/%s: %w", namespace, name, err)
 	}
 	if done, waiting := Rollout(d); !done {
 		return false, waiting, nil
@@ -147,7 +147,7 @@ func Rollout(d *appsv1.Deployment) (done bool, waiting string) {
 func podsOf(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
-		return nil, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+		return nil, fmt.Errorf("read the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	if selector.Empty() {
 		selector = labels.Nothing()
@@ -155,7 +155,7 @@ func podsOf(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployme
 	// Resource version 0 lets the API server answer from its cache.
 	pods, err := client.CoreV1().Pods(d.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), ResourceVersion: "0"})
 	if err != nil {
-		return nil, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+		return nil, fmt.Errorf("list the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	return pods.Items, nil
 }

@@ -19,13 +19,13 @@ import (
 func SelfCost() (observations.Cost, error) {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		return observations.Cost{}, fmt.Errorf("reading this process's CPU time: %w", err)
+		return observations.Cost{}, fmt.Errorf("read this process's CPU time: %w", err)
 	}
 	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 
 	status, err := os.Open("/proc/self/status")
 	if err != nil {
-		return observations.Cost{}, fmt.Errorf("reading this process's memory: %w", err)
+		return observations.Cost{}, fmt.Errorf("read this process's memory: %w", err)
 	}
 	defer status.Close()
 	lines := bufio.NewScanner(status)
@@ -36,7 +36,7 @@ func SelfCost() (observations.Cost, error) {
 		}
 		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
 		if err != nil {
-			return observations.Cost{}, fmt.Errorf("reading VmRSS of /proc/self/status: %w", err)
+			return observations.Cost{}, fmt.Errorf("read VmRSS of /proc/self/status: %w", err)
 		}
 		return observations.Cost{CPUSeconds: cpu.Seconds(), MemoryBytes: kib << 10}, nil
 	}

@@ -33,7 +33,7 @@ type statusError struct {
 func (e *statusError) Error() string { return fmt.Sprintf("HTTP status %d: %s", e.code, e.text) }
 
 // get requests a path of a port in a pod and gives the answer's body to read. What may
-// pass is tried again, with read called anew: a broken connection, a port that does
+// pass is tried again, calling read again: a broken connection, a port that does
 // not answer yet, a status of 5xx. What will not pass is returned at once: a pod that
 // is gone, a path that is not there, an error of read on a whole answer.
 func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path string, read func(io.Reader) error) error {
@@ -44,7 +44,7 @@ func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path
 		if attempt > 0 {
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("getting %s of %s/%s: %w", path, namespace, pod, errors.Join(err, ctx.Err()))
+				return fmt.Errorf("get %s of %s/%s: %w", path, namespace, pod, errors.Join(err, ctx.Err()))
 			case <-time.After(wait):
 				wait *= 2
 			}
@@ -58,7 +58,7 @@ func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path
 			break
 		}
 	}
-	return fmt.Errorf("getting %s of %s/%s: %w", path, namespace, pod, err)
+	return fmt.Errorf("get %s of %s/%s: %w", path, namespace, pod, err)
 }
 
 // errAnswer marks an answer that came whole and is wrong.
@@ -228,7 +228,7 @@ func parseState(r io.Reader) (ProxyState, error) {
 // (/clusters?format=json).
 func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observations.Proxy, error) {
 	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
-		return observations.Proxy{}, fmt.Errorf("making the folder for dumps: %w", err)
+		return observations.Proxy{}, fmt.Errorf("make the folder for dumps: %w", err)
 	}
 	state, err := s.ProxyState(ctx, pod)
 	if err != nil {
@@ -250,7 +250,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	}
 	rows, objects, err := proxyconfig.Count(raw["config_dump"], raw["clusters"])
 	if err != nil {
-		return observations.Proxy{}, fmt.Errorf("counting the configuration of %s/%s in %s: %w",
+		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
 	}
 	stats, err := s.stats(ctx, pod)
@@ -293,7 +293,7 @@ func (s *Sampler) stats(ctx context.Context, pod Pod) (map[string]int, error) {
 func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte, error) {
 	partial := file + ".partial"
 	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
-		f, err := os.Create(partial) // anew at each attempt
+		f, err := os.Create(partial) // again at each attempt
 		if err != nil {
 			return err
 		}
@@ -305,11 +305,11 @@ func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte,
 		return nil, err
 	}
 	if err := os.Rename(partial, file); err != nil {
-		return nil, fmt.Errorf("keeping %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
+		return nil, fmt.Errorf("keep %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
 	}
 	body, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s of %s/%s again: %w", path, pod.Namespace, pod.Name, err)
+		return nil, fmt.Errorf("read %s of %s/%s again: %w", path, pod.Namespace, pod.Name, err)
 	}
 	return body, nil
 }

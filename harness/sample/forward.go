@@ -33,7 +33,7 @@ type Forwarder struct {
 func NewForwarder(cfg *rest.Config) (*Forwarder, error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server's address: %w", err)
+		return nil, fmt.Errorf("find the API server's address: %w", err)
 	}
 	return &Forwarder{cfg: rest.CopyConfig(cfg), base: base}, nil
 }
@@ -58,16 +58,16 @@ func (f *Forwarder) Dial(ctx context.Context, namespace, pod string, port int) (
 	select {
 	case r := <-done:
 		if r.err != nil {
-			return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, r.err)
+			return nil, fmt.Errorf("forward to %s/%s port %d: %w", namespace, pod, port, r.err)
 		}
 		return r.conn, nil
 	case <-ctx.Done():
 		go func() {
 			if r := <-done; r.err == nil {
-				r.conn.Close()
+				_ = r.conn.Close() // nobody waits for it any more
 			}
 		}()
-		return nil, fmt.Errorf("forwarding to %s/%s port %d: %w", namespace, pod, port, ctx.Err())
+		return nil, fmt.Errorf("forward to %s/%s port %d: %w", namespace, pod, port, ctx.Err())
 	}
 }
 
@@ -88,7 +88,7 @@ func (f *Forwarder) open(ctx context.Context, namespace, pod string, port int) (
 	}
 	fc, err := openStreams(conn, port)
 	if err != nil {
-		conn.Close()
+		_ = conn.Close() // why there are no streams says more
 		return nil, err
 	}
 	return fc, nil
@@ -120,13 +120,13 @@ func openStreams(conn httpstream.Connection, port int) (*forwarded, error) {
 	headers.Set(corev1.PortForwardRequestIDHeader, "0")
 	errs, err := conn.CreateStream(headers)
 	if err != nil {
-		return nil, fmt.Errorf("opening the error stream: %w", err)
+		return nil, fmt.Errorf("open the error stream: %w", err)
 	}
 	errs.Close() // it is only read
 	headers.Set(corev1.StreamType, corev1.StreamTypeData)
 	data, err := conn.CreateStream(headers)
 	if err != nil {
-		return nil, fmt.Errorf("opening the data stream: %w", err)
+		return nil, fmt.Errorf("open the data stream: %w", err)
 	}
 	fc := &forwarded{Stream: data, conn: conn, port: port, reason: make(chan string, 1)}
 	go func() {

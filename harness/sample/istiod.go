@@ -29,7 +29,7 @@ func (s *Sampler) istiods(ctx context.Context) ([]types.NamespacedName, error) {
 		ResourceVersion: "0", // from the API server's cache: this is asked every second
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listing istiod's pods: %w", err)
+		return nil, fmt.Errorf("list istiod's pods: %w", err)
 	}
 	var keys []types.NamespacedName
 	for _, p := range list.Items {
@@ -322,7 +322,7 @@ func (s *Sampler) addRefusals(ctx context.Context, pod types.NamespacedName, f f
 			if reasons == nil {
 				log, err := s.kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: observations.IstiodContainer}).DoRaw(ctx)
 				if err != nil {
-					return fmt.Errorf("reading why %s refused configuration in the log of %s/%s: %w", proxy, pod.Namespace, pod.Name, err)
+					return fmt.Errorf("read why %s refused configuration in the log of %s/%s: %w", proxy, pod.Namespace, pod.Name, err)
 				}
 				reasons = refusalsIn(string(log))
 			}

@@ -99,7 +99,7 @@ func (s *Sampler) Pods(ctx context.Context) ([]Pod, error) {
 func (s *Sampler) listPods(ctx context.Context, opts metav1.ListOptions) ([]Pod, error) {
 	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, opts)
 	if err != nil {
-		return nil, fmt.Errorf("listing pods: %w", err)
+		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	pods := make([]Pod, len(list.Items))
 	for i := range list.Items {
@@ -116,11 +116,11 @@ func (s *Sampler) Objects(ctx context.Context) (observations.Objects, error) {
 	}
 	nodes, err := s.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return observations.Objects{}, fmt.Errorf("listing nodes: %w", err)
+		return observations.Objects{}, fmt.Errorf("list nodes: %w", err)
 	}
 	services, err := s.kube.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return observations.Objects{}, fmt.Errorf("listing services: %w", err)
+		return observations.Objects{}, fmt.Errorf("list services: %w", err)
 	}
 	o := observations.Objects{Nodes: len(nodes.Items), Pods: len(pods), Services: len(services.Items)}
 	for _, p := range pods {

@@ -54,7 +54,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 
 	m, err := metrics.NewForConfig(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for the metrics API: %w", err)
+		return nil, fmt.Errorf("make a client for the metrics API: %w", err)
 	}
 	core := rest.CopyConfig(cfg)
 	// Pod lists are read every few seconds; protobuf costs a fraction of JSON.
@@ -62,7 +62,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 	core.ContentType = "application/vnd.kubernetes.protobuf"
 	k, err := kubernetes.NewForConfig(core)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for the Kubernetes API: %w", err)
+		return nil, fmt.Errorf("make a client for the Kubernetes API: %w", err)
 	}
 	f, err := NewForwarder(cfg)
 	if err != nil {

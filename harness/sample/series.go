@@ -132,7 +132,7 @@ func (s *Sampler) scrapeNode(ctx context.Context, node string, seen *readings) (
 	}
 	points, err := parseResource(text)
 	if err != nil {
-		return observations.Series{}, fmt.Errorf("reading /metrics/resource of node %s: %w", node, err)
+		return observations.Series{}, fmt.Errorf("read /metrics/resource of node %s: %w", node, err)
 	}
 	return observations.Series{Node: node, Containers: seen.fresh(points)}, nil
 }

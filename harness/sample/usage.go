@@ -31,7 +31,7 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 	}
 	list, err := s.metrics.MetricsV1beta1().PodMetricses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("reading the metrics API (is metrics-server ready?): %w", err)
+		return nil, fmt.Errorf("read the metrics API (is metrics-server ready?): %w", err)
 	}
 	var usage []observations.Usage
 	for _, m := range list.Items {

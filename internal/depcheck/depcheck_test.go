@@ -93,6 +93,32 @@ func breaches(packages []pkg) []string {
 	return all
 }
 
+// TestProvidersAreReachedByTheirTable holds that nobody but the table of package providers
+// knows a provider: a new one is a folder and a line there.
+func TestProvidersAreReachedByTheirTable(t *testing.T) {
+	const seam, table = module + "/harness/cluster/", module + "/harness/cluster/providers"
+	// The embedded cluster is the program itself, started again by these first arguments.
+	hooks := []string{seam + "embedded/sandbox", seam + "embedded/runtime"}
+	found := 0
+	for _, p := range list(t) {
+		for _, i := range p.Imports {
+			provider, below := strings.CutPrefix(i, seam)
+			if !below || i == table {
+				continue
+			}
+			found++
+			provider, _, _ = strings.Cut(provider, "/")
+			if p.ImportPath != table && !in(p.folder(), "harness/cluster/"+provider) &&
+				!(p.folder() == "cmd/meshbench" && slices.Contains(hooks, i)) {
+				t.Errorf("%s imports %s: reach providers through %s", p.ImportPath, i, table)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no provider is imported by anybody: this test looks in the wrong place")
+	}
+}
+
 func TestBreaches(t *testing.T) {
 	of := func(folder string, imports, deps []string) pkg {
 		p := pkg{ImportPath: module + "/" + folder}
@@ -129,7 +155,7 @@ func TestBreaches(t *testing.T) {
 	}
 }
 
-// within says whether the folder is one of those or lies below one.
+// within reports whether the folder is one of those or lies below one.
 func within(folder string, of []string) bool {
 	return slices.ContainsFunc(of, func(f string) bool { return in(folder, f) })
 }
@@ -241,7 +267,7 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// excused says whether a file may be long: it says why, or a program wrote it.
+// excused reports whether a file may be long: it says why, or a program wrote it.
 func excused(content []byte) bool {
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	for n := 0; n < near && lines.Scan(); n++ {

@@ -32,7 +32,7 @@ type T interface {
 	Fatal(args ...any)
 }
 
-// Required says whether what is missing must be provided.
+// Required reports whether what is missing must be provided.
 func Required() bool {
 	value := os.Getenv(RequireEnv)
 	return value != "" && value != "0"

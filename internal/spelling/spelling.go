@@ -1,10 +1,10 @@
-// Package spelling measures how far a misspelt name is from a known one.
+// Package spelling measures the distance between a misspelt name and a known one.
 package spelling
 
 import "strings"
 
 // Distance is the number of single-byte insertions, deletions and substitutions that
-// turn a into b, upper and lower case being equal (Levenshtein).
+// turn a into b, ignoring case (Levenshtein).
 func Distance(a, b string) int {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	row := make([]int, len(b)+1)

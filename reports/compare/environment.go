@@ -13,7 +13,7 @@ import (
 // Environment is what the memory of a sidecar depends on, besides what the mesh is asked
 // to do. Figures of runs that differ in it cannot be laid to the mesh's version.
 type Environment struct {
-	Cluster           string         `json:"cluster"` // provider: embedded, kind, eks, existing
+	Cluster           string         `json:"cluster"` // the name of its source, as --cluster takes it
 	Shape             string         `json:"shape"`   // observations.Cluster.Baseline
 	MemorySource      string         `json:"memorySource"`
 	RealPerDeployment int            `json:"realPerDeployment"` // -1 for all

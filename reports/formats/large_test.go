@@ -32,7 +32,7 @@ func largeLog() []observations.Record {
 				s := observations.Series{Node: fmt.Sprintf("ip-10-0-1-%d.ec2.internal", node)}
 				for pod := range podsPerNode {
 					s.Containers = append(s.Containers, observations.SeriesPoint{Namespace: "ns1", Pod: fmt.Sprintf("test-57ff95b6bc-%02d%02d", node, pod),
-						Container: "istio-proxy", MemoryBytes: int64(30+step)<<20 + int64(at.Unix()*int64(pod+1)%4096)<<8, CPUSeconds: float64(at.Unix()%1000) / 7})
+						Container: "istio-proxy", MemoryBytes: int64(30+step)<<20 + (at.Unix()*int64(pod+1)%4096)<<8, CPUSeconds: float64(at.Unix()%1000) / 7})
 				}
 				records = append(records, observations.Record{Time: at, Series: &s})
 			}
@@ -61,7 +61,6 @@ func BenchmarkLargeLog(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.SetBytes(int64(len(log)))
-	log = nil
 	// What making the log took does not count.
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		b.Logf("the peak includes making the log: %v", err)

@@ -120,7 +120,7 @@ func FuzzParseBaseline(f *testing.F) {
 		if string(first) != string(second) {
 			t.Fatalf("%s became %s", first, second)
 		}
-		r, err := Gate(b, "b", b.Side("b"), nil)
+		r, err := Gate(b, "b", b.Side("b"), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

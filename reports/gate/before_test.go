@@ -34,12 +34,12 @@ func TestBefore(t *testing.T) {
 	}
 	var got strings.Builder
 	// The run is older than the baseline's environment: compared it is, judged it is not.
-	if _, err := Gate(b, "eks-nginx.json", run, nil); err == nil {
+	if _, err := Gate(b, "eks-nginx.json", run, Options{}); err == nil {
 		t.Error("a run of another environment is judged")
 	}
 	b.Environment = run.Environment
 	for _, limits := range []Limits{nil, {"memory": {Relative: 0.001, P: 0.05}, "istiod.memory": {Off: true}}} {
-		r, err := Gate(b, "eks-nginx.json", run, limits)
+		r, err := Gate(b, "eks-nginx.json", run, Options{Limits: limits})
 		if err != nil {
 			t.Fatal(err)
 		}

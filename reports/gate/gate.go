@@ -24,12 +24,14 @@ import (
 // Kind is what was found.
 type Kind string
 
-// Kinds, the worst first: a run that is not complete cannot be judged as a whole, and
-// a missed expectation says more than a changed figure.
+// Kinds, the worst first: a run that is not complete cannot be judged as a whole, a missed
+// expectation says more than a changed figure, and a figure of a mesh that was not quiet is
+// nobody's regression.
 const (
 	TimedOut    Kind = "time-out"
 	Unfinished  Kind = "unfinished"
 	Missed      Kind = "missed expectation"
+	Unsettled   Kind = "unsettled step"
 	Regression  Kind = "regression"
 	Improvement Kind = "improvement"
 	OK          Kind = "ok"
@@ -61,12 +63,21 @@ func (r *Result) Kind() Kind {
 // Passed says whether the runs may go through.
 func (r *Result) Passed() bool { return r.Kind() == OK || r.Kind() == Improvement }
 
-// Gate holds runs against the baseline, whose name is for people. Limits replace those
-// of the baseline. It refuses runs of another scenario and runs that differ from the
+// Options say how runs are judged.
+type Options struct {
+	// Limits replace those of the baseline.
+	Limits Limits
+	// AllowUnsettled judges figures that were read before the mesh was quiet, with a note;
+	// otherwise such a step is a finding.
+	AllowUnsettled bool
+}
+
+// Gate holds runs against the baseline, whose name is for people. It refuses runs of another scenario and runs that differ from the
 // baseline, or among themselves, in what the figures depend on. With the limits of all
 // noisy metrics off, counts alone are judged, and only what they depend on must be the
 // same.
-func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result, error) {
+func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, error) {
+	limits := o.Limits
 	if err := limits.check(); err != nil {
 		return nil, err
 	}
@@ -98,6 +109,7 @@ func Gate(b *Baseline, name string, runs *compare.Side, limits Limits) (*Result,
 	}
 	r := &Result{Comparison: comparison}
 	r.completeness(runs)
+	r.quiet(runs, o.AllowUnsettled)
 	r.coverage(side, runs, limits)
 	for _, row := range comparison.Rows {
 		if c := row.Against[0]; c != nil {
@@ -152,6 +164,23 @@ func (r *Result) completeness(runs *compare.Side) {
 				text += " (" + run.Name + ")"
 			}
 			r.add(Missed, m.Step, "%s", text)
+		}
+	}
+}
+
+// quiet finds the steps that were measured before the mesh was quiet.
+func (r *Result) quiet(runs *compare.Side, allow bool) {
+	for _, run := range runs.Runs {
+		for _, step := range run.Unsettled {
+			text := "measured before the mesh settled"
+			if len(runs.Runs) > 1 {
+				text += " (" + run.Name + ")"
+			}
+			if allow {
+				r.note("%s: %s", step, text)
+				continue
+			}
+			r.add(Unsettled, step, "%s", text)
 		}
 	}
 }
@@ -238,7 +267,7 @@ func widened(c *stats.Comparison) string {
 // sort brings the worst to the front and keeps the order of the steps.
 func (r *Result) sort() {
 	var sorted []Finding
-	for _, kind := range []Kind{TimedOut, Unfinished, Missed, Regression, Improvement} {
+	for _, kind := range []Kind{TimedOut, Unfinished, Missed, Unsettled, Regression, Improvement} {
 		for _, f := range r.Findings {
 			if f.Kind == kind {
 				sorted = append(sorted, f)
@@ -260,7 +289,7 @@ func (r *Result) Summary() string {
 		one, all string
 	}{
 		{TimedOut, "time-out", "time-outs"}, {Unfinished, "thing not measured", "things not measured"}, {Missed, "missed expectation", "missed expectations"},
-		{Regression, "regression", "regressions"}, {Improvement, "improvement", "improvements"},
+		{Unsettled, "unsettled step", "unsettled steps"}, {Regression, "regression", "regressions"}, {Improvement, "improvement", "improvements"},
 	} {
 		switch n := counts[k.kind]; n {
 		case 0:

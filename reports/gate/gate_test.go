@@ -65,7 +65,7 @@ func baseline(t testing.TB, runs *compare.Side) *Baseline {
 
 func gated(t testing.TB, b *Baseline, runs *compare.Side, limits Limits) *Result {
 	t.Helper()
-	r, err := Gate(b, "b.json", runs, limits)
+	r, err := Gate(b, "b.json", runs, Options{Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +135,15 @@ func TestPlanted(t *testing.T) {
 			return append(records[:cut:cut], end)
 		}, TimedOut, []string{"the run hit its time limit (run-01), not measured: ns2, services; the time limit of 30m0s was hit",
 			"ns2: this step of the baseline was not measured", "services: this step of the baseline was not measured"}},
+		"not settled, and more memory": {func(records []observations.Record) []observations.Record {
+			comparetest.Raise(records, 3, 1.08)
+			for _, r := range records {
+				if r.Settle != nil && atStep(r, 3) {
+					r.Settle.Settled, r.Settle.Unmet = false, []string{"istiod is pushing"}
+				}
+			}
+			return records
+		}, Unsettled, []string{"headless: measured before the mesh settled", "headless: memory of a sidecar (sidecar_memory_bytes) +"}},
 		"cut off": {func(records []observations.Record) []observations.Record { return records[:len(records)-1] }, Unfinished,
 			[]string{"the run's log was cut off (run-01)"}},
 		// A single reading a run says nothing.
@@ -260,7 +269,7 @@ func TestRefused(t *testing.T) {
 		"limit of what": {side(t, 1, random(2), nil), Limits{"memroy": {Relative: 1, P: 0.05}}, `there is no metric "memroy"; there are sidecar_memory_bytes,`},
 	}
 	for name, tt := range tests {
-		_, err := Gate(b, "b.json", tt.runs, tt.limits)
+		_, err := Gate(b, "b.json", tt.runs, Options{Limits: tt.limits})
 		if tt.want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)

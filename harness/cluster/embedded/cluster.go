@@ -45,7 +45,8 @@ type Cluster struct {
 }
 
 // Attach returns a living cluster of the calling user that was made by another
-// command. When nobody made it, or it is being made right now, the error says so.
+// command. The error is [cluster.ErrNoCluster] when nobody made it; it says so when the
+// cluster is being made right now.
 func Attach(name string) (*Cluster, error) {
 	root, err := stateRoot()
 	if err != nil {
@@ -58,7 +59,7 @@ func Attach(name string) (*Cluster, error) {
 		for _, record := range records {
 			names = append(names, record.Name)
 		}
-		return nil, errors.Join(fmt.Errorf("there is no cluster named %s; there are %q", name, names), err)
+		return nil, errors.Join(fmt.Errorf("%w named %s; there are %q", cluster.ErrNoCluster, name, names), err)
 	}
 	record, err := readRecord(dir)
 	if err != nil {
@@ -192,7 +193,7 @@ func (c *Cluster) Failure(ctx context.Context) error {
 	return c.failure()
 }
 
-// serves says whether the API server calls itself ready.
+// serves reports whether the API server calls itself ready.
 func (c *Cluster) serves(ctx context.Context) bool {
 	config := c.RESTConfig()
 	config.Timeout = readyTimeout

@@ -55,7 +55,7 @@ func New(options Options) cluster.Provider { return &provider{options} }
 
 type provider struct{ Options }
 
-func (*provider) Name() string { return "embedded" }
+func (*provider) Name() string { return sourceName }
 
 // sandboxLog is the sandbox's log in the folder of logs.
 const sandboxLog = "sandbox.log"
@@ -219,10 +219,10 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []c
 	exited := make(chan struct{})
 	c.exited = exited
 	go func() {
-		end := cmd.Wait()
+		_ = cmd.Wait() // how it ended is read from its state
 		// What it said of its end says more than that it ended.
 		<-c.heard
-		c.fail(fmt.Errorf("the sandbox of cluster %s ended by itself (%v); %s", c.record.Name, end,
+		c.fail(fmt.Errorf("the sandbox of cluster %s ended by itself (%v); %s", c.record.Name, cmd.ProcessState,
 			controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog))))
 		close(exited)
 	}()

@@ -100,7 +100,7 @@ func lock(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// isStill says whether dir is the folder that file was opened on.
+// isStill reports whether dir is the folder that file was opened on.
 func isStill(dir string, file *os.File) bool {
 	now, err1 := os.Stat(dir)
 	then, err2 := file.Stat()
@@ -244,7 +244,7 @@ func List() ([]Record, error) {
 	return records, nil
 }
 
-// alive says whether there is a living cluster in dir.
+// alive reports whether there is a living cluster in dir.
 func alive(dir string) bool {
 	locked, err := lock(dir)
 	if err == nil {

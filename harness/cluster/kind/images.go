@@ -34,7 +34,7 @@ const registryLimit = 10 * time.Second
 
 func (remotes) has(ctx context.Context, image, arch string) error {
 	if strings.HasPrefix(image, localHost) {
-		return errors.New("localhost is none: such an image is only where it was made")
+		return errors.New("localhost is not a registry: such an image exists only where it was made")
 	}
 	ctx, cancel := context.WithTimeout(ctx, registryLimit)
 	defer cancel()

@@ -92,7 +92,7 @@ func newKinds(e engine, progress func(string)) kinds {
 }
 
 // Name implements cluster.Provider.
-func (*provider) Name() string { return "kind" }
+func (*provider) Name() string { return sourceName }
 
 // What lies in the folder of logs.
 const (
@@ -152,10 +152,10 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	return c, nil
 }
 
-// take makes the cluster out of one that was left standing, or anew where that does not fit.
+// take makes the cluster out of a kept one, or of new nodes where that does not fit.
 func (p *provider) take(ctx context.Context, c *Cluster, before Record, config *config) error {
 	if !p.Keep {
-		return errors.Join(fmt.Errorf("there is already a cluster named %s: end it with `meshbench down --name %[1]s`, or take another name",
+		return errors.Join(fmt.Errorf("there is already a cluster named %s: delete it with `meshbench down --name %[1]s`, or choose another name",
 			before.Name), c.state.release())
 	}
 	why := "it has fewer workers than this run needs, or another configuration"
@@ -170,7 +170,7 @@ func (p *provider) take(ctx context.Context, c *Cluster, before Record, config *
 			err = c.reset(ctx)
 		}
 		if err == nil {
-			p.Note(fmt.Sprintf("taking the kept cluster %s", before.Name))
+			p.Note(fmt.Sprintf("reusing kept cluster %s", before.Name))
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -178,7 +178,7 @@ func (p *provider) take(ctx context.Context, c *Cluster, before Record, config *
 		}
 		why = err.Error()
 	}
-	p.Note(fmt.Sprintf("the kept cluster %s is made anew: %s", before.Name, why))
+	p.Note(fmt.Sprintf("recreating kept cluster %s: %s", before.Name, why))
 	if err := c.deleteNodes(ctx); err != nil {
 		return errors.Join(err, c.state.release())
 	}

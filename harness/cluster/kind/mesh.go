@@ -8,7 +8,7 @@ import (
 	"github.com/meshbench/meshbench/harness/images"
 )
 
-// UpstreamEnvoy says whether one of the images that the nodes are given has upstream's
+// UpstreamEnvoy reports whether one of the images that the nodes are given has upstream's
 // Envoy in it. What cannot be read is not counted; Preflight says more of it.
 func UpstreamEnvoy(ctx context.Context, o Options) bool {
 	if slices.ContainsFunc(o.Archives, func(path string) bool {

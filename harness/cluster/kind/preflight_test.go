@@ -11,8 +11,6 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 )
 
-const nodeImage = "docker.io/kindest/node:v1.31.4"
-
 // mesh are the images that a run needs; registered is a registry with all of them.
 var (
 	meshImages = []string{"docker.io/istio/pilot:1.23.2", "docker.io/istio/proxyv2:1.23.2"}

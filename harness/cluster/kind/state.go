@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster"
 )
 
 // A cluster's record is the file ROOT/NAME.json with ROOT $XDG_STATE_HOME/meshbench/kind
@@ -216,10 +218,8 @@ func sweep(ctx context.Context, kindsOf func(engine) kinds) error {
 	return nil
 }
 
-// ErrNoCluster says that there is no cluster of a name.
-var ErrNoCluster = errors.New("there is no kind cluster of that name that meshbench made")
-
-// Delete deletes a cluster of ours, kept or in use, with all of its record.
+// Delete deletes a cluster of ours, kept or in use, with all of its record. The error is
+// [cluster.ErrNoCluster] when there is none of that name.
 func Delete(ctx context.Context, name string) error {
 	return deleteNamed(ctx, name, func(e engine) kinds { return newKinds(e, func(string) {}) })
 }
@@ -232,7 +232,7 @@ func deleteNamed(ctx context.Context, name string, kindsOf func(engine) kinds) e
 	path := filepath.Join(root, name+recordSuffix)
 	r, err := readRecord(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return ErrNoCluster
+		return fmt.Errorf("%w named %s that meshbench made with kind", cluster.ErrNoCluster, name)
 	}
 	if err != nil {
 		return err

@@ -151,7 +151,7 @@ func TestSweep(t *testing.T) {
 	if want := []string{"other"}; !slices.Equal(k.clusters, want) || len(records(t)) > 0 {
 		t.Errorf("clusters: %q, records: %q", k.clusters, records(t))
 	}
-	if err := deleteNamed(context.Background(), "other", kindsOf); !errors.Is(err, ErrNoCluster) || !k.has("other") {
+	if err := deleteNamed(context.Background(), "other", kindsOf); !errors.Is(err, cluster.ErrNoCluster) || !k.has("other") {
 		t.Errorf("%v: somebody else's cluster was deleted", err)
 	}
 }

@@ -12,7 +12,7 @@ release=$1 kubernetes_versions=${2:-shared}
 cd "$(dirname "$0")"
 here=$PWD
 serving=knative.dev/serving
-programs=($serving/cmd/{activator,autoscaler,controller,webhook})
+programs=("$serving"/cmd/{activator,autoscaler,controller,webhook})
 export GOFLAGS=-mod=mod GOWORK=off CGO_ENABLED=0
 
 work=$(mktemp -d)

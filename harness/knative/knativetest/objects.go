@@ -114,7 +114,7 @@ func Decode(text []byte) ([]*unstructured.Unstructured, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading object %d: %w", len(all)+1, err)
+			return nil, fmt.Errorf("read object %d: %w", len(all)+1, err)
 		}
 		if o.IsList() {
 			err = o.EachListItem(func(item runtime.Object) error {

@@ -60,7 +60,7 @@ func New(client *kube.Client, want *scenarios.Revisions, status func(format stri
 func (s *Service) Have(ctx context.Context) (int, error) {
 	have, err := s.maker.have(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("counting the revisions that are there: %w", err)
+		return 0, fmt.Errorf("count the revisions that are there: %w", err)
 	}
 	return have, nil
 }
@@ -91,15 +91,15 @@ func (s *Service) there(ctx context.Context, newest int) error {
 			LabelSelector: list.LabelSelector + "," + serviceType, ResourceVersion: "0",
 		})
 		if err != nil {
-			return false, "", fmt.Errorf("listing the revisions' Services: %w", err)
+			return false, "", fmt.Errorf("list the revisions' Services: %w", err)
 		}
 		endpoints, err := s.kube.CoreV1().Endpoints(r.Namespace).List(ctx, list)
 		if err != nil {
-			return false, "", fmt.Errorf("listing the revisions' Endpoints: %w", err)
+			return false, "", fmt.Errorf("list the revisions' Endpoints: %w", err)
 		}
 		endpointSlices, err := s.kube.DiscoveryV1().EndpointSlices(r.Namespace).List(ctx, list)
 		if err != nil {
-			return false, "", fmt.Errorf("listing the revisions' EndpointSlices: %w", err)
+			return false, "", fmt.Errorf("list the revisions' EndpointSlices: %w", err)
 		}
 		filled, waiting := 0, "the Endpoints of revision "+scenarios.Revision(r.Service, newest)
 		for _, e := range endpoints.Items {

@@ -45,7 +45,7 @@ func (k *served) have(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("reading Knative Service %s/%s: %w", k.Namespace, k.Service, err)
+		return 0, fmt.Errorf("read Knative Service %s/%s: %w", k.Namespace, k.Service, err)
 	}
 	return k.newest(s), nil
 }
@@ -65,7 +65,7 @@ func (k *served) newest(s *unstructured.Unstructured) int {
 func (k *served) make(ctx context.Context, first, last int, done func(int)) error {
 	for n := first; n <= last; n++ {
 		if err := k.update(ctx, n); err != nil {
-			return fmt.Errorf("making revision %s: %w", scenarios.Revision(k.Service, n), err)
+			return fmt.Errorf("make revision %s: %w", scenarios.Revision(k.Service, n), err)
 		}
 		err := kube.Until(ctx, revisionEvery, func(ctx context.Context) (bool, string, error) {
 			s, err := k.client().Get(ctx, k.Service, metav1.GetOptions{})

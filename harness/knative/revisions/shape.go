@@ -46,7 +46,7 @@ func (s *shaped) have(ctx context.Context) (int, error) {
 		LabelSelector: knativeService + "=" + s.Service + "," + serviceType + "=Public",
 	})
 	if err != nil {
-		return 0, fmt.Errorf("listing the Services of %s/%s: %w", s.Namespace, s.Service, err)
+		return 0, fmt.Errorf("list the Services of %s/%s: %w", s.Namespace, s.Service, err)
 	}
 	return len(list.Items), nil
 }
@@ -67,7 +67,7 @@ func (s *shaped) make(ctx context.Context, first, last int, done func(int)) erro
 	for n := first; n <= last; n++ {
 		group.Go(func() error {
 			if err := s.one(ctx, n, service, activator); err != nil {
-				return fmt.Errorf("making revision %s: %w", scenarios.Revision(s.Service, n), err)
+				return fmt.Errorf("make revision %s: %w", scenarios.Revision(s.Service, n), err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -195,7 +195,7 @@ func (s *shaped) route(ctx context.Context) (id string, err error) {
 		service, err = client.Create(ctx, s.routeService(), metav1.CreateOptions{})
 	}
 	if err != nil {
-		return "", fmt.Errorf("making Service %s/%s: %w", s.Namespace, s.Service, err)
+		return "", fmt.Errorf("make Service %s/%s: %w", s.Namespace, s.Service, err)
 	}
 	return string(service.UID), nil
 }
@@ -234,11 +234,11 @@ func (s *shaped) activator(ctx context.Context) (corev1.EndpointAddress, error) 
 		err = readiness.AwaitRollout(ctx, s.kube, knative.Namespace, activatorName, s.status)
 	}
 	if err != nil {
-		return corev1.EndpointAddress{}, fmt.Errorf("making a pod that stands for Knative's activator: %w", err)
+		return corev1.EndpointAddress{}, fmt.Errorf("make a pod that stands for Knative's activator: %w", err)
 	}
 	pods, err := s.kube.CoreV1().Pods(knative.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + activatorName})
 	if err != nil {
-		return corev1.EndpointAddress{}, fmt.Errorf("listing the activator's pods: %w", err)
+		return corev1.EndpointAddress{}, fmt.Errorf("list the activator's pods: %w", err)
 	}
 	if len(pods.Items) == 0 {
 		return corev1.EndpointAddress{}, fmt.Errorf("Deployment %s/%s has no pod with the label app=%[2]s", knative.Namespace, activatorName)

@@ -94,7 +94,7 @@ func (p *Process) Wait(ctx context.Context) error {
 		case <-p.done:
 			return p.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not become ready: %w (%v); %s", p.Name, context.Cause(ctx), last, Tail(p.Log))
+			return fmt.Errorf("%s did not become ready: %w (%s); %s", p.Name, context.Cause(ctx), last.Error(), Tail(p.Log))
 		case <-tick.C:
 		}
 	}

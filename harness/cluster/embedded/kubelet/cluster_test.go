@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,9 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -39,6 +37,10 @@ import (
 	"k8s.io/client-go/transport/spdy"
 	utilexec "k8s.io/utils/exec"
 	"k8s.io/utils/ptr"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // testCluster is a real control plane with nodes of this package on a real runtime.
@@ -639,7 +641,7 @@ func testRestarts(c testCluster) {
 	c.create(testPod("restarts", "exec", "test/program", programCommand, "serve", "8080"), isReady)
 	if _, err := c.exec("restarts", "exec", "main", "sh", "-c", "exit 7"); err == nil {
 		c.Error("exec loses the exit code")
-	} else if code, ok := err.(utilexec.ExitError); !ok || code.ExitStatus() != 7 {
+	} else if code := utilexec.ExitError(nil); !errors.As(err, &code) || code.ExitStatus() != 7 {
 		c.Errorf("exec: %v, want exit code 7", err)
 	}
 }

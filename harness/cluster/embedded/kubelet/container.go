@@ -10,9 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // container is a container of a pod that runs as a process.

@@ -6,9 +6,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // Image says which program a container image stands for. A container whose image stands
@@ -39,7 +40,7 @@ type Image struct {
 	Limited bool
 }
 
-// match says whether the image stands for the container, and returns the program's
+// match reports whether the image stands for the container, and returns the program's
 // arguments.
 func (i Image) match(container corev1.Container) (args []string, ok bool) {
 	pattern := strings.Split(i.Repository, "/")
@@ -113,7 +114,7 @@ func newChooser(limit int) *chooser {
 	return &chooser{limit: limit, living: map[string]map[string]bool{}}
 }
 
-// choose says whether the pod with these programs is to be real, and limited whether it
+// choose reports whether the pod with these programs is to be real, and limited whether it
 // counts as one of its owner's share until it is released. A pod is real for any program
 // whose image is not limited.
 func (c *chooser) choose(pod *corev1.Pod, programs map[string]program) (isReal, limited bool) {
@@ -150,7 +151,7 @@ func (c *chooser) release(pod *corev1.Pod) {
 	}
 }
 
-// owner is the uid of what controls the pod, such as its ReplicaSet; a pod of its own is
+// owner is the uid of what controls the pod, e.g. its ReplicaSet; a pod of its own is
 // its own.
 func owner(pod *corev1.Pod) string {
 	if ref := metav1.GetControllerOf(pod); ref != nil {

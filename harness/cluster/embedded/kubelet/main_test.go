@@ -82,7 +82,7 @@ func findPrograms(t *testing.T) controlPlanePrograms {
 	return controlPlanePrograms{set.Path(names[0]), set.Path(names[1]), set.Path(names[2]), set.Path(names[3])}
 }
 
-// sandboxed runs the calling test again in namespaces of its own and says whether this
+// sandboxed runs the calling test again in namespaces of its own and reports whether this
 // is that run.
 func sandboxed(t *testing.T) bool {
 	t.Helper()

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meshbench/meshbench/harness/cluster"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/meshbench/meshbench/harness/cluster"
 )
 
 func TestAddresses(t *testing.T) {

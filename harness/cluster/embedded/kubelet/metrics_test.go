@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // encode writes families as virtual-kubelet does.

@@ -133,7 +133,7 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
-	n.ended.Go(func() { server.Serve(tls.NewListener(listener, m.config.TLS)) }) // always ends with an error: closed
+	n.ended.Go(func() { _ = server.Serve(tls.NewListener(listener, m.config.TLS)) }) // always ends with an error: closed
 
 	podFactory.Start(ctx.Done())
 	n.ended.Go(podFactory.Shutdown)

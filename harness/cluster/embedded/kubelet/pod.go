@@ -181,7 +181,7 @@ func (p *pod) run() {
 	p.tearDown()
 }
 
-// setUp makes the pod's network and volumes, and says whether it could before the pod is
+// setUp makes the pod's network and volumes, and reports whether it could before the pod is
 // to end.
 func (p *pod) setUp() bool {
 	p.volumes = &volumes{

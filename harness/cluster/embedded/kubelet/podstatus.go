@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// gone says whether an object is not there any more, or is another one of that name.
+// gone reports whether an object is not there any more, or is another one of that name.
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
 // observe changes what is known of a container and publishes it.

@@ -180,7 +180,7 @@ type judge struct {
 	run     int     // equal results in a row
 }
 
-// observe takes one result and says whether the verdict has changed.
+// observe takes one result and reports whether the verdict has changed.
 func (j *judge) observe(err error) bool {
 	result, threshold := passed, j.probe.SuccessThreshold
 	if err != nil {

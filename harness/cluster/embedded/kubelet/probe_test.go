@@ -15,9 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // fakeProcess runs commands: the first word is the exit code, the others the output.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	"github.com/virtual-kubelet/virtual-kubelet/node/api"
 	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
@@ -22,6 +21,8 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/kubernetes"
 	utilexec "k8s.io/utils/exec"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // idleStream is how long exec and port-forward may be silent: a kubelet's default of
@@ -58,7 +59,7 @@ type nodeAuth struct {
 // handler serves the node's kubelet API.
 func (n *virtualNode) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.Handle("/", api.PodHandler(api.PodHandlerConfig{
 		RunInContainer:    n.exec,
 		AttachToContainer: n.attach,
@@ -231,9 +232,9 @@ func (n *virtualNode) portForward(ctx context.Context, namespace, pod string, po
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		io.Copy(conn, stream) // ends when either side does
+		_, _ = io.Copy(conn, stream) // ends when either side does
 		if half, ok := conn.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite()
+			_ = half.CloseWrite()
 		}
 	}()
 	_, err = io.Copy(stream, conn)

@@ -130,7 +130,7 @@ func containerStatuses(pod *corev1.Pod, containers []corev1.Container, observati
 	return statuses
 }
 
-// sidecar says whether an init container is one that keeps running beside the others.
+// sidecar reports whether an init container is one that keeps running beside the others.
 func sidecar(c corev1.Container) bool {
 	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }

@@ -13,9 +13,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // tokens asks the API server for a token of the pod's service account.
@@ -50,7 +51,7 @@ type cachedToken struct {
 	renewal time.Time
 }
 
-// errNotReady is wrapped by errors that waiting may cure, such as a missing ConfigMap.
+// errNotReady is wrapped by errors that waiting may cure, e.g. a missing ConfigMap.
 var errNotReady = errors.New("not ready")
 
 // update makes the pod's volumes, or brings their content up to date.
@@ -200,7 +201,7 @@ func (v *volumes) addFields(files map[string]file, pod *corev1.Pod, items []core
 	return nil
 }
 
-// addToken adds a service account token, asked for anew when a fifth of its lifetime
+// addToken adds a service account token, renewed when a fifth of its lifetime
 // is left or it is a day old, as a kubelet does.
 func (v *volumes) addToken(ctx context.Context, files map[string]file, pod *corev1.Pod, volume string, projection *corev1.ServiceAccountTokenProjection, mode os.FileMode) error {
 	key := filepath.Join(volume, projection.Path)

@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // fakeTokens numbers the tokens that it gives out, for an hour each.

@@ -38,7 +38,7 @@ type cgroupHierarchy struct {
 func cgroupHierarchies() ([]cgroupHierarchy, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, fmt.Errorf("listing cgroup hierarchies: %w", err)
+		return nil, fmt.Errorf("list cgroup hierarchies: %w", err)
 	}
 	return parseHierarchies(string(data)), nil
 }
@@ -139,7 +139,7 @@ func ownCgroup(hierarchy, name string) (*os.File, error) {
 			err = os.Mkdir(path, 0o700)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("making a cgroup in %s: %w", hierarchy, errors.Unwrap(err))
+			return nil, fmt.Errorf("make a cgroup in %s: %w", hierarchy, errors.Unwrap(err))
 		}
 		dir, err := lockCgroup(path)
 		if err != nil {
@@ -169,7 +169,7 @@ func lockCgroup(path string) (*os.File, error) {
 		return nil, nil
 	}
 	if err = ignoreGone(err); err != nil {
-		return nil, fmt.Errorf("locking cgroup %s: %w", path, err)
+		return nil, fmt.Errorf("lock cgroup %s: %w", path, err)
 	}
 	return nil, nil
 }
@@ -193,7 +193,7 @@ func (c *cgroups) group(name string, limit int64) (group, error) {
 	}
 	for _, dir := range g.dirs() {
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			return nil, errors.Join(fmt.Errorf("making a cgroup: %w", err), g.remove())
+			return nil, errors.Join(fmt.Errorf("make a cgroup: %w", err), g.remove())
 		}
 	}
 	if err := g.limit(limit); err != nil {
@@ -243,7 +243,7 @@ func (g *cgroup) limit(bytes int64) error {
 func (g *cgroup) add(c *Container) error {
 	for _, dir := range g.dirs() {
 		if err := writeFile(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(c.process.Pid)); err != nil {
-			return fmt.Errorf("putting the container into its cgroup: %w", err)
+			return fmt.Errorf("put the container into its cgroup: %w", err)
 		}
 	}
 	g.ticks.container = c
@@ -255,7 +255,7 @@ func (g *cgroup) enter(cmd *exec.Cmd) (leave func(), err error) {
 	if g.version == MemoryCgroup2 {
 		dir, err := unix.Open(g.memory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return leave, fmt.Errorf("opening the container's cgroup: %w", err)
+			return leave, fmt.Errorf("open the container's cgroup: %w", err)
 		}
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, dir
 		return func() { unix.Close(dir) }, nil
@@ -314,13 +314,13 @@ func (g *cgroup) usage() (Usage, error) {
 func (g *cgroup) processes() ([]int, error) {
 	data, err := os.ReadFile(filepath.Join(g.memory, "cgroup.procs"))
 	if err != nil {
-		return nil, fmt.Errorf("reading a container's processes: %w", err)
+		return nil, fmt.Errorf("read a container's processes: %w", err)
 	}
 	var pids []int
 	for _, field := range strings.Fields(string(data)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
-			return nil, fmt.Errorf("reading a container's processes: %w", err)
+			return nil, fmt.Errorf("read a container's processes: %w", err)
 		}
 		pids = append(pids, pid)
 	}

@@ -22,11 +22,11 @@ func removeCgroup(path string) error {
 			return nil
 		}
 		if !errors.Is(err, syscall.EBUSY) {
-			return fmt.Errorf("removing cgroup %s: %w", path, err)
+			return fmt.Errorf("remove cgroup %s: %w", path, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("removing cgroup %s: it still holds processes", path)
+	return fmt.Errorf("remove cgroup %s: it still holds processes", path)
 }
 
 func removeTree(path string) error {
@@ -93,11 +93,11 @@ func writeFile(path, value string) error {
 func readUint(path string) (uint64, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return 0, fmt.Errorf("reading usage: %w", err)
+		return 0, fmt.Errorf("read usage: %w", err)
 	}
 	value, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", path, err)
+		return 0, fmt.Errorf("read %s: %w", path, err)
 	}
 	return value, nil
 }
@@ -106,7 +106,7 @@ func readUint(path string) (uint64, error) {
 func readKey(path, key string) (uint64, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return 0, fmt.Errorf("reading usage: %w", err)
+		return 0, fmt.Errorf("read usage: %w", err)
 	}
 	defer file.Close()
 	lines := bufio.NewScanner(file)
@@ -114,7 +114,7 @@ func readKey(path, key string) (uint64, error) {
 		if name, value, found := strings.Cut(lines.Text(), " "); found && name == key {
 			number, err := strconv.ParseUint(value, 10, 64)
 			if err != nil {
-				return 0, fmt.Errorf("reading %s of %s: %w", key, path, err)
+				return 0, fmt.Errorf("read %s of %s: %w", key, path, err)
 			}
 			return number, nil
 		}

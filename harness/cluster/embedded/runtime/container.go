@@ -74,7 +74,7 @@ type Container struct {
 func (p *Pod) Start(ctx context.Context, config ContainerConfig) (*Container, error) {
 	c, err := p.start(ctx, config)
 	if err != nil {
-		return nil, p.wrap(fmt.Errorf("starting container %s: %w", config.Name, err))
+		return nil, p.wrap(fmt.Errorf("start container %s: %w", config.Name, err))
 	}
 	return c, nil
 }
@@ -147,7 +147,7 @@ func (c *Container) launch(ctx context.Context, log *logFile) (*exec.Cmd, error)
 		Mounts:     c.config.Mounts,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("writing down the container: %w", err)
+		return nil, fmt.Errorf("write down the container: %w", err)
 	}
 	workEnd, workPipe, err := os.Pipe()
 	if err != nil {
@@ -182,7 +182,7 @@ func (c *Container) launch(ctx context.Context, log *logFile) (*exec.Cmd, error)
 		return cmd, nil
 	}
 	c.Kill()
-	cmd.Wait()
+	_ = cmd.Wait() // it was killed
 	unix.Close(c.pidfd)
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -202,7 +202,7 @@ func (c *Container) handOver(work []byte, workPipe io.WriteCloser, reportPipe io
 		case err == io.EOF:
 			return errors.New("its first process ended before it did anything: does main call runtime.InitMain?")
 		case err != nil:
-			return fmt.Errorf("reading the first process's report: %w", err)
+			return fmt.Errorf("read the first process's report: %w", err)
 		case report.Error != "":
 			return errors.New(report.Error)
 		}
@@ -217,14 +217,14 @@ func (c *Container) handOver(work []byte, workPipe io.WriteCloser, reportPipe io
 		}
 		_, err := workPipe.Write(work)
 		if err = errors.Join(err, workPipe.Close()); err != nil {
-			return fmt.Errorf("telling the first process what to do: %w", err)
+			return fmt.Errorf("tell the first process what to do: %w", err)
 		}
 	}
 }
 
 // wait waits for the container's end.
 func (c *Container) wait(cmd *exec.Cmd, log *logFile) {
-	cmd.Wait()
+	_ = cmd.Wait() // how it ended is read from its state
 	c.exit.FinishedAt = time.Now()
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	c.exit.Code = status.ExitStatus()
@@ -238,7 +238,7 @@ func (c *Container) wait(cmd *exec.Cmd, log *logFile) {
 		c.exit.OOMKilled = true
 		c.exit.Code = 128 + int(syscall.SIGKILL)
 	}
-	log.Close()
+	_ = log.Close() // a log that cannot be finished does not keep the container from ending
 	if err := c.group.remove(); err != nil {
 		c.pod.runtime.note(err.Error())
 	}
@@ -271,7 +271,7 @@ func (c *Container) PID() int { return c.process.Pid }
 // ended. As in any container SIGTERM does nothing to a program that does not handle it.
 func (c *Container) Stop(ctx context.Context, grace time.Duration) error {
 	if err := c.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return c.pod.wrap(fmt.Errorf("stopping container %s: %w", c.config.Name, err))
+		return c.pod.wrap(fmt.Errorf("stop container %s: %w", c.config.Name, err))
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -289,7 +289,7 @@ func (c *Container) Stop(ctx context.Context, grace time.Duration) error {
 // Kill ends everything in the container at once. It does not wait: see Done.
 func (c *Container) Kill() {
 	// The first process's end is the end of its PID namespace. It may have ended.
-	c.process.Kill()
+	_ = c.process.Kill()
 }
 
 // Usage reads the container's memory and CPU. It fails once the container has ended.

@@ -33,7 +33,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 func (c *Container) Exec(ctx context.Context, cmd []string, stdin io.Reader, stdout, stderr io.Writer, tty bool, resize <-chan TerminalSize) (int, error) {
 	code, err := c.exec(ctx, cmd, stdin, stdout, stderr, tty, resize)
 	if err != nil {
-		return 0, c.pod.wrap(fmt.Errorf("running %q in container %s: %w", cmd, c.config.Name, err))
+		return 0, c.pod.wrap(fmt.Errorf("run %q in container %s: %w", cmd, c.config.Name, err))
 	}
 	return code, nil
 }
@@ -99,11 +99,11 @@ func (c *Container) exec(ctx context.Context, args []string, stdin io.Reader, st
 	} else {
 		if input != nil {
 			go func() {
-				io.Copy(input, stdin)
+				_, _ = io.Copy(input, stdin) // ends when either side does
 				input.Close()
 			}()
 		}
-		command.Wait()
+		_ = command.Wait() // how it ended is read from its state
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -139,7 +139,7 @@ func (c *Container) enter() error {
 func (c *Container) openTerminal(command *exec.Cmd) (*os.File, error) {
 	fd, err := unix.Open("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening a terminal: %w", err)
+		return nil, fmt.Errorf("open a terminal: %w", err)
 	}
 	master := os.NewFile(uintptr(fd), "/dev/ptmx")
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
@@ -149,7 +149,7 @@ func (c *Container) openTerminal(command *exec.Cmd) (*os.File, error) {
 	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if errno != 0 {
 		master.Close()
-		return nil, fmt.Errorf("opening the terminal's other end: %w", errno)
+		return nil, fmt.Errorf("open the terminal's other end: %w", errno)
 	}
 	slave := os.NewFile(peer, "/dev/pts")
 	if c.pod.runtime.allUsers {
@@ -170,10 +170,10 @@ func serveTerminal(command *exec.Cmd, terminal *os.File, stdin io.Reader, stdout
 	ended, read := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(read)
-		io.Copy(stdout, terminal) // ends with EIO when nobody has the other end open
+		_, _ = io.Copy(stdout, terminal) // ends with EIO when nobody has the other end open
 	}()
 	if stdin != nil {
-		go io.Copy(terminal, stdin)
+		go func() { _, _ = io.Copy(terminal, stdin) }() // ends when either side does
 	}
 	go func() {
 		for {
@@ -188,7 +188,7 @@ func serveTerminal(command *exec.Cmd, terminal *os.File, stdin io.Reader, stdout
 			}
 		}
 	}()
-	command.Wait()
+	_ = command.Wait() // how it ended is read from its state
 	close(ended)
 	select {
 	case <-read:
@@ -203,8 +203,9 @@ func setSize(terminal *os.File, size TerminalSize) {
 	if err != nil {
 		return
 	}
-	raw.Control(func(fd uintptr) {
-		unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Height, Col: size.Width})
+	// A size that cannot be set is worth no more than one that was never told.
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Height, Col: size.Width})
 	})
 }
 

@@ -51,7 +51,8 @@ func InitMain(args []string) int {
 	unix.CloseOnExec(reportFD)
 	report := json.NewEncoder(os.NewFile(reportFD, "report"))
 	err := serveInit(report)
-	report.Encode(initReport{Error: err.Error()})
+	// Whoever started it sees it end in any case.
+	_ = report.Encode(initReport{Error: err.Error()})
 	return 1
 }
 
@@ -60,14 +61,14 @@ func InitMain(args []string) int {
 func serveInit(report *json.Encoder) error {
 	namespace, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil {
-		return fmt.Errorf("reading the PID namespace: %w", err)
+		return fmt.Errorf("read the PID namespace: %w", err)
 	}
 	if err := report.Encode(initReport{PIDNamespace: namespace}); err != nil {
 		return err
 	}
 	var work initWork
 	if err := json.NewDecoder(os.Stdin).Decode(&work); err != nil {
-		return fmt.Errorf("reading what to do: %w", err)
+		return fmt.Errorf("read what to do: %w", err)
 	}
 	note, err := work.buildRoot()
 	if err != nil {
@@ -84,14 +85,14 @@ func serveInit(report *json.Encoder) error {
 	}
 	program := filepath.Join(programDir, filepath.Base(work.Program))
 	err = syscall.Exec(program, append([]string{program}, work.Args...), work.Env)
-	return fmt.Errorf("executing %s: %w", work.Program, err)
+	return fmt.Errorf("execute %s: %w", work.Program, err)
 }
 
 // become takes on what the program is to have: host name, streams, working directory,
 // capabilities and user.
 func (w *initWork) become() error {
 	if err := unix.Sethostname([]byte(w.Hostname)); err != nil {
-		return fmt.Errorf("setting the host name: %w", err)
+		return fmt.Errorf("set the host name: %w", err)
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -101,7 +102,7 @@ func (w *initWork) become() error {
 		return fmt.Errorf("replacing standard input: %w", err)
 	}
 	if err := os.MkdirAll(w.Dir, 0o755); err != nil {
-		return fmt.Errorf("making the working directory: %w", err)
+		return fmt.Errorf("make the working directory: %w", err)
 	}
 	if err := os.Chdir(w.Dir); err != nil {
 		return fmt.Errorf("entering the working directory: %w", err)
@@ -112,7 +113,7 @@ func (w *initWork) become() error {
 	if !w.SwitchUser {
 		return nil
 	}
-	// So that the program may open /dev/stdout anew.
+	// So that the program may open /dev/stdout again.
 	for fd := 1; fd <= 2; fd++ {
 		if err := unix.Fchown(fd, w.User, w.User); err != nil {
 			return fmt.Errorf("giving the standard streams to the user: %w", err)
@@ -142,7 +143,7 @@ var hostDirs = []string{
 func (w *initWork) buildRoot() (note string, err error) {
 	// What is mounted from here on stays in this namespace.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return "", fmt.Errorf("making mounts private: %w", err)
+		return "", fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := mount("tmpfs", w.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
 		return "", err
@@ -231,7 +232,7 @@ func (w *initWork) mountProc() (note string, err error) {
 		err = bind("/proc", target, false)
 	}
 	if err != nil {
-		return "", fmt.Errorf("mounting /proc: %w", err)
+		return "", fmt.Errorf("mount /proc: %w", err)
 	}
 	if !w.SwitchUser {
 		return note, nil // a user namespace's root has no power over these
@@ -253,7 +254,7 @@ func (w *initWork) volume(m Mount) error {
 	target := filepath.Join(w.Root, m.Target)
 	parent := filepath.Dir(target)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return fmt.Errorf("making the mount's target %s: %w", m.Target, err)
+		return fmt.Errorf("make the mount's target %s: %w", m.Target, err)
 	}
 	// A link in a volume could lead out of the new root.
 	if real, err := filepath.EvalSymlinks(parent); err != nil || real != w.Root && !strings.HasPrefix(real, w.Root+"/") {
@@ -292,7 +293,7 @@ func bind(source, target string, readOnly bool) error {
 		err = os.WriteFile(target, nil, 0o644)
 	}
 	if err != nil {
-		return fmt.Errorf("making a mount's target: %w", err)
+		return fmt.Errorf("make a mount's target: %w", err)
 	}
 	if err := mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
@@ -310,14 +311,14 @@ func bind(source, target string, readOnly bool) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("making the mount of %s read-only: %w", source, err)
+		return fmt.Errorf("make the mount of %s read-only: %w", source, err)
 	}
 	return nil
 }
 
 func mount(source, target, kind string, flags uintptr, options string) error {
 	if err := unix.Mount(source, target, kind, flags, options); err != nil {
-		return fmt.Errorf("mounting %s at %s: %w", source, target, err)
+		return fmt.Errorf("mount %s at %s: %w", source, target, err)
 	}
 	return nil
 }

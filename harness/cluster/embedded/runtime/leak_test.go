@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,9 +19,9 @@ import (
 
 // traces are what a runtime could leave behind, as this process sees it.
 type traces struct {
-	mounts, links, cgroups, network string
-	processes                       int
-	files                           []string
+	mounts, links, network string
+	processes              int
+	files                  []string
 }
 
 func readTraces(t testing.TB) traces {
@@ -58,23 +59,49 @@ func readTraces(t testing.TB) traces {
 		}
 	}
 	return traces{
-		mounts: string(mounts), links: fmt.Sprint(links), cgroups: fmt.Sprint(ownCgroups(t)),
+		mounts: string(mounts), links: fmt.Sprint(links),
 		network: fmt.Sprint(len(namespaces)), processes: len(processes), files: files,
 	}
 }
 
-func ownCgroups(t testing.TB) []string {
+// cgroupNames are the names of the runtime's cgroups that a container's process is in.
+// Other tests on this machine have runtimes of their own, so only names tell whose is whose.
+func cgroupNames(t testing.TB, pid int) []string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		for element := range strings.SplitSeq(strings.TrimSpace(line), "/") {
+			if strings.HasPrefix(element, cgroupPrefix) && !slices.Contains(names, element) {
+				names = append(names, element)
+			}
+		}
+	}
+	return names
+}
+
+// there are the folders of those cgroups that exist.
+func there(t testing.TB, names []string) []string {
+	t.Helper()
 	hierarchies, err := cgroupHierarchies()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var found []string
 	for _, h := range hierarchies {
-		paths, err := filepath.Glob(filepath.Join(h.path, cgroupPrefix+"*"))
-		if err != nil {
-			t.Fatal(err)
+		for _, name := range names {
+			// Where one is depends on the session: at the top or in its manager's folder.
+			for _, pattern := range []string{name, "*/" + name, "*/*/" + name} {
+				paths, err := filepath.Glob(filepath.Join(h.path, pattern))
+				if err != nil {
+					t.Fatal(err)
+				}
+				found = append(found, paths...)
+			}
 		}
-		found = append(found, paths...)
 	}
 	return found
 }
@@ -107,6 +134,10 @@ func TestNothingLeft(t *testing.T) {
 		if _, err := a.Start(t.Context(), ContainerConfig{Name: "no", Program: "/no/such", Log: filepath.Join(t.TempDir(), "log")}); err == nil {
 			t.Fatal("a program that is not there starts")
 		}
+		cgroups := cgroupNames(t, c.PID())
+		if r.MemorySource() != string(MemoryProc) && len(there(t, cgroups)) == 0 {
+			t.Errorf("memory is read from %s, and the container is in no cgroup: %v", r.MemorySource(), cgroups)
+		}
 		eventually(t, "it listens", func() bool { return strings.Contains(logOf(t, c), "listening") })
 		conn, err := a.Dial(t.Context(), "tcp", "127.0.0.1:80")
 		if err != nil {
@@ -120,6 +151,9 @@ func TestNothingLeft(t *testing.T) {
 		}
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if left := there(t, cgroups); len(left) > 0 {
+			t.Errorf("cgroups are left: %v", left)
 		}
 	}
 	after := readTraces(t)
@@ -142,7 +176,7 @@ func TestKilledSandbox(t *testing.T) {
 	}
 	r := newRuntime(t, nil)
 	c := start(t, newPod(t, r, "a", "10.0.16.0"), program(t, "sleep"))
-	fmt.Println("cgroups", ownCgroups(t))
+	fmt.Println("cgroups", strings.Join(cgroupNames(t, c.PID()), " "))
 	namespace, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", c.PID()))
 	fmt.Println("ready", namespace, err)
 	select {}
@@ -158,7 +192,7 @@ func TestKilled(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			// run starts a sandbox and returns its first process, its container's
 			// network namespace and its cgroups.
-			run := func() (*os.Process, string, string) {
+			run := func() (*os.Process, string, []string) {
 				cmd := sandboxCommand(t, mode, "-test.run=^TestKilledSandbox$")
 				cmd.Env = append(cmd.Env, "RUNTIME_TEST_KILLED=1")
 				out, err := cmd.StdoutPipe()
@@ -172,7 +206,7 @@ func TestKilled(t *testing.T) {
 					cmd.Process.Kill()
 					cmd.Wait()
 				})
-				var cgroups string
+				var cgroups []string
 				lines := bufio.NewScanner(out)
 				for lines.Scan() {
 					line := lines.Text()
@@ -180,7 +214,7 @@ func TestKilled(t *testing.T) {
 					case strings.Contains(line, refused):
 						skip.NotHere(t, "%s", line)
 					case strings.HasPrefix(line, "cgroups "):
-						cgroups = line
+						cgroups = strings.Fields(line)[1:]
 					case strings.HasPrefix(line, "ready "):
 						children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
 						if err != nil {
@@ -198,10 +232,10 @@ func TestKilled(t *testing.T) {
 					}
 				}
 				t.Fatal("the sandbox ended")
-				return nil, "", ""
+				return nil, "", nil
 			}
-			killed, network, _ := run()
-			living, _, _ := run()
+			killed, network, dead := run()
+			living, _, alive := run()
 			inNamespace := func() (found []string) {
 				links, _ := filepath.Glob("/proc/[0-9]*/ns/net")
 				for _, link := range links {
@@ -217,7 +251,10 @@ func TestKilled(t *testing.T) {
 			if err := SweepCgroups(); err != nil {
 				t.Fatal(err)
 			}
-			before := ownCgroups(t)
+			before := there(t, alive)
+			if len(dead) > 0 && len(there(t, dead)) == 0 || len(alive) > 0 && len(before) == 0 {
+				t.Errorf("cgroups %v and %v are not there", dead, alive)
+			}
 			if err := killed.Signal(syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -225,12 +262,11 @@ func TestKilled(t *testing.T) {
 			if err := SweepCgroups(); err != nil {
 				t.Fatal(err)
 			}
-			after := ownCgroups(t)
-			if mode == "root" && os.Getuid() == 0 && len(before) > 0 && len(after) >= len(before) {
-				t.Errorf("cgroups were %v, are %v after the sweep", before, after)
+			if left := there(t, dead); len(left) > 0 {
+				t.Errorf("the sweep left cgroups of a killed sandbox: %v", left)
 			}
-			if len(before) > 0 && mode == "root" && len(after) == 0 {
-				t.Errorf("the sweep took the living sandbox's cgroups: %v", before)
+			if after := there(t, alive); len(after) != len(before) {
+				t.Errorf("the living sandbox's cgroups were %v, are %v after the sweep", before, after)
 			}
 			living.Kill()
 		})

@@ -18,7 +18,7 @@ const (
 	// ones are cut into pieces that readers put together again.
 	maxLine = 16 << 10
 	// maxLog is the size at which a log is put aside, under its name and ".1", and
-	// begun anew. The one before is dropped.
+	// begun again. The one before is dropped.
 	maxLog = 64 << 20
 	// followInterval is how often a followed log is looked at. It is not watched: each
 	// watch would take of the user's inotify instances, which the sidecars need.
@@ -39,7 +39,7 @@ type logFile struct {
 func openLog(path string) (*logFile, error) {
 	l := &logFile{path: path}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the log's folder: %w", err)
+		return nil, fmt.Errorf("make the log's folder: %w", err)
 	}
 	return l, l.open()
 }
@@ -47,7 +47,7 @@ func openLog(path string) (*logFile, error) {
 func (l *logFile) open() error {
 	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
-		return fmt.Errorf("opening a container's log: %w", err)
+		return fmt.Errorf("open a container's log: %w", err)
 	}
 	info, err := file.Stat()
 	if err != nil {
@@ -80,7 +80,7 @@ func (l *logFile) Close() error {
 func (l *logFile) write(stream, tag string, content []byte) error {
 	if l.size >= maxLog {
 		if err := errors.Join(l.file.Close(), os.Rename(l.path, l.path+".1"), l.open()); err != nil {
-			return fmt.Errorf("putting a log aside: %w", err)
+			return fmt.Errorf("put a log aside: %w", err)
 		}
 	}
 	line := make([]byte, 0, len(content)+48)
@@ -113,10 +113,11 @@ func (s *logStream) Write(data []byte) (int, error) {
 		end := bytes.IndexByte(s.rest, '\n')
 		switch {
 		case end >= 0 && end <= maxLine:
-			s.log.write(s.name, "F", s.rest[:end])
+			// A full disk must not stop the container: the line is lost.
+			_ = s.log.write(s.name, "F", s.rest[:end])
 			s.rest = s.rest[end+1:]
 		case len(s.rest) > maxLine:
-			s.log.write(s.name, "P", s.rest[:maxLine])
+			_ = s.log.write(s.name, "P", s.rest[:maxLine])
 			s.rest = s.rest[maxLine:]
 		default:
 			s.rest = bytes.Clone(s.rest) // let go of what is written
@@ -141,11 +142,11 @@ type LogOptions struct {
 func ReadLogs(ctx context.Context, path string, options LogOptions) (io.ReadCloser, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading a container's log: %w", err)
+		return nil, fmt.Errorf("read a container's log: %w", err)
 	}
 	if options.Tail >= 0 {
 		if err := seekTail(file, options.Tail); err != nil {
-			return nil, errors.Join(fmt.Errorf("finding the last lines of %s: %w", path, err), file.Close())
+			return nil, errors.Join(fmt.Errorf("find the last lines of %s: %w", path, err), file.Close())
 		}
 	}
 	reader, writer := io.Pipe()
@@ -230,7 +231,7 @@ func (r *logReader) run(ctx context.Context) error {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case err != io.EOF:
-			return fmt.Errorf("reading a container's log: %w", err)
+			return fmt.Errorf("read a container's log: %w", err)
 		case ended:
 			return nil
 		}
@@ -251,7 +252,7 @@ func (r *logReader) run(ctx context.Context) error {
 	}
 }
 
-// successor opens the log anew when the one being read was put aside and is read to
+// successor reopens the log when the one being read was put aside and is read to
 // its end.
 func (r *logReader) successor() (*os.File, error) {
 	mine, err := r.file.Stat()

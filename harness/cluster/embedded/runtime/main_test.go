@@ -98,7 +98,7 @@ func modes() []string {
 	return []string{"user"}
 }
 
-// sandboxed says whether the test runs in a sandbox. When not it runs it in sandboxes,
+// sandboxed reports whether the test runs in a sandbox. When not it runs it in sandboxes,
 // and the caller has nothing left to do.
 func sandboxed(t *testing.T) bool {
 	t.Helper()

@@ -49,7 +49,7 @@ type group interface {
 	// leave is called once it is started.
 	enter(cmd *exec.Cmd) (leave func(), err error)
 	usage() (Usage, error)
-	// oomKilled says whether a process was killed for the memory limit.
+	// oomKilled reports whether a process was killed for the memory limit.
 	oomKilled() bool
 	// remove ends the group after the container.
 	remove() error
@@ -111,7 +111,7 @@ func tryMemory(ctx context.Context, m memory) error {
 			_, err = g.usage()
 		}
 		work.Close()
-		cmd.Wait() // it has failed for want of work
+		_ = cmd.Wait() // it has failed for want of work
 	}
 	return errors.Join(err, g.remove())
 }

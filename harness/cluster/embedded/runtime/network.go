@@ -55,7 +55,7 @@ func makeBridge(name string, gateway netip.Prefix) (netlink.Link, error) {
 		err = netlink.LinkSetUp(loopback)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("taking the loopback interface up: %w", err)
+		return nil, fmt.Errorf("take the loopback interface up: %w", err)
 	}
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name = name
@@ -64,14 +64,14 @@ func makeBridge(name string, gateway netip.Prefix) (netlink.Link, error) {
 	attributes.HardwareAddr = hardwareAddress(gateway.Addr())
 	bridge := &netlink.Bridge{LinkAttrs: attributes}
 	if err := netlink.LinkAdd(bridge); err != nil {
-		return nil, fmt.Errorf("making bridge %s: %w", name, err)
+		return nil, fmt.Errorf("make bridge %s: %w", name, err)
 	}
 	err = netlink.AddrAdd(bridge, linkAddress(gateway))
 	if err == nil {
 		err = netlink.LinkSetUp(bridge)
 	}
 	if err != nil {
-		netlink.LinkDel(bridge)
+		_ = netlink.LinkDel(bridge) // the namespace takes it along
 		return nil, fmt.Errorf("giving bridge %s the address %v: %w", name, gateway, err)
 	}
 	return bridge, nil
@@ -83,13 +83,13 @@ func makeNamespace() (netns.NsHandle, error) {
 	handle := netns.None()
 	err := onThread(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("making a network namespace: %w", err)
+			return fmt.Errorf("make a network namespace: %w", err)
 		}
 		// As containerd: a program need not be root to listen on a low port (the pods
 		// of Istio's gateways ask for it). Pods work without where it is refused.
-		os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
+		_ = os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
 		if handle, err = netns.GetFromPath("/proc/thread-self/ns/net"); err != nil {
-			return fmt.Errorf("opening a network namespace: %w", err)
+			return fmt.Errorf("open a network namespace: %w", err)
 		}
 		return nil
 	})
@@ -108,16 +108,16 @@ func (r *Runtime) connect(namespace netns.NsHandle, link string, address netip.A
 		PeerNamespace:    netlink.NsFd(int(namespace)),
 	}
 	if err := netlink.LinkAdd(veth); err != nil {
-		return fmt.Errorf("making interface %s: %w", link, err)
+		return fmt.Errorf("make interface %s: %w", link, err)
 	}
 	if err := netlink.LinkSetUp(veth); err != nil {
-		return fmt.Errorf("taking interface %s up: %w", link, err)
+		return fmt.Errorf("take interface %s up: %w", link, err)
 	}
 	inside, err := netlink.NewHandleAt(namespace, unix.NETLINK_ROUTE)
 	if err != nil {
-		return fmt.Errorf("opening netlink in the pod: %w", err)
+		return fmt.Errorf("open netlink in the pod: %w", err)
 	}
-	defer inside.Delete()
+	defer inside.Close()
 	for _, name := range []string{"lo", "eth0"} {
 		l, err := inside.LinkByName(name)
 		if err == nil && name == "eth0" {
@@ -127,12 +127,12 @@ func (r *Runtime) connect(namespace netns.NsHandle, link string, address netip.A
 			err = inside.LinkSetUp(l)
 		}
 		if err != nil {
-			return fmt.Errorf("taking %s up in the pod as %v: %w", name, address, err)
+			return fmt.Errorf("take %s up in the pod as %v: %w", name, address, err)
 		}
 	}
 	route := &netlink.Route{Gw: r.config.Gateway.Addr().AsSlice()}
 	if err := inside.RouteAdd(route); err != nil {
-		return fmt.Errorf("adding the pod's default route: %w", err)
+		return fmt.Errorf("add the pod's default route: %w", err)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (r *Runtime) CreatePod(ctx context.Context, config PodConfig) (*Pod, error)
 			err = r.connect(p.namespace, p.link, config.IP)
 		}
 		if err != nil {
-			p.disconnect()
+			_ = p.disconnect() // what it undoes is half made
 			return nil, fmt.Errorf("pod %s/%s: %w", config.Namespace, config.Name, err)
 		}
 	}
@@ -136,7 +136,7 @@ func (p *Pod) Remove(ctx context.Context) error {
 		select {
 		case <-c.Done():
 		case <-ctx.Done():
-			return p.wrap(fmt.Errorf("waiting for container %s to end: %w", c.config.Name, ctx.Err()))
+			return p.wrap(fmt.Errorf("wait for container %s to end: %w", c.config.Name, ctx.Err()))
 		}
 	}
 	p.mu.Lock()

@@ -80,7 +80,7 @@ func (m *procMemory) processes(namespace string) ([]int, error) {
 	if time.Since(m.taken) > tableAge {
 		entries, err := os.ReadDir("/proc")
 		if err != nil {
-			return nil, fmt.Errorf("listing processes: %w", err)
+			return nil, fmt.Errorf("list processes: %w", err)
 		}
 		m.table = map[string][]int{}
 		for _, entry := range entries {
@@ -185,7 +185,7 @@ func residentBytes(pid int) (uint64, error) {
 }
 
 // parseStatus sums RssAnon, RssShmem and VmPTE (proc_pid_status(5), in kB). A process
-// without memory of its own, such as a zombie, has none of them.
+// without memory of its own, e.g. a zombie, has none of them.
 func parseStatus(status []byte) uint64 {
 	var sum uint64
 	for line := range bytes.Lines(status) {
@@ -250,7 +250,7 @@ func parseStat(stat string) (uint64, error) {
 	for _, field := range fields[11:15] {
 		n, err := strconv.ParseUint(field, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("reading /proc/PID/stat: %w", err)
+			return 0, fmt.Errorf("read /proc/PID/stat: %w", err)
 		}
 		sum += n
 	}

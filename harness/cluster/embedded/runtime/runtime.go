@@ -87,12 +87,12 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 	}
 	r := &Runtime{config: config, pods: map[*Pod]struct{}{}, warmed: map[string]bool{}}
 	if err := os.MkdirAll(r.rootDir(), 0o755); err != nil {
-		return nil, fmt.Errorf("making the runtime's folder: %w", err)
+		return nil, fmt.Errorf("make the runtime's folder: %w", err)
 	}
 	var err error
 	// Mount targets are checked to lie in it, when links have been followed.
 	if r.config.Dir, err = filepath.EvalSymlinks(config.Dir); err != nil {
-		return nil, fmt.Errorf("finding the runtime's folder: %w", err)
+		return nil, fmt.Errorf("find the runtime's folder: %w", err)
 	}
 	if r.allUsers, err = allUsersMapped("/proc/self/uid_map"); err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (r *Runtime) note(sentence string) {
 // AddAddress gives the bridge one more address.
 func (r *Runtime) AddAddress(address netip.Prefix) error {
 	if err := netlink.AddrAdd(r.bridge, linkAddress(address)); err != nil {
-		return fmt.Errorf("adding address %v to the bridge: %w", address, err)
+		return fmt.Errorf("add address %v to the bridge: %w", address, err)
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (r *Runtime) AddAddress(address netip.Prefix) error {
 // DelAddress takes an address from the bridge.
 func (r *Runtime) DelAddress(address netip.Prefix) error {
 	if err := netlink.AddrDel(r.bridge, linkAddress(address)); err != nil {
-		return fmt.Errorf("taking address %v from the bridge: %w", address, err)
+		return fmt.Errorf("take address %v from the bridge: %w", address, err)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (r *Runtime) Close() error {
 	}
 	errs = append(errs, r.memory.close())
 	if err := netlink.LinkDel(r.bridge); err != nil {
-		errs = append(errs, fmt.Errorf("removing the bridge: %w", err))
+		errs = append(errs, fmt.Errorf("remove the bridge: %w", err))
 	}
 	return errors.Join(errs...)
 }

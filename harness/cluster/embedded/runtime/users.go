@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// allUsersMapped says whether a process of this user namespace may take any user id.
+// allUsersMapped reports whether a process of this user namespace may take any user id.
 func allUsersMapped(uidMap string) (bool, error) {
 	data, err := os.ReadFile(uidMap)
 	if err != nil {
-		return false, fmt.Errorf("reading the map of user ids: %w", err)
+		return false, fmt.Errorf("read the map of user ids: %w", err)
 	}
 	return strings.Join(strings.Fields(string(data)), " ") == "0 0 4294967295", nil
 }
@@ -32,11 +32,11 @@ func InotifyBudget() (Inotify, error) {
 	const sysctl = "/proc/sys/fs/inotify/max_user_instances"
 	data, err := os.ReadFile(sysctl)
 	if err != nil {
-		return Inotify{}, fmt.Errorf("reading the limit of inotify instances: %w", err)
+		return Inotify{}, fmt.Errorf("read the limit of inotify instances: %w", err)
 	}
 	limit, err := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err != nil {
-		return Inotify{}, fmt.Errorf("reading %s: %w", sysctl, err)
+		return Inotify{}, fmt.Errorf("read %s: %w", sysctl, err)
 	}
 	budget := Inotify{Max: limit}
 	// Processes of the user that cannot be looked into, and those that end meanwhile,

@@ -37,7 +37,7 @@ func Namespaces() *syscall.SysProcAttr {
 	return attr
 }
 
-// Privileged says whether the process is root with CAP_SYS_ADMIN. Root in a container
+// Privileged reports whether the process is root with CAP_SYS_ADMIN. Root in a container
 // often lacks it and takes the way of an ordinary user.
 func Privileged() bool {
 	if os.Geteuid() != 0 {

@@ -1,0 +1,216 @@
+// Package assemble makes, of what a user asked for, a run or a cluster that is ready to
+// start: it chooses versions, obtains components, and puts provider, mesh and Knative
+// together. Commands bind flags to its [Options] and call it.
+package assemble
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/meshbench/meshbench/harness"
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/mesh"
+	"github.com/meshbench/meshbench/scenarios"
+)
+
+// Progress is told where the work is.
+type Progress interface {
+	harness.Progress
+	components.Progress
+}
+
+// Options say which cluster and which mesh.
+type Options struct {
+	// Source is where the cluster comes from, with its flags read. Required.
+	Source cluster.Source
+	// Real is the number of pods of each Deployment whose sidecar really runs; -1 for all,
+	// which is what sources that run images always do.
+	Real     int
+	Programs Programs
+	// Charts is the folder or URL of Istio's charts base and istiod; "" for the pinned ones.
+	Charts string
+	// ChartsVersion is that of the charts in a chart repository; "" for Istio's.
+	ChartsVersion string
+	// ValuesFiles are YAML files with values for the chart istiod; a later one wins.
+	ValuesFiles []string
+	// Settings are single values for it as Helm's --set reads them; they win over the files.
+	Settings []string
+	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
+	// for the default where a scenario needs it.
+	Knative string
+	// Progress is required for all but Check.
+	Progress Progress
+	// Died, if set, is called once with the reason when a cluster ends by itself.
+	Died func(error)
+}
+
+// needs are what one cluster is assembled for.
+type needs struct {
+	spec cluster.Spec
+	// istio are versions, of which the first is installed.
+	istio   []string
+	values  map[string]any // the scenario's
+	serving serving
+}
+
+// Open loads a scenario, checked for the mesh that these options install. name and set are
+// those of [scenarios.Open]. Errors are a [cluster.OptionError] or the scenario's.
+func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, error) {
+	layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
+	if err != nil {
+		return nil, &cluster.OptionError{Err: err}
+	}
+	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers)}.Open(name)
+}
+
+// Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
+// or a problem with the scenario. It starts nothing and obtains nothing.
+func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
+	needs, err := o.needs(s)
+	if err != nil {
+		return err
+	}
+	if _, err := mesh.CommandLine(o.ValuesFiles, o.Settings); err != nil {
+		return &cluster.OptionError{Err: err}
+	}
+	request, err := o.request(ctx, needs)
+	if err != nil {
+		return err
+	}
+	return o.Source.Check(ctx, request)
+}
+
+// Run obtains what runs of a scenario need and returns a run that lacks only its folder,
+// its limits and what is recorded of the command. Nothing is started. Errors are those of
+// Check, and failures to obtain.
+func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Options, error) {
+	needs, err := o.needs(s)
+	if err != nil {
+		return harness.Options{}, err
+	}
+	made, err := o.assemble(ctx, needs)
+	if err != nil {
+		return harness.Options{}, err
+	}
+	return harness.Options{
+		Scenario: s, Provisioning: made.provisioning, Upgrade: made.upgrade,
+		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(),
+	}, nil
+}
+
+// Cluster is Run for a cluster without a scenario; spec needs neither Name nor Dir yet.
+func (o Options) Cluster(ctx context.Context, spec cluster.Spec) (harness.Provisioning, error) {
+	made, err := o.assemble(ctx, needs{
+		spec: spec, istio: []string{o.version("")}, serving: serving{from: o.Knative},
+	})
+	if err != nil {
+		return harness.Provisioning{}, err
+	}
+	return made.provisioning, nil
+}
+
+// version is Istio's, given the scenario's wish.
+func (o Options) version(scenario string) string {
+	return cmp.Or(o.Programs.Istio, scenario, components.DefaultIstio)
+}
+
+// needs are a scenario's.
+func (o Options) needs(s *scenarios.Scenario) (needs, error) {
+	serving, err := o.servingFor(s)
+	if err != nil {
+		return needs{}, err
+	}
+	real := o.Real
+	if o.Source.RunsImages() {
+		real = -1
+	}
+	istio := []string{o.version(s.Mesh.Istio)}
+	for _, v := range s.Plan().Upgrades {
+		if !slices.Contains(istio, v) {
+			istio = append(istio, v)
+		}
+	}
+	return needs{harness.ClusterSpec(s, real), istio, s.Mesh.Values, serving}, nil
+}
+
+// request is what the source is asked for.
+func (o Options) request(ctx context.Context, n needs) (cluster.Request, error) {
+	programs, err := o.Programs.Options(ctx)
+	if err != nil {
+		return cluster.Request{}, &cluster.OptionError{Err: err}
+	}
+	programs.Istio = ""
+	release, err := n.serving.release(o.Source)
+	if err != nil {
+		return cluster.Request{}, err
+	}
+	return cluster.Request{
+		Spec: n.spec, Programs: programs, Istio: n.istio, Charts: o.Charts, Knative: release,
+		Obtain: func(ctx context.Context, store *components.Store, want ...components.Name) (components.Set, error) {
+			return Obtain(ctx, o.Progress, store, want...)
+		},
+		Status: func(line string) { o.Progress.Status("%s", line) },
+		Note:   func(line string) { o.Progress.Note("%s", line) },
+		Died:   o.Died,
+	}, nil
+}
+
+// assembled is what a run is put together from.
+type assembled struct {
+	provisioning harness.Provisioning
+	components   components.Set
+	// meshes are the mesh's options by version: that which is installed, and those that it
+	// is upgraded to.
+	meshes map[string]mesh.Options
+}
+
+// assemble obtains the components and makes provider and mesh.
+func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
+	layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
+	if err != nil {
+		return nil, &cluster.OptionError{Err: err}
+	}
+	request, err := o.request(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	offer, err := o.Source.New(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
+	for i, version := range n.istio {
+		values := []mesh.Layer{{Name: o.Source.Name(), Values: offer.Values}}
+		if offer.UpstreamEnvoy[i] {
+			values = append(values, mesh.UpstreamEnvoyValues())
+		}
+		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
+		made.meshes[version] = mesh.Options{
+			Version:  version,
+			Hub:      request.Programs.Hubs.Image(components.IstioHub),
+			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
+			Values:   append(values, layers...),
+			Progress: func(text string) { o.Progress.Status("%s", text) },
+		}
+	}
+	made.provisioning = harness.Provisioning{
+		Provider: offer.Provider,
+		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
+			return mesh.New(cfg, made.meshes[n.istio[0]])
+		},
+		Knative:  n.serving.installer(made.components, o.Progress),
+		Progress: o.Progress,
+	}
+	return made, nil
+}
+
+// upgrade makes the mesh that an upgrade leads to.
+func (a *assembled) upgrade(cfg *rest.Config, to *scenarios.Upgrade) (harness.Upgrader, error) {
+	options := a.meshes[to.Istio]
+	options.Values = append(slices.Clone(options.Values), mesh.Layer{Name: "the upgrade", Values: to.Values})
+	return mesh.New(cfg, options)
+}

@@ -1,0 +1,105 @@
+package assemble
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/providers"
+)
+
+// chosen is the source of a name, with its flags at their defaults.
+func chosen(t *testing.T, name string) cluster.Source {
+	t.Helper()
+	for _, s := range providers.Table() {
+		if s.Name() == name {
+			s.Flags(pflag.NewFlagSet(name, pflag.ContinueOnError))
+			return s
+		}
+	}
+	t.Fatalf("no source %s", name)
+	return nil
+}
+
+const injectedByDefault = `apiVersion: meshbench.dev/v1
+name: x
+title: A namespace without labels
+cluster:
+  nodes: [{type: m6i.large, count: 1}]
+steps:
+  - name: one
+    actions:
+      - namespace: {name: ns1, injection: true}
+      - namespace: {name: ns2}
+      - deployment: {namespace: ns1, name: a, image: nginx, replicas: 2}
+      - deployment: {namespace: ns2, name: b, image: nginx, replicas: 3}
+`
+
+// The preflight counts the sidecars of the mesh that will be installed, with what the
+// command line says of it.
+func TestSidecarsOfTheMeshThatIsInstalled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	if err := os.WriteFile(file, []byte(injectedByDefault), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		source   string
+		real     int
+		settings []string
+		want     int
+	}{
+		{"embedded", 10, nil, 2},
+		{"embedded", 1, nil, 1},
+		{"embedded", 10, []string{"sidecarInjectorWebhook.enableNamespacesByDefault=true"}, 5},
+		{"kind", 1, nil, 2}, // whose sidecars all run
+	} {
+		o := Options{Source: chosen(t, tt.source), Real: tt.real, Settings: tt.settings}
+		s, err := o.Open(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := o.needs(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.spec.Sidecars != tt.want {
+			t.Errorf("%+v: %d sidecars", tt, n.spec.Sidecars)
+		}
+	}
+}
+
+// What cannot be had is an option's error, so that nobody looks for it in the scenario.
+func TestCheck(t *testing.T) {
+	for name, tt := range map[string]struct {
+		source string
+		change func(*Options)
+	}{
+		"a version nobody pinned": {"embedded", func(o *Options) { o.Programs.Istio = "9.9.9" }},
+		"the same on kind":        {"kind", func(o *Options) { o.Programs.Istio = "9.9.9" }},
+		"an Envoy nobody has":     {"embedded", func(o *Options) { o.Programs.Envoy = "./none" }},
+		"a bad value":             {"embedded", func(o *Options) { o.Settings = []string{"pilot"} }},
+		"a file that is not there": {"embedded", func(o *Options) {
+			o.ValuesFiles = []string{"none.yaml"}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := Options{Source: chosen(t, tt.source), Real: 1}
+			s, err := good.Open("one-pod", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := good.Check(t.Context(), s); err != nil {
+				t.Fatalf("without the change: %v", err)
+			}
+			tt.change(&good)
+			var option *cluster.OptionError
+			if err := good.Check(t.Context(), s); !errors.As(err, &option) {
+				t.Errorf("%v is not an option's error", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/meshbench/meshbench/harness/components"
+)
+
+// Source is a place that clusters come from, as --cluster names it: its own flags, the
+// constructor of its provider, and the end of clusters that other commands left. The
+// table of all of them is package providers. Flags are bound to the Source itself, so
+// each command makes Sources of its own.
+type Source interface {
+	// Name is the word for --cluster, which is also that of the source's [Provider].
+	Name() string
+	// Flags binds the flags that this source alone reads. Their names must be unique in
+	// the table.
+	Flags(flags *pflag.FlagSet)
+	// RunsImages reports whether every container runs, whatever its image. Where it is
+	// false, images that components stand for run, and all other containers are simulated.
+	RunsImages() bool
+	// Check returns an [OptionError] for options that cannot be met. It starts nothing and
+	// obtains nothing.
+	Check(ctx context.Context, request Request) error
+	// New checks what Check does and the machine (Preflight), then obtains the components
+	// that clusters of this source need, and returns the provider with them.
+	New(ctx context.Context, request Request) (*Offer, error)
+	// List returns the names of this user's clusters that meshbench made here.
+	List(ctx context.Context) ([]string, error)
+	// Delete deletes a cluster that another command made; [ErrNoCluster] when there is none
+	// of that name.
+	Delete(ctx context.Context, name string) error
+	// Sweep removes what crashed commands left.
+	Sweep(ctx context.Context) error
+}
+
+// ErrNoCluster is returned when a source has no cluster of a name.
+var ErrNoCluster = errors.New("there is no cluster")
+
+// OptionError is the error of an option that cannot be met. Nothing was started.
+type OptionError struct{ Err error }
+
+// Error implements error.
+func (e *OptionError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error itself.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Request is what a Source makes a provider from.
+type Request struct {
+	// Spec is the cluster that will be asked of the provider, for Preflight.
+	Spec Spec
+	// Programs say where programs and images come from. Istio and Knative are unset.
+	Programs components.Options
+	// Istio are versions: the one that is installed, then those that a run upgrades to, each
+	// once.
+	Istio []string
+	// Charts is the folder or URL of Istio's charts; "" for the pinned ones.
+	Charts string
+	// Knative is the pinned release of Knative Serving that the cluster must be able to
+	// run; "" for none, and where its manifest says where its images are.
+	Knative string
+	// Obtain obtains components and reports progress.
+	Obtain func(ctx context.Context, store *components.Store, want ...components.Name) (components.Set, error)
+	// Status is told what is being done; each line replaces the one before.
+	Status func(line string)
+	// Note is told what a reader should see.
+	Note func(line string)
+	// Died, if set, is called once with the reason when a cluster ends by itself.
+	Died func(error)
+}
+
+// Store is where the components for a version of Istio come from, with options o. An
+// [OptionError] says what cannot be had.
+func (r Request) Store(istio string, o components.Options) (*components.Store, error) {
+	o.Istio, o.WithoutCharts = istio, r.Charts != ""
+	store, err := components.New(o)
+	if err == nil && !o.WithoutCharts && !store.Has(components.Charts) {
+		err = fmt.Errorf("the charts of Istio %s are not pinned here, and no image holds them: name them with --charts, a folder (manifests/charts of an Istio release) or Istio's chart repository; pinned are those of %s",
+			istio, strings.Join(components.IstioVersions(), ", "))
+	}
+	if err != nil {
+		return nil, &OptionError{err}
+	}
+	return store, nil
+}
+
+// Offer is a provider with what the mesh on its clusters needs.
+type Offer struct {
+	Provider Provider
+	// Components are those that were obtained for each version of [Request].Istio, in that
+	// order.
+	Components []components.Set
+	// UpstreamEnvoy says for each version whether its proxies run upstream's Envoy, which
+	// lacks Istio's own filters.
+	UpstreamEnvoy []bool
+	// Values are values of the chart istiod that clusters of this source need; a scenario's
+	// own win.
+	Values map[string]any
+	// Cache is the folder for charts that are downloaded.
+	Cache string
+}

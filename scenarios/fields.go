@@ -1,0 +1,71 @@
+package scenarios
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// unknownField is a field that an object does not have.
+type unknownField struct {
+	// place is where it stands, spec.ports[0].nama.
+	place string
+	// hint ends a message: what was meant or what is known.
+	hint string
+}
+
+// unknownFields returns the fields of a decoded value that rules do not know, in order.
+// What is below an unknown field is not looked at. The value stands at the place.
+func unknownFields(rules Fields, value any, place string, path ...string) []unknownField {
+	var list []unknownField
+	switch v := value.(type) {
+	case map[string]any:
+		names, known := rules(path...)
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			at := join(place, key)
+			if known && !slices.Contains(names, key) {
+				list = append(list, unknownField{at, suggest(key, names)})
+				continue
+			}
+			list = append(list, unknownFields(rules, v[key], at, append(slices.Clone(path), key)...)...)
+		}
+	case []any:
+		for i, item := range v {
+			at := fmt.Sprintf("%s[%d]", place, i)
+			list = append(list, unknownFields(rules, item, at, append(slices.Clone(path), "[]")...)...)
+		}
+	}
+	return list
+}
+
+// helmValues checks that the mesh's charts know the values in a field.
+func (c *checker) helmValues(field string, values map[string]any) {
+	if c.rules.HelmValues == nil {
+		return
+	}
+	rules := c.rules.HelmValues(c.mesh.Istio)
+	if rules == nil {
+		return
+	}
+	for _, unknown := range unknownFields(rules, values, field) {
+		c.wrong(unknown.place, "unknown Helm value%s", unknown.hint)
+	}
+}
+
+// resourceFields checks that an object of a manifest has only fields of its kind. It
+// notes the first unknown one: a manifest is one field of the scenario.
+func (c *checker) resourceFields(field string, m *manifestObject) {
+	if c.rules.ResourceFields == nil {
+		return
+	}
+	rules := c.rules.ResourceFields(m.APIVersion, m.Kind)
+	var value map[string]any
+	// What is not a mapping with names as keys is for the API server to refuse.
+	if rules == nil || m.node.Decode(&value) != nil {
+		return
+	}
+	for _, unknown := range unknownFields(rules, value, "") {
+		c.wrong(field, "%s %q has no field %s%s", m.Kind, m.Metadata.Name, unknown.place, unknown.hint)
+		return
+	}
+}

@@ -1,0 +1,168 @@
+package scenarios
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestIstioInjects(t *testing.T) {
+	enabled := map[string]string{injectionLabel: "enabled"}
+	ask := func(answer string) map[string]string { return map[string]string{injectLabel: answer} }
+	revision := func(name string) map[string]string { return map[string]string{revisionLabel: name} }
+	values := func(key string, value any) Mesh { return Mesh{Values: map[string]any{key: value}} }
+	everywhere := values("sidecarInjectorWebhook", map[string]any{"enableNamespacesByDefault": true})
+	onRequest := values("global", map[string]any{"proxy": map[string]any{"autoInject": "disabled"}})
+	for name, test := range map[string]struct {
+		pod  NewPod
+		want bool
+	}{
+		"no labels":                                     {NewPod{}, false},
+		"a namespace that enables it":                   {NewPod{NamespaceLabels: enabled}, true},
+		"a namespace that disables it":                  {NewPod{NamespaceLabels: map[string]string{injectionLabel: "disabled"}, Labels: ask("true")}, false},
+		"a pod that refuses":                            {NewPod{NamespaceLabels: enabled, Labels: ask("false")}, false},
+		"a pod that refuses in other words":             {NewPod{NamespaceLabels: enabled, Labels: ask("no")}, false},
+		"a pod that says nothing":                       {NewPod{NamespaceLabels: enabled, Labels: ask("")}, true},
+		"a pod that asks":                               {NewPod{Labels: ask("true")}, true},
+		"a pod that asks in other words":                {NewPod{Labels: ask("yes")}, false},
+		"an annotation that refuses":                    {NewPod{NamespaceLabels: enabled, Annotations: ask("false")}, false},
+		"an annotation cannot ask":                      {NewPod{Annotations: ask("true")}, false},
+		"the label before the annotation":               {NewPod{NamespaceLabels: enabled, Labels: ask("true"), Annotations: ask("false")}, true},
+		"a namespace's revision":                        {NewPod{NamespaceLabels: revision("default")}, true},
+		"a namespace of another revision":               {NewPod{NamespaceLabels: revision("1-22"), Labels: ask("true")}, false},
+		"a namespace without a revision's name":         {NewPod{NamespaceLabels: revision(""), Labels: ask("true")}, false},
+		"the namespace's injection before its revision": {NewPod{NamespaceLabels: map[string]string{injectionLabel: "enabled", revisionLabel: "1-22"}}, true},
+		"a pod's revision":                              {NewPod{Labels: revision("default")}, true},
+		"a pod of another revision":                     {NewPod{Labels: map[string]string{revisionLabel: "1-22", injectLabel: "true"}}, false},
+		"the namespace's revision before the pod's":     {NewPod{NamespaceLabels: revision("default"), Labels: revision("1-22")}, true},
+		"a mesh with a revision":                        {NewPod{NamespaceLabels: revision("1-22"), Mesh: values("revision", "1-22")}, true},
+		"a mesh with a revision is not the default":     {NewPod{NamespaceLabels: enabled, Mesh: values("revision", "1-22")}, false},
+		"a revision tagged as the default":              {NewPod{NamespaceLabels: enabled, Mesh: Mesh{Values: map[string]any{"revision": "1-22", "revisionTags": []any{"default"}}}}, true},
+		"everywhere":                                    {NewPod{Mesh: everywhere}, true},
+		"everywhere but in the cluster's namespaces":    {NewPod{Namespace: "kube-system", Mesh: everywhere}, false},
+		"everywhere but where a pod refuses":            {NewPod{Labels: ask("false"), Mesh: everywhere}, false},
+		"the cluster's namespaces, though they ask":     {NewPod{Namespace: "kube-public", NamespaceLabels: enabled}, false},
+		"a pod on its node's network":                   {NewPod{NamespaceLabels: enabled, HostNetwork: true}, false},
+		"on request, nobody asks":                       {NewPod{NamespaceLabels: enabled, Mesh: onRequest}, false},
+		"on request, a pod asks":                        {NewPod{NamespaceLabels: enabled, Labels: ask("true"), Mesh: onRequest}, true},
+		"on request, an annotation asks":                {NewPod{NamespaceLabels: enabled, Annotations: ask("true"), Mesh: onRequest}, true},
+		"a policy that Istio does not know":             {NewPod{NamespaceLabels: enabled, Mesh: values("global", map[string]any{"proxy": map[string]any{"autoInject": "maybe"}})}, false},
+	} {
+		if got := IstioInjects(test.pod); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// TestMeshRules checks that the rules of a caller decide about sidecars, and what they
+// are asked.
+func TestMeshRules(t *testing.T) {
+	data := frame("", `{deployment: {namespace: ns1, name: light, image: nginx, replicas: 3, labels: {mesh: light}}},
+		{upgrade: {istio: 1.24.0, values: {pilot: {b: 2}}, restart: [{namespace: ns1, deployment: light}]}}`)
+	data = append(data, "mesh: {istio: 1.23.2, values: {pilot: {a: 1}}}\n"...)
+	byDefault, err := Loader{}.Load("test.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []NewPod
+	rules := IstioRules()
+	rules.Injects = func(p NewPod) bool {
+		asked = append(asked, p)
+		return p.Labels["mesh"] != "light" && IstioInjects(p)
+	}
+	other, err := Loader{Mesh: rules}.Load("test.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := byDefault.Plan().Sidecars(-1); got != 5 {
+		t.Errorf("by Istio's rules: %d sidecars, want 1, 3 and one of the restart", got)
+	}
+	if got := other.Plan().Sidecars(-1); got != 1 {
+		t.Errorf("by the caller's rules: %d sidecars, want 1", got)
+	}
+	want := []PlannedDeployment{{"ns1", "test", 1, true}, {"ns1", "light", 3, false}}
+	if diff := cmp.Diff(want, other.Plan().Deployments); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	last := NewPod{
+		Namespace: "ns1", NamespaceLabels: map[string]string{injectionLabel: "enabled"}, Labels: map[string]string{"mesh": "light"},
+		Mesh: Mesh{Istio: "1.24.0", Values: map[string]any{"pilot": map[string]any{"a": 1, "b": 2}}},
+	}
+	if len(asked) == 0 {
+		t.Fatal("the rules were not asked")
+	}
+	if diff := cmp.Diff(last, asked[len(asked)-1]); diff != "" {
+		t.Errorf("asked about another pod (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]any{"pilot": map[string]any{"a": 1}}, other.Mesh.Values); diff != "" {
+		t.Errorf("the scenario's values have changed:\n%s", diff)
+	}
+}
+
+// TestMoreValues checks that a caller's rules can add values that are not in the scenario.
+func TestMoreValues(t *testing.T) {
+	more := map[string]any{"sidecarInjectorWebhook": map[string]any{"enableNamespacesByDefault": true}}
+	loader := Loader{Mesh: MeshRules{Injects: func(p NewPod) bool {
+		p.Mesh = p.Mesh.With(more)
+		return IstioInjects(p)
+	}}}
+	data := frame("", `{namespace: {name: ns2}}, {deployment: {namespace: ns2, name: a, image: a, replicas: 3}}`)
+	data = append(data, "mesh: {values: {sidecarInjectorWebhook: {reinvocationPolicy: Never}}}\n"...)
+	s, err := loader.Load("test.yaml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Plan().Sidecars(-1); got != 4 {
+		t.Errorf("%d sidecars, want 1 and 3", got)
+	}
+	if without, err := (Loader{}).Load("test.yaml", data); err != nil || without.Plan().Sidecars(-1) != 1 {
+		t.Errorf("without the value: %v", err)
+	}
+}
+
+// TestFields checks that values and fields are checked where a caller knows them, and
+// only there.
+func TestFields(t *testing.T) {
+	data := frame("", `{upgrade: {istio: 1.24.0, values: {pilot: {envs: {X: y}}, list: [{nama: a}]}}},
+		{apply: {manifest: "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: ns1}, spec: {egress: [{hosts: []}, {host: []}]}}"}},
+		{apply: {manifest: "{apiVersion: example.com/v1, kind: Other, metadata: {name: a, namespace: ns1}, spec: {x: 1}}"}}`)
+	data = append(data, "mesh: {values: {pilot: {env: {ANY: thing}}, telemetri: {x: 1}}}\n"...)
+	if _, err := (Loader{}).Load("test.yaml", data); err != nil {
+		t.Errorf("without rules: %v", err)
+	}
+	tree := func(names map[string]string) Fields {
+		return func(path ...string) ([]string, bool) {
+			list, known := names[strings.Join(path, ".")]
+			return strings.Fields(list), known
+		}
+	}
+	var versions []string
+	loader := Loader{Mesh: MeshRules{
+		HelmValues: func(istio string) Fields {
+			versions = append(versions, istio)
+			return tree(map[string]string{"": "pilot telemetry list", "pilot": "env image", "list.[]": "name"})
+		},
+		ResourceFields: func(apiVersion, kind string) Fields {
+			if apiVersion+" "+kind != "networking.istio.io/v1 Sidecar" {
+				return nil
+			}
+			return tree(map[string]string{"": "apiVersion kind metadata spec", "spec": "egress ingress", "spec.egress.[]": "hosts port"})
+		},
+	}}
+	_, err := loader.Load("test.yaml", data)
+	want := `test.yaml:12:64: steps[1].actions[0].upgrade.values.pilot.envs: unknown Helm value; did you mean "env"?
+test.yaml:12:87: steps[1].actions[0].upgrade.values.list[0].nama: unknown Helm value; did you mean "name"?
+test.yaml:13:22: steps[1].actions[1].apply.manifest: Sidecar "a" has no field spec.egress[1].host; did you mean "hosts"?
+test.yaml:15:56: mesh.values.telemetri: unknown Helm value; did you mean "telemetry"?`
+	if err == nil {
+		t.Fatal("no problems")
+	}
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !slices.Equal(versions, []string{"", "1.24.0"}) {
+		t.Errorf("asked for the values of versions %q", versions)
+	}
+}
