@@ -13,7 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/formats"
 )
 
 // The EKS article's table, as it was printed: counts with istioctl's header line, memory in
@@ -115,7 +115,7 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 		// What there is depends on the scenario: one without revisions has no plots of them.
 		written := func() map[string]string {
 			files := map[string]string{}
-			for _, w := range reports.Writers() {
+			for _, w := range formats.Writers() {
 				content, err := os.ReadFile(filepath.Join(run.out, w.File))
 				if w.File == "" || errors.Is(err, fs.ErrNotExist) {
 					continue

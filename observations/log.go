@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -77,17 +78,17 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// kinds counts the kinds that are set.
+// kinds counts the kinds that are set: all pointers but the step's index.
 func (r *Record) kinds() int {
 	n := 0
-	for _, set := range []bool{
-		r.Run != nil, r.Begin != nil, r.Action != nil, r.Settle != nil, r.Objects != nil,
-		r.Usage != nil, r.Series != nil, r.Proxy != nil, r.Envoy != nil, r.Agent != nil, r.Istiod != nil,
-		r.Measure != nil, r.Revisions != nil, r.Restart != nil, r.Event != nil, r.End != nil,
-	} {
-		if set {
+	fields := reflect.ValueOf(r).Elem()
+	for i := range fields.NumField() {
+		if f := fields.Field(i); f.Kind() == reflect.Pointer && !f.IsNil() {
 			n++
 		}
+	}
+	if r.Step != nil {
+		n--
 	}
 	return n
 }

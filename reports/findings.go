@@ -7,68 +7,52 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-// Finding is a fact that a reader must not miss, in words.
-type Finding struct {
-	Level string `json:"level"` // info, warning, error
-	// Kind is a short stable word: incomplete, missed, published, unsettled, an
-	// event's kind, rejected, disagree, unread, growth, revisions, limit, reconnect, witness,
-	// sidecars, simulated, memory, lines, builds.
-	Kind string `json:"kind"`
-	Step string `json:"step,omitempty"`
-	Text string `json:"text"`
-}
+// Share is how many of the judged cases are good.
+type Share struct{ Good, All int }
 
-// String is the finding with its step.
-func (f Finding) String() string {
-	if f.Step != "" {
-		return f.Step + ": " + f.Text
-	}
-	return f.Text
-}
-
-// share is how many of the judged cases are good.
-type share struct{ good, all int }
-
-func (s *share) judge(ok, judged bool) {
+func (s *Share) judge(ok, judged bool) {
 	if ok {
-		s.good++
+		s.Good++
 	}
 	if judged {
-		s.all++
+		s.All++
 	}
 }
 
 // String is the share in words.
-func (s share) String() string { return fmt.Sprintf("%d of %d", s.good, s.all) }
+func (s Share) String() string { return fmt.Sprintf("%d of %d", s.Good, s.All) }
 
-// score is what the verdict is made of.
-type score struct {
-	measured     share // steps
-	settled      share // measured steps
-	expectations share
-	counts       share // as published
-	memory       share // steps whose median lies near the published range
+// Score is what the verdict is made of.
+type Score struct {
+	Measured     Share // steps
+	Settled      Share // measured steps
+	Expectations Share
+	Counts       Share // as published
+	Memory       Share // steps whose median lies near the published range
 }
 
-func (r *Report) score() score {
+// Score counts what is as it should be.
+func (r *Report) Score() Score {
 	total := len(r.Environment.Steps)
-	sc := score{measured: share{total - len(r.Missing), total}}
+	sc := Score{Measured: Share{total - len(r.Missing), total}}
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
-			sc.expectations.judge(e.OK, e.Got != nil || s.Measured)
+			sc.Expectations.judge(e.OK, e.Got != nil || s.Measured)
 		}
 		for _, f := range s.Published {
 			switch {
-			case f.isCount():
-				sc.counts.judge(f.Match, f.Got != nil || s.Measured)
+			case f.IsCount():
+				sc.Counts.judge(f.Match, f.Got != nil || s.Measured)
 			case f.What == "memory":
-				sc.memory.judge(f.Match, f.Got != nil || s.Measured)
+				sc.Memory.judge(f.Match, f.Got != nil || s.Measured)
 			}
 		}
 		if s.Measured {
-			sc.settled.judge(s.Settled, true)
+			sc.Settled.judge(s.Settled, true)
 		}
 	}
 	return sc
@@ -76,26 +60,26 @@ func (r *Report) score() score {
 
 // summary is the verdict in one line.
 func (r *Report) summary() string {
-	sc := r.score()
-	parts := []string{sc.measured.String() + " steps measured"}
-	if sc.expectations.all > 0 {
-		parts = append(parts, sc.expectations.String()+" expectations hold")
+	sc := r.Score()
+	parts := []string{sc.Measured.String() + " steps measured"}
+	if sc.Expectations.All > 0 {
+		parts = append(parts, sc.Expectations.String()+" expectations hold")
 	}
-	if sc.counts.all > 0 {
-		parts = append(parts, sc.counts.String()+" published counts match")
+	if sc.Counts.All > 0 {
+		parts = append(parts, sc.Counts.String()+" published counts match")
 	}
-	if sc.memory.all > 0 {
-		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*publishedTolerance, sc.memory))
+	if sc.Memory.All > 0 {
+		parts = append(parts, fmt.Sprintf("median memory within %g %% of the published range at %s steps", 100*PublishedTolerance, sc.Memory))
 	}
-	if n := sc.settled.all - sc.settled.good; n > 0 {
-		parts = append(parts, fmt.Sprintf("%s not settled: %s", plural(n, "step"), strings.Join(r.Unsettled(), ", ")))
+	if n := sc.Settled.All - sc.Settled.Good; n > 0 {
+		parts = append(parts, fmt.Sprintf("%s not settled: %s", words.Plural(n, "step"), strings.Join(r.Unsettled(), ", ")))
 	}
-	return r.verdict() + ": " + strings.Join(parts, "; ") + "."
+	return r.Verdict() + ": " + strings.Join(parts, "; ") + "."
 }
 
-// verdict is one word for the run: ok, MISS (an expectation), INCOMPLETE, or UNSETTLED (a
+// Verdict is one word for the run: ok, MISS (an expectation), INCOMPLETE, or UNSETTLED (a
 // step was measured before the mesh was quiet).
-func (r *Report) verdict() string {
+func (r *Report) Verdict() string {
 	switch {
 	case len(r.Missed()) > 0:
 		return "MISS"
@@ -109,13 +93,13 @@ func (r *Report) verdict() string {
 }
 
 // findings are what a reader must not miss, the worst first.
-func (r *Report) findings() []Finding {
-	var found []Finding
+func (r *Report) findings() []sections.Finding {
+	var found []sections.Finding
 	add := func(level, kind, step, format string, args ...any) {
-		found = append(found, Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
+		found = append(found, sections.Finding{Level: level, Kind: kind, Step: step, Text: fmt.Sprintf(format, args...)})
 	}
 	if !r.Finished {
-		add(observations.Error, "incomplete", "", "%s", r.incomplete())
+		add(observations.Error, "incomplete", "", "%s", r.Incomplete())
 	}
 	for _, m := range r.Missed() {
 		add(observations.Error, "missed", m.Step, "%s", m.Expectation)
@@ -125,33 +109,35 @@ func (r *Report) findings() []Finding {
 			if f.Match || f.Got == nil || f.What == "witnessMemory" {
 				continue
 			}
-			if f.isCount() {
-				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.text(), *f.Got)
+			if f.IsCount() {
+				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.Range(), *f.Got)
 			} else {
 				add(observations.Warning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
-					*f.Got, 100*publishedTolerance, f.text())
+					*f.Got, 100*PublishedTolerance, f.Range())
 			}
 		}
 	}
-	if sc := r.score(); sc.settled.all > 0 && sc.settled.good == 0 {
+	if sc := r.Score(); sc.Settled.All > 0 && sc.Settled.Good == 0 {
 		add(observations.Warning, observations.Unsettled, "", "No step was measured in a quiet mesh: none of the figures may be relied on.")
 	}
 	for _, s := range r.Steps {
-		if text := s.unsettledText(); text != "" {
+		if text := s.UnsettledText(); text != "" {
 			add(observations.Warning, observations.Unsettled, s.Name, "%s", text)
 		}
 	}
 	found = append(found, r.eventFindings()...)
-	found = append(found, r.growthFindings()...)
+	for _, s := range r.Sections {
+		found = append(found, s.Findings...)
+	}
 	for _, s := range r.Steps {
 		for _, p := range s.Proxies {
 			if p.Rejected > 0 {
 				add(observations.Warning, observations.Rejected, s.Name, "%s/%s refused %s of its configuration: its counts are of what it kept",
-					p.Namespace, p.Pod, plural(p.Rejected, "update"))
+					p.Namespace, p.Pod, words.Plural(p.Rejected, "update"))
 			}
 		}
 		if i := s.Istiod; i != nil && i.Rejected > 0 && s.Number == len(r.Environment.Steps) {
-			add(observations.Warning, observations.Rejected, s.Name, "proxies refused %s of configuration since istiod's start", plural(int(i.Rejected), "update"))
+			add(observations.Warning, observations.Rejected, s.Name, "proxies refused %s of configuration since istiod's start", words.Plural(int(i.Rejected), "update"))
 		}
 		if a, b, ok := s.disagreement(); ok {
 			add(observations.Warning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
@@ -168,11 +154,12 @@ func (r *Report) findings() []Finding {
 		add(observations.Warning, "builds", "", "Sidecars run different builds of Envoy: %s.", strings.Join(r.EnvoyBuilds, ", "))
 	}
 	for i := 1; i < len(r.Steps); i++ {
-		if r.moreRevisions(r.Steps[i-1].Name, r.Steps[i].Name) {
-			continue // told for all of them at once
+		if r.told(func(s sections.Section) bool { return s.Changed[r.Steps[i].Name] }) {
+			continue // for all steps at once
 		}
 		// With workloads that differ by what is tried, a step's median says little.
-		if text := configGrowth(&r.Steps[i-1], &r.Steps[i], r.Growth == nil); text != "" {
+		mixed := r.told(func(s sections.Section) bool { return s.Mixed })
+		if text := configGrowth(&r.Steps[i-1], &r.Steps[i], !mixed); text != "" {
 			add(observations.Info, "growth", r.Steps[i].Name, "%s", text)
 		}
 	}
@@ -194,7 +181,7 @@ func (r *Report) findings() []Finding {
 	}
 	add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
 		observations.SidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
-	if r.countsInLines() {
+	if r.CountsInLines() {
 		add(observations.Info, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
 	}
 	if env.Cluster.Baseline != observations.BaselineEKS && r.hasFigures() {
@@ -205,15 +192,20 @@ func (r *Report) findings() []Finding {
 		add(observations.Info, "published", "", "%s", text)
 	}
 	worst := []string{observations.Error, observations.Warning, observations.Info}
-	slices.SortStableFunc(found, func(a, b Finding) int {
+	slices.SortStableFunc(found, func(a, b sections.Finding) int {
 		return slices.Index(worst, a.Level) - slices.Index(worst, b.Level)
 	})
 	return found
 }
 
-// unsettledText says that the step was not measured in a quiet mesh, and why; "" when
+// told says whether a section has what is asked for.
+func (r *Report) told(has func(sections.Section) bool) bool {
+	return slices.ContainsFunc(r.Sections, has)
+}
+
+// UnsettledText says that the step was not measured in a quiet mesh, and why; "" when
 // it was, or was not measured.
-func (s *Step) unsettledText() string {
+func (s *Step) UnsettledText() string {
 	switch {
 	case s.Settle == nil && s.Measured:
 		return "measured without waiting for a quiet mesh"
@@ -234,8 +226,8 @@ func (r *Report) hasFigures() bool {
 	return false
 }
 
-// incomplete says how far the run got and why it ended.
-func (r *Report) incomplete() string {
+// Incomplete says how far the run got and why it ended.
+func (r *Report) Incomplete() string {
 	var b strings.Builder
 	switch {
 	case r.Outcome != "":
@@ -256,18 +248,19 @@ func (r *Report) incomplete() string {
 }
 
 // eventFindings are the run's warnings and errors, those of one kind in one step as one.
-func (r *Report) eventFindings() []Finding {
+func (r *Report) eventFindings() []sections.Finding {
 	type key struct{ step, kind string }
-	var found []Finding
+	var found []sections.Finding
 	index := map[key]int{}
 	more := map[int]int{}
+	ends := r.told(func(s sections.Section) bool { return s.SidecarEnds })
 	for _, e := range r.Events {
 		// Settle records say it already, with the conditions.
 		if e.Level != observations.Warning && e.Level != observations.Error || e.Kind == observations.Unsettled {
 			continue
 		}
-		// With revisions, the ends of sidecars are told with what led to them.
-		if r.Growth != nil && e.restart && strings.HasSuffix(e.Object, "/"+observations.SidecarContainer) {
+		// A section tells of the ends of sidecars with what led to them.
+		if ends && e.restart && strings.HasSuffix(e.Object, "/"+observations.SidecarContainer) {
 			continue
 		}
 		k := key{e.Step, e.Kind}
@@ -280,7 +273,7 @@ func (r *Report) eventFindings() []Finding {
 		if e.Object != "" {
 			text = e.Object + ": " + text
 		}
-		found = append(found, Finding{Level: e.Level, Kind: e.Kind, Step: e.Step, Text: e.Kind + ": " + text})
+		found = append(found, sections.Finding{Level: e.Level, Kind: e.Kind, Step: e.Step, Text: e.Kind + ": " + text})
 	}
 	for i, n := range more {
 		found[i].Text += fmt.Sprintf(" (and %d more)", n)
@@ -304,23 +297,10 @@ func rowsText(c observations.Counts) string {
 	return fmt.Sprintf("%d clusters, %d listeners, %d routes, %d endpoints", c.Cluster, c.Listener, c.Route, c.Endpoint)
 }
 
-// configKind is one kind of configuration object: its name in JSON, in words, and how
-// many there are.
-type configKind struct {
-	name, title string
-	count       int
-}
-
-// configKinds are the kinds of configuration objects, in the order of reports.
-func configKinds(o observations.ConfigObjects) []configKind {
-	return []configKind{
-		{"clusters", "clusters", o.Clusters},
-		{"listeners", "listeners", o.Listeners},
-		{"filterChains", "filter chains", o.FilterChains},
-		{"routeConfigs", "route configurations", o.RouteConfigs},
-		{"virtualHosts", "virtual hosts", o.VirtualHosts},
-		{"endpoints", "endpoints", o.Endpoints},
-	}
+// ConfigKind is one kind of configuration object in words, and how many there are.
+type ConfigKind struct {
+	Title string
+	Count int
 }
 
 // configGrowth says which objects made the configuration grow or shrink between two steps,
@@ -330,18 +310,18 @@ func configGrowth(before, now *Step, memory bool) string {
 	if before.ConfigObjects == nil || now.ConfigObjects == nil {
 		return ""
 	}
-	was, is := configKinds(*before.ConfigObjects), configKinds(*now.ConfigObjects)
+	was, is := before.Kinds, now.Kinds
 	var changed []int
 	for i := range is {
-		if is[i].count != was[i].count {
+		if is[i].Count != was[i].Count {
 			changed = append(changed, i)
 		}
 	}
-	size := func(i int) int { return max(is[i].count-was[i].count, was[i].count-is[i].count) }
+	size := func(i int) int { return max(is[i].Count-was[i].Count, was[i].Count-is[i].Count) }
 	slices.SortStableFunc(changed, func(i, j int) int { return size(j) - size(i) })
 	parts := make([]string, len(changed))
 	for n, i := range changed {
-		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].title, is[i].count-was[i].count, was[i].count, is[i].count)
+		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].Title, is[i].Count-was[i].Count, was[i].Count, is[i].Count)
 	}
 	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
 	d := now.ConfigDumpBytes - before.ConfigDumpBytes
@@ -353,7 +333,7 @@ func configGrowth(before, now *Step, memory bool) string {
 		text += fmt.Sprintf(", yet dump %+.0f kB: it also holds what is being replaced (listeners that drain)", float64(d)/1e3)
 	}
 	if memory && before.Memory.Samples > 0 && now.Memory.Samples > 0 {
-		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/mi)
+		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/words.Mi)
 	}
 	return text
 }
@@ -366,16 +346,16 @@ func (r *Report) witnessEffect() string {
 	var published []string
 	for i := range r.Steps {
 		s := &r.Steps[i]
-		if f, ok := s.published("witnessMemory"); ok {
-			if m, ok := s.published("memory"); ok {
-				published = append(published, fmt.Sprintf("%s beside %s Mi", f.text(), m.text()))
+		if f, ok := s.PublishedOf("witnessMemory"); ok {
+			if m, ok := s.PublishedOf("memory"); ok {
+				published = append(published, fmt.Sprintf("%s beside %s Mi", f.Range(), m.Range()))
 			}
 		}
 		beside := s.besideWitnesses()
 		if beside.Samples == 0 || s.WitnessMemory.Samples == 0 {
 			continue
 		}
-		d := float64(s.WitnessMemory.MedianBytes-beside.MedianBytes) / mi
+		d := float64(s.WitnessMemory.MedianBytes-beside.MedianBytes) / words.Mi
 		if most == nil {
 			low, high, most = d, d, s
 		}
@@ -393,7 +373,7 @@ func (r *Report) witnessEffect() string {
 		held, at = fmt.Sprintf("%+.1f to %+.1f Mi", low, high), "most at"
 	}
 	text := fmt.Sprintf("Reading a proxy's configuration dump makes Envoy grow: witnesses held %s against the median of sidecars never dumped (%s %s: %.1f beside %.1f Mi). Witnesses are kept out of the memory statistics.",
-		held, at, most.Name, float64(most.WitnessMemory.MedianBytes)/mi, float64(beside.MedianBytes)/mi)
+		held, at, most.Name, float64(most.WitnessMemory.MedianBytes)/words.Mi, float64(beside.MedianBytes)/words.Mi)
 	if len(published) > 0 {
 		text += fmt.Sprintf(" The published table shows the same for the one pod that was dumped: %s.", strings.Join(published, ", "))
 	}
@@ -424,12 +404,4 @@ func realText(n int) string {
 		return "all pods run"
 	}
 	return fmt.Sprintf("at most %d a Deployment", n)
-}
-
-// plural is a number and a noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return fmt.Sprintf("%d %s", n, noun)
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

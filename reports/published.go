@@ -2,17 +2,19 @@ package reports
 
 import (
 	"fmt"
+
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-// publishedTolerance is how far a median may lie outside the published range of
+// PublishedTolerance is how far a median may lie outside the published range of
 // memory, as a share of its ends, and still count as a match.
-const publishedTolerance = 0.25
+const PublishedTolerance = 0.25
 
 // Units of published figures.
 const (
-	unitLines = "lines" // what istioctl printed, header line included
-	unitRows  = "rows"  // the same without the header line
-	unitMi    = "Mi"
+	UnitLines = "lines" // what istioctl printed, header line included
+	UnitRows  = "rows"  // the same without the header line
+	UnitMi    = "Mi"
 )
 
 // PublishedFigure is a published figure beside the run's own. Counts match when they
@@ -33,11 +35,11 @@ type PublishedFigure struct {
 	Match bool   `json:"match"`
 }
 
-// isCount tells an exact quantity from memory.
-func (f PublishedFigure) isCount() bool { return f.Unit != unitMi }
+// IsCount tells an exact quantity from memory.
+func (f PublishedFigure) IsCount() bool { return f.Unit != UnitMi }
 
-// text is the published figure as it was printed.
-func (f PublishedFigure) text() string {
+// Range is the published figure as it was printed.
+func (f PublishedFigure) Range() string {
 	if f.PublishedHigh != 0 {
 		return fmt.Sprintf("%g-%g", f.Published, f.PublishedHigh)
 	}
@@ -50,9 +52,9 @@ func (s *Step) comparePublished() {
 	if p == nil {
 		return
 	}
-	unit, header := unitRows, 0
+	unit, header := UnitRows, 0
 	if p.CountsIncludeHeader {
-		unit, header = unitLines, 1
+		unit, header = UnitLines, 1
 	}
 	for _, c := range []struct {
 		what   string
@@ -72,7 +74,7 @@ func (s *Step) comparePublished() {
 			continue
 		}
 		f := PublishedFigure{What: c.what, Published: float64(*c.value), Unit: c.unit}
-		if n, ok := s.count(c.what); ok {
+		if n, ok := s.Count(c.what); ok {
 			got := float64(n + c.header)
 			f.Got, f.Match = &got, got == f.Published
 		}
@@ -87,20 +89,20 @@ func (s *Step) comparePublished() {
 }
 
 func publishedMemory(what string, low, high float64, m Memory) PublishedFigure {
-	f := PublishedFigure{What: what, Published: low, Unit: unitMi}
+	f := PublishedFigure{What: what, Published: low, Unit: UnitMi}
 	if high != low {
 		f.PublishedHigh = high
 	}
 	if m.Samples > 0 {
-		got := float64(m.MedianBytes) / mi
+		got := float64(m.MedianBytes) / words.Mi
 		f.Got = &got
-		f.Match = got >= low*(1-publishedTolerance) && got <= high*(1+publishedTolerance)
+		f.Match = got >= low*(1-PublishedTolerance) && got <= high*(1+PublishedTolerance)
 	}
 	return f
 }
 
-// published is the step's published figure of that name; ok is false for none.
-func (s *Step) published(what string) (f PublishedFigure, ok bool) {
+// PublishedOf is the step's published figure of that name; ok is false for none.
+func (s *Step) PublishedOf(what string) (f PublishedFigure, ok bool) {
 	for _, f := range s.Published {
 		if f.What == what {
 			return f, true
@@ -109,12 +111,12 @@ func (s *Step) published(what string) (f PublishedFigure, ok bool) {
 	return PublishedFigure{}, false
 }
 
-// countsInLines says whether people see counts as lines, header line included, as they
+// CountsInLines says whether people see counts as lines, header line included, as they
 // were published, rather than as rows.
-func (r *Report) countsInLines() bool {
+func (r *Report) CountsInLines() bool {
 	for _, s := range r.Steps {
 		for _, f := range s.Published {
-			if f.Unit == unitLines {
+			if f.Unit == UnitLines {
 				return true
 			}
 		}

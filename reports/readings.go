@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/metrics"
 )
 
 // sidecarKey tells a proxy's readings before it was first dumped from those after.
@@ -39,10 +40,16 @@ type readings struct {
 	istiodBefore *observations.Istiod // the last one read before the step
 	istiod       *observations.Istiod
 	measure      *observations.Measure
+	// records are all since the wait for quiet ended.
+	records []observations.Record
+	// before is the step that was begun before; nil for none.
+	before *readings
+	read   *metrics.Step // of these records, once step was called
 }
 
-func newReadings(began time.Time, istiod *observations.Istiod) *readings {
+func newReadings(began time.Time, istiod *observations.Istiod, before *readings) *readings {
 	return &readings{
+		before:       before,
 		began:        began,
 		istiodBefore: istiod,
 		usage:        map[sidecarKey]observations.Usage{},
@@ -53,6 +60,7 @@ func newReadings(began time.Time, istiod *observations.Istiod) *readings {
 
 // add takes in one record of the step.
 func (in *readings) add(rec observations.Record) {
+	in.records = append(in.records, rec)
 	switch {
 	case rec.Begin != nil:
 		in.begin = *rec.Begin
@@ -61,6 +69,7 @@ func (in *readings) add(rec observations.Record) {
 	case rec.Settle != nil:
 		in.settle = rec.Settle
 		// Readings on the way to quiet are of another state, perhaps of pods that are gone.
+		in.records = in.records[:0]
 		clear(in.usage)
 		clear(in.envoys)
 		clear(in.agents)
@@ -95,7 +104,7 @@ func (in *readings) add(rec observations.Record) {
 // step computes what the readings say. The rows are of the first witness of the
 // workload *primary, which the first step that has a witness sets: a proxy in another
 // namespace, or outside the Service, sees other rows.
-func (in *readings) step(primary *string) Step {
+func (in *readings) step(table []metrics.Metric, primary *string) Step {
 	s := Step{
 		Name:         in.begin.Name,
 		Do:           in.begin.Do,
@@ -123,6 +132,21 @@ func (in *readings) step(primary *string) Step {
 		*primary = cmp.Or(*primary, p.Workload)
 		s.Rows, s.ConfigObjects, s.ConfigDumpBytes = &p.Rows, &p.Objects, p.DumpBytes
 		s.Witness = p.Namespace + "/" + p.Pod
+	}
+
+	in.read = in.counted(&s)
+	s.Metrics, s.counts = metrics.Read(table, in.read), map[string]int{}
+	for _, m := range table {
+		f, ok := s.Metrics[m.Name]
+		if !ok || !m.Exact {
+			continue
+		}
+		if m.Word != "" {
+			s.counts[m.Word] = int(f.Value)
+		}
+		if m.Column.Table == metrics.ConfigTable {
+			s.Kinds = append(s.Kinds, ConfigKind{m.Title, int(f.Value)})
+		}
 	}
 
 	var memory, witness, cpu, allocated, agents []int64
@@ -155,4 +179,30 @@ func (in *readings) step(primary *string) Step {
 	s.Memory, s.WitnessMemory, s.EnvoyAllocated, s.AgentHeld = memoryOf(memory), memoryOf(witness), memoryOf(allocated), memoryOf(agents)
 	s.CPU = cpuOf(cpu)
 	return s
+}
+
+// counted are the records that the table of metrics reads.
+func (in *readings) counted(s *Step) *metrics.Step {
+	counted := &metrics.Step{
+		Objects: in.objects, Settle: in.settle, Measure: in.measure,
+		IstiodBefore: in.istiodBefore, Istiod: in.istiod, Records: in.records,
+	}
+	for i := range in.proxies {
+		if p := &in.proxies[i]; p.Namespace+"/"+p.Pod == s.Witness {
+			counted.Proxy = p
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(in.usage), compareKeys) {
+		counted.Usage = append(counted.Usage, in.usage[key])
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(in.envoys), compareKeys) {
+		counted.Envoys = append(counted.Envoys, in.envoys[key])
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(in.agents), compareKeys) {
+		counted.Agents = append(counted.Agents, in.agents[key])
+	}
+	if in.before != nil {
+		counted.Before = in.before.read
+	}
+	return counted
 }

@@ -1,9 +1,9 @@
-// Package reports turns the log of a run into what people and machines read. A report
-// is a pure function of the log: [Build] computes it, a [Writer] prints it, and the
-// same log gives the same bytes, whenever and wherever that is done.
+// Package reports computes what a run found from its log: a report is a pure function of
+// the log, whenever and wherever [Build] is called. Package formats prints it, package
+// figures draws it.
 //
-// To add a kind of report, add a Writer to [Writers]; everything it may say is in
-// [Report].
+// Every step holds the metrics of the table in package metrics. A topic that only some runs
+// have hands over a section (package sections), which formats print as they find it.
 package reports
 
 import (
@@ -17,6 +17,9 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
+	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/revisions"
+	"github.com/meshbench/meshbench/reports/sections"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -43,9 +46,9 @@ type Report struct {
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"` // until the log's last record
 
-	Steps    []Step    `json:"steps"` // those that were begun, in order
-	Findings []Finding `json:"findings"`
-	Events   []Event   `json:"events"` // those of the log, and one for each restart
+	Steps    []Step             `json:"steps"` // those that were begun, in order
+	Findings []sections.Finding `json:"findings"`
+	Events   []Event            `json:"events"` // those of the log, and one for each restart
 	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
 	Growth *growth.Growth `json:"growth,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
@@ -57,9 +60,12 @@ type Report struct {
 	// Environment is everything that memory depends on, as the log holds it.
 	Environment observations.Run `json:"environment"`
 
-	// series is the memory of the sidecars over the whole run. It is not part of
-	// report.json, which it would make many times larger: the log has it.
-	series []podSeries
+	// Sections are the topics of this run beside what every run has.
+	Sections []sections.Section `json:"-"`
+
+	// Series is the memory of the sidecars over the whole run, sorted by pod. It is not part
+	// of report.json, which it would make many times larger: the log has it.
+	Series []PodSeries `json:"-"`
 }
 
 // Step is one step of a run. What could not be read is nil.
@@ -67,6 +73,10 @@ type Step struct {
 	Number int    `json:"number"` // in the scenario, from 1
 	Name   string `json:"name"`
 	Do     string `json:"do,omitempty"` // in words
+	// Metrics are all that was read of the step, by the names that package metrics and
+	// docs/metrics.md list and every other format uses. Fields below hold parts of the same
+	// in another shape: with who it is of, or as readers of older reports know it.
+	Metrics map[string]metrics.Figure `json:"metrics"`
 	// Measured says that the measurement was completed.
 	Measured bool                  `json:"measured"`
 	Objects  *observations.Objects `json:"objects" jsonschema:"nullable"`
@@ -106,6 +116,11 @@ type Step struct {
 	Proxies []observations.Proxy `json:"proxies,omitempty"`
 
 	figures *observations.Published
+	// counts are those that expectations and published figures are about, by their word.
+	counts map[string]int
+	// Kinds are the objects of the witness's configuration, in the order of reports; none
+	// where it was not read.
+	Kinds []ConfigKind `json:"-"`
 }
 
 // Workload is one workload's share of a step's memory.
@@ -205,7 +220,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Started:     records[0].Time,
 		Seconds:     records[len(records)-1].Time.Sub(records[0].Time).Seconds(),
 		Steps:       []Step{},
-		Findings:    []Finding{},
+		Findings:    []sections.Finding{},
 		Events:      []Event{},
 		Environment: run,
 	}
@@ -213,7 +228,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		steps  = make([]*readings, len(run.Steps)) // nil until begun
 		istiod *observations.Istiod                // the last one read
 		builds = map[string]bool{}
-		series = map[string]*podSeries{}
+		series = map[string]*PodSeries{}
 		closed bool
 		during string // step that is under way
 	)
@@ -228,7 +243,11 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 				during = ""
 			}
 			if steps[n] == nil || rec.Begin != nil {
-				steps[n] = newReadings(rec.Time, istiod)
+				var before *readings
+				if n > 0 {
+					before = steps[n-1]
+				}
+				steps[n] = newReadings(rec.Time, istiod, before)
 			}
 			steps[n].add(rec)
 		}
@@ -259,7 +278,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 	slices.Sort(r.EnvoyBuilds)
 	for _, pod := range slices.Sorted(maps.Keys(series)) {
-		r.series = append(r.series, *series[pod])
+		r.Series = append(r.Series, *series[pod])
 	}
 	if r.Envoy == "" && len(r.EnvoyBuilds) > 0 {
 		// A cluster whose proxy image the harness did not choose: commit/version/state/kind/TLS.
@@ -269,13 +288,14 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		}
 	}
 
+	table := metrics.Table()
 	var primary string // workload of the witness that the rows are of
 	for i, in := range steps {
 		if in == nil {
 			r.Missing = append(r.Missing, run.Steps[i])
 			continue
 		}
-		s := in.step(&primary)
+		s := in.step(table, &primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
 		s.Began = in.began.Sub(r.Started).Seconds()
 		if !s.Measured {
@@ -301,7 +321,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
 	}
-	r.Growth = growth.Build(records)
+	if r.Growth = growth.Build(records); r.Growth != nil {
+		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
 	return r, nil
@@ -337,8 +359,8 @@ func (s *Step) expect(first *Step) {
 		if first == nil {
 			continue
 		}
-		was, ok := first.count(e.What)
-		is, ok2 := s.count(e.What)
+		was, ok := first.Count(e.What)
+		is, ok2 := s.Count(e.What)
 		if ok && ok2 {
 			change := is - was
 			e.Got, e.OK = &change, change == e.Want
@@ -346,26 +368,33 @@ func (s *Step) expect(first *Step) {
 	}
 }
 
-// Counts that expectations and published figures are about: objects and rows.
-var (
-	objectCounts = []string{"nodes", "pods", "services"}
-	rowCounts    = []string{"cluster", "listener", "route", "endpoint"}
-)
+// ObjectCounts are the counts of objects that expectations and published figures are about.
+func ObjectCounts() []string { return []string{"nodes", "pods", "services"} }
 
-// count is one of objectCounts or rowCounts; ok is false when it was not read.
-func (s *Step) count(what string) (n int, ok bool) {
-	if slices.Contains(rowCounts, what) {
-		if s.Rows == nil {
-			return 0, false
+// RowCounts are the counts of a proxy's rows that they are about.
+func RowCounts() []string { return []string{"cluster", "listener", "route", "endpoint"} }
+
+// Count is one of ObjectCounts or RowCounts; ok is false when it was not read.
+func (s *Step) Count(what string) (n int, ok bool) {
+	n, ok = s.counts[what]
+	return n, ok
+}
+
+// Dump is a raw answer of a proxy, beside the log.
+type Dump struct {
+	Step, Pod, Kind string
+	Path            string // relative to the run's folder
+}
+
+// Dumps are the raw answers that the run kept, in the log's order.
+func (r *Report) Dumps() []Dump {
+	var dumps []Dump
+	for _, s := range r.Steps {
+		for _, p := range s.Proxies {
+			for _, kind := range slices.Sorted(maps.Keys(p.Dumps)) {
+				dumps = append(dumps, Dump{s.Name, p.Namespace + "/" + p.Pod, kind, p.Dumps[kind]})
+			}
 		}
-		return map[string]int{
-			"cluster": s.Rows.Cluster, "listener": s.Rows.Listener, "route": s.Rows.Route, "endpoint": s.Rows.Endpoint,
-		}[what], true
 	}
-	if s.Objects == nil || !slices.Contains(objectCounts, what) {
-		return 0, false
-	}
-	return map[string]int{
-		"nodes": s.Objects.Nodes, "pods": s.Objects.Pods, "services": s.Objects.Services,
-	}[what], true
+	return dumps
 }

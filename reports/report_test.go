@@ -2,123 +2,23 @@ package reports
 
 import (
 	"bytes"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/reportstest"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-func TestGolden(t *testing.T) {
-	formats := map[string][]string{
-		"whole":     {"markdown", "json", "csv", "junit", "openmetrics", "bench"},
-		"cut":       {"csv", "junit", "openmetrics", "bench"},
-		"unsettled": {"junit", "bench"},
-		"miss":      {"junit"},
-	}
-	for name, records := range logs() {
-		for _, format := range append(formats[name], "console") {
-			t.Run(name+"/"+format, func(t *testing.T) {
-				golden(t, name, format, printed(t, build(t, records), format))
-			})
-		}
-	}
-}
-
 // golden compares a report with the file that was looked at.
-func golden(t *testing.T, name, format, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+"."+format+".golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("differs from %s (look at it, then go test -update):\n%s", path, diff)
-	}
-}
-
-func TestSameLogSameBytes(t *testing.T) {
-	for name, records := range logs() {
-		for _, w := range Writers() {
-			first := printed(t, build(t, records), w.Name)
-			for range 2 { // map order differs from run to run
-				if again := printed(t, build(t, records), w.Name); again != first {
-					t.Fatalf("%s, %s: %s", name, w.Name, cmp.Diff(first, again))
-				}
-			}
-		}
-	}
-}
-
 // TestJSONShape holds report.json to the shape that others read.
-func TestJSONShape(t *testing.T) {
-	var report map[string]any
-	if err := json.Unmarshal([]byte(printed(t, build(t, madeLog()), "json")), &report); err != nil {
-		t.Fatal(err)
-	}
-	memory := map[string]any{"medianBytes": 0.0, "minBytes": 0.0, "maxBytes": 0.0, "samples": 0.0}
-	shape := map[string]any{
-		"scenario": "", "cluster": "", "istio": "", "envoy": "", "finished": true,
-		"steps": []any{map[string]any{
-			"name":    "",
-			"objects": map[string]any{"nodes": 0.0, "pods": 0.0, "services": 0.0},
-			"rows":    map[string]any{"cluster": 0.0, "listener": 0.0, "route": 0.0, "endpoint": 0.0},
-			"configObjects": map[string]any{"clusters": 0.0, "listeners": 0.0, "filterChains": 0.0, "routeConfigs": 0.0,
-				"virtualHosts": 0.0, "endpoints": 0.0},
-			"configDumpBytes": 0.0,
-			"memory":          memory,
-			"witnessMemory":   memory,
-			"settled":         true,
-			"expectations":    []any{map[string]any{"what": "", "want": 0.0, "got": 0.0, "ok": true}},
-		}},
-	}
-	var check func(path string, shape, got any)
-	check = func(path string, shape, got any) {
-		if reflect.TypeOf(shape) != reflect.TypeOf(got) {
-			t.Errorf("%s is a %T, not a %T", path, got, shape)
-			return
-		}
-		switch shape := shape.(type) {
-		case map[string]any:
-			for key, value := range shape {
-				check(path+"."+key, value, got.(map[string]any)[key])
-			}
-		case []any:
-			for i, item := range got.([]any) {
-				check(fmt.Sprintf("%s[%d]", path, i), shape[0], item)
-			}
-		}
-	}
-	check("report", shape, report)
-	if n := len(report["steps"].([]any)); n != 9 {
-		t.Errorf("%d steps", n)
-	}
-	if got := report["steps"].([]any)[4].(map[string]any)["rows"]; !reflect.DeepEqual(got, map[string]any{"cluster": 17.0, "listener": 224.0, "route": 10.0, "endpoint": 15.0}) {
-		t.Errorf("rows of step 5 are %v: the header line must not be counted", got)
-	}
-}
-
 func TestMemory(t *testing.T) {
-	r := build(t, madeLog())
-	bytes := func(mib float64) int64 { return int64(mib * mi) }
+	r := build(t, reportstest.Log())
+	bytes := func(mib float64) int64 { return int64(mib * words.Mi) }
 	// The first step's only pod is read before it is dumped.
 	if got, want := r.Steps[0].Memory, (Memory{bytes(28.9), bytes(28.9), bytes(28.9), 1}); got != want {
 		t.Errorf("first step: %+v, want %+v", got, want)
@@ -167,28 +67,8 @@ func TestWitnessOfTheSameStep(t *testing.T) {
 	}
 }
 
-func TestSpread(t *testing.T) {
-	tests := []struct {
-		values            []int64
-		median, low, high int64
-	}{
-		{nil, 0, 0, 0},
-		{[]int64{7}, 7, 7, 7},
-		{[]int64{9, 1}, 5, 1, 9},
-		{[]int64{9, 1, 2}, 2, 1, 9},
-		{[]int64{4, 1, 3, 2}, 2, 1, 4},
-		{[]int64{1<<62 + 2, 1 << 62}, 1<<62 + 1, 1 << 62, 1<<62 + 2},
-	}
-	for _, tt := range tests {
-		median, low, high := spread(slices.Clone(tt.values))
-		if median != tt.median || low != tt.low || high != tt.high {
-			t.Errorf("%v: %d, %d, %d", tt.values, median, low, high)
-		}
-	}
-}
-
 func TestMissed(t *testing.T) {
-	all := logs()
+	all := reportstest.Logs()
 	for name, want := range map[string][]string{
 		"whole":     nil,
 		"unsettled": nil,
@@ -206,7 +86,7 @@ func TestMissed(t *testing.T) {
 	}
 	// A step that was measured without its counts is a miss.
 	var unread []observations.Record
-	for _, r := range madeLog() {
+	for _, r := range reportstest.Log() {
 		if r.Proxy == nil || *r.Step != 2 {
 			unread = append(unread, r)
 		}
@@ -217,17 +97,17 @@ func TestMissed(t *testing.T) {
 }
 
 func TestPublished(t *testing.T) {
-	all := logs()
+	all := reportstest.Logs()
 	r := build(t, all["miss"])
 	find := func(step int, what string) PublishedFigure {
-		f, ok := r.Steps[step].published(what)
+		f, ok := r.Steps[step].PublishedOf(what)
 		if !ok {
 			t.Fatalf("step %d has no published %s", step, what)
 		}
 		return f
 	}
 	// The published line count has the header line, so it is added to ours.
-	if f := find(0, "listener"); !f.Match || f.Published != 22 || *f.Got != 22 || f.Unit != unitLines {
+	if f := find(0, "listener"); !f.Match || f.Published != 22 || *f.Got != 22 || f.Unit != UnitLines {
 		t.Errorf("%+v", f)
 	}
 	if f := find(4, "listener"); f.Match || f.Published != 225 || *f.Got != 223 {
@@ -242,7 +122,7 @@ func TestPublished(t *testing.T) {
 	if f := find(7, "memory"); !f.Match {
 		t.Errorf("%+v", f)
 	}
-	if _, ok := r.Steps[3].published("listener"); ok {
+	if _, ok := r.Steps[3].PublishedOf("listener"); ok {
 		t.Error("step 4 has counts that nobody published")
 	}
 	for _, s := range build(t, all["elsewhere"]).Steps {
@@ -257,7 +137,7 @@ func TestPublishedMemoryTolerance(t *testing.T) {
 		got   float64
 		match bool
 	}{{15, true}, {14.9, false}, {22, true}, {30, true}, {30.1, false}} {
-		f := publishedMemory("memory", 20, 24, Memory{MedianBytes: int64(tt.got * mi), Samples: 1})
+		f := publishedMemory("memory", 20, 24, Memory{MedianBytes: int64(tt.got * words.Mi), Samples: 1})
 		// int64 rounds down: 15 Mi and 30 Mi are exact.
 		if f.Match != tt.match {
 			t.Errorf("%g Mi beside 20-24: match %v", tt.got, f.Match)
@@ -268,7 +148,7 @@ func TestPublishedMemoryTolerance(t *testing.T) {
 // TestPrimaryWitness: the rows stay those of one workload, whatever the order of the
 // witnesses' records.
 func TestPrimaryWitness(t *testing.T) {
-	records := madeLog()
+	records := reportstest.Log()
 	for i := range records[1:] {
 		if a, b := records[i], records[i+1]; a.Proxy != nil && b.Proxy != nil {
 			records[i], records[i+1] = b, a
@@ -280,7 +160,7 @@ func TestPrimaryWitness(t *testing.T) {
 }
 
 func TestStepThatBeginsAgainStartsOver(t *testing.T) {
-	records := madeLog()
+	records := reportstest.Log()
 	for i, r := range records {
 		if r.Measure != nil && *r.Step == 1 {
 			again := observations.Record{Time: r.Time, Step: r.Step, Begin: &observations.Begin{Name: "hundred-pods"}}
@@ -322,7 +202,7 @@ func TestIstiodCost(t *testing.T) {
 }
 
 func TestUnfinished(t *testing.T) {
-	all := logs()
+	all := reportstest.Logs()
 	r := build(t, all["cut"])
 	if want := []string{"restart", "rescale", "many-nodes", "namespaces", "services"}; r.Finished || !slices.Equal(r.Missing, want) {
 		t.Errorf("finished %v, missing %v", r.Finished, r.Missing)
@@ -331,7 +211,7 @@ func TestUnfinished(t *testing.T) {
 	if r := build(t, interrupted); r.Finished || r.Outcome != "interrupted" {
 		t.Errorf("an interrupted run is finished: %v, %q", r.Finished, r.Outcome)
 	}
-	if r := build(t, madeLog()); !r.Finished || len(r.Missing) > 0 {
+	if r := build(t, reportstest.Log()); !r.Finished || len(r.Missing) > 0 {
 		t.Errorf("a whole run is not finished: %v", r.Missing)
 	}
 }
@@ -358,174 +238,10 @@ func TestBuildRefuses(t *testing.T) {
 
 // TestEveryCutOfALog: whatever a crash leaves of a log gives a report in every format,
 // or the one error of a log that holds nothing.
-func TestEveryCutOfALog(t *testing.T) {
-	whole := logBytes(t, madeLog())
-	cuts := 0
-	// The end of every record, and a stride through the middles: the log is long, its
-	// records are alike.
-	for cut := 0; cut <= len(whole); cut++ {
-		atEnd := cut > 0 && whole[cut-1] == '\n' || cut == len(whole)-1
-		if !atEnd && cut%4999 != 0 {
-			continue
-		}
-		cuts++
-		records, truncated, err := observations.Read(bytes.NewReader(whole[:cut]))
-		if err != nil {
-			t.Fatalf("cut at %d: %v", cut, err)
-		}
-		r, err := Build(records, truncated)
-		if err != nil {
-			if len(records) > 0 {
-				t.Fatalf("cut at %d: %v", cut, err)
-			}
-			continue
-		}
-		if end := cut >= len(whole)-1; r.Finished != end {
-			t.Fatalf("cut at %d of %d: finished is %v", cut, len(whole), r.Finished)
-		}
-		for _, w := range Writers() {
-			// Drawing takes a while; the page has all plots.
-			every := 5
-			switch {
-			case strings.HasPrefix(w.File, "plots/"):
-				continue
-			case w.Name == "html":
-				every = 50
-			}
-			if cuts%every == 0 {
-				printed(t, r, w.Name)
-			}
-		}
-	}
-}
-
-func FuzzBuild(f *testing.F) {
-	short := madeLog()[:60]
-	f.Add(logBytes(f, short))
-	f.Add(logBytes(f, short)[:2000])
-	f.Add([]byte(`{"run":{"schema":1,"scenario":"s","steps":["a","b"],"cluster":{"baseline":"eks"}}}
-{"step":0,"begin":{"name":"a","publishedFigures":{"cluster":3,"memoryMi":[1,2]},"expect":[{"what":"moon","change":1}]}}
-{"step":0,"usage":{"namespace":"n","pod":"p","container":"istio-proxy","memoryBytes":9223372036854775807}}
-{"step":0,"proxy":{"rows":{"cluster":2}}}
-{"step":0,"measure":{}}
-`))
-	f.Add([]byte(`{"run":{"schema":1,"scenario":"s","steps":["a","b"],"publishedGrowth":{"growthMi":150,"perRevisions":-1,"killedBetween":[9,1],"killedAtMi":1}}}
-{"step":0,"begin":{"name":"a"}}
-{"step":0,"revisions":{"namespace":"l","service":"s","mode":"shape","count":3,"total":3}}
-{"step":0,"settle":{"settled":true}}
-{"step":0,"usage":{"namespace":"n","pod":"p","container":"istio-proxy","workload":"n/w","memoryBytes":5}}
-{"step":0,"proxy":{"namespace":"n","pod":"p","workload":"n/w","rows":{"cluster":2},"stats":{"cluster":2}}}
-{"step":0,"measure":{}}
-{"restart":{"namespace":"n","pod":"p","container":"istio-proxy","workload":"n/w","reason":"OOMKilled","lastBytes":4,"revisions":2}}
-{"step":1,"revisions":{"namespace":"l","service":"s","mode":"shape","count":9,"total":9}}
-{"step":1,"settle":{"settled":true}}
-{"step":1,"usage":{"namespace":"n","pod":"p","container":"istio-proxy","workload":"n/w","memoryBytes":50}}
-{"step":1,"proxy":{"namespace":"n","pod":"p","workload":"n/w","rows":{"cluster":9},"stats":{"cluster":7}}}
-{"event":{"level":"info","kind":"reconnect","object":"n/p"}}
-{"step":1,"measure":{"controlPlaneParts":{"etcd":{"memoryBytes":1}}}}
-`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		records, truncated, err := observations.Read(bytes.NewReader(data))
-		if err != nil {
-			return
-		}
-		r, err := Build(records, truncated)
-		if err != nil {
-			return
-		}
-		for _, w := range Writers() {
-			if strings.HasPrefix(w.File, "plots/") {
-				continue // the page has them
-			}
-			var b bytes.Buffer
-			if err := w.Write(&b, r); err != nil {
-				return // a number that JSON cannot hold
-			}
-		}
-	})
-}
-
-func TestConsoleFitsATerminal(t *testing.T) {
-	for name, records := range logs() {
-		for _, line := range strings.Split(printed(t, build(t, records), "console"), "\n") {
-			if n := utf8.RuneCountInString(line); n > consoleWidth {
-				t.Errorf("%s: %d columns: %s", name, n, line)
-			}
-			if strings.HasSuffix(line, " ") {
-				t.Errorf("%s: blanks at the end: %q", name, line)
-			}
-		}
-	}
-}
-
 // TestColourSaysNothingNew: without the escapes the coloured report is the plain one.
-func TestColourSaysNothingNew(t *testing.T) {
-	r := build(t, logs()["miss"])
-	var coloured bytes.Buffer
-	if err := Console(&coloured, r, true); err != nil {
-		t.Fatal(err)
-	}
-	text := coloured.String()
-	for _, code := range []string{"\x1b[32m", "\x1b[31m", "\x1b[33m"} {
-		if !strings.Contains(text, code) {
-			t.Errorf("no %q", code)
-		}
-		text = strings.ReplaceAll(text, code, "")
-	}
-	if diff := cmp.Diff(printed(t, r, "console"), strings.ReplaceAll(text, "\x1b[0m", "")); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestWriteAll(t *testing.T) {
-	dir := t.TempDir()
-	old := filepath.Join(dir, "report.json")
-	if err := os.WriteFile(old, []byte("of an earlier version"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := build(t, madeLog())
-	paths, err := WriteAll(dir, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		names = append(names, path)
-		info, err := e.Info()
-		if err == nil && info.Mode().Perm() != 0o644 {
-			t.Errorf("%s has mode %v", path, info.Mode())
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []string
-	for _, w := range filesOf(r) {
-		want = append(want, filepath.Join(dir, w.File))
-	}
-	if !slices.Equal(paths, want) {
-		t.Errorf("told %v", paths)
-	}
-	slices.Sort(want)
-	slices.Sort(names)
-	if !slices.Equal(names, want) {
-		t.Errorf("folder holds %v", names)
-	}
-	if b, _ := os.ReadFile(old); string(b) != printed(t, r, "json") {
-		t.Error("report.json was not replaced")
-	}
-	if _, err := WriteAll(filepath.Join(dir, "missing"), r); err == nil || !strings.Contains(err.Error(), "report.html") {
-		t.Errorf("a missing folder: %v", err)
-	}
-}
-
 // TestFindings: what went wrong on the way is said, the worst first.
 func TestFindings(t *testing.T) {
-	records := madeLog()
+	records := reportstest.Log()
 	kept := records[:0:0]
 	for _, r := range records {
 		switch {
@@ -577,15 +293,6 @@ func TestFindings(t *testing.T) {
 }
 
 // TestMarkdownEscapes: text from the cluster cannot break the tables.
-func TestMarkdownEscapes(t *testing.T) {
-	records := madeLog()
-	records = append(records, observations.Record{Time: records[0].Time, Event: &observations.Event{Level: "warning", Kind: "note", Message: "a|b\n<script>*"}})
-	text := printed(t, build(t, records), "markdown")
-	if !strings.Contains(text, `a\|b &lt;script&gt;\*`) || strings.Contains(text, "<script>") {
-		t.Error("not escaped")
-	}
-}
-
 // A step that was measured before the mesh was quiet keeps the run from being ok, whatever
 // its counts say.
 func TestUnsettledIsNotOK(t *testing.T) {
@@ -599,8 +306,78 @@ func TestUnsettledIsNotOK(t *testing.T) {
 		{"an expectation was missed besides", []Step{{Name: "b", Measured: true, Expectations: []Expectation{{What: "cluster"}}}}, "MISS"},
 	} {
 		r := &Report{Finished: true, Steps: tt.steps}
-		if got := r.verdict(); got != tt.want {
+		if got := r.Verdict(); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
+
+// TestRestartEvents: a restart's record is an event, with revisions or without.
+func TestRestartEvents(t *testing.T) {
+	records := reportstest.Log()
+	at := records[len(records)-2].Time
+	restart := func(container, reason string) observations.Record {
+		return observations.Record{Time: at, Restart: &observations.Restart{Namespace: "ns1", Pod: "test-3", Container: container, Reason: reason, ExitCode: 137, Count: 2}}
+	}
+	records = append(records, restart("istio-proxy", "OOMKilled"), restart("discovery", "Error"))
+	r := build(t, records)
+	var got []string
+	for _, e := range r.Events {
+		got = append(got, strings.Join([]string{e.Level, e.Kind, e.Object, e.Message}, " "))
+	}
+	want := []string{
+		"warning oom-kill ns1/test-3/istio-proxy ended with OOMKilled (exit code 137) and was restarted, 2 times in all",
+		"warning restart ns1/test-3/discovery ended with Error (exit code 137) and was restarted, 2 times in all",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	said := 0
+	for _, f := range r.Findings {
+		if f.Kind == "oom-kill" || f.Kind == "restart" {
+			said++
+		}
+	}
+	if said != 2 || r.Growth != nil {
+		t.Errorf("%d findings", said)
+	}
+}
+
+// TestNothingSettled: a run of which no step was quiet says so in one sentence.
+func TestNothingSettled(t *testing.T) {
+	records := reportstest.Log()
+	for _, r := range records {
+		if r.Settle != nil {
+			r.Settle.Settled = false
+		}
+	}
+	r := build(t, records)
+	var all []string
+	for _, f := range r.Findings {
+		if strings.HasPrefix(f.Text, "No step was measured in a quiet mesh") {
+			return
+		}
+		all = append(all, f.Text)
+	}
+	t.Errorf("not said: %q", all)
+}
+
+// build makes the report of records by way of a log file's bytes.
+func build(t testing.TB, records []observations.Record) *Report {
+	t.Helper()
+	b, err := reportstest.Bytes(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, truncated, err := observations.Read(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Build(read, truncated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,13 +1,10 @@
 package reports
 
 import (
-	"slices"
-
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/words"
 )
-
-// mi is the unit of memory in tables: Mi, as kubectl top prints it.
-const mi = 1 << 20
 
 // Memory summarizes readings of memory. All are 0 when Samples is.
 type Memory struct {
@@ -26,25 +23,13 @@ type CPU struct {
 }
 
 func memoryOf(values []int64) Memory {
-	median, low, high := spread(values)
+	median, low, high := words.Spread(values)
 	return Memory{MedianBytes: median, MinBytes: low, MaxBytes: high, Samples: len(values)}
 }
 
 func cpuOf(values []int64) CPU {
-	median, low, high := spread(values)
+	median, low, high := words.Spread(values)
 	return CPU{MedianNano: median, MinNano: low, MaxNano: high, Samples: len(values)}
-}
-
-// spread sorts values and returns their median, lowest and highest. The median of an
-// even number of values is the midpoint of the two in the middle.
-func spread(values []int64) (median, low, high int64) {
-	n := len(values)
-	if n == 0 {
-		return 0, 0, 0
-	}
-	slices.Sort(values)
-	a, b := values[(n-1)/2], values[n/2]
-	return a + (b-a)/2, values[0], values[n-1]
 }
 
 // Istiod is the control plane's cost at a step's end and its work since the step
@@ -80,29 +65,18 @@ func istiodCost(before, now *observations.Istiod) *Istiod {
 		Pod: now.Pod, MemoryBytes: now.MemoryBytes, CPUNano: now.CPUNano, ResidentBytes: now.ResidentBytes,
 		GoHeapBytes: now.GoHeapBytes, Proxies: now.Proxies, Rejected: now.Rejected,
 	}
-	if before == nil {
+	earlier, ok := (&metrics.Step{IstiodBefore: before, Istiod: now}).Work()
+	if !ok {
 		return cost
 	}
-	if before.Pod != now.Pod || now.CPUSeconds < before.CPUSeconds {
-		before = &observations.Istiod{} // another istiod, or a new process: it counts from zero
-	}
 	cost.Since = &IstiodWork{
-		CPUSeconds:             now.CPUSeconds - before.CPUSeconds,
-		MeanPushSeconds:        meanSince(before.PushSeconds, now.PushSeconds),
-		MeanConvergenceSeconds: meanSince(before.ConvergenceSeconds, now.ConvergenceSeconds),
+		CPUSeconds:             now.CPUSeconds - earlier.CPUSeconds,
+		MeanPushSeconds:        metrics.MeanSince(earlier.PushSeconds, now.PushSeconds),
+		MeanConvergenceSeconds: metrics.MeanSince(earlier.ConvergenceSeconds, now.ConvergenceSeconds),
 		Pushes:                 map[string]float64{},
 	}
 	for kind, n := range now.Pushes {
-		cost.Since.Pushes[kind] = n - before.Pushes[kind]
+		cost.Since.Pushes[kind] = n - earlier.Pushes[kind]
 	}
 	return cost
-}
-
-// meanSince is the mean of what a histogram took in between two readings.
-func meanSince(before, now observations.Histogram) float64 {
-	n := now.Count - before.Count
-	if n <= 0 {
-		return 0
-	}
-	return (now.Sum - before.Sum) / n
 }

@@ -37,7 +37,8 @@ baseline's own, else 3.5 % and 0.5 Mi for memory, 150 % and 32 Mi for istiod's m
 are made for repeats: with fewer than four runs on a side they are 1.4 times as wide.
 
 Runs that differ from the baseline in what memory depends on are refused; on another
-machine counts alone can be judged, with --limit memory=off --limit istiod.memory=off.
+machine counts alone can be judged, with --limit sidecar_memory_bytes=off
+--limit istiod_memory_bytes=off. docs/metrics.md lists the metrics.
 --accept makes the runs the new baseline, with a dated line in its history that says why.
 
 Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was missed,
@@ -45,7 +46,7 @@ Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was mi
 before the mesh settled (unless --allow-unsettled). Where there are several, the first of
 4, 3, 6, 5 counts.`,
 		Example: `  meshbench gate --baseline reports/baselines/headless.json runs/headless-20261124-061500
-  meshbench gate --baseline reports/baselines/headless.json --limit memory=2%,1Mi,p=0.01 runs/nightly
+  meshbench gate --baseline reports/baselines/headless.json --limit sidecar_memory_bytes=2%,1Mi,p=0.01 runs/nightly
   meshbench gate --baseline reports/baselines/headless.json --accept --why "Istio 1.24" runs/nightly`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,7 +103,7 @@ before the mesh settled (unless --allow-unsettled). Where there are several, the
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "the baseline's `FILE`, reports/baselines/NAME.json")
-	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric instead of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, e.g. memory=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); --accept keeps them in the baseline")
+	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric instead of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, e.g. sidecar_memory_bytes=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); --accept keeps them in the baseline")
 	cmd.Flags().BoolVar(&accept, "accept", false, "make the runs the new baseline")
 	cmd.Flags().BoolVar(&unsettled, "allow-unsettled", false, "judge steps that were measured before the mesh settled (exit code 6 otherwise)")
 	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")

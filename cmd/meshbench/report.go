@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/formats"
 )
 
 func reportCommand() *cobra.Command {
@@ -60,16 +61,16 @@ func report(out io.Writer, dir string) (*reports.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the report of run %s: %w", dir, err)
 	}
-	files, err := reports.WriteAll(dir, r)
+	files, err := formats.WriteAll(dir, r)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the report of run %s: %w", dir, err)
 	}
 	f, ok := out.(*os.File)
 	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
-	if err := reports.Console(out, r, colour); err != nil {
+	if err := formats.Console(out, r, colour); err != nil {
 		return nil, err
 	}
-	if missing := reports.MissingDumps(dir, r); missing != "" {
+	if missing := formats.MissingDumps(dir, r); missing != "" {
 		fmt.Fprintln(out, "\n"+missing)
 	}
 	fmt.Fprintln(out)

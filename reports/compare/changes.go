@@ -3,6 +3,8 @@ package compare
 import (
 	"fmt"
 	"strings"
+
+	"github.com/meshbench/meshbench/reports/metrics"
 )
 
 // changes says whether the counts of side i have changed since the first step as those of
@@ -30,7 +32,7 @@ func (c *Comparison) changes(i int) string {
 		all++
 		a, b := old.Center-from.Cells[0].Center, now.Center-from.Cells[i].Center
 		if a != b {
-			differ = append(differ, fmt.Sprintf("%s at %s (%s and %s)", row.Metric.Title, row.Step, Count.Signed(a), Count.Signed(b)))
+			differ = append(differ, fmt.Sprintf("%s at %s (%s and %s)", row.Metric.Title, row.Step, metrics.Plain.Signed(a), metrics.Plain.Signed(b)))
 		}
 	}
 	if !shifted || all == 0 {

@@ -141,9 +141,9 @@ func TestPlanted(t *testing.T) {
 		for range 20 {
 			c := compared(t, side(t, "a", runs, source, nil), side(t, "b", runs, source, planted))
 			switch got := strings.Join(c.differing(), " "); got {
-			case "headless/memory clusterip/rows.listener":
+			case "headless/sidecar_memory_bytes clusterip/listener_rows":
 				found++
-			case "clusterip/rows.listener":
+			case "clusterip/listener_rows":
 			default:
 				t.Errorf("%d runs a side: %s", runs, got)
 			}
@@ -325,7 +325,7 @@ func TestReadRuns(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if len(s.Runs) != want || len(s.Step("headless").Readings["memory"]) != want || s.Runs[want-1].Name != map[int]string{1: "one", 12: "run-12"}[want] {
+		if len(s.Runs) != want || len(s.Step("headless").Readings["sidecar_memory_bytes"]) != want || s.Runs[want-1].Name != map[int]string{1: "one", 12: "run-12"}[want] {
 			t.Errorf("%s: %d runs, %+v", name, len(s.Runs), s.Runs)
 		}
 		if name == "twelve" {

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Document is what is printed of a comparison, for a terminal, as Markdown or as a page.
@@ -105,7 +108,7 @@ func (c *Comparison) Document() *Document {
 			}
 		}
 		letters[i] = Letter(i)
-		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
+		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, words.Plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
 		for _, r := range s.Repeats {
 			text += "; " + r.String()
 		}
@@ -136,7 +139,7 @@ func (c *Comparison) Document() *Document {
 		}
 		t := tables[m.Name]
 		if t == nil {
-			title := strings.ToUpper(m.Title[:1]) + m.Title[1:] + ", " + string(m.Unit)
+			title := strings.ToUpper(m.Title[:1]) + m.Title[1:] + ", " + string(m.Shown)
 			t = &Table{Title: title, Header: append([]string{"step"}, header...), Names: 1}
 			tables[m.Name] = t
 			order = append(order, m.Name)
@@ -157,9 +160,9 @@ func countCells(row Row) (cells []string, differs bool) {
 	for i, s := range row.Cells {
 		text := "-"
 		if s != nil {
-			text = Count.Format(s.Center)
+			text = metrics.Plain.Format(s.Center)
 			if s.Lo != s.Hi {
-				text = fmt.Sprintf("%s (%s-%s)", text, Count.Format(s.Lo), Count.Format(s.Hi))
+				text = fmt.Sprintf("%s (%s-%s)", text, metrics.Plain.Format(s.Lo), metrics.Plain.Format(s.Hi))
 			}
 		}
 		cells = append(cells, text)
@@ -168,7 +171,7 @@ func countCells(row Row) (cells []string, differs bool) {
 		}
 		change := "-"
 		if against := row.Against[i-1]; against != nil {
-			change = Count.Signed(against.Change())
+			change = metrics.Plain.Signed(against.Change())
 			differs = differs || row.Metric.Differs(against)
 		}
 		cells = append(cells, change)
@@ -181,7 +184,7 @@ func noisyRow(row Row) TableRow {
 	for i, s := range row.Cells {
 		text := "-"
 		if s != nil {
-			text = strings.TrimSpace(row.Metric.Unit.Format(s.Center) + " " + s.Interval())
+			text = strings.TrimSpace(row.Metric.Shown.Format(s.Center) + " " + s.Interval())
 		}
 		out.Cells = append(out.Cells, text)
 		if i == 0 {
@@ -197,7 +200,7 @@ func noisyRow(row Row) TableRow {
 			change = fmt.Sprintf("%+.1f%%", 100*against.Relative())
 			out.Differs = true
 		}
-		out.Cells = append(out.Cells, row.Metric.Unit.Signed(against.Change()), change, against.String())
+		out.Cells = append(out.Cells, row.Metric.Shown.Signed(against.Change()), change, against.String())
 	}
 	return out
 }
@@ -208,13 +211,6 @@ func Letter(i int) string {
 		return string(rune('A' + i))
 	}
 	return fmt.Sprintf("S%d", i+1)
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
 }
 
 // Console prints the document for a terminal or a CI log.
@@ -285,20 +281,9 @@ func (t Table) console(out io.Writer) {
 
 // wrap prints text in lines of consoleWidth, those after the first indented under it.
 func wrap(out io.Writer, bullet, text string) {
-	indent := strings.Repeat(" ", utf8.RuneCountInString(bullet))
-	line := bullet
-	for i, word := range strings.Fields(text) {
-		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > consoleWidth {
-			fmt.Fprintln(out, line)
-			line = indent + word
-			continue
-		}
-		if i > 0 {
-			line += " "
-		}
-		line += word
+	for _, line := range words.Wrap(consoleWidth, bullet, text) {
+		fmt.Fprintln(out, line)
 	}
-	fmt.Fprintln(out, line)
 }
 
 // Markdown prints the document in GitHub's Markdown, as for a step summary.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // RepeatFile lies in the folder of a run that was repeated, beside run-01, run-02, …,
@@ -61,7 +63,7 @@ func (r Repeat) String() string {
 	own := r.own()
 	text := "run in the order " + strings.Join(own, ", ")
 	if others := len(r.Order) - len(own); others > 0 {
-		text += fmt.Sprintf(" among %s of other scenarios", plural(others, "run"))
+		text += fmt.Sprintf(" among %s of other scenarios", words.Plural(others, "run"))
 	}
 	return fmt.Sprintf("%s (seed %d)", text, r.Seed)
 }

@@ -180,6 +180,7 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 		Finished: r.Finished, Missing: r.Missing, Missed: r.Missed(),
 	}
 	side := &Side{Name: name, Scenario: r.Scenario, Environment: environmentOf(r, records)}
+	all := Metrics()
 	for i := range r.Steps {
 		s := &r.Steps[i]
 		if !s.Measured {
@@ -189,13 +190,9 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 			run.Unsettled = append(run.Unsettled, s.Name)
 		}
 		step := Step{Name: s.Name, Counts: map[string][]float64{}, Readings: map[string]stats.Sample{}}
-		for _, m := range Metrics() {
-			if m.Exact {
-				if n, ok := m.counts(s); ok {
-					step.Counts[m.Name] = []float64{float64(n)}
-				}
-			} else if values := m.read(s); len(values) > 0 {
-				step.Readings[m.Name] = stats.Sample{values}
+		for _, m := range all {
+			if f, ok := s.Metrics[m.Name]; ok {
+				m.take(&step, f)
 			}
 		}
 		side.Steps = append(side.Steps, step)

@@ -231,7 +231,7 @@ func TestRead(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(b, "dumps", "one.clusters.json"), []byte("<html>"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(b); err == nil || !strings.Contains(err.Error(), "dumps/one.config_dump.json: reading Envoy's clusters") {
+	if _, err := Read(b); err == nil || !strings.Contains(err.Error(), "dumps/one.config_dump.json: read Envoy's clusters") {
 		t.Error(err)
 	}
 	if _, err := Read(t.TempDir()); err == nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats"
 )
 
@@ -32,7 +33,7 @@ type Baseline struct {
 }
 
 // Step holds what was measured at one step. The names of metrics are those of package
-// compare.
+// metrics; files may have those of before.
 type Step struct {
 	Name   string         `json:"name"`
 	Counts map[string]int `json:"counts"`
@@ -85,7 +86,17 @@ func parseBaseline(data []byte) (*Baseline, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
+	b.rename()
 	return &b, nil
+}
+
+// rename gives metrics today's names: baselines of before 2026-11-29 have others.
+func (b *Baseline) rename() {
+	b.Limits = metrics.Current(b.Limits)
+	for i := range b.Steps {
+		s := &b.Steps[i]
+		s.Counts, s.Readings = metrics.Current(s.Counts), metrics.Current(s.Readings)
+	}
 }
 
 // check says the first thing that makes no sense.
@@ -104,19 +115,19 @@ func (b *Baseline) check() error {
 			return fmt.Errorf("entry %d of its history: expected a date like 2026-11-24 and why", i+1)
 		}
 	}
-	seen := map[string]bool{}
+	seen, known := map[string]bool{}, compare.MetricsByName()
 	for i, s := range b.Steps {
 		if s.Name == "" || seen[s.Name] {
 			return fmt.Errorf("step %d: expected a name that no other step has, got %q", i+1, s.Name)
 		}
 		seen[s.Name] = true
 		for name := range s.Counts {
-			if m, err := compare.MetricNamed(name); err != nil || !m.Exact {
+			if m, err := known.Metric(name); err != nil || !m.Exact {
 				return fmt.Errorf("step %s: there is no count %q", s.Name, name)
 			}
 		}
 		for name, runs := range s.Readings {
-			if m, err := compare.MetricNamed(name); err != nil || m.Exact {
+			if m, err := known.Metric(name); err != nil || m.Exact {
 				return fmt.Errorf("step %s: there is no metric %q with readings", s.Name, name)
 			}
 			if len(runs) == 0 {
@@ -196,6 +207,7 @@ func Accept(before *Baseline, runs *compare.Side, limits Limits, why string, now
 	if err := limits.check(); err != nil {
 		return nil, err
 	}
+	limits = metrics.Current(limits)
 	why = strings.Join(strings.Fields(why), " ")
 	if why == "" {
 		return nil, errors.New("say why the baseline is made anew: its history is read by others")

@@ -19,8 +19,14 @@ const small = `{"schema": 1, "scenario": "s",
  "history": [{"date": "2026-11-24", "why": "first", "runs": ["r"]}]}`
 
 func TestParseBaseline(t *testing.T) {
-	if _, err := parseBaseline([]byte(small)); err != nil {
+	b, err := parseBaseline([]byte(small))
+	if err != nil {
 		t.Fatal(err)
+	}
+	// Its metrics have the names of before 2026-11-29.
+	want := Step{Name: "one", Counts: map[string]int{"cluster_rows": 15}, Readings: map[string][][]float64{"sidecar_memory_bytes": {{27295744}}}}
+	if diff := cmp.Diff(want, b.Steps[0]); diff != "" || b.Limits["sidecar_memory_bytes"].P != 0.01 || len(b.Limits) != 1 {
+		t.Errorf("%v: %s", b.Limits, diff)
 	}
 	tests := map[string]struct{ old, new, want string }{
 		"no JSON":           {`{"schema"`, `"schema"`, "expected JSON"},
@@ -136,7 +142,7 @@ func TestAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(second.History) != 2 || second.History[1].Date != "2026-11-25" || second.Limits["memory"].Relative != 0.02 {
+	if len(second.History) != 2 || second.History[1].Date != "2026-11-25" || second.Limits["sidecar_memory_bytes"].Relative != 0.02 {
 		t.Errorf("%+v", second)
 	}
 	if len(first.History) != 1 {
@@ -167,7 +173,7 @@ func TestAccept(t *testing.T) {
 				n++
 				r.Proxy.Objects.Endpoints += n / 12
 			}
-		}), "x", nil, "its runs disagree on configObjects.endpoints at step"},
+		}), "x", nil, "its runs disagree on config_endpoints at step"},
 		"scenario": {each(func(r observations.Record) {
 			if r.Run != nil {
 				r.Run.Scenario = "other"
@@ -197,20 +203,24 @@ func settle(r observations.Record, settled bool) {
 }
 
 func TestParseLimit(t *testing.T) {
-	tests := map[string]Limit{
-		"memory=4%":               {Relative: 0.04, P: 0.05},
-		"memory=4%,0.5Mi,p=0.01":  {Relative: 0.04, Absolute: 512 << 10, P: 0.01},
-		"memory=2Mi":              {Absolute: 2 << 20, P: 0.05},
-		"configDumpBytes=1%,20kB": {Relative: 0.01, Absolute: 20000, P: 0.05},
-		"istiod.cpu=1.5s":         {Absolute: 1.5, P: 0.05},
-		"istiod.memory=off":       {P: 0.05, Off: true},
+	tests := map[string]struct {
+		name string
+		Limit
+	}{
+		"sidecar_memory_bytes=4%": {"sidecar_memory_bytes", Limit{Relative: 0.04, P: 0.05}},
+		// The names of before.
+		"memory=4%":               {"sidecar_memory_bytes", Limit{Relative: 0.04, P: 0.05}},
+		"memory=4%,0.5Mi,p=0.01":  {"sidecar_memory_bytes", Limit{Relative: 0.04, Absolute: 512 << 10, P: 0.01}},
+		"memory=2Mi":              {"sidecar_memory_bytes", Limit{Absolute: 2 << 20, P: 0.05}},
+		"configDumpBytes=1%,20kB": {"config_dump_bytes", Limit{Relative: 0.01, Absolute: 20000, P: 0.05}},
+		"istiod.cpu=1.5s":         {"istiod_cpu_seconds", Limit{Absolute: 1.5, P: 0.05}},
+		"istiod.memory=off":       {"istiod_memory_bytes", Limit{P: 0.05, Off: true}},
 	}
 	for text, want := range tests {
 		got, err := ParseLimit(text)
-		name, _, _ := strings.Cut(text, "=")
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
-		} else if diff := cmp.Diff(Limits{name: want}, got); diff != "" {
+		} else if diff := cmp.Diff(Limits{want.name: want.Limit}, got); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats"
 )
 
@@ -83,7 +84,7 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 	if b.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
 	}
-	limits = Defaults().with(b.Limits).with(limits)
+	limits = Defaults().with(b.Limits).with(metrics.Current(limits))
 	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
 	var differ []string
 	for _, pair := range []struct {
@@ -196,7 +197,7 @@ func (r *Result) coverage(side, runs *compare.Side, limits Limits) {
 		for _, m := range compare.Metrics() {
 			switch _, judged := limits[m.Name]; {
 			case !m.Has(was) || m.Has(is):
-			case m.Exact || judged && !m.PerRun:
+			case m.Exact || judged && m.Repeated:
 				r.add(Unfinished, was.Name, "%s (%s): the baseline has it, the run did not read it", m.Title, m.Name)
 			case judged:
 				r.note("%s: %s (%s): the baseline has it, the run did not read it", was.Name, m.Title, m.Name)
@@ -216,17 +217,17 @@ func (r *Result) count(row compare.Row, c *stats.Comparison) {
 	if !c.Significant(0) {
 		return
 	}
-	is := compare.Count.Format(c.New.Center)
+	is := metrics.Plain.Format(c.New.Center)
 	if c.New.Lo != c.New.Hi {
-		is = fmt.Sprintf("%s to %s among the runs", compare.Count.Format(c.New.Lo), compare.Count.Format(c.New.Hi))
+		is = fmt.Sprintf("%s to %s among the runs", metrics.Plain.Format(c.New.Lo), metrics.Plain.Format(c.New.Hi))
 	}
-	r.add(Regression, row.Step, "%s (%s): %s, in the baseline %s", row.Metric.Title, row.Metric.Name, is, compare.Count.Format(c.Old.Center))
+	r.add(Regression, row.Step, "%s (%s): %s, in the baseline %s", row.Metric.Title, row.Metric.Name, is, metrics.Plain.Format(c.Old.Center))
 }
 
 // noisy judges a metric with a limit.
 func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 	m, testable := row.Metric, c.Testable(limit.P)
-	judged := testable || !m.PerRun
+	judged := testable || m.Repeated
 	if judged {
 		r.judged++
 	}
@@ -234,7 +235,7 @@ func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 		return
 	}
 	text := fmt.Sprintf("%s (%s) %s %s (%+.1f %%): %s, in the baseline %s; %s; limit %s%s", m.Title, m.Name,
-		m.Unit.Signed(c.Change()), m.Unit, 100*c.Relative(), m.Unit.Format(c.New.Center), m.Unit.Format(c.Old.Center), c, limit.text(m), widened(c))
+		m.Shown.Signed(c.Change()), m.Shown, 100*c.Relative(), m.Shown.Format(c.New.Center), m.Shown.Format(c.Old.Center), c, limit.text(m), widened(c))
 	switch {
 	case !judged:
 		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)
@@ -249,7 +250,7 @@ func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 		text += "; decided by the limit alone, for there are too few readings for a test"
 	}
 	kind := Regression
-	if c.Change() < 0 {
+	if m.Improved(c.Change()) {
 		kind = Improvement
 	}
 	r.add(kind, row.Step, "%s", text)

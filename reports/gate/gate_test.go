@@ -101,20 +101,20 @@ func TestPlanted(t *testing.T) {
 		want   []string // the beginnings of all findings
 	}{
 		"nothing":               {nil, OK, nil},
-		"memory +8 %":           {raise(3, 1.08), Regression, []string{"headless: memory of a sidecar (memory) +"}},
-		"memory -8 %":           {raise(3, 0.92), Improvement, []string{"headless: memory of a sidecar (memory) -"}},
+		"memory +8 %":           {raise(3, 1.08), Regression, []string{"headless: memory of a sidecar (sidecar_memory_bytes) +"}},
+		"memory -8 %":           {raise(3, 0.92), Improvement, []string{"headless: memory of a sidecar (sidecar_memory_bytes) -"}},
 		"memory +1 %":           {raise(3, 1.01), OK, nil},
-		"memory of one sidecar": {raise(0, 1.1), Regression, []string{"one-pod: memory of a sidecar (memory) +"}},
+		"memory of one sidecar": {raise(0, 1.1), Regression, []string{"one-pod: memory of a sidecar (sidecar_memory_bytes) +"}},
 		"a count less": {each(func(r observations.Record) {
 			if r.Proxy != nil && atStep(r, 2) {
 				r.Proxy.Objects.VirtualHosts--
 			}
-		}), Regression, []string{"clusterip: virtual hosts (configObjects.virtualHosts): 11, in the baseline 12"}},
+		}), Regression, []string{"clusterip: virtual hosts (config_virtual_hosts): 11, in the baseline 12"}},
 		"a count more that is expected": {each(func(r observations.Record) {
 			if r.Proxy != nil && atStep(r, 2) {
 				r.Proxy.Rows.Listener++
 			}
-		}), Missed, []string{"clusterip: listener should change by +7 against the first step, got +8", "clusterip: rows of listeners (rows.listener): 29, in the baseline 28"}},
+		}), Missed, []string{"clusterip: listener should change by +7 against the first step, got +8", "clusterip: rows of listeners (listener_rows): 29, in the baseline 28"}},
 		"a step without a record": {without(func(r observations.Record) bool { return atStep(r, 4) }), Unfinished,
 			[]string{"the run was not finished (run-01), not measured: restart", "restart: this step of the baseline was not measured"}},
 		"a step not measured": {without(func(r observations.Record) bool { return r.Measure != nil && atStep(r, 8) }), Unfinished,
@@ -124,7 +124,7 @@ func TestPlanted(t *testing.T) {
 			return slices.DeleteFunc(records, func(r observations.Record) bool { return atStep(r, 8) })
 		}, Unfinished, []string{"services: this step of the baseline was not measured"}},
 		"no memory read": {without(func(r observations.Record) bool { return r.Usage != nil && atStep(r, 5) }), Unfinished,
-			[]string{"rescale: memory of a sidecar (memory): the baseline has it, the run did not read it"}},
+			[]string{"rescale: memory of a sidecar (sidecar_memory_bytes): the baseline has it, the run did not read it"}},
 		"no configuration read": {without(func(r observations.Record) bool { return r.Proxy != nil && atStep(r, 7) }), Unfinished, append([]string{
 			"ns2: rows of clusters", "ns2: rows of listeners", "ns2: rows of routes", "ns2: rows of endpoints", "ns2: clusters", "ns2: listeners",
 			"ns2: filter chains", "ns2: route configurations", "ns2: virtual hosts", "ns2: endpoints"}, "ns2: listener should change by +205 against the first step, it could not be read")},
@@ -143,7 +143,7 @@ func TestPlanted(t *testing.T) {
 				}
 			}
 			return records
-		}, Unsettled, []string{"headless: measured before the mesh settled", "headless: memory of a sidecar (memory) +"}},
+		}, Unsettled, []string{"headless: measured before the mesh settled", "headless: memory of a sidecar (sidecar_memory_bytes) +"}},
 		"cut off": {func(records []observations.Record) []observations.Record { return records[:len(records)-1] }, Unfinished,
 			[]string{"the run's log was cut off (run-01)"}},
 		// A single reading a run says nothing.
@@ -266,7 +266,7 @@ func TestRefused(t *testing.T) {
 		})), nil, ""},
 		"counts alone":  {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs = 4 })), Limits{"memory": {Off: true}, "istiod.memory": {Off: true}}, ""},
 		"their sizes":   {side(t, 1, random(2), first(func(r *observations.Run) { r.Parameters["replicas"] = 9 })), Limits{"memory": {Off: true}, "istiod.memory": {Off: true}}, "parameter replicas: 100 in the baseline, 9 in the run"},
-		"limit of what": {side(t, 1, random(2), nil), Limits{"memroy": {Relative: 1, P: 0.05}}, `there is no metric "memroy"; there are memory,`},
+		"limit of what": {side(t, 1, random(2), nil), Limits{"memroy": {Relative: 1, P: 0.05}}, `there is no metric "memroy"; there are sidecar_memory_bytes,`},
 	}
 	for name, tt := range tests {
 		_, err := Gate(b, "b.json", tt.runs, Options{Limits: tt.limits})

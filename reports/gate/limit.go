@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/reports/compare"
+	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats"
 )
 
@@ -30,8 +31,8 @@ type Limit struct {
 // change is one.
 type Limits map[string]Limit
 
-// Defaults are the limits of a baseline that sets no others. Metrics without one are
-// compared but not judged.
+// Defaults are the limits of a baseline that sets no others: those of the table of
+// metrics. Metrics without one are compared but not judged.
 //
 // Medians of memory of single runs of the same version on the same machine were seen to
 // differ by up to 3 %, with a standard deviation of 1 % around their version's: 3.5 % is
@@ -39,10 +40,13 @@ type Limits map[string]Limit
 // that it becomes for single runs three and a half times theirs. istiod's memory, a Go heap
 // read once, was seen to differ by 200 %.
 func Defaults() Limits {
-	return Limits{
-		"memory":        {Relative: 0.035, Absolute: 0.5 * (1 << 20), P: stats.Alpha},
-		"istiod.memory": {Relative: 1.5, Absolute: 32 << 20, P: stats.Alpha},
+	limits := Limits{}
+	for _, m := range metrics.In(metrics.Compare) {
+		if m.Limit != (metrics.Limit{}) {
+			limits[m.Name] = Limit{Relative: m.Limit.Relative, Absolute: m.Limit.Absolute, P: stats.Alpha}
+		}
 	}
+	return limits
 }
 
 // with are the limits with others in their place.
@@ -82,7 +86,7 @@ func (l Limits) check() error {
 func ParseLimit(text string) (Limits, error) {
 	name, rest, found := strings.Cut(text, "=")
 	if !found {
-		return nil, fmt.Errorf("limit %q: expected METRIC=PERCENT,ABSOLUTE,p=P, as in memory=3%%,0.5Mi,p=0.05, or METRIC=off", text)
+		return nil, fmt.Errorf("limit %q: expected METRIC=PERCENT,ABSOLUTE,p=P, as in sidecar_memory_bytes=3%%,0.5Mi,p=0.05, or METRIC=off", text)
 	}
 	m, err := compare.MetricNamed(name)
 	if err != nil {
@@ -99,9 +103,9 @@ func ParseLimit(text string) (Limits, error) {
 			limit.Relative /= 100
 		case strings.HasPrefix(part, "p="):
 			limit.P, err = strconv.ParseFloat(part[2:], 64)
-		case m.Unit != compare.Count && strings.HasSuffix(part, string(m.Unit)):
-			limit.Absolute, err = strconv.ParseFloat(strings.TrimSuffix(part, string(m.Unit)), 64)
-			limit.Absolute = m.Unit.Raw(limit.Absolute)
+		case m.Shown != metrics.Plain && strings.HasSuffix(part, string(m.Shown)):
+			limit.Absolute, err = strconv.ParseFloat(strings.TrimSuffix(part, string(m.Shown)), 64)
+			limit.Absolute = m.Shown.Raw(limit.Absolute)
 		default:
 			err = fmt.Errorf("not one of them")
 		}
@@ -109,7 +113,7 @@ func ParseLimit(text string) (Limits, error) {
 			return nil, fmt.Errorf("limit %q: %q: expected a change in percent (3%%), one in %s, p=0.05, or off", text, part, cmpUnit(m))
 		}
 	}
-	limits := Limits{name: limit}
+	limits := Limits{m.Name: limit}
 	if err := limits.check(); err != nil {
 		return nil, fmt.Errorf("limit %q: %w", text, err)
 	}
@@ -117,10 +121,10 @@ func ParseLimit(text string) (Limits, error) {
 }
 
 func cmpUnit(m compare.Metric) string {
-	if m.Unit == compare.Count {
+	if m.Shown == metrics.Plain {
 		return "nothing else"
 	}
-	return fmt.Sprintf("%s (0.5%s)", m.Unit, m.Unit)
+	return fmt.Sprintf("%s (0.5%s)", m.Shown, m.Shown)
 }
 
 // text is the limit for people.
@@ -130,7 +134,7 @@ func (l Limit) text(m compare.Metric) string {
 		parts = append(parts, fmt.Sprintf("%g %%", math.Round(l.Relative*1e6)/1e4))
 	}
 	if l.Absolute > 0 {
-		parts = append(parts, m.Unit.Format(l.Absolute)+" "+string(m.Unit))
+		parts = append(parts, m.Shown.Format(l.Absolute)+" "+string(m.Shown))
 	}
 	return strings.Join(parts, " and ")
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // PerRevisions is the number of revisions for which growth is told where nothing was
@@ -253,16 +254,10 @@ func (l *log) points(name string) (points []Point, witness bool) {
 	return slices.Concat([]Point{}, of[witness]), witness
 }
 
-// median of values, which it sorts: of an even number the midpoint of the two in the
-// middle; 0 for none.
+// median of values, which it sorts; 0 for none.
 func median(values []int64) int64 {
-	n := len(values)
-	if n == 0 {
-		return 0
-	}
-	slices.Sort(values)
-	a, b := values[(n-1)/2], values[n/2]
-	return a + (b-a)/2
+	median, _, _ := words.Spread(values)
+	return median
 }
 
 // workloads are the names of those whose sidecars were read or ended, sorted.

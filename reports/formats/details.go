@@ -1,0 +1,188 @@
+package formats
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/sections"
+)
+
+func expectationTable(r *reports.Report) sections.Table {
+	var rows [][]string
+	for _, s := range r.Steps {
+		for _, e := range s.Expectations {
+			got, mark := "-", markDiffer
+			if e.Got != nil {
+				got = fmt.Sprintf("%+d", *e.Got)
+			}
+			if e.OK {
+				mark = markEqual
+			}
+			rows = append(rows, []string{s.Name, e.What, fmt.Sprintf("%+d", e.Want), got, mark})
+		}
+	}
+	return sections.Table{Title: "Expectations: changes against the first step", Header: []string{"step", "what", "want", "got", ""}, Rows: rows}
+}
+
+// detailTables are the figures behind the table of steps: a column for each metric of the
+// table of metrics that has one.
+func detailTables(r *reports.Report) (config, memory, istiod, work sections.Table) {
+	config = metricTable(r, "Configuration of the witness", metrics.ConfigTable)
+	config.Header = append(config.Header, "witness")
+	for i, s := range stepsWith(r, metrics.ConfigTable) {
+		config.Rows[i] = append(config.Rows[i], s.Witness)
+	}
+	istiod = metricTable(r, "istiod: memory at each step's end, work in each step", metrics.IstiodTable)
+	work = metricTable(r, "Steps", metrics.WorkTable)
+	work.Header = slices.Insert(work.Header, 1, "what was done")
+	for i, s := range stepsWith(r, metrics.WorkTable) {
+		work.Rows[i] = slices.Insert(work.Rows[i], 1, s.Do)
+	}
+	return config, sidecarTable(r), istiod, work
+}
+
+// stepsWith are the steps at which a metric of the table was read.
+func stepsWith(r *reports.Report, name metrics.TableName) []reports.Step {
+	columns := metrics.Columns(name)
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s reports.Step) bool {
+		return !slices.ContainsFunc(columns, func(m metrics.Metric) bool { _, ok := s.Metrics[m.Name]; return ok })
+	})
+}
+
+// metricTable has a row for each step and a column for each metric of the table.
+func metricTable(r *reports.Report, title string, name metrics.TableName) sections.Table {
+	columns := metrics.Columns(name)
+	t := sections.Table{Title: title, Header: []string{"step"}}
+	for _, m := range columns {
+		t.Header = append(t.Header, m.Header())
+	}
+	for _, s := range stepsWith(r, name) {
+		row := []string{s.Name}
+		for _, m := range columns {
+			row = append(row, cell(&s, m, "-"))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// cell is a metric at the step as a table shows it; none where it was not read.
+func cell(s *reports.Step, m metrics.Metric, none string) string {
+	f, ok := s.Metrics[m.Name]
+	if !ok {
+		return none
+	}
+	if m.Of == metrics.OfType {
+		var parts []string
+		for _, v := range f.Values {
+			parts = append(parts, v.Of+" "+m.Shown.With(m.Column.Decimals, v.Value))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return m.Shown.With(m.Column.Decimals, f.Value)
+}
+
+// sidecarTable has a row for each step, and where they differ for each workload: the
+// spread of metrics that are given by workload, the medians of the others.
+func sidecarTable(r *reports.Report) sections.Table {
+	columns := metrics.Columns(metrics.SidecarTable)
+	t := sections.Table{Title: "Sidecars that were never dumped", Header: []string{"step", "workload"}}
+	for _, m := range columns {
+		if m.ByWorkload {
+			for _, what := range []string{"median", "min", "max"} {
+				t.Header = append(t.Header, strings.TrimSpace(what+" "+m.Header()))
+			}
+		} else {
+			t.Header = append(t.Header, m.Header())
+		}
+	}
+	t.Header = slices.Insert(t.Header, 2, "sidecars")
+	for _, s := range r.Steps {
+		of := s.Metrics[columns[0].Name] // which is of every sidecar
+		row := func(workload string, all bool) {
+			cells := []string{s.Name, workload, ""}
+			for _, m := range columns {
+				f := s.Metrics[m.Name]
+				values := f.Values
+				if !all {
+					values = f.Workload(workload)
+				}
+				switch {
+				case m.ByWorkload:
+					median, low, high := m.Summary(values)
+					cells[2] = fmt.Sprint(len(values))
+					for _, v := range []float64{median, low, high} {
+						cells = append(cells, m.Shown.With(m.Column.Decimals, v))
+					}
+				case all:
+					cells = append(cells, cell(&s, m, ""))
+				default:
+					cells = append(cells, "")
+				}
+			}
+			t.Rows = append(t.Rows, cells)
+		}
+		workloads := of.Workloads()
+		switch {
+		case len(workloads) == 0:
+		case len(workloads) == 1:
+			row(workloads[0], true)
+		default:
+			row("all", true)
+			for _, w := range workloads {
+				row(w, false)
+			}
+		}
+	}
+	return t
+}
+
+func eventTable(r *reports.Report) sections.Table {
+	var rows [][]string
+	for _, e := range r.Events {
+		rows = append(rows, []string{fmt.Sprintf("%.0f s", e.Seconds), e.Step, e.Level, e.Kind, e.Object, e.Message})
+	}
+	return sections.Table{Title: "Events", Header: []string{"at", "step", "level", "kind", "object", "message"}, Rows: rows}
+}
+
+// environmentTable is everything that memory depends on.
+func environmentTable(r *reports.Report) sections.Table {
+	env := r.Environment
+	rows := [][]string{
+		{"run", r.Run},
+		{"started", r.Started.UTC().Format(time.RFC3339)},
+		{"took", fmt.Sprintf("%.0f s", r.Seconds)},
+		{"meshbench", env.Meshbench},
+		{"command", strings.Join(env.Command, " ")},
+		{"host", fmt.Sprintf("%s, Linux %s, %d CPUs, %.1f Gi, root: %t", env.Host.OS, env.Host.Kernel, env.Host.CPUs, float64(env.Host.Memory)/(1<<30), env.Host.Root)},
+		{"cluster", env.Cluster.Provider + ", Kubernetes " + env.Cluster.Kubernetes},
+		{"simulated", strings.Join(env.Cluster.Simulated, "; ")},
+		{"memory is read from", env.Cluster.MemorySource},
+		{"limits are enforced by", env.Cluster.LimitsEnforcedBy},
+		{"Istio", env.Mesh.Istio + ", charts " + env.Mesh.Charts},
+		{"Envoy", strings.Join(append([]string{env.Mesh.Envoy}, r.EnvoyBuilds...), ", ")},
+		{"xDS", env.Mesh.XDS},
+		{"Envoy worker threads", fmt.Sprint(env.Mesh.Workers)},
+	}
+	if held := env.Cluster.Objects; len(held) > 0 {
+		rows = append(rows, []string{"held before the mesh", strings.Join(held, "; ")})
+	}
+	for _, name := range slices.Sorted(maps.Keys(env.Parameters)) {
+		rows = append(rows, []string{"parameter " + name, fmt.Sprint(env.Parameters[name])})
+	}
+	for _, name := range slices.Sorted(maps.Keys(env.Components)) {
+		rows = append(rows, []string{"component " + name, env.Components[name]})
+	}
+	if r.Harness != nil {
+		rows = append(rows, []string{"cost of meshbench", costText(r.Harness)})
+	}
+	if r.ControlPlane != nil {
+		rows = append(rows, []string{"cost of the control plane", costText(r.ControlPlane)})
+	}
+	return sections.Table{Title: "Environment", Header: []string{"what", "value"}, Rows: rows}
+}

@@ -1,0 +1,405 @@
+package metrics
+
+import (
+	"slices"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/words"
+)
+
+// Reasons for which formats leave metrics out.
+const (
+	judged     = "a state or a judgement, not a measurement"
+	fieldsSay  = "the report has it as a field"
+	tablesSay  = "in the table of steps"
+	fewSay     = "one reading a run, too noisy to compare"
+	elsewhere  = "the working set says more, and has a column"
+	growthSays = "the section about revisions has its own tables"
+)
+
+// leave says why formats leave a metric out.
+func leave(why string, formats ...Format) map[Format]string {
+	without := map[Format]string{}
+	for _, f := range formats {
+		without[f] = why
+	}
+	return without
+}
+
+// and joins two of them.
+func and(a, b map[Format]string) map[Format]string {
+	for f, why := range b {
+		a[f] = why
+	}
+	return a
+}
+
+// was lists names of before, in CSV, OpenMetrics (with the labels that told it apart), the
+// benchmark format and compare; "" where it had none.
+func was(csv, openMetrics, bench, compare string) []Old {
+	return slices.DeleteFunc([]Old{{CSV, csv}, {OpenMetrics, openMetrics}, {Bench, bench}, {Compare, compare}}, func(o Old) bool { return o.Name == "" })
+}
+
+// Table is every metric, in the order in which formats print them.
+func Table() []Metric {
+	return slices.Concat(states(), configuration(), objects(), memory(), istiod(), times(), judgements(), revisions())
+}
+
+// one is a metric's only value.
+func one(v float64) []Value { return []Value{{Value: v}} }
+
+// states are what is known of a run and of its steps beside what was measured.
+func states() []Metric {
+	run := leave(judged, Bench, Compare, Tables)
+	step := and(leave(judged, Bench, Compare), leave(tablesSay, Tables))
+	return []Metric{
+		{Name: "run_info", Title: "the run", Help: "What the run depends on, in labels; always 1.", Source: "the log's first record",
+			Without: and(and(leave(judged, Bench, Compare, Tables), leave(fieldsSay, JSON)), leave("its labels would be columns", CSV)), Was: was("", "run_info", "", "")},
+		{Name: "run_finished", Title: "run finished", Help: "1 when every step was measured and the log was closed.", Better: Higher, Source: "the log's end",
+			Without: and(leave(fieldsSay, JSON), run), Was: was("finished", "run_finished", "", "")},
+		{Name: "run_duration_seconds", Title: "time of the run", Help: "From the log's first record to its last.", Unit: Seconds, Shown: S, Better: Lower, Source: "the log's times",
+			Without: and(leave(fieldsSay, JSON), run), Was: was("", "run_duration_seconds", "", "")},
+		{Name: "run_steps", Title: "steps", Help: "Steps that the scenario has.", Source: "the log's first record",
+			Without: and(leave(fieldsSay, JSON), run), Was: was("", "run_steps", "", "")},
+		{Name: "step_measured", Title: "step measured", Help: "1 when the step's measurement was completed.", Better: Higher, Source: "record measure",
+			Without: step, Was: was("measured", "step_measured", "", ""),
+			Read: func(s *Step) []Value { return one(words.Flag(s.Measure != nil)) }},
+		{Name: "step_settled", Title: "step settled", Help: "1 when the mesh was quiet before the step was measured.", Better: Higher, Source: "record settle",
+			Without: step, Was: was("settled", "step_settled", "", ""),
+			Read: func(s *Step) []Value { return one(words.Flag(s.Settle != nil && s.Settle.Settled)) }},
+	}
+}
+
+// configuration counts what the witness holds.
+func configuration() []Metric {
+	var all []Metric
+	for _, k := range []struct {
+		word  string
+		count func(observations.Counts) int
+	}{
+		{"cluster", func(c observations.Counts) int { return c.Cluster }},
+		{"listener", func(c observations.Counts) int { return c.Listener }},
+		{"route", func(c observations.Counts) int { return c.Route }},
+		{"endpoint", func(c observations.Counts) int { return c.Endpoint }},
+	} {
+		all = append(all, Metric{
+			Name: k.word + "_rows", Title: "rows of " + k.word + "s", Exact: true, Source: "the witness's /config_dump and /clusters", Word: k.word,
+			Help:    "Rows that `istioctl proxy-config " + k.word + "` prints of the witness, without the header line.",
+			Without: leave(tablesSay, Tables),
+			Was:     was(k.word, "config_rows{kind="+k.word+"}", k.word+"-rows", "rows."+k.word),
+			Read: func(s *Step) []Value {
+				if s.Proxy == nil {
+					return nil
+				}
+				return one(float64(k.count(s.Proxy.Rows)))
+			},
+		})
+	}
+	for _, k := range []struct {
+		name, json, bench, title string
+		count                    func(observations.ConfigObjects) int
+	}{
+		{"clusters", "clusters", "clusters", "clusters", func(o observations.ConfigObjects) int { return o.Clusters }},
+		{"listeners", "listeners", "listeners", "listeners", func(o observations.ConfigObjects) int { return o.Listeners }},
+		{"filter_chains", "filterChains", "filter-chains", "filter chains", func(o observations.ConfigObjects) int { return o.FilterChains }},
+		{"route_configs", "routeConfigs", "route-configs", "route configurations", func(o observations.ConfigObjects) int { return o.RouteConfigs }},
+		{"virtual_hosts", "virtualHosts", "virtual-hosts", "virtual hosts", func(o observations.ConfigObjects) int { return o.VirtualHosts }},
+		{"endpoints", "endpoints", "endpoints", "endpoints", func(o observations.ConfigObjects) int { return o.Endpoints }},
+	} {
+		all = append(all, Metric{
+			Name: "config_" + k.name, Title: k.title, Exact: true, Source: "the witness's /config_dump and /clusters",
+			Help:   "Objects of this kind in the witness's configuration: " + k.title + ".",
+			Column: Column{Table: ConfigTable, Title: k.title},
+			Was:    was("config."+k.json, "config_objects{kind="+k.json+"}", "config-"+k.bench, "configObjects."+k.json),
+			Read: func(s *Step) []Value {
+				if s.Proxy == nil {
+					return nil
+				}
+				return one(float64(k.count(s.Proxy.Objects)))
+			},
+		})
+	}
+	return all
+}
+
+// objects counts what the cluster holds.
+func objects() []Metric {
+	var all []Metric
+	for _, k := range []struct {
+		name, title, help string
+		was               []Old
+		count             func(*observations.Objects) int
+	}{
+		{"nodes", "nodes", "Nodes of the cluster.", was("", "cluster_objects{kind=nodes}", "", "objects.nodes"), func(o *observations.Objects) int { return o.Nodes }},
+		{"pods", "pods", "Pods in all namespaces.", was("", "cluster_objects{kind=pods}", "", "objects.pods"), func(o *observations.Objects) int { return o.Pods }},
+		{"services", "Services", "Services in all namespaces.", was("", "cluster_objects{kind=services}", "", "objects.services"), func(o *observations.Objects) int { return o.Services }},
+		{"sidecars", "sidecars", "Pods with a sidecar.", was("", "", "", "objects.sidecars"), func(o *observations.Objects) int { return o.Sidecars }},
+		{"real_sidecars", "real sidecars", "Pods whose sidecar runs as processes or containers.", was("realSidecars", "sidecars{real=true}", "", "objects.realSidecars"), func(o *observations.Objects) int { return o.RealSidecars }},
+	} {
+		m := Metric{
+			Name: k.name, Title: k.title, Help: k.help, Exact: true, Source: "the Kubernetes API", Was: k.was,
+			Read: func(s *Step) []Value {
+				if s.Objects == nil {
+					return nil
+				}
+				return one(float64(k.count(s.Objects)))
+			},
+		}
+		switch k.name {
+		case "nodes", "pods", "services":
+			m.Word, m.Without = k.name, leave(tablesSay, Tables)
+		default:
+			m.Column = Column{Table: WorkTable, Title: k.title}
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// memory is what sidecars cost, and the size of what makes them cost it.
+func memory() []Metric {
+	const api = "the metrics API, as `kubectl top pod --containers` does"
+	usage := func(witness bool, of func(observations.Usage) float64) func(*Step) []Value {
+		return func(s *Step) []Value {
+			var values []Value
+			for _, u := range s.Usage {
+				if u.Witness == witness {
+					values = append(values, Value{Of: u.Namespace + "/" + u.Pod, Workload: u.Workload, Node: u.Node, Witness: u.Witness, Value: of(u)})
+				}
+			}
+			return values
+		}
+	}
+	bytes := func(u observations.Usage) float64 { return float64(u.MemoryBytes) }
+	cores := func(u observations.Usage) float64 { return float64(u.CPUNano) / 1e9 }
+	return []Metric{
+		{Name: "sidecar_memory_bytes", Title: "memory of a sidecar", Help: "Working set of a real sidecar (container istio-proxy: pilot-agent and Envoy) whose configuration was never dumped.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Word: "memory",
+			Column: Column{Table: SidecarTable, Title: "", Decimals: 1}, Floor: 0.035, Limit: Limit{Relative: 0.035, Absolute: 0.5 * words.Mi},
+			Was:  append(was("memory", "sidecar_memory_bytes{witness=false}", "sidecar-B", "memory"), Old{CSV, "workloadMemory"}),
+			Read: usage(false, bytes)},
+		{Name: "witness_memory_bytes", Title: "memory of a witness", Help: "Working set of a real sidecar whose configuration was dumped before, which makes Envoy grow.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04,
+			Without: leave(tablesSay, Tables), Was: was("witnessMemory", "sidecar_memory_bytes{witness=true}", "witness-B", "witnessMemory"),
+			Read: usage(true, bytes)},
+		{Name: "sidecar_cpu_cores", Title: "CPU of a sidecar", Help: "CPU that a real sidecar never dumped used in the metrics API's last window.",
+			Unit: Cores, Shown: Millicores, Better: Lower, Source: api, Of: OfPod, Repeated: true,
+			Column: Column{Table: SidecarTable, Title: "median CPU", Decimals: 1}, Without: leave("a window of an idle proxy tells of the moment alone", Compare),
+			Was:  was("cpu", "sidecar_cpu_cores{witness=false}", "sidecar-cores", ""),
+			Read: usage(false, cores)},
+		{Name: "witness_cpu_cores", Title: "CPU of a witness", Help: "CPU that a real sidecar dumped before used in the metrics API's last window.",
+			Unit: Cores, Shown: Millicores, Better: Lower, Source: api, Of: OfPod, Repeated: true,
+			Without: and(leave("a window of an idle proxy tells of the moment alone", Compare), leave(tablesSay, Tables)),
+			Was:     was("", "sidecar_cpu_cores{witness=true}", "witness-cores", ""),
+			Read:    usage(true, cores)},
+		// What of a difference in memory is in neither of the next two is Envoy's outside of
+		// what it has allocated.
+		{Name: "envoy_allocated_bytes", Title: "memory that its Envoy has allocated", Help: "What the Envoy of a sidecar never dumped says it has allocated.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: "Envoy's /memory", Of: OfPod,
+			Column: Column{Table: SidecarTable, Title: "allocated by Envoy", Decimals: 1}, Floor: 0.02,
+			Was: was("envoyAllocated", "envoy_allocated_bytes", "", "envoyAllocated"),
+			Read: func(s *Step) []Value {
+				var values []Value
+				for _, e := range s.Envoys {
+					if !e.Witness {
+						values = append(values, Value{Of: e.Namespace + "/" + e.Pod, Workload: e.Workload, Value: float64(e.Allocated)})
+					}
+				}
+				return values
+			}},
+		{Name: "agent_held_bytes", Title: "memory that its pilot-agent holds", Help: "Heap and stacks that the pilot-agent of a witness holds; a dump, which Envoy answers, does not change it.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: "pilot-agent's /debug/pprof/heap", Of: OfPod,
+			Column: Column{Table: SidecarTable, Title: "held by pilot-agent", Decimals: 1}, Floor: 0.1,
+			Was: was("agentHeld", "agent_held_bytes", "", "agentHeld"),
+			Read: func(s *Step) []Value {
+				var values []Value
+				for _, a := range s.Agents {
+					values = append(values, Value{Of: a.Namespace + "/" + a.Pod, Workload: a.Workload, Value: float64(a.HeapBytes + a.StackBytes)})
+				}
+				return values
+			}},
+		// A dump holds times and versions: it is never twice the same.
+		{Name: "config_dump_bytes", Title: "size of a configuration dump", Help: "Size of the witness's configuration dump, endpoints included.",
+			Unit: Bytes, Shown: KB, Better: Lower, Source: "the witness's /config_dump",
+			Column: Column{Table: ConfigTable, Title: "config_dump", Decimals: 1}, Floor: 0.02,
+			Was: was("configDump", "config_dump_bytes", "config-dump-B", "configDumpBytes"),
+			Read: func(s *Step) []Value {
+				if s.Proxy == nil {
+					return nil
+				}
+				return one(float64(s.Proxy.DumpBytes))
+			}},
+	}
+}
+
+// istiod is what the control plane of the mesh costs.
+//
+// Of repeats of headless and eks-nginx on the embedded cluster single medians of sidecars
+// differed by up to 3 %, istiod's memory, a Go heap read once, by up to 200 %, its CPU time
+// by up to 30 %. With these floors and comparetest's model of that noise twenty comparisons
+// of repeats find nothing, and 5 % is found by repeats.
+func istiod() []Metric {
+	const own = "istiod's /metrics"
+	now := func(of func(*observations.Istiod) float64) func(*Step) []Value {
+		return func(s *Step) []Value {
+			if s.Istiod == nil {
+				return nil
+			}
+			return one(of(s.Istiod))
+		}
+	}
+	work := func(of func(before, now observations.Istiod) float64) func(*Step) []Value {
+		return func(s *Step) []Value {
+			before, ok := s.Work()
+			if !ok {
+				return nil
+			}
+			return one(of(before, *s.Istiod))
+		}
+	}
+	return []Metric{
+		{Name: "istiod_proxies", Title: "proxies connected to istiod", Help: "Proxies connected to istiod.", Source: own, Column: Column{Table: IstiodTable, Title: "proxies"},
+			Without: leave("real_sidecars says it, and is exact", Compare), Was: was("istiod.proxies", "istiod_proxies", "", ""),
+			Read: now(func(i *observations.Istiod) float64 { return float64(i.Proxies) })},
+		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: "the metrics API",
+			Column: Column{Table: IstiodTable, Title: "memory", Decimals: 1}, Floor: 1.5, Limit: Limit{Relative: 1.5, Absolute: 32 * words.Mi},
+			Was:  was("istiod.memory", "istiod_memory_bytes", "istiod-B", "istiod.memory"),
+			Read: now(func(i *observations.Istiod) float64 { return float64(i.MemoryBytes) })},
+		{Name: "istiod_resident_bytes", Title: "istiod's resident memory", Help: "istiod's resident memory at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: own,
+			Without: leave(elsewhere, Compare, Tables), Was: was("istiod.resident", "istiod_resident_bytes", "", ""),
+			Read: now(func(i *observations.Istiod) float64 { return float64(i.ResidentBytes) })},
+		{Name: "istiod_go_heap_bytes", Title: "istiod's Go heap", Help: "istiod's Go heap in use at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: own,
+			Without: leave(elsewhere, Compare, Tables),
+			Read:    now(func(i *observations.Istiod) float64 { return float64(i.GoHeapBytes) })},
+		{Name: "istiod_cpu_cores", Title: "istiod's CPU", Help: "CPU that istiod used in the metrics API's last window.", Unit: Cores, Shown: Millicores, Better: Lower, Source: "the metrics API",
+			Without: and(leave("istiod_cpu_seconds is of the whole step", Compare), leave("istiod_cpu_seconds has a column", Tables)),
+			Read:    now(func(i *observations.Istiod) float64 { return float64(i.CPUNano) / 1e9 })},
+		{Name: "istiod_rejected", Title: "configuration that proxies refused", Help: "Updates of configuration that proxies refused since istiod's start.", Better: Lower, Source: own,
+			Without: and(leave("a refusal ends the run, or is a warning", Compare), leave("a finding says it", Tables)),
+			Read:    now(func(i *observations.Istiod) float64 { return i.Rejected })},
+		{Name: "istiod_cpu_seconds", Title: "istiod's CPU time in the step", Help: "CPU time of istiod in the step.", Unit: Seconds, Shown: S, Better: Lower, Source: own,
+			Column: Column{Table: IstiodTable, Title: "CPU", Decimals: 1}, Floor: 0.5, Was: was("istiod.cpu", "istiod_cpu_seconds", "istiod-cpu-sec", "istiod.cpu"),
+			Read: work(func(before, now observations.Istiod) float64 { return now.CPUSeconds - before.CPUSeconds })},
+		{Name: "istiod_pushes", Title: "istiod's pushes in the step", Help: "xDS pushes in the step, by type.", Better: Lower, Source: own, Of: OfType,
+			Column: Column{Table: IstiodTable, Title: "pushes"}, Without: leave(fewSay, Compare), Was: was("istiod.pushes", "istiod_pushes", "istiod-pushes", ""),
+			Read: func(s *Step) []Value {
+				before, ok := s.Work()
+				if !ok {
+					return nil
+				}
+				var values []Value
+				for kind, n := range s.Istiod.Pushes {
+					values = append(values, Value{Of: kind, Value: n - before.Pushes[kind]})
+				}
+				sortValues(values)
+				return values
+			}},
+		{Name: "istiod_push_seconds", Title: "istiod's mean time of a push", Help: "Mean time of a push in the step.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+			Column: Column{Table: IstiodTable, Title: "mean push", Decimals: 1}, Without: leave(fewSay, Compare), Was: was("istiod.meanPush", "istiod_push_seconds", "push-sec", ""),
+			Read: work(func(before, now observations.Istiod) float64 { return MeanSince(before.PushSeconds, now.PushSeconds) })},
+		{Name: "istiod_convergence_seconds", Title: "istiod's mean time of convergence", Help: "Mean time from a change to its arrival at a proxy, in the step.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+			Column: Column{Table: IstiodTable, Title: "mean convergence", Decimals: 1}, Without: leave(fewSay, Compare),
+			Was: was("istiod.meanConvergence", "istiod_convergence_seconds", "convergence-sec", ""),
+			Read: work(func(before, now observations.Istiod) float64 {
+				return MeanSince(before.ConvergenceSeconds, now.ConvergenceSeconds)
+			})},
+	}
+}
+
+// times are how long a step took.
+func times() []Metric {
+	return []Metric{
+		{Name: "step_settle_seconds", Title: "the wait for a quiet mesh", Help: "The wait for a quiet mesh.", Unit: Seconds, Shown: S, Better: Lower, Source: "record settle",
+			Column: Column{Table: WorkTable, Title: "settle"}, Without: leave("step_duration_seconds holds it", Compare), Was: was("settle", "step_settle_seconds", "settle-sec", ""),
+			Read: func(s *Step) []Value {
+				if s.Settle == nil {
+					return nil
+				}
+				return one(s.Settle.Seconds)
+			}},
+		{Name: "step_duration_seconds", Title: "time of the step, with its wait for a quiet mesh", Help: "Time of the whole step; 0 where it was cut off.", Unit: Seconds, Shown: S, Better: Lower, Source: "record measure",
+			Column: Column{Table: WorkTable, Title: "step"}, Floor: 0.5, Was: was("step", "step_duration_seconds", "step-sec", "seconds"),
+			Read: func(s *Step) []Value {
+				if s.Measure == nil {
+					return one(0)
+				}
+				return one(s.Measure.Seconds)
+			}},
+	}
+}
+
+// judgements are what was expected of a step, and what came of it. A report hands them
+// over.
+func judgements() []Metric {
+	without := func(more map[Format]string) map[Format]string {
+		return and(and(leave(judged, Bench, Compare), leave("the field expectations of a step says it", JSON)), more)
+	}
+	table := leave("the table of expectations says it", Tables)
+	return []Metric{
+		{Name: "change", Title: "change", Help: "Change of a count against the first step.", Exact: true, Source: "counts of two steps", Of: "what", Without: without(table), Was: was("change", "change", "", "")},
+		{Name: "change_expected", Title: "expected change", Help: "Change that the scenario expects.", Exact: true, Source: "record begin", Of: "what", Without: without(table),
+			Was: was("change.want", "change_expected", "", "")},
+		{Name: "expectation_ok", Title: "expectation holds", Help: "1 when the change is the expected one.", Better: Higher, Source: "both of these", Of: "what", Without: without(table),
+			Was: was("", "expectation_ok", "", "")},
+		{Name: "published_match", Title: "as published", Help: "1 when a count is as published, or memory within the tolerance.", Better: Higher, Source: "the published table", Of: "what",
+			Without: and(without(leave(tablesSay, Tables)), and(leave("the column match says it", CSV), leave("the field published of a step says it", JSON))),
+			Was:     was("", "published_match", "", "")},
+	}
+}
+
+// revisions are metrics of runs with revisions of Knative Services. The report's section
+// about them hands them over.
+func revisions() []Metric {
+	growth := func(bench bool) map[Format]string {
+		without := and(leave("the field growth says it", JSON), leave(growthSays, Tables))
+		if !bench {
+			without[Bench] = "growth_per_revision_bytes says what changed"
+		}
+		return and(without, leave("of a whole run, not of a step", Compare))
+	}
+	const fit = "a line through the steps' medians"
+	all := []Metric{
+		{Name: "revisions", Title: "revisions", Help: "Revisions of Knative Services at the step.", Source: "record revisions", Without: growth(false), Was: was("revisions", "step_revisions", "", "")},
+		{Name: "growth_per_revision_bytes", Title: "growth per revision", Help: "What a revision adds to the working set of a workload's sidecars; lo and hi bound its interval of 95 %.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: fit, Of: "workload", Without: growth(true), Was: was("growth", "growth_per_revision_bytes", "B/revision", "")},
+		{Name: "published_growth_per_revision_bytes", Title: "published growth per revision", Help: "What a revision adds, as somebody else published it.", Unit: Bytes, Shown: Mi, Source: "the published table",
+			Without: and(growth(false), leave("the column published says it", CSV)), Was: was("", "published_growth_per_revision_bytes", "", "")},
+		{Name: "growth_envoy_physical_per_revision_bytes", Title: "growth of what Envoy's allocator holds", Help: "What a revision adds to what Envoy's allocator holds.", Unit: Bytes, Shown: Mi, Better: Lower,
+			Source: "Envoy's /memory", Of: "workload", Without: growth(false), Was: was("growth.envoyPhysical", "", "", "")},
+		{Name: "growth_envoy_heap_per_revision_bytes", Title: "growth of Envoy's heap", Help: "What a revision adds to Envoy's heap.", Unit: Bytes, Shown: Mi, Better: Lower,
+			Source: "Envoy's /memory", Of: "workload", Without: growth(false), Was: was("growth.envoyHeap", "", "", "")},
+		{Name: "growth_envoy_allocated_per_revision_bytes", Title: "growth of what Envoy has allocated", Help: "What a revision adds to what Envoy has allocated.", Unit: Bytes, Shown: Mi, Better: Lower,
+			Source: "Envoy's /memory", Of: "workload", Without: growth(false), Was: was("growth.envoyAllocated", "", "", "")},
+		{Name: "growth_config_dump_per_revision_bytes", Title: "growth of a configuration dump", Help: "What a revision adds to a proxy's configuration dump.", Unit: Bytes, Shown: KB, Better: Lower,
+			Source: "witnesses' /config_dump", Of: "workload", Without: growth(false), Was: was("growth.configDump", "", "", "")},
+	}
+	for _, kind := range []string{"cluster", "listener", "route", "endpoint"} {
+		all = append(all, Metric{Name: "growth_" + kind + "_rows_per_revision", Title: "growth of rows of " + kind + "s", Help: "Rows of " + kind + "s that a revision adds to what istioctl proxy-config prints.",
+			Source: "witnesses' /config_dump and /clusters", Of: "workload", Without: growth(false), Was: was("growth."+kind, "growth_rows_per_revision{kind="+kind+"}", "", "")})
+	}
+	return append(all,
+		Metric{Name: "sidecar_limit_bytes", Title: "memory limit of a sidecar", Help: "Memory limit of a workload's sidecars.", Unit: Bytes, Shown: Mi, Source: "the Kubernetes API", Of: "workload",
+			Without: growth(false), Was: was("growth.limit", "sidecar_limit_bytes", "", "")},
+		Metric{Name: "sidecar_kills", Title: "kills of sidecars", Help: "Sidecars' containers that were killed for their memory.", Better: Lower, Source: "the containers' status", Of: "workload",
+			Without: growth(false), Was: was("growth.kills", "sidecar_kills", "", "")},
+		Metric{Name: "kill_revisions", Title: "revisions at a kill", Help: "Revisions between which a sidecar was killed: after so many, until so many were there.", Better: Higher, Source: "the containers' status and record revisions",
+			Of: "pod", Without: growth(false), Was: was("kill", "kill_revisions", "", "")},
+		Metric{Name: "kill_last_sample_bytes", Title: "last sample before a kill", Help: "The last sample before a sidecar was killed.", Unit: Bytes, Shown: Mi, Source: "the series of /metrics/resource", Of: "pod",
+			Without: growth(false), Was: was("kill.lastSample", "kill_last_sample_bytes", "", "")},
+		Metric{Name: "program_growth_per_revision_bytes", Title: "growth of a program per revision", Help: "What a revision adds to the memory of a program of the control plane; lo and hi bound its interval of 95 %.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: fit, Of: "program", Without: growth(false), Was: was("growth.program", "growth_per_revision_bytes{program}", "", "")},
+	)
+}
+
+// sortValues sorts values by what they are of.
+func sortValues(values []Value) {
+	slices.SortFunc(values, func(a, b Value) int {
+		switch {
+		case a.Of < b.Of:
+			return -1
+		case a.Of > b.Of:
+			return 1
+		}
+		return 0
+	})
+}
