@@ -89,12 +89,31 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err != nil {
 		return nil, err
 	}
+	if err := m.cpu(ctx, pods); err != nil {
+		return nil, err
+	}
 	for _, witness := range m.witnesses.among(pods) {
 		if err := m.dump(ctx, witness, dumps); err != nil {
 			return nil, err
 		}
 	}
 	return refused, nil
+}
+
+// cpu reads and records what the sidecars have used of the CPU. A cluster may keep its
+// nodes' metrics to itself, so a run goes on without.
+func (m *meter) cpu(ctx context.Context, pods []sample.Pod) error {
+	used, err := m.sampler.CPU(ctx, pods)
+	if err != nil {
+		m.recorder.event(observations.Info, observations.Gap, "the CPU time of sidecars is not known: "+err.Error(), "")
+		return ctx.Err()
+	}
+	for i := range used {
+		if err := m.recorder.Append(observations.Record{CPU: &used[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dump reads a witness's memory, and then its configuration.

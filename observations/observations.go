@@ -31,6 +31,7 @@ type Record struct {
 	Objects *Objects `json:"objects,omitempty"` // what the cluster holds
 	Usage   *Usage   `json:"usage,omitempty"`   // one container, from the metrics API
 	Series  *Series  `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
+	CPU     *CPU     `json:"cpu,omitempty"`     // one sidecar's CPU time so far
 	Proxy   *Proxy   `json:"proxy,omitempty"`   // one witness's configuration
 	Envoy   *Envoy   `json:"envoy,omitempty"`   // one Envoy's own account of its memory
 	Agent   *Agent   `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
@@ -282,6 +283,17 @@ type SeriesPoint struct {
 	Container   string  `json:"c"`
 	MemoryBytes int64   `json:"mem"`
 	CPUSeconds  float64 `json:"cpu"` // since the container's start
+}
+
+// CPU is the CPU time that a real sidecar has used, as its node tells it.
+type CPU struct {
+	Namespace string  `json:"namespace"`
+	Pod       string  `json:"pod"`
+	Workload  string  `json:"workload,omitempty"`
+	Node      string  `json:"node"`
+	Seconds   float64 `json:"seconds"` // since the container's start
+	// Witness is set when the proxy's configuration was ever dumped before this reading.
+	Witness bool `json:"witness,omitempty"`
 }
 
 // Counts are numbers of one proxy's configuration.

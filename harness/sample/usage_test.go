@@ -114,6 +114,43 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// TestCPU: of real sidecars, once, from the nodes that they are on.
+func TestCPU(t *testing.T) {
+	w := newWorld(t)
+	w.HandleFunc("GET /api/v1/nodes/{node}/proxy/metrics/resource", func(rw http.ResponseWriter, req *http.Request) {
+		if req.PathValue("node") != "real" {
+			http.Error(rw, "the kubelet is away", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(rw, resourceText)
+	})
+	s := w.sampler(t)
+	s.markWitness("ns1", "b")
+	pods := []Pod{
+		{Namespace: "ns1", Name: "b", Node: "real", Workload: "ns1/test", RealSidecar: true},
+		{Namespace: "ns1", Name: "a", Node: "real", Workload: "ns1/test", RealSidecar: true},
+		{Namespace: "ns1", Name: "young", Node: "real", RealSidecar: true}, // not told of yet
+		{Namespace: "ns1", Name: "c", Node: "simulated", Sidecar: true},
+		{Namespace: "istio-system", Name: "istiod-0", Node: "control", istiod: true},
+	}
+	want := []observations.CPU{
+		{Namespace: "ns1", Pod: "a", Workload: "ns1/test", Node: "real", Seconds: 0.25},
+		{Namespace: "ns1", Pod: "b", Workload: "ns1/test", Node: "real", Seconds: 1.5, Witness: true},
+	}
+	for range 2 { // a reading that comes again is one, too
+		got, err := s.CPU(t.Context(), pods)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	if _, err := s.CPU(t.Context(), append(pods, Pod{Namespace: "ns1", Name: "e", Node: "away", RealSidecar: true})); err == nil || !strings.Contains(err.Error(), "node away") {
+		t.Errorf("a node that does not answer: %v", err)
+	}
+}
+
 func TestParseResource(t *testing.T) {
 	got, err := parseResource([]byte(resourceText))
 	var want []timed

@@ -72,16 +72,16 @@ func (m Metric) take(s *Step, f metrics.Figure) {
 		s.Counts[m.Name] = []float64{f.Value}
 		return
 	}
-	values := []float64{f.Value}
+	read := []float64{f.Value}
 	if m.Repeated {
-		values = nil
+		read = nil
 		for _, v := range f.Values {
-			values = append(values, v.Value)
+			read = append(read, v.Value)
 		}
-		slices.Sort(values)
+		slices.Sort(read)
 	}
 	// What is 0 was not reported.
-	if len(values) > 0 && values[0] > 0 {
-		s.Readings[m.Name] = stats.Sample{values}
+	if read = slices.DeleteFunc(read, func(v float64) bool { return v <= 0 }); len(read) > 0 {
+		s.Readings[m.Name] = stats.Sample{read}
 	}
 }

@@ -54,7 +54,7 @@ func Bench(w io.Writer, r *reports.Report) error {
 	for _, section := range r.Sections {
 		for _, s := range section.Samples {
 			i := slices.IndexFunc(table, func(m metrics.Metric) bool { return m.Name == s.Metric })
-			if i >= 0 && s.Bound == "" {
+			if i >= 0 && s.Bound == "" && len(s.Labels) > 1 {
 				b.name = name + "/" + section.Name + "=" + blanks.ReplaceAllString(strings.ReplaceAll(s.Labels[1], "/", "."), "_")
 				b.result(benchValue{table[i], s.Value})
 			}

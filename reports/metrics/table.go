@@ -192,6 +192,38 @@ func memory() []Metric {
 			Without: and(leave("a window of an idle proxy tells of the moment alone", Compare), leave(tablesSay, Tables)),
 			Was:     was("", "sidecar_cpu_cores{witness=true}", "witness-cores", ""),
 			Read:    usage(true, cores)},
+		{Name: "sidecar_cpu_seconds", Title: "CPU time of a sidecar in the step", Help: "CPU time that a real sidecar never dumped used since the step before was measured, or since its own start.",
+			Unit: Seconds, Shown: S, Better: Lower, Source: "the nodes' /metrics/resource", Of: OfPod, Repeated: true,
+			Column: Column{Table: SidecarTable, Title: "median CPU", Decimals: 2}, Floor: 0.5, // as istiod's
+			Read: func(s *Step) []Value {
+				used := func(s *Step) map[string]observations.CPU {
+					found := map[string]observations.CPU{}
+					for _, r := range s.Records {
+						if r.CPU != nil {
+							found[r.CPU.Namespace+"/"+r.CPU.Pod] = *r.CPU
+						}
+					}
+					return found
+				}
+				var before map[string]observations.CPU
+				if s.Before != nil {
+					if before = used(s.Before); len(before) == 0 {
+						return nil // since when would not be known
+					}
+				}
+				var values []Value
+				for pod, now := range used(s) {
+					// A container that was restarted counts from zero.
+					if was := before[pod].Seconds; was <= now.Seconds {
+						now.Seconds -= was
+					}
+					if !now.Witness {
+						values = append(values, Value{Of: pod, Workload: now.Workload, Node: now.Node, Value: now.Seconds})
+					}
+				}
+				sortValues(values)
+				return values
+			}},
 		// What of a difference in memory is in neither of the next two is Envoy's outside of
 		// what it has allocated.
 		{Name: "envoy_allocated_bytes", Title: "memory that its Envoy has allocated", Help: "What the Envoy of a sidecar never dumped says it has allocated.",
