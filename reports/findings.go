@@ -118,7 +118,7 @@ func (r *Report) findings() []sections.Finding {
 		}
 	}
 	if sc := r.Score(); sc.Settled.All > 0 && sc.Settled.Good == 0 {
-		add(observations.Warning, observations.Unsettled, "", "No step was measured in a quiet mesh: none of the figures may be relied on.")
+		add(observations.Warning, observations.Unsettled, "", "No step settled; the figures are unreliable.")
 	}
 	for _, s := range r.Steps {
 		if text := s.UnsettledText(); text != "" {
@@ -210,7 +210,7 @@ func (s *Step) UnsettledText() string {
 	case s.Settle == nil && s.Measured:
 		return "measured without waiting for a quiet mesh"
 	case s.Settle != nil && !s.Settle.Settled:
-		return fmt.Sprintf("the mesh was not quiet after %.0f s (%s): these figures may be of a state on the way",
+		return fmt.Sprintf("the mesh did not settle within %.0f s (%s): these figures may be of an intermediate state",
 			s.Settle.Seconds, cmp.Or(strings.Join(s.Settle.Unmet, "; "), "no reason recorded"))
 	}
 	return ""

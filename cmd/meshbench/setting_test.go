@@ -114,7 +114,7 @@ func TestPlanOfSettings(t *testing.T) {
 	g.Expect(os.RemoveAll(filepath.Join(dir, "B"))).To(Succeed())
 	_, err = compareFolders([]string{dir})
 	g.Expect(err).To(MatchError(And(ContainSubstring("compared holds runs of fewer than two settings"),
-		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out"), ContainSubstring("there is no such folder"))))
+		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out"), ContainSubstring("no such folder"))))
 	p.Sides[0].Folder, p.Order[0] = "../elsewhere", "../elsewhere/run-01"
 	text, err := json.Marshal(p)
 	g.Expect(err).NotTo(HaveOccurred())

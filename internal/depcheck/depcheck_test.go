@@ -34,6 +34,11 @@ var rules = []rule{
 		never:   []string{"harness", "cmd", "e2e"},
 	},
 	{
+		about:   "formats and figures are made of the model, which knows none of them",
+		folders: []string{"reports/metrics", "reports/words", "reports/sections", "reports/stats"},
+		never:   []string{"reports/formats", "reports/figures", "reports/compare", "reports/gate"},
+	},
+	{
 		about:   "the log and the instance types are the lowest layer, for others to import",
 		folders: []string{"observations", "instances"},
 		only:    []string{"internal"},

@@ -54,7 +54,7 @@ func Compare(sides []*Side) (*Comparison, error) {
 			if d.Subject || first.Setting && s.Setting {
 				c.Notes = append(c.Notes, d.In(first.Name, s.Name))
 			} else {
-				c.Warnings = append(c.Warnings, fmt.Sprintf("%s and %s differ in what memory depends on: %s; differences below may come from that alone", first.Name, s.Name, d.In(first.Name, s.Name)))
+				c.Warnings = append(c.Warnings, fmt.Sprintf("%s and %s differ in something memory depends on: %s; it alone may explain the differences below", first.Name, s.Name, d.In(first.Name, s.Name)))
 			}
 		}
 	}

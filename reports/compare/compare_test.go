@@ -336,7 +336,7 @@ func TestReadRuns(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"absent":                       "absent: there is no such folder",
+		"absent":                       "absent: no such folder",
 		"empty":                        "is not the folder of a run: it holds neither observations.jsonl nor folders run-01",
 		"one/" + observations.LogName:  "is a file: give the folder of a run",
 		"mixed":                        "holds runs of different scenarios, eks-nginx (run-01) and other (run-02)",
@@ -344,7 +344,7 @@ func TestReadRuns(t *testing.T) {
 		"hole":                         "run-02/observations.jsonl: there is no log here",
 		"orderless":                    "orderless/repeat.json: expected the order of runs as `meshbench run --repeat` writes it",
 		"nothing":                      "nothing: the log ends before it says what was run",
-		"twelve/run-01/no/such/folder": "there is no such folder",
+		"twelve/run-01/no/such/folder": "no such folder",
 	} {
 		_, err := ReadRuns(filepath.Join(root, name))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -361,7 +361,7 @@ var pageTemplate string
 func (d *Document) HTML(w io.Writer) error {
 	t, err := template.New("document").Parse(pageTemplate)
 	if err != nil {
-		return fmt.Errorf("reading the page's template: %w", err)
+		return fmt.Errorf("read the page's template: %w", err)
 	}
 	return t.Execute(w, d)
 }

@@ -54,7 +54,7 @@ func (n Named) Metric(name string) (Metric, error) {
 	for _, m := range Metrics() {
 		names = append(names, m.Name)
 	}
-	return Metric{}, fmt.Errorf("there is no metric %q; there are %s", name, strings.Join(names, ", "))
+	return Metric{}, fmt.Errorf("unknown metric %q; known are %s", name, strings.Join(names, ", "))
 }
 
 // MetricNamed is the metric of that name, or of the name that it had before 2026-11-29;

@@ -36,7 +36,7 @@ func readRepeat(dir string) ([]Repeat, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the order of runs: %w", err)
+		return nil, fmt.Errorf("read the order of runs: %w", err)
 	}
 	var r Repeat
 	if err := json.Unmarshal(text, &r); err != nil {

@@ -122,10 +122,10 @@ func Join(name string, sides ...*Side) (*Side, error) {
 func runFolders(dir string) ([]string, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: there is no such folder; give a run's folder, as in runs/", dir)
+		return nil, fmt.Errorf("%s: no such folder; give a run's folder, e.g. one in runs/", dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading a run: %w", err)
+		return nil, fmt.Errorf("read a run: %w", err)
 	}
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file: give the folder of a run", dir)
@@ -136,7 +136,7 @@ func runFolders(dir string) ([]string, error) {
 	// Glob would take characters of the folder's own name for a pattern.
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("reading a run: %w", err)
+		return nil, fmt.Errorf("read a run: %w", err)
 	}
 	var dirs []string
 	for _, e := range entries {
@@ -207,7 +207,7 @@ func (s *Side) merge(o *Side) error {
 		s.Scenario, s.Environment = o.Scenario, o.Environment
 	}
 	if s.Scenario != o.Scenario {
-		return fmt.Errorf("%s holds runs of different scenarios, %s (%s) and %s (%s): give them apart", s.Name,
+		return fmt.Errorf("%s holds runs of different scenarios, %s (%s) and %s (%s): give them separately", s.Name,
 			s.Scenario, s.Runs[0].Name, o.Scenario, o.Runs[0].Name)
 	}
 	for _, d := range append(s.Environment.Differences(o.Environment), o.Mixed...) {

@@ -78,7 +78,7 @@ func (o object) tree() any {
 func Read(dir string) (*Run, error) {
 	records, _, err := observations.ReadFile(filepath.Join(dir, observations.LogName))
 	if err != nil {
-		return nil, fmt.Errorf("reading the log of run %s: %w", dir, err)
+		return nil, fmt.Errorf("read the log of run %s: %w", dir, err)
 	}
 	run := &Run{Dir: dir}
 	names := map[int]string{}
@@ -96,12 +96,12 @@ func Read(dir string) (*Run, error) {
 		for i, dump := range []string{"config_dump", "clusters"} {
 			path := r.Proxy.Dumps[dump]
 			if !filepath.IsLocal(path) {
-				return nil, fmt.Errorf("reading the log of run %s: the dump %q lies outside of the run's folder", dir, path)
+				return nil, fmt.Errorf("read the log of run %s: the dump %q lies outside of the run's folder", dir, path)
 			}
 			if raw[i], err = os.ReadFile(filepath.Join(dir, path)); errors.Is(err, fs.ErrNotExist) {
 				run.Missing = append(run.Missing, path)
 			} else if err != nil {
-				return nil, fmt.Errorf("reading a configuration dump: %w", err)
+				return nil, fmt.Errorf("read a configuration dump: %w", err)
 			}
 		}
 		if raw[0] == nil || raw[1] == nil {
@@ -146,7 +146,7 @@ func parse(configDump, clusters []byte, pod string) (config, error) {
 		for _, raw := range hosts {
 			host, err := decode(raw)
 			if err != nil {
-				return nil, fmt.Errorf("reading a host of cluster %s: %w", cluster, err)
+				return nil, fmt.Errorf("read a host of cluster %s: %w", cluster, err)
 			}
 			if err := c.put(Endpoint, cluster, map[string]any{"address": n.value(host)}); err != nil {
 				return nil, err
@@ -160,7 +160,7 @@ func parse(configDump, clusters []byte, pod string) (config, error) {
 func (c config) add(kind Kind, raw []byte, pod string) error {
 	tree, err := decode(raw)
 	if err != nil {
-		return fmt.Errorf("reading a %s: %w", kind, err)
+		return fmt.Errorf("read a %s: %w", kind, err)
 	}
 	n := normaliser{pod: pod}
 	if kind == Listener {
@@ -204,7 +204,7 @@ func (c config) addEndpoints(assignment any) error {
 func (c config) put(kind Kind, name string, tree any) error {
 	encoded, err := json.Marshal(tree)
 	if err != nil {
-		return fmt.Errorf("encoding a %s: %w", kind, err)
+		return fmt.Errorf("encode a %s: %w", kind, err)
 	}
 	if c[kind] == nil {
 		c[kind] = map[string][]object{}

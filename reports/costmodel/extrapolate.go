@@ -36,7 +36,7 @@ func (l *Linear) Predict(values map[string]float64) Estimate {
 		e.Bytes += t.Coefficient * v
 		away[k] = v - t.Mean
 		if v < t.Min || v > t.Max {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.10g is outside of the range that was measured, %.10g to %.10g", t.Column, v, t.Min, t.Max))
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.10g is outside the measured range, %.10g to %.10g", t.Column, v, t.Min, t.Max))
 		}
 	}
 	one, sigma := 1.0, l.StdDev

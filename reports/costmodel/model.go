@@ -129,7 +129,7 @@ func (m *Model) Write(w io.Writer) error {
 func Read(path string) (*Model, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the cost model: %w", err)
+		return nil, fmt.Errorf("read the cost model: %w", err)
 	}
 	m, err := parse(text)
 	if err != nil {
@@ -150,10 +150,10 @@ func parse(text []byte) (*Model, error) {
 	m := &Model{}
 	expected := "expected a file that `meshbench fit` wrote"
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(m); err != nil {
-		return nil, fmt.Errorf("this is no cost model (%w); %s", err, expected)
+		return nil, fmt.Errorf("not a cost model (%w); %s", err, expected)
 	}
 	if m.Kind != kind {
-		return nil, fmt.Errorf("this is no cost model (kind %q); %s", m.Kind, expected)
+		return nil, fmt.Errorf("not a cost model (kind %q); %s", m.Kind, expected)
 	}
 	if m.Schema != Schema {
 		return nil, fmt.Errorf("the cost model has format version %d, this program reads version %d: fit it again", m.Schema, Schema)

@@ -305,7 +305,7 @@ func TestRunsThatDoNotGoTogether(t *testing.T) {
 		logs []Log
 		want string
 	}{
-		"other Envoy": {[]Log{{"a", a.records}, {"b", b.records}}, "a and b differ in what memory depends on, Envoy (1.40.0 and 1.39.0): fit them apart"},
+		"other Envoy": {[]Log{{"a", a.records}, {"b", b.records}}, "cannot fit a and b together: they differ in something memory depends on: Envoy (1.40.0 and 1.39.0)"},
 		"twice":       {[]Log{{"a", a.records}, {"again", a.records}}, "again: run a is given twice"},
 		"empty":       {[]Log{{"a", nil}}, "a: the log is empty"},
 	} {
@@ -329,10 +329,10 @@ func TestReadBadModels(t *testing.T) {
 		return string(text)
 	}
 	for name, test := range map[string]struct{ text, want string }{
-		"no JSON":       {"# model", "this is no cost model (invalid character"},
-		"a report":      {`{"scenario": "headless"}`, `this is no cost model (kind "")`},
+		"no JSON":       {"# model", "not a cost model (invalid character"},
+		"a report":      {`{"scenario": "headless"}`, `not a cost model (kind "")`},
 		"other version": {edit(func(m map[string]any) { m["schema"] = 99 }), "format version 99, this program reads version 2"},
-		"cut":           {string(builtin[:len(builtin)/2]), "this is no cost model (unexpected EOF)"},
+		"cut":           {string(builtin[:len(builtin)/2]), "not a cost model (unexpected EOF)"},
 		"no sidecar":    {edit(func(m map[string]any) { delete(m, "sidecar") }), "damaged"},
 		"a term gone": {edit(func(m map[string]any) {
 			s := m["sidecar"].(map[string]any)

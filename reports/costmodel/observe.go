@@ -70,7 +70,7 @@ func observe(logs []Log) (*data, error) {
 		}
 		for _, other := range d.sources {
 			if difference := differs(other.Run, source.Run); difference != "" {
-				return nil, fmt.Errorf("%s and %s differ in what memory depends on, %s: fit them apart", other.ID, source.ID, difference)
+				return nil, fmt.Errorf("cannot fit %s and %s together: they differ in something memory depends on: %s", other.ID, source.ID, difference)
 			}
 			if other.ID == source.ID && other.Started.Equal(source.Started) {
 				return nil, fmt.Errorf("%s: run %s is given twice", log.Path, source.ID)

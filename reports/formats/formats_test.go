@@ -31,7 +31,7 @@ func TestJUnit(t *testing.T) {
 	}{
 		"whole":     {"58 tests, 0 failures, 0 errors, 0 skipped", nil},
 		"miss":      {"58 tests, 1 failures, 0 errors, 0 skipped", []string{"restart/listener changes by +203: listener should change by +203 against the first step, got +201"}},
-		"unsettled": {"58 tests, 1 failures, 0 errors, 0 skipped", []string{"headless/settled: the mesh was not quiet after 180 s (6 proxies have not acknowledged their listeners; ns1/test-3: memory windows differ by 4.1 Mi): these figures may be of a state on the way"}},
+		"unsettled": {"58 tests, 1 failures, 0 errors, 0 skipped", []string{"headless/settled: the mesh did not settle within 180 s (6 proxies have not acknowledged their listeners; ns1/test-3: memory windows differ by 4.1 Mi): these figures may be of an intermediate state"}},
 		// Four steps were measured, four never begun; of the one that was cut off the pods are known.
 		"cut": {"38 tests, 0 failures, 5 errors, 9 skipped", nil},
 	} {

@@ -111,7 +111,7 @@ type pageDump struct {
 func HTML(w io.Writer, r *reports.Report) error {
 	t, err := template.New("report").Parse(pageTemplate)
 	if err != nil {
-		return fmt.Errorf("reading the page's template: %w", err)
+		return fmt.Errorf("read the page's template: %w", err)
 	}
 	p, err := newPage(r)
 	if err != nil {
@@ -183,7 +183,7 @@ func newPage(r *reports.Report) (*page, error) {
 			}{{&one.Wide, wide}, {&one.Narrow, narrowWidth}} {
 				svg, err := f.SVG(size.width, false)
 				if err != nil {
-					return nil, fmt.Errorf("drawing %s: %w", f.Name, err)
+					return nil, fmt.Errorf("draw %s: %w", f.Name, err)
 				}
 				*size.to = template.HTML(svg)
 			}

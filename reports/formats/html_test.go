@@ -153,7 +153,7 @@ func TestIncompleteEverywhere(t *testing.T) {
 func TestMissingDumps(t *testing.T) {
 	dir := t.TempDir()
 	r := build(t, reportstest.Log())
-	want := dir + ": 9 of 9 raw dumps are not here (the first: dumps/one-pod/ns1-test-0.json), so the reports' links to them lead nowhere: copy the folder dumps beside the log"
+	want := dir + ": 9 of 9 raw dumps are missing (first: dumps/one-pod/ns1-test-0.json), so links to them in the reports are broken: copy the folder dumps next to the log"
 	if got := MissingDumps(dir, r); got != want {
 		t.Errorf("%s", got)
 	}

@@ -40,7 +40,7 @@ func OpenMetrics(w io.Writer, r *reports.Report) error {
 	}
 	for _, family := range e.families {
 		if _, err := expfmt.MetricFamilyToOpenMetrics(w, family, expfmt.WithUnit()); err != nil {
-			return fmt.Errorf("writing %s: %w", family.GetName(), err)
+			return fmt.Errorf("write %s: %w", family.GetName(), err)
 		}
 	}
 	_, err := expfmt.FinalizeOpenMetrics(w)

@@ -40,7 +40,7 @@ func buildRevisions(t *testing.T, records []observations.Record) *reports.Report
 			{Name: "listeners and filter chains", ObjectsPerRevision: 2, BytesPerRevision: 23000, Lo: 15000, Hi: 31000},
 			{Name: "route configurations and virtual hosts", ObjectsPerRevision: 6, Unknown: "virtualHosts always moved with clusters"},
 			{Name: "endpoints", ObjectsPerRevision: 2, BytesPerRevision: 13716, Lo: 13354, Hi: 14080},
-		}, Outside: []string{"clusters: 12849 is outside of the range that was measured, 15 to 454"}}
+		}, Outside: []string{"clusters: 12849 is outside the measured range, 15 to 454"}}
 	}
 	// The same facts in other words, in the same places.
 	before, now := r.Sections[0], revisions.Section(r.Growth, r.Environment.Steps)
@@ -162,9 +162,9 @@ func TestRevisionsFindings(t *testing.T) {
 	for name, wants := range map[string][]string{
 		"revisions": {
 			"warning measure/pod was killed between 1400 and 1550 revisions, at its limit of 1024 Mi (published: between 1200 and 1400 revisions); the last sample before it: ",
-			"What was started anew: survived its start, ",
+			"After the restart: survived its start, ",
 			"info measure/pod grew by 1",
-			"; published: about 150. Fitted through 7 points, from 0 to 1400 revisions; 1 point after a kill or restart left out; 1 point of a mesh that was not quiet left out.",
+			"; published: about 150. Fitted through 7 points, from 0 to 1400 revisions; 1 point after a kill or restart left out; 1 point of an unsettled mesh left out.",
 			"info measure/pod-2gi survived 1600 revisions with a limit of 2048 Mi: ",
 			" (published: survives at 2048 Mi, with 1638.4 Mi).",
 			"scoped/pod grew by ",
@@ -177,11 +177,11 @@ func TestRevisionsFindings(t *testing.T) {
 			" with no new object.",
 			"Control plane per 200 revisions: istiod +160.0 Mi (125.0 at 0, 1405.0 at 1600), etcd +100.0 Mi",
 		},
-		"revisions-loop": {"What was started anew: did not survive its start; it ended 2 more times (and 1 other sidecar of this workload)."},
+		"revisions-loop": {"After the restart: did not survive its start; it ended 2 more times (and 1 other sidecar of this workload)."},
 		"revisions-cut": {"There were 400 revisions at the most, of which memory was measured with 200: the run ended, or sidecars were gone, before it was read.",
 			"Fitted through 2 points, from 0 to 200 revisions, which are too few for an interval",
 			"Each revision adds exactly 8 clusters, 6 routes, 2 endpoints, and on average 2.03 listeners (rows)"},
-		"revisions-unsettled": {"measure/pod: no growth can be told: it was measured at no settled step."},
+		"revisions-unsettled": {"measure/pod: growth unknown: it was measured at no settled step."},
 	} {
 		var text strings.Builder
 		for _, f := range buildRevisions(t, all[name]).Findings {

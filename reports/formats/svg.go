@@ -13,7 +13,7 @@ import (
 const plotWidth = 1040
 
 // nothingRead stands where a plot would be empty.
-const nothingRead = "The log holds nothing of this."
+const nothingRead = "No data in the log."
 
 // plotWriter writes one of the report's plots as a file of its own.
 func plotWriter(name string) Writer {

@@ -66,11 +66,11 @@ func WriteAll(dir string, r *reports.Report) ([]string, error) {
 		if sub := filepath.Dir(w.File); sub != "." {
 			// Only the folders inside the run's: a run whose folder is missing is a mistake.
 			if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-				return paths, fmt.Errorf("making the folder of %s: %w", path, err)
+				return paths, fmt.Errorf("make the folder of %s: %w", path, err)
 			}
 		}
 		if err := writeFile(path, r, w); err != nil {
-			return paths, fmt.Errorf("writing %s: %w", path, err)
+			return paths, fmt.Errorf("write %s: %w", path, err)
 		}
 		paths = append(paths, path)
 	}
@@ -117,6 +117,6 @@ func MissingDumps(dir string, r *reports.Report) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s: %d of %d raw dumps are not here (the first: %s), so the reports' links to them lead nowhere: copy the folder dumps beside the log",
+	return fmt.Sprintf("%s: %d of %d raw dumps are missing (first: %s), so links to them in the reports are broken: copy the folder dumps next to the log",
 		dir, len(missing), len(r.Dumps()), missing[0])
 }

@@ -55,11 +55,11 @@ func ReadBaseline(path string) (*Baseline, error) {
 		return nil, fmt.Errorf("%s: there is no such baseline; make it with `meshbench gate --baseline %s --accept --why TEXT RUN`: %w", path, path, os.ErrNotExist)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading a baseline: %w", err)
+		return nil, fmt.Errorf("read a baseline: %w", err)
 	}
 	b, err := parseBaseline(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no baseline that can be read: %w", path, err)
+		return nil, fmt.Errorf("cannot read baseline %s: %w", path, err)
 	}
 	return b, nil
 }
@@ -150,20 +150,20 @@ var numbers = regexp.MustCompile(`\[[\s\d.,eE+-]+\]`)
 func (b *Baseline) Write(path string) (err error) {
 	data, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
-		return fmt.Errorf("writing a baseline: %w", err)
+		return fmt.Errorf("write a baseline: %w", err)
 	}
 	data = numbers.ReplaceAllFunc(data, func(list []byte) []byte {
 		return []byte(strings.ReplaceAll(strings.Join(strings.Fields(string(list)), ""), ",", ", "))
 	})
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("writing a baseline: %w", err)
+		return fmt.Errorf("write a baseline: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			temp.Close()
 			os.Remove(temp.Name())
-			err = fmt.Errorf("writing %s: %w", path, err)
+			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
 	if _, err := temp.Write(append(data, '\n')); err != nil {
@@ -210,7 +210,7 @@ func Accept(before *Baseline, runs *compare.Side, limits Limits, why string, now
 	limits = metrics.Current(limits)
 	why = strings.Join(strings.Fields(why), " ")
 	if why == "" {
-		return nil, errors.New("say why the baseline is made anew: its history is read by others")
+		return nil, errors.New("say why there is a new baseline: others read its history")
 	}
 	if before != nil && before.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("the baseline is of scenario %s, %s of %s: it cannot take its place", before.Scenario, runs.Name, runs.Scenario)

@@ -47,11 +47,11 @@ func TestParseBaseline(t *testing.T) {
 		"no history":        {`[{"date": "2026-11-24", "why": "first", "runs": ["r"]}]`, `[]`, "no history"},
 		"no date":           {`2026-11-24`, `today`, "entry 1 of its history"},
 		"no reason":         {`"first"`, `" "`, "entry 1 of its history"},
-		"negative limit":    {`0.05`, `-0.05`, "the limit of memory makes no sense: a relative change of -0.05"},
+		"negative limit":    {`0.05`, `-0.05`, "invalid limit of memory: relative change -0.05"},
 		"limit of zero":     {`0.05`, `0`, "with 0 any noise is a regression"},
-		"certain":           {`"p": 0.01`, `"p": 1`, "a p-value of 1"},
+		"certain":           {`"p": 0.01`, `"p": 1`, "p-value 1"},
 		"limit of a count":  {`"limits": {"memory"`, `"limits": {"rows.route"`, "counts are exact"},
-		"unknown limit":     {`"limits": {"memory"`, `"limits": {"memroy"`, `there is no metric "memroy"`},
+		"unknown limit":     {`"limits": {"memory"`, `"limits": {"memroy"`, `unknown metric "memroy"`},
 	}
 	for name, tt := range tests {
 		if !strings.Contains(small, tt.old) {
@@ -73,7 +73,7 @@ func TestReadBaseline(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadBaseline(path); err == nil || !strings.Contains(err.Error(), "bad.json is no baseline that can be read: expected JSON") {
+	if _, err := ReadBaseline(path); err == nil || !strings.Contains(err.Error(), "bad.json: expected JSON") {
 		t.Error(err)
 	}
 	if _, err := ReadBaseline(dir); err == nil {
@@ -185,7 +185,7 @@ func TestAccept(t *testing.T) {
 				r.Run.Host.CPUs = n
 			}
 		}), "x", nil, "its runs differ among themselves in host CPUs"},
-		"limits": {nil, "x", Limits{"memory": {}}, "the limit of memory makes no sense"},
+		"limits": {nil, "x", Limits{"memory": {}}, "invalid limit of memory"},
 	}
 	for name, tt := range tests {
 		n = 0
@@ -230,15 +230,15 @@ func TestParseLimit(t *testing.T) {
 		"memory=4":          `"4": expected a change in percent (3%), one in Mi`,
 		"memory=4kB":        `"4kB"`,
 		"memory=x%":         `"x%"`,
-		"memory=-4%":        "makes no sense: a relative change of -0.04",
-		"memory=5000%":      "makes no sense",
-		"memory=NaN%":       "makes no sense",
-		"memory=4%,p=0":     "makes no sense: a p-value of 0",
-		"memory=InfMi":      "makes no sense: an absolute change",
+		"memory=-4%":        "invalid limit of sidecar_memory_bytes: relative change -0.04",
+		"memory=5000%":      "invalid limit",
+		"memory=NaN%":       "invalid limit",
+		"memory=4%,p=0":     "invalid limit of sidecar_memory_bytes: p-value 0",
+		"memory=InfMi":      "invalid limit of sidecar_memory_bytes: absolute change",
 		"memory=0%":         "with 0 any noise",
 		"rows.listener=1%":  "counts are exact",
 		"rows.listener=off": "counts are exact",
-		"memroy=4%":         `there is no metric "memroy"`,
+		"memroy=4%":         `unknown metric "memroy"`,
 	} {
 		if _, err := ParseLimit(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", text, err, want)

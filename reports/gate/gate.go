@@ -99,8 +99,8 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 		}
 	}
 	if len(differ) > 0 {
-		return nil, fmt.Errorf("%s cannot be held against %s, for they differ in what the figures depend on: %s; "+
-			"run it the same way, see how far they differ with meshbench compare, or make the baseline anew with --accept", runs.Name, name, strings.Join(differ, "; "))
+		return nil, fmt.Errorf("cannot compare %s with %s: environments differ: %s; "+
+			"run it the same way, look at the differences with meshbench compare, or accept a new baseline with --accept", runs.Name, name, strings.Join(differ, "; "))
 	}
 	side := b.Side(name)
 	comparison, err := compare.Compare([]*compare.Side{side, runs})
@@ -238,16 +238,16 @@ func (r *Result) noisy(row compare.Row, c *stats.Comparison, limit Limit) {
 		m.Shown.Signed(c.Change()), m.Shown, 100*c.Relative(), m.Shown.Format(c.New.Center), m.Shown.Format(c.Old.Center), c, limit.text(m), widened(c))
 	switch {
 	case !judged:
-		r.note("%s: %s. Not judged: a single reading a run; %d runs a side are needed", row.Step, text, stats.MinRuns)
+		r.note("%s: %s. Not judged: one reading per run; %d runs per side are needed", row.Step, text, stats.MinRuns)
 		return
 	case testable && !c.Significant(limit.P):
-		r.note("%s: %s. Not significant: it may be chance; repeat the run", row.Step, text)
+		r.note("%s: %s. Not significant; repeat the run", row.Step, text)
 		return
 	case !testable && !c.Apart:
-		r.note("%s: %s. Too few readings for a test, and the runs overlap: it may be chance; repeat the run", row.Step, text)
+		r.note("%s: %s. Too few samples for a test, and the runs overlap; repeat the run", row.Step, text)
 		return
 	case !testable:
-		text += "; decided by the limit alone, for there are too few readings for a test"
+		text += "; too few samples for a test; judged by the limit only"
 	}
 	kind := Regression
 	if m.Improved(c.Change()) {

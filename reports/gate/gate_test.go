@@ -266,7 +266,7 @@ func TestRefused(t *testing.T) {
 		})), nil, ""},
 		"counts alone":  {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs = 4 })), Limits{"memory": {Off: true}, "istiod.memory": {Off: true}}, ""},
 		"their sizes":   {side(t, 1, random(2), first(func(r *observations.Run) { r.Parameters["replicas"] = 9 })), Limits{"memory": {Off: true}, "istiod.memory": {Off: true}}, "parameter replicas: 100 in the baseline, 9 in the run"},
-		"limit of what": {side(t, 1, random(2), nil), Limits{"memroy": {Relative: 1, P: 0.05}}, `there is no metric "memroy"; there are sidecar_memory_bytes,`},
+		"limit of what": {side(t, 1, random(2), nil), Limits{"memroy": {Relative: 1, P: 0.05}}, `unknown metric "memroy"; known are sidecar_memory_bytes,`},
 	}
 	for name, tt := range tests {
 		_, err := Gate(b, "b.json", tt.runs, Options{Limits: tt.limits})

@@ -66,16 +66,16 @@ func (l Limits) check() error {
 		case err != nil:
 			return err
 		case m.Exact:
-			return fmt.Errorf("the limit of %s makes no sense: counts are exact, any change is one", name)
+			return fmt.Errorf("invalid limit of %s: counts are exact, any change counts", name)
 		case limit.Off:
 		case !(limit.Relative >= 0 && limit.Relative <= 10):
-			return fmt.Errorf("the limit of %s makes no sense: a relative change of %g, expected 0 to 10 (0.03 is 3 %%)", name, limit.Relative)
+			return fmt.Errorf("invalid limit of %s: relative change %g, want 0 to 10 (0.03 is 3 %%)", name, limit.Relative)
 		case !(limit.Absolute >= 0) || math.IsInf(limit.Absolute, 0):
-			return fmt.Errorf("the limit of %s makes no sense: an absolute change of %g, expected 0 or more", name, limit.Absolute)
+			return fmt.Errorf("invalid limit of %s: absolute change %g, want 0 or more", name, limit.Absolute)
 		case limit.Relative == 0 && limit.Absolute == 0:
-			return fmt.Errorf("the limit of %s makes no sense: with 0 any noise is a regression; give a relative or an absolute change, or off", name)
+			return fmt.Errorf("invalid limit of %s: with 0 any noise is a regression; give a relative or an absolute change, or off", name)
 		case !(limit.P > 0 && limit.P <= 0.5):
-			return fmt.Errorf("the limit of %s makes no sense: a p-value of %g, expected more than 0 and at most 0.5 (usual is %g)", name, limit.P, stats.Alpha)
+			return fmt.Errorf("invalid limit of %s: p-value %g, want more than 0 and at most 0.5 (usually %g)", name, limit.P, stats.Alpha)
 		}
 	}
 	return nil

@@ -35,10 +35,10 @@ type End struct {
 	Witness       bool    `json:"witness,omitempty"` // it had been dumped
 	// Again counts how often the same pod's container ended again later.
 	Again int `json:"again"`
-	// SurvivedStart says whether what was started anew lived with the configuration that
+	// SurvivedStart says whether after the restart lived with the configuration that
 	// was there; nil when the log does not tell.
 	SurvivedStart *bool `json:"survivedStart,omitempty"`
-	// ThenBytes is the memory of what was started anew, at the first step that measured
+	// ThenBytes is the memory of after the restart, at the first step that measured
 	// it in a quiet mesh, or else at the first one that measured it; 0 for none.
 	ThenBytes     int64 `json:"thenBytes,omitempty"`
 	ThenRevisions int   `json:"thenRevisions,omitempty"`

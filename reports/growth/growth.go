@@ -96,7 +96,7 @@ type Outcome string
 const (
 	Survived    Outcome = "survived"     // none ended
 	Restarted   Outcome = "restarted"    // ended, but was not killed for its memory
-	Killed      Outcome = "killed"       // for its memory; what was started anew lives, or the log does not tell
+	Killed      Outcome = "killed"       // for its memory; after the restart lives, or the log does not tell
 	KilledAgain Outcome = "killed again" // at its start, with the same configuration
 )
 

@@ -114,7 +114,7 @@ func TestNoRevisions(t *testing.T) {
 	}
 }
 
-// TestKill: the sidecar is killed when it passes its limit, what is started anew lives and
+// TestKill: the sidecar is killed when it passes its limit, what is restarted lives and
 // is not fitted; the one with twice the limit survives the same load.
 func TestKill(t *testing.T) {
 	small, large := pod, pod
@@ -138,7 +138,7 @@ func TestKill(t *testing.T) {
 	}
 	// 47 + 0.655 * 1600 - 90
 	if first.SurvivedStart == nil || !*first.SurvivedStart || first.ThenRevisions != 1600 || math.Abs(float64(first.ThenBytes)/mi-1005) > 0.1 {
-		t.Errorf("what was started anew: %+v", first)
+		t.Errorf("after the restart: %+v", first)
 	}
 	if s := w.Slope; s.Points != 8 || s.To != 1400 || math.Abs(s.BytesPerRevision/mi-0.655) > 1e-6 {
 		t.Errorf("fitted through %d points up to %d: %g", s.Points, s.To, s.BytesPerRevision/mi)
@@ -155,7 +155,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestCrashLoop: what is started anew meets the same configuration and is killed again.
+// TestCrashLoop: what is restarted meets the same configuration and is killed again.
 func TestCrashLoop(t *testing.T) {
 	w := pod
 	w.LimitMi, w.ColdMi, w.NoiseMi = 1024, -5, 0
@@ -221,7 +221,7 @@ func TestWhen(t *testing.T) {
 	}
 }
 
-// TestStart: what is known of a container that was started anew.
+// TestStart: what is known of a container that was restarted.
 func TestStart(t *testing.T) {
 	whole := growthtest.Log(one(pod, steps(600)...))
 	yes, no := true, false
@@ -265,7 +265,7 @@ func TestStart(t *testing.T) {
 }
 
 // TestStaleReading: the metrics API tells for a while of a container that has ended; that a
-// reading came after the end does not make it one of what was started anew.
+// reading came after the end does not make it one of after the restart.
 func TestStaleReading(t *testing.T) {
 	for _, stale := range []bool{true, false} {
 		records := growthtest.Log(one(pod, steps(600)...))

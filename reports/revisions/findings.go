@@ -83,7 +83,7 @@ func barely(w *growth.Workload, most float64) bool {
 func (g topic) growthText(w *growth.Workload, most float64) string {
 	s := w.Slope
 	if s == nil {
-		return fmt.Sprintf("%s: no growth can be told: %s.", words.Workload(w.Name), w.NoSlope)
+		return fmt.Sprintf("%s: growth unknown: %s.", words.Workload(w.Name), w.NoSlope)
 	}
 	slope, interval := g.slopeText(s)
 	small := barely(w, most)
@@ -116,7 +116,7 @@ func (g topic) growthText(w *growth.Workload, most float64) string {
 		text += fmt.Sprintf("; %s after a kill or restart left out", words.Plural(restarted, "point"))
 	}
 	if unquiet > 0 {
-		text += fmt.Sprintf("; %s of a mesh that was not quiet left out", words.Plural(unquiet, "point"))
+		text += fmt.Sprintf("; %s of an unsettled mesh left out", words.Plural(unquiet, "point"))
 	}
 	if small {
 		text += fmt.Sprintf(". That is %.1f %% of the largest growth here", 100*max(0, s.BytesPerRevision)/most)
@@ -146,7 +146,7 @@ func (g topic) killText(w *growth.Workload) string {
 	if k.LastBytes > 0 {
 		text += fmt.Sprintf("; the last sample before it: %s Mi", words.Mib(k.LastBytes))
 	}
-	text += ". What was started anew: " + then(k)
+	text += ". After the restart: " + then(k)
 	if k.Again > 0 {
 		text += fmt.Sprintf("; it ended %s", words.Plural(k.Again, "more time"))
 	}
@@ -241,7 +241,7 @@ func reconnectText(all []growth.Reconnect) string {
 			most, size = &all[i], step
 		}
 	}
-	text := "istiod ended connections by their age and proxies made them anew " + words.Plural(len(all), "time")
+	text := "istiod closed connections at their maximum age and proxies reconnected " + words.Plural(len(all), "time")
 	if most == nil {
 		return text + "; memory was not sampled around it."
 	}

@@ -51,7 +51,7 @@ func happened(w *growth.Workload) string {
 	case killed:
 		return "killed " + between(k.After, k.Until)
 	case w.Outcome == growth.Restarted:
-		return fmt.Sprintf("started anew (%s)", w.Ends[0].Reason)
+		return fmt.Sprintf("restarted (%s)", w.Ends[0].Reason)
 	}
 	return "survived"
 }
@@ -101,7 +101,7 @@ func (g topic) notes() []string {
 		"knative": "Revisions were made by Knative Serving.",
 	}[g.Mode]
 	notes := []string{cmp.Or(made, "Revisions: "+g.Mode+".")}
-	notes = append(notes, "The slope is that of the least-squares line through the medians at the settled steps. Sidecars whose container was started anew are no part of it. The interval tells how straight the growth of this run is, not what another one would give.")
+	notes = append(notes, "The slope is that of the least-squares line through the medians at the settled steps. Sidecars whose container restarted are left out. The interval shows how straight the growth of this run is, not what another run would give.")
 	for _, w := range g.Workloads {
 		if w.Witness {
 			notes = append(notes, words.Workload(w.Name)+" has no sidecar that was never dumped: its figures are of witnesses, which a dump makes larger.")
@@ -115,7 +115,7 @@ func (g topic) notes() []string {
 
 // endTable lists the ends of sidecars: of each pod the first, and how many came after it.
 func (g topic) endTable() sections.Table {
-	t := sections.Table{Title: "Sidecars that were killed or started anew", Header: []string{"at", "step", "pod", "why", "limit Mi", "last sample Mi", "revisions", "again", "what was started anew"}}
+	t := sections.Table{Title: "Killed or restarted sidecars", Header: []string{"at", "step", "pod", "why", "limit Mi", "last sample Mi", "revisions", "again", "after the restart"}}
 	for _, w := range g.Workloads {
 		seen := map[string]bool{}
 		for _, e := range w.Ends {
@@ -164,7 +164,7 @@ func (g topic) pointTable() sections.Table {
 			}
 			switch {
 			case p.Restarted:
-				row[6] = "no: started anew"
+				row[6] = "no: restarted"
 			case !p.Settled:
 				row[6] = "no: not quiet"
 			}
@@ -266,7 +266,7 @@ func (g topic) holderTables() []sections.Table {
 }
 
 func (g topic) reconnectTable() sections.Table {
-	t := sections.Table{Title: "Connections to istiod that were made anew", Header: []string{"at", "step", "pod", "revisions", "before Mi", "after Mi", "revisions meanwhile", "not explained by them Mi", "mesh"}}
+	t := sections.Table{Title: "Reconnections to istiod", Header: []string{"at", "step", "pod", "revisions", "before Mi", "after Mi", "revisions meanwhile", "not explained by them Mi", "mesh"}}
 	for _, c := range g.Reconnects {
 		row := []string{fmt.Sprintf("%.0f s", c.Seconds), c.Step, c.Pod, fmt.Sprintf("%.0f", c.Revisions), "-", "-", "-", "-", "busy"}
 		if c.Quiet {
