@@ -11,6 +11,7 @@ LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 GATE     ?=
+FUZZTIME ?= 30s
 SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -21,7 +22,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components test unit e2e user skips e2e-kind benchmark nightly ci-summary lint vuln clean help
+.PHONY: bench compare build components test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -67,6 +68,13 @@ e2e-kind: build ## end-to-end tests on kind clusters
 
 benchmark: build ## seconds that headless and eks-nginx take with what is cached
 	go test ./e2e -run '^$$' -bench . -benchtime 1x -timeout 30m
+
+# The go command fuzzes one target of one package at a time.
+fuzz: ## every parser with made-up input, FUZZTIME each
+	@set -e; for p in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$p/*_test.go); do \
+	    echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); \
+	  done; done
 
 # All scenarios are run before the first verdict, so that one regression does not hide
 # another; gate says which, and the target fails if any did. Scenarios without a baseline are
