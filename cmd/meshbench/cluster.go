@@ -3,11 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness/assemble"
@@ -125,14 +123,4 @@ func parseNodes(args []string) ([]cluster.NodeGroup, error) {
 		groups = append(groups, group)
 	}
 	return groups, nil
-}
-
-// console is where a command's words go.
-type console struct {
-	out, err io.Writer
-	command  string // its path, for messages
-}
-
-func consoleOf(cmd *cobra.Command) console {
-	return console{cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.CommandPath()}
 }

@@ -51,6 +51,16 @@ func (e *exit) Error() string {
 
 func (e *exit) Unwrap() error { return e.err }
 
+// console is where a command's words go.
+type console struct {
+	out, err io.Writer
+	command  string // its path, for messages
+}
+
+func consoleOf(cmd *cobra.Command) console {
+	return console{cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.CommandPath()}
+}
+
 func main() {
 	version = buildversion.Of(version)
 	// The embedded cluster is this program again, inside namespaces of its own.

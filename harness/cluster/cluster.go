@@ -54,8 +54,6 @@ type Spec struct {
 
 // Provider makes clusters.
 type Provider interface {
-	// Name is the word for --cluster, as in the table of package providers.
-	Name() string
 	// Preflight returns every reason why Create cannot work on this machine, joined
 	// into one error that says what to do; nil when there is none. It changes nothing.
 	Preflight(ctx context.Context, spec Spec) error

@@ -16,7 +16,7 @@ import (
 // table of all of them is package providers. Flags are bound to the Source itself, so
 // each command makes Sources of its own.
 type Source interface {
-	// Name is the word for --cluster, which is also that of the source's [Provider].
+	// Name is the word for --cluster, and what its clusters' Facts name as the provider.
 	Name() string
 	// Flags binds the flags that this source alone reads. Their names must be unique in
 	// the table.

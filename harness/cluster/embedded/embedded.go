@@ -55,8 +55,6 @@ func New(options Options) cluster.Provider { return &provider{options} }
 
 type provider struct{ Options }
 
-func (*provider) Name() string { return sourceName }
-
 // sandboxLog is the sandbox's log in the folder of logs.
 const sandboxLog = "sandbox.log"
 

@@ -153,7 +153,7 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 		return observations.Cluster{}, err
 	}
 	return observations.Cluster{
-		Provider:          "kind",
+		Provider:          sourceName,
 		Kubernetes:        version.GitVersion,
 		MemorySource:      "kubelet",
 		LimitsEnforcedBy:  "kubelet",

@@ -91,9 +91,6 @@ func newKinds(e engine, progress func(string)) kinds {
 	return kindcluster.NewProvider(kindcluster.ProviderWithLogger(logger{progress}), e.option())
 }
 
-// Name implements cluster.Provider.
-func (*provider) Name() string { return sourceName }
-
 // What lies in the folder of logs.
 const (
 	kubeconfigName = "kubeconfig"
