@@ -210,6 +210,8 @@ type Restart struct {
 	Pod       string `json:"pod"`
 	Container string `json:"container"`
 	Workload  string `json:"workload,omitempty"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
+	Kind string `json:"kind,omitempty"`
 	// Reason is the status's own word: OOMKilled, Error, Completed.
 	Reason   string    `json:"reason"`
 	ExitCode int       `json:"exitCode"`
@@ -243,11 +245,22 @@ type Settle struct {
 
 // Objects counts what the cluster holds, in all namespaces.
 type Objects struct {
-	Nodes         int `json:"nodes"`
-	Pods          int `json:"pods"`
-	Services      int `json:"services"`
-	Sidecars      int `json:"sidecars"`      // pods with an istio-proxy container
-	RealSidecars  int `json:"realSidecars"`  // of these, running as processes or containers
+	Nodes int `json:"nodes"`
+	// Pods are those that have not ended: a pod that completed, failed or was evicted holds
+	// no address and no memory, and is in EndedPods alone.
+	Pods      int `json:"pods"`
+	EndedPods int `json:"endedPods,omitempty"` // phase Succeeded or Failed
+	Services  int `json:"services"`
+	// Sidecars are pods with an istio-proxy container that is a sidecar and has not ended
+	// for good; RealSidecars those of them whose istio-proxy runs now as processes or as a
+	// container. Gateways and Waypoints are pods whose istio-proxy is of that kind: they are
+	// in neither.
+	Sidecars      int `json:"sidecars"`
+	RealSidecars  int `json:"realSidecars"`
+	Gateways      int `json:"gateways,omitempty"`
+	RealGateways  int `json:"realGateways,omitempty"`
+	Waypoints     int `json:"waypoints,omitempty"`
+	RealWaypoints int `json:"realWaypoints,omitempty"`
 	SimulatedPods int `json:"simulatedPods"` // pods with at least one simulated container
 }
 
@@ -259,7 +272,9 @@ type Usage struct {
 	Container string `json:"container"`
 	Node      string `json:"node,omitempty"`
 	// Workload is the Deployment (or other owner) in the form namespace/name.
-	Workload    string        `json:"workload,omitempty"`
+	Workload string `json:"workload,omitempty"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
+	Kind        string        `json:"kind,omitempty"`
 	MemoryBytes int64         `json:"memoryBytes"` // working set
 	CPUNano     int64         `json:"cpuNanocores"`
 	Window      time.Duration `json:"windowNanoseconds,omitempty"`
@@ -278,20 +293,24 @@ type Series struct {
 
 // SeriesPoint is one container in a scrape.
 type SeriesPoint struct {
-	Namespace   string  `json:"ns"`
-	Pod         string  `json:"pod"`
-	Container   string  `json:"c"`
+	Namespace string `json:"ns"`
+	Pod       string `json:"pod"`
+	Container string `json:"c"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
+	Kind        string  `json:"kind,omitempty"`
 	MemoryBytes int64   `json:"mem"`
 	CPUSeconds  float64 `json:"cpu"` // since the container's start
 }
 
-// CPU is the CPU time that a real sidecar has used, as its node tells it.
+// CPU is the CPU time that a real proxy has used, as its node tells it.
 type CPU struct {
-	Namespace string  `json:"namespace"`
-	Pod       string  `json:"pod"`
-	Workload  string  `json:"workload,omitempty"`
-	Node      string  `json:"node"`
-	Seconds   float64 `json:"seconds"` // since the container's start
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Workload  string `json:"workload,omitempty"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
+	Kind    string  `json:"kind,omitempty"`
+	Node    string  `json:"node"`
+	Seconds float64 `json:"seconds"` // since the container's start
 	// Witness is set when the proxy's configuration was ever dumped before this reading.
 	Witness bool `json:"witness,omitempty"`
 }
@@ -316,11 +335,13 @@ type ConfigObjects struct {
 
 // Proxy is one witness's configuration.
 type Proxy struct {
-	Namespace string        `json:"namespace"`
-	Pod       string        `json:"pod"`
-	Workload  string        `json:"workload"`
-	Rows      Counts        `json:"rows"` // what istioctl proxy-config prints, without the header line
-	Objects   ConfigObjects `json:"objects"`
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Workload  string `json:"workload"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
+	Kind    string        `json:"kind,omitempty"`
+	Rows    Counts        `json:"rows"` // what istioctl proxy-config prints, without the header line
+	Objects ConfigObjects `json:"objects"`
 	// DumpBytes is the size of /config_dump?include_eds as Envoy sent it.
 	DumpBytes int64 `json:"dumpBytes"`
 	// Dumps are paths of the raw answers, relative to the run's folder:
@@ -335,9 +356,11 @@ type Proxy struct {
 
 // Envoy is Envoy's own account: /memory and /server_info.
 type Envoy struct {
-	Namespace     string `json:"namespace"`
-	Pod           string `json:"pod"`
-	Workload      string `json:"workload"`
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Workload  string `json:"workload"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
+	Kind          string `json:"kind,omitempty"`
 	Allocated     int64  `json:"allocatedBytes"`
 	HeapSize      int64  `json:"heapBytes"`
 	PageheapUnmap int64  `json:"pageheapUnmappedBytes"`
@@ -354,6 +377,8 @@ type Agent struct {
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`
 	Workload  string `json:"workload"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
+	Kind string `json:"kind,omitempty"`
 	// HeapBytes is the heap that it has from the kernel (HeapSys - HeapReleased), of which
 	// LiveBytes (HeapAlloc) are objects not yet collected. StackBytes are goroutines' stacks.
 	HeapBytes  int64 `json:"heapBytes"`

@@ -8,6 +8,15 @@ const (
 	IstiodContainer = "discovery"
 )
 
+// Kinds of a proxy ([Usage].Kind and others). What one kind costs says nothing about another:
+// they never stand in one statistic. A sidecar has no word, so that records of before the
+// other kinds were told apart read as sidecars'.
+const (
+	ProxySidecar  = ""         // beside an application (proxy sidecar)
+	ProxyGateway  = "gateway"  // at the mesh's edge, east-west gateways too (proxy router)
+	ProxyWaypoint = "waypoint" // between the workloads of an ambient mesh (proxy waypoint)
+)
+
 // ReasonOOMKilled is the kubelet's word for a container that was killed for its memory
 // limit ([Restart].Reason).
 const ReasonOOMKilled = "OOMKilled"
@@ -33,15 +42,16 @@ const (
 
 // Kinds of an [Event], and of what a report finds beside them.
 const (
-	OOMKill   = "oom-kill"  // a container was killed for its memory limit
-	Restarted = "restart"   // a container ended and was started again
-	Reconnect = "reconnect" // a proxy connected to istiod again
-	Rejected  = "rejected"  // an Envoy refused configuration
-	Unsettled = "unsettled" // a step was measured before the mesh was quiet
-	Lost      = "lost"      // a workload whose sidecar is killed on every start
-	Upgraded  = "upgrade"   // istiod runs another version from here on
-	Gap       = "series"    // the finer series has a gap
-	Unread    = "agent"     // pilot-agent does not say what it holds
+	OOMKill   = "oom-kill"   // a container was killed for its memory limit
+	Restarted = "restart"    // a container ended and was started again
+	Reconnect = "reconnect"  // a proxy connected to istiod again
+	Rejected  = "rejected"   // an Envoy refused configuration
+	Unsettled = "unsettled"  // a step was measured before the mesh was quiet
+	Lost      = "lost"       // a workload whose sidecar is killed on every start
+	Upgraded  = "upgrade"    // istiod runs another version from here on
+	Gap       = "series"     // the finer series has a gap
+	Unread    = "agent"      // pilot-agent does not say what it holds
+	KeptAlive = "kept-alive" // a sidecar keeps its Job's pod from completing
 )
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).
