@@ -47,7 +47,8 @@ type Options struct {
 	Real int
 	// Timeout limits the whole run; 0 for none.
 	Timeout time.Duration
-	// SettleLimit is for steps that set none; 0 for DefaultSettleLimit.
+	// SettleLimit is for steps that set none; 0 for that of the mesh's waits
+	// ([scenarios.Waits.SettleLimit]).
 	SettleLimit time.Duration
 	// AllowRejected lets the run go on when an Envoy refuses configuration; else it fails at
 	// the end of that step, as what is measured then is not what was asked for.
@@ -76,7 +77,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 	defer func() { err = errors.Join(err, log.Close()) }()
 	r := &run{Options: o, recorder: &recorder{log: log}, start: time.Now()}
 	if r.SettleLimit == 0 {
-		r.SettleLimit = DefaultSettleLimit
+		r.SettleLimit = r.Scenario.Waits().SettleLimit()
 	}
 	err = r.all(ctx)
 	outcome = r.outcome(ctx, err)

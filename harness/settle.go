@@ -18,10 +18,6 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// DefaultSettleLimit is the longest wait for quiet of a step that sets no limit. A
-// listener drains for 45 s with Istio's settings, so it is well above that.
-const DefaultSettleLimit = 3 * time.Minute
-
 // quietFor is how long istiod's counters must stand still. It debounces for 100 ms and,
 // under a stream of events, for up to 10 s, during which it counts triggers only at the
 // end; but then rollouts, which make the events, are not done either.

@@ -80,6 +80,8 @@ type checker struct {
 	nodes []NodeGroup
 	// plan collects what the scenario needs.
 	plan planner
+	// warnings are the results of warnAt.
+	warnings Problems
 }
 
 func newChecker(d *decoder, rules MeshRules) *checker {
@@ -374,6 +376,7 @@ func (c *checker) check(s *Scenario) {
 		}
 	}
 	s.plan = c.plan.Plan
+	c.settleLimits(s)
 }
 
 // proxyResources checks the proxy's memory in Helm values.

@@ -31,6 +31,9 @@ type Loader struct {
 	Set map[string]string
 	// Mesh holds the rules of the mesh that the scenarios will run on.
 	Mesh MeshRules
+	// Values are Helm values from elsewhere, a command line's, that win over those of
+	// scenarios. They decide [Scenario.Waits].
+	Values map[string]any
 	// Files holds the scenario files and the manifests that they apply; nil for the
 	// operating system's files.
 	Files fs.FS
@@ -61,7 +64,7 @@ func (l Loader) Load(path string, data []byte) (*Scenario, error) {
 		return nil, problems.sorted()
 	}
 	if len(l.Set) > 0 {
-		if original, problems := (Loader{Mesh: l.Mesh, Files: l.Files}).load(path, data); len(problems) == 0 {
+		if original, problems := (Loader{Mesh: l.Mesh, Values: l.Values, Files: l.Files}).load(path, data); len(problems) == 0 {
 			dropPublished(s, original)
 		}
 	}

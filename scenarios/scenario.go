@@ -52,6 +52,9 @@ type Scenario struct {
 	plan Plan
 	// wantsKnative is the place in the file of the first action that needs Knative.
 	wantsKnative Problem
+	// waits and warnings are the results of [Scenario.Waits] and [Scenario.Warnings].
+	waits    Waits
+	warnings Problems
 }
 
 // Parameter is one size of a scenario that the command line can override, or a choice
@@ -153,7 +156,8 @@ type Expect struct {
 
 // Settle holds options for waiting until the mesh is quiet.
 type Settle struct {
-	// Limit is the longest wait, in Go's notation (90s, 5m); 0 for the run's own limit.
+	// Limit is the longest wait, in Go's notation (90s, 5m); 0 for the run's own limit, which
+	// is by default [Waits.SettleLimit].
 	Limit time.Duration `yaml:"limit,omitempty"`
 }
 

@@ -78,7 +78,7 @@ mesh settled, 130 interrupted.`,
 func (r *runner) flags(f *pflag.FlagSet) {
 	setFlag(f, &r.set)
 	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
-	f.DurationVar(&r.settleLimit, "settle-limit", harness.DefaultSettleLimit, "longest wait for a quiet mesh at each step, unless the step sets its own")
+	f.DurationVar(&r.settleLimit, "settle-limit", 0, "longest wait for a quiet mesh at each step, unless the step sets its own (default 3m, and more where the mesh is told to drain or debounce longer)")
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
 	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
 	r.cluster.flags(f)
@@ -89,6 +89,26 @@ func (r *runner) flags(f *pflag.FlagSet) {
 func (r *runner) read(f *pflag.FlagSet) (err error) {
 	r.options, err = r.cluster.read(f)
 	return err
+}
+
+// warn prints the scenarios' warnings, and those of limits on the command line.
+func (r *runner) warn(to io.Writer, chosen []*scenarios.Scenario) {
+	for _, s := range chosen {
+		warnings(to, s)
+		if r.settleLimit == 0 {
+			continue
+		}
+		for _, text := range s.Waits().Short(r.settleLimit) {
+			fmt.Fprintf(to, "warning: %s: --settle-limit: %s\n", s.Name, text)
+		}
+	}
+}
+
+// warnings prints a scenario's warnings.
+func warnings(to io.Writer, s *scenarios.Scenario) {
+	for _, w := range s.Warnings() {
+		fmt.Fprintln(to, "warning:", w)
+	}
 }
 
 // job is one run that is to be done.
@@ -113,6 +133,7 @@ func (r *series) run(cmd *cobra.Command, args []string) error {
 	if len(problems) > 0 {
 		return &exit{exitUsage, errors.Join(problems...)}
 	}
+	r.warn(cmd.ErrOrStderr(), chosen)
 	if r.repeat < 1 {
 		return usage(cmd, fmt.Errorf("--repeat %d: give 1 or more", r.repeat))
 	}

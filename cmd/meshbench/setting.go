@@ -219,6 +219,7 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	// What cannot be had is reported before the first run, and no build heats the machine
 	// between two.
 	for _, s := range settings {
+		s.runner.warn(cmd.ErrOrStderr(), []*scenarios.Scenario{s.scenario})
 		p := newProgress(cmd.ErrOrStderr())
 		p.Phase("preparing " + s.name)
 		options := s.runner.options

@@ -30,6 +30,7 @@ func validateCommand() *cobra.Command {
 					problems = append(problems, err)
 					continue
 				}
+				warnings(cmd.ErrOrStderr(), s)
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %d steps, sizes %s\n", name, len(s.Steps), sizes(s))
 			}
 			if len(problems) > 0 {

@@ -64,7 +64,11 @@ func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, 
 	if err != nil {
 		return nil, &cluster.OptionError{Err: err}
 	}
-	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers)}.Open(name)
+	var given scenarios.Mesh
+	for _, layer := range layers {
+		given = given.With(layer.Values)
+	}
+	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers), Values: given.Values}.Open(name)
 }
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
