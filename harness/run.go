@@ -195,7 +195,7 @@ func (r *run) upgrader(to *scenarios.Upgrade) (actions.Upgrader, error) {
 	return r.Upgrade(r.cluster.RESTConfig(), to)
 }
 
-// keepScenario writes the rendered scenario into the run's folder.
+// keepScenario writes the rendered scenario into the run's folder, and what it refers to.
 func (r *run) keepScenario() error {
 	text, err := r.Scenario.Render()
 	if err != nil {
@@ -204,7 +204,7 @@ func (r *run) keepScenario() error {
 	if err := os.WriteFile(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
 		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
-	return nil
+	return r.Scenario.Keep(r.Dir)
 }
 
 // step does a step's actions, waits until the mesh is quiet, and measures.

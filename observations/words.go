@@ -52,6 +52,7 @@ const (
 	Gap       = "series"     // the finer series has a gap
 	Unread    = "agent"      // pilot-agent does not say what it holds
 	KeptAlive = "kept-alive" // a sidecar keeps its Job's pod from completing
+	Adapted   = "manifest"   // part of a manifest was left out
 )
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).

@@ -1,19 +1,59 @@
 package scenarios
 
 import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshbench/meshbench/manifests"
 )
 
-// Apply creates or updates the objects of a manifest by server-side apply, in order. It
-// has taken effect when all pods of the Deployments in it are Ready; pods of other kinds
-// are not checked against the nodes' pod limit. Exactly one of Manifest and File is set.
+const (
+	// maxNames is the largest number of objects that a description of an action names.
+	maxNames = 10
+	// keptFolder is the folder, beside a rendered scenario, with its long manifests.
+	keptFolder = "manifests"
+)
+
+// Apply creates or updates the objects of a manifest by server-side apply, in the order in
+// which a cluster can take them ([manifests.Order]). It has taken effect when all pods of
+// the Deployments in it are Ready; pods of other kinds are not checked against the nodes'
+// pod limit. Exactly one of Manifest and File is set.
+//
+// A manifest is what kubectl takes: YAML or JSON, any number of documents, lists. Left out
+// is what only the server that it was exported from could set, and what the cluster makes
+// by itself, which the log says ([manifests.Manifest.Notes]).
 type Apply struct {
-	// Manifest is YAML with any number of documents.
+	// Manifest is YAML or JSON with any number of documents.
 	Manifest string `yaml:"manifest,omitempty"`
 	// File is the path of such a manifest, relative to the scenario file and below its
-	// folder. A rendered scenario has the file's text in Manifest instead. Expressions in
-	// the file are not evaluated.
+	// folder. A rendered scenario has the text of a file of up to 1 MiB in Manifest instead,
+	// and a longer file beside it, named by its hash. Expressions in the file are not
+	// evaluated.
 	File string `yaml:"file,omitempty"`
+	// Namespace is that of objects that name none and whose kind has namespaces. An earlier
+	// step or the manifest itself must create it.
+	Namespace string `yaml:"namespace,omitempty"`
+
+	// long is the file if it is not in Manifest.
+	long *longFile
+	// summary is the description, once the manifest was read.
+	summary string
+}
+
+// longFile is a manifest that stays in its file.
+type longFile struct {
+	files fs.FS // nil for the operating system's
+	path  string
+	sum   string // SHA-256 when it was checked
 }
 
 // Word returns apply.
@@ -21,54 +61,151 @@ func (*Apply) Word() string { return "apply" }
 
 // String describes the change in a few words.
 func (a *Apply) String() string {
-	objects, err := a.objects()
+	if a.summary != "" {
+		return a.summary
+	}
+	m, err := a.Load()
 	if err != nil {
 		return "apply a manifest"
 	}
-	words := make([]string, len(objects))
-	for i, o := range objects {
-		words[i] = o.Kind + " " + strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/")
+	return describeManifest(m)
+}
+
+// describeManifest names a manifest's objects or, of many, their kinds.
+func describeManifest(m *manifests.Manifest) string {
+	if len(m.Objects) > maxNames {
+		return fmt.Sprintf("apply %s (sha256:%.12s)", m.Counts(), m.Sum)
+	}
+	words := make([]string, len(m.Objects))
+	for i, o := range m.Objects {
+		words[i] = o.String()
 	}
 	return "apply " + strings.Join(words, ", ")
 }
 
-// check also replaces File by the file's text.
+// Load reads the manifest. It refuses a file that has changed since the scenario was
+// checked.
+func (a *Apply) Load() (*manifests.Manifest, error) {
+	m, err := manifests.Load(a.source(), manifests.Options{Namespace: a.Namespace})
+	if err == nil && a.long != nil && a.long.sum != "" && m.Sum != a.long.sum {
+		return nil, fmt.Errorf("%s has changed since the scenario was checked; start again", a.long.path)
+	}
+	return m, err
+}
+
+func (a *Apply) source() manifests.Source {
+	if a.long == nil {
+		return manifests.Text(a.Manifest)
+	}
+	return manifests.Source{Name: a.long.path, Open: a.long.open}
+}
+
+func (f *longFile) open() (io.ReadCloser, error) { return Loader{Files: f.files}.open(f.path) }
+
+// kept is the path of the file beside a rendered scenario.
+func (f *longFile) kept() string {
+	return path.Join(keptFolder, f.sum+filepath.Ext(f.path))
+}
+
+// MarshalYAML names a long file as [Scenario.Keep] writes it.
+func (a *Apply) MarshalYAML() (any, error) {
+	type plain Apply
+	written := plain(*a)
+	if a.long != nil {
+		written.File = a.long.kept()
+	}
+	return &written, nil
+}
+
+// check also replaces File by the file's text, unless it is long.
 func (a *Apply) check(c *checker) needs {
-	field := "manifest"
+	at := manifestPlace{checker: c, field: "manifest"}
 	switch {
 	case (a.Manifest != "") == (a.File != ""):
-		c.wrong(field, "exactly one of manifest and file must be set")
+		c.wrong(at.field, "exactly one of manifest and file must be set")
 		return needs{}
 	case a.File != "":
-		field = "file"
-		text, err := c.readFile(a.File)
-		if err != nil {
-			c.wrong(field, "%v", err)
+		at.field = "file"
+		var err error
+		if at.file, err = a.take(c); err != nil {
+			c.wrong(at.field, "%v", err)
 			return needs{}
 		}
-		a.Manifest, a.File = text, ""
 	}
-	objects, err := a.objects()
-	if err != nil {
-		c.wrong(field, "%v", err)
+	m, err := a.Load()
+	var problems *manifests.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems.List {
+			at.wrong(p)
+		}
+		if problems.More > 0 {
+			at.wrong(manifests.Problem{Line: problems.List[0].Line, Message: fmt.Sprintf("and %d more problems", problems.More)})
+		}
 		return needs{}
+	case err != nil:
+		c.wrong(at.field, "%v", err)
+		return needs{}
+	case len(m.Objects) == 0:
+		c.wrong(at.field, "the manifest has no objects to apply%s", strings.Join(append([]string{""}, m.Notes...), "; "))
 	}
-	if len(objects) == 0 {
-		c.wrong(field, "the manifest has no objects")
+	if a.Namespace != "" {
+		c.name("namespace", a.Namespace, validation.IsDNS1123Label)
+		made := slices.ContainsFunc(m.Objects, func(o *manifests.Object) bool { return o.Kind == "Namespace" && o.Name == a.Namespace })
+		if !made && !c.namespace("namespace", a.Namespace) {
+			return needs{}
+		}
 	}
+	if a.long != nil {
+		a.long.sum = m.Sum
+	}
+	a.summary = describeManifest(m)
+	return a.checkObjects(at, m)
+}
+
+// take reads a file of up to 1 MiB into Manifest, and notes where a longer one is. It
+// returns the file's path.
+func (a *Apply) take(c *checker) (file string, err error) {
+	file, long, err := c.findFile(a.File)
+	if err != nil {
+		return "", err
+	}
+	if long {
+		a.long = &longFile{files: c.loader.Files, path: file}
+		return file, nil
+	}
+	text, err := c.readFile(file)
+	if err != nil {
+		return "", err
+	}
+	a.Manifest, a.File = text, ""
+	return file, nil
+}
+
+// checkObjects checks the objects in the order in which they are applied.
+func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) needs {
+	c := at.checker
 	var need needs
-	for _, m := range objects {
-		c.resourceFields(field, &m)
+	missing := map[string]bool{} // namespaces, each of which is reported once
+	for _, of := range manifest.Objects {
+		m := newManifestObject(of)
+		wrong := func(place, format string, args ...any) {
+			at.wrong(manifests.Problem{
+				Line: manifest.Line(of, place), Object: of.String(), Place: of.Place, Field: place, Message: fmt.Sprintf(format, args...),
+			})
+		}
+		c.resourceFields(&m, wrong)
 		need.images = append(need.images, m.images()...)
 		if m.isGateway() {
 			need.gateways = append(need.gateways, m.Metadata.Namespace+"/"+m.Metadata.Name)
 		}
 		o := object{m.Kind, m.Metadata.Namespace, m.Metadata.Name}
-		if o.namespace == "" && (o.kind == "Deployment" || o.kind == "Service") {
-			c.wrong(field, "%s %q must have a metadata.namespace", o.kind, o.name)
-			continue
-		}
-		if o.namespace != "" && !c.namespace(field, o.namespace) {
+		if _, exists := c.objects[object{"Namespace", "", o.namespace}]; o.namespace != "" && !exists {
+			if !missing[o.namespace] {
+				missing[o.namespace] = true
+				wrong("metadata.namespace", "no earlier step creates namespace %q, nor does the manifest%s",
+					o.namespace, suggest(o.namespace, c.named("Namespace", "")))
+			}
 			continue
 		}
 		c.objects[o] = m.APIVersion
@@ -80,12 +217,44 @@ func (a *Apply) check(c *checker) needs {
 			continue
 		}
 		if pods.replicas < 0 || pods.replicas > maxNumber {
-			c.wrong(field, "%s %q has %d replicas; want 0 to %d", o.kind, o.name, pods.replicas, maxNumber)
+			wrong("spec.replicas", "%d is out of range; want 0 to %d", pods.replicas, maxNumber)
 			continue
 		}
-		c.apply(field, o, pods)
+		c.apply(at.field, o, pods)
 	}
 	return need
+}
+
+// manifestPlace is where a manifest stands.
+type manifestPlace struct {
+	*checker
+	field string // of the action
+	file  string // "" for a manifest in the scenario file
+}
+
+// wrong notes a problem with a manifest. In the scenario file it has its own line, where the
+// text stands there as it is; of another file the message names it.
+func (m manifestPlace) wrong(p manifests.Problem) {
+	path, message := join(m.path, m.field), p.What()
+	key := fmt.Sprintf("%s@%d: %s", path, p.Line, message)
+	if m.bad[path] || m.bad[key] {
+		return // another copy of the action has the same
+	}
+	place := yaml.Node{Line: 1, Column: 1}
+	if n := m.at[path]; n != nil {
+		place = *n
+	}
+	switch {
+	case m.file != "":
+		message = fmt.Sprintf("%s:%d: %s", m.file, p.Line, message)
+	case place.Style&yaml.LiteralStyle != 0:
+		place.Line, place.Column = place.Line+p.Line, 1
+	case p.Line > 1:
+		message = fmt.Sprintf("line %d: %s", p.Line, message)
+	}
+	m.problem(&place, path, "%s", message)
+	delete(m.bad, path) // there may be other problems
+	m.bad[key] = true
 }
 
 // apply sets a workload's pods to those of a manifest. An existing workload is updated pod

@@ -52,20 +52,16 @@ func (c *checker) helmValues(field string, values map[string]any) {
 	}
 }
 
-// resourceFields checks that an object of a manifest has only fields of its kind. It
-// notes the first unknown one: a manifest is one field of the scenario.
-func (c *checker) resourceFields(field string, m *manifestObject) {
+// resourceFields checks that an object of a manifest has only fields of its kind.
+func (c *checker) resourceFields(m *manifestObject, wrong func(place, format string, args ...any)) {
 	if c.rules.ResourceFields == nil {
 		return
 	}
 	rules := c.rules.ResourceFields(m.APIVersion, m.Kind)
-	var value map[string]any
-	// What is not a mapping with names as keys is for the API server to refuse.
-	if rules == nil || m.node.Decode(&value) != nil {
+	if rules == nil {
 		return
 	}
-	for _, unknown := range unknownFields(rules, value, "") {
-		c.wrong(field, "%s %q has no field %s%s", m.Kind, m.Metadata.Name, unknown.place, unknown.hint)
-		return
+	for _, unknown := range unknownFields(rules, m.of.Unstructured().Object, "") {
+		wrong(unknown.place, "unknown field%s", unknown.hint)
 	}
 }

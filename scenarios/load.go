@@ -11,17 +11,18 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/meshbench/meshbench/internal/yamlerror"
 )
 
-// maxFile is the maximal size of a scenario file and of each file that it applies, in
-// bytes.
+// maxFile is the maximal size of a scenario file, and of a manifest that becomes part of a
+// rendered scenario, in bytes.
 const maxFile = 1 << 20
 
 // Loader loads scenarios. The zero value leaves parameters as they are in the files, uses
@@ -45,6 +46,14 @@ func (l Loader) read(name string) ([]byte, error) {
 		return os.ReadFile(name)
 	}
 	return fs.ReadFile(l.Files, path.Clean(filepath.ToSlash(name)))
+}
+
+// open opens a file.
+func (l Loader) open(name string) (io.ReadCloser, error) {
+	if l.Files == nil {
+		return os.Open(name)
+	}
+	return l.Files.Open(path.Clean(filepath.ToSlash(name)))
 }
 
 // stat describes a file.
@@ -111,14 +120,6 @@ func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
 	return s, d.problems
 }
 
-// yamlError matches a syntax error of the YAML library. The errors of its parser, unlike
-// those of its scanner, name the line before.
-var (
-	yamlError   = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
-	parserError = regexp.MustCompile(`^did not find expected (<document start>|node content|key|'-' indicator|',' or)|^found undefined tag handle`)
-	indentTab   = regexp.MustCompile(`^ *\t`)
-)
-
 // parse returns the top-level mapping of the file, or nil after noting a problem.
 func (d *decoder) parse(data []byte) *yaml.Node {
 	at := func(line int) *yaml.Node { return &yaml.Node{Line: line, Column: 1} }
@@ -126,8 +127,7 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		d.problem(at(1), "", "%d bytes are too many for a scenario; want at most %d", len(data), maxFile)
 		return nil
 	}
-	lines := bytes.Split(data, []byte("\n"))
-	for i, line := range lines {
+	for i, line := range bytes.Split(data, []byte("\n")) {
 		if !utf8.Valid(line) {
 			d.problem(at(i+1), "", "invalid UTF-8")
 			return nil
@@ -147,7 +147,7 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		}
 	}
 	if !errors.Is(err, io.EOF) {
-		line, message := syntaxError(err, lines)
+		line, message := yamlerror.Split(err, data)
 		d.problem(at(line), "", "invalid YAML: %s", message)
 		return nil
 	}
@@ -157,31 +157,6 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 		return nil
 	}
 	return root
-}
-
-// syntaxError splits an error of the YAML library into the line, counted from 1, and the
-// message. The line is 0 if the library does not name it.
-func syntaxError(err error, lines [][]byte) (line int, message string) {
-	match := yamlError.FindStringSubmatch(err.Error())
-	if match == nil {
-		return 0, err.Error()
-	}
-	line, message = 0, match[2]
-	if n, err := strconv.Atoi(match[1]); err == nil {
-		line = n
-	}
-	switch {
-	case parserError.MatchString(message):
-		line++
-	case strings.Contains(message, "tab character"):
-		// The library names a line before the tab's.
-		for i := max(line-1, 0); i < len(lines); i++ {
-			if indentTab.Match(lines[i]) {
-				return i + 1, message + "; indent with spaces"
-			}
-		}
-	}
-	return line, message
 }
 
 // parameters decodes the parameters before everything else, because any field may use them
@@ -284,19 +259,25 @@ func (d *decoder) override(name, value, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: fmt.Sprintf("--set %s=%s", name, value), Message: fmt.Sprintf(format, args...)})
 }
 
-// readFile returns the text of a file in the scenario's folder or below it.
-func (d *decoder) readFile(name string) (string, error) {
+// findFile returns the path of a file in the scenario's folder or below it, and whether it
+// is too long to be in a scenario.
+func (d *decoder) findFile(name string) (path string, long bool, err error) {
 	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
+		return "", false, fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
 	}
-	path := filepath.Join(filepath.Dir(d.file), name)
+	path = filepath.Join(filepath.Dir(d.file), name)
 	info, err := d.loader.stat(path)
 	if err != nil {
-		return "", fmt.Errorf("cannot read file: %w", err)
+		return "", false, fmt.Errorf("cannot read file: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return "", fmt.Errorf("%s must be a regular file of at most %d bytes", path, maxFile)
+	if !info.Mode().IsRegular() {
+		return "", false, fmt.Errorf("%s must be a regular file", path)
 	}
+	return path, info.Size() > maxFile, nil
+}
+
+// readFile returns the text of a file.
+func (d *decoder) readFile(path string) (string, error) {
 	data, err := d.loader.read(path)
 	if err != nil {
 		return "", fmt.Errorf("cannot read file: %w", err)
@@ -309,7 +290,7 @@ func (d *decoder) readFile(name string) (string, error) {
 
 // Render returns the scenario as a file that [Load] reads as the same scenario: with the
 // version of the format, all defaults filled in, expressions evaluated and repetitions
-// expanded.
+// expanded. Manifests of more than 1 MiB must lie beside it ([Scenario.Keep]).
 func (s *Scenario) Render() ([]byte, error) {
 	versioned := *s
 	versioned.APIVersion = APIVersion

@@ -1,99 +1,73 @@
 package scenarios
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshbench/meshbench/manifests"
 )
 
 // manifestObject is the part of an object in a manifest that the checker needs.
 type manifestObject struct {
-	APIVersion string       `yaml:"apiVersion"`
-	Kind       string       `yaml:"kind"`
-	Metadata   manifestMeta `yaml:"metadata"`
+	APIVersion string       `json:"apiVersion"`
+	Kind       string       `json:"kind"`
+	Metadata   manifestMeta `json:"metadata"`
 	Spec       struct {
-		manifestPodSpec `yaml:",inline"` // of a Pod
-		manifestJobSpec `yaml:",inline"`
-		Replicas        *int `yaml:"replicas"`
-		Strategy        struct {
-			Type          string `yaml:"type"`
+		manifestPodSpec // of a Pod
+		manifestJobSpec
+		Replicas *int `json:"replicas"`
+		Strategy struct {
+			Type          string `json:"type"`
 			RollingUpdate struct {
-				MaxSurge any `yaml:"maxSurge"`
-			} `yaml:"rollingUpdate"`
-		} `yaml:"strategy"`
+				MaxSurge any `json:"maxSurge"`
+			} `json:"rollingUpdate"`
+		} `json:"strategy"`
 		JobTemplate struct {
-			Spec manifestJobSpec `yaml:"spec"`
-		} `yaml:"jobTemplate"`
-	} `yaml:"spec"`
+			Spec manifestJobSpec `json:"spec"`
+		} `json:"jobTemplate"`
+	} `json:"spec"`
 
-	// node is the whole object.
-	node *yaml.Node
+	// of is the whole object.
+	of *manifests.Object
+}
+
+// newManifestObject reads an object. Other kinds may have fields with the same names and
+// other types, which do not matter here.
+func newManifestObject(of *manifests.Object) manifestObject {
+	var m manifestObject
+	of.Decode(&m)
+	m.Metadata.Namespace, m.of = of.Namespace, of
+	return m
 }
 
 // manifestMeta is the metadata of an object or of a pod template.
 type manifestMeta struct {
-	Name        string            `yaml:"name"`
-	Namespace   string            `yaml:"namespace"`
-	Labels      map[string]string `yaml:"labels"`
-	Annotations map[string]string `yaml:"annotations"`
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // manifestJobSpec is the specification of a Job, and of every kind with a pod template.
 type manifestJobSpec struct {
-	Parallelism *int `yaml:"parallelism"`
+	Parallelism *int `json:"parallelism"`
 	Template    struct {
-		Metadata manifestMeta    `yaml:"metadata"`
-		Spec     manifestPodSpec `yaml:"spec"`
-	} `yaml:"template"`
+		Metadata manifestMeta    `json:"metadata"`
+		Spec     manifestPodSpec `json:"spec"`
+	} `json:"template"`
 }
 
 // manifestPodSpec is the part of a pod's specification that the checker needs.
 type manifestPodSpec struct {
-	InitContainers []manifestContainer `yaml:"initContainers"`
-	Containers     []manifestContainer `yaml:"containers"`
-	HostNetwork    bool                `yaml:"hostNetwork"`
+	InitContainers []manifestContainer `json:"initContainers"`
+	Containers     []manifestContainer `json:"containers"`
+	HostNetwork    bool                `json:"hostNetwork"`
 }
 
 type manifestContainer struct {
-	Image string `yaml:"image"`
-}
-
-// objects decodes the manifest.
-func (a *Apply) objects() ([]manifestObject, error) {
-	var list []manifestObject
-	for decoder := yaml.NewDecoder(strings.NewReader(a.Manifest)); ; {
-		var n yaml.Node
-		err := decoder.Decode(&n)
-		if errors.Is(err, io.EOF) {
-			return list, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("invalid manifest: %s", strings.TrimPrefix(err.Error(), "yaml: "))
-		}
-		if len(n.Content) == 1 && n.Content[0].ShortTag() == "!!null" {
-			continue // an empty document
-		}
-		// Other kinds may have fields with the same names and other types, which do not matter
-		// here.
-		var o manifestObject
-		var mismatch *yaml.TypeError
-		if err := n.Decode(&o); err != nil && !errors.As(err, &mismatch) {
-			return nil, fmt.Errorf("invalid manifest: line %d: %w", n.Line, err)
-		}
-		for _, x := range []struct{ field, value string }{
-			{"apiVersion", o.APIVersion}, {"kind", o.Kind}, {"metadata.name", o.Metadata.Name},
-		} {
-			if x.value == "" {
-				return nil, fmt.Errorf("invalid manifest: the object at line %d has no %s", n.Line, x.field)
-			}
-		}
-		o.node = &n
-		list = append(list, o)
-	}
+	Image string `json:"image"`
 }
 
 // images returns the images of the containers that the object creates.

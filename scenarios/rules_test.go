@@ -154,7 +154,7 @@ func TestFields(t *testing.T) {
 	_, err := loader.Load("test.yaml", data)
 	want := `test.yaml:12:64: steps[1].actions[0].upgrade.values.pilot.envs: unknown Helm value; did you mean "env"?
 test.yaml:12:87: steps[1].actions[0].upgrade.values.list[0].nama: unknown Helm value; did you mean "name"?
-test.yaml:13:22: steps[1].actions[1].apply.manifest: Sidecar "a" has no field spec.egress[1].host; did you mean "hosts"?
+test.yaml:13:22: steps[1].actions[1].apply.manifest: Sidecar ns1/a: spec.egress[1].host: unknown field; did you mean "hosts"?
 test.yaml:15:56: mesh.values.telemetri: unknown Helm value; did you mean "telemetry"?`
 	if err == nil {
 		t.Fatal("no problems")

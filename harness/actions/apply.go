@@ -4,24 +4,51 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/readiness"
+	"github.com/meshbench/meshbench/manifests"
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// apply writes a manifest's objects in their order, each Deployment's rollout included.
-func apply(ctx context.Context, on *On, m *scenarios.Apply) error {
-	objects, err := kube.Decode([]byte(m.Manifest))
+// apply writes a manifest's objects in the order in which a cluster takes them, and waits
+// for the rollouts of its Deployments when all are in, as kubectl does.
+func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
+	m, err := a.Load()
 	if err != nil {
 		return fmt.Errorf("read the manifest: %w", err)
 	}
-	for _, o := range objects {
-		on.Progress.Status("applying %s %s", o.GetKind(), o.GetName())
-		if err := on.Kube.Apply(ctx, o); err != nil {
+	note := func(message string) error {
+		return on.Recorder.Append(observations.Record{Event: &observations.Event{
+			Level: observations.Info, Kind: observations.Adapted, Message: message,
+		}})
+	}
+	for _, line := range m.Notes {
+		if err := note(line); err != nil {
 			return err
 		}
-		if o.GroupVersionKind().GroupKind().String() == "Deployment.apps" {
-			if err := readiness.AwaitRollout(ctx, on.Kube, o.GetNamespace(), o.GetName(), on.Progress.Status); err != nil {
+	}
+	var broken error // the log
+	err = on.Kube.ApplyAll(ctx, m, func(i int) {
+		on.Progress.Status("applying %d of %d: %s", i+1, len(m.Objects), m.Objects[i])
+	}, func(line string) {
+		if err := note(line); err != nil {
+			broken = err
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if broken != nil {
+		return broken
+	}
+	return await(ctx, on, m)
+}
+
+// await waits for the pods of the objects.
+func await(ctx context.Context, on *On, m *manifests.Manifest) error {
+	for _, o := range m.Objects {
+		if o.Kind == "Deployment" && o.Group() == "apps" {
+			if err := readiness.AwaitRollout(ctx, on.Kube, o.Namespace, o.Name, on.Progress.Status); err != nil {
 				return err
 			}
 		}

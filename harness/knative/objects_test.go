@@ -117,9 +117,9 @@ func TestBadManifest(t *testing.T) {
 		"empty":               {"", "manifest m.yaml holds no Deployment activator of namespace knative-serving: name a manifest with all"},
 		"a part":              {without("Deployment webhook"), "no Deployment webhook"},
 		"without definitions": {without(definition + " services.serving.knative.dev"), "no definition of Knative Services"},
-		"no YAML":             {"a: [", "manifest m.yaml: document 1: "},
-		"no kind":             {"a: b", "manifest m.yaml: document 1 has no kind"},
-		"a page":              {"<html>not found</html>", "manifest m.yaml: document 1: "},
+		"no YAML":             {"a: [", "manifest m.yaml: line 1: invalid YAML: "},
+		"no kind":             {"a: b", "line 1: kind: is missing"},
+		"a page":              {"<html>not found</html>", "manifest m.yaml: line 1: want an object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := readManifest("m.yaml", []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {

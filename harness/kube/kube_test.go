@@ -58,22 +58,6 @@ func TestUntilCutOff(t *testing.T) {
 	g.Expect(err).To(MatchError("reading: context deadline exceeded"))
 }
 
-func TestDecodeManifest(t *testing.T) {
-	g := NewWithT(t)
-	objects, err := Decode([]byte("---\n---\nkind: A\n---\nkind: B\nmetadata: {name: b}\n"))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(objects).To(HaveLen(2))
-	g.Expect(objects[1].GetName()).To(Equal("b"))
-	_, err = Decode([]byte("kind: A\n---\n{"))
-	g.Expect(err).To(MatchError(ContainSubstring("document 2")))
-	_, err = Decode([]byte("# a comment\n---\nkind: A\n---\na: b\n"))
-	g.Expect(err).To(MatchError("document 3 has no kind"))
-	// What is applied and compared has whole numbers, as the API server's answers do.
-	objects, err = Decode([]byte("kind: A\nspec: {replicas: 2, share: 0.5}\n"))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(objects[0].Object["spec"]).To(Equal(map[string]any{"replicas": int64(2), "share": 0.5}))
-}
-
 func TestMachines(t *testing.T) {
 	g := NewWithT(t)
 	plane := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "p", Labels: map[string]string{"node-role.kubernetes.io/control-plane": ""}}}

@@ -44,6 +44,11 @@ var rules = []rule{
 		only:    []string{"internal"},
 	},
 	{
+		about:   "a manifest is read alike by whoever checks it and whoever applies it",
+		folders: []string{"manifests"},
+		only:    []string{"internal"},
+	},
+	{
 		about:   "a proxy's configuration is counted in the log's terms, and needs nothing else",
 		folders: []string{"proxyconfig"},
 		only:    []string{"observations", "internal", "proxyconfig"},

@@ -1,0 +1,56 @@
+package scenarios
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Keep copies the manifests that are too long for the rendered scenario into a folder, by
+// their hashes, where [Scenario.Render] names them. It refuses one that has changed since
+// the scenario was loaded.
+func (s *Scenario) Keep(folder string) error {
+	kept := map[string]bool{}
+	for _, step := range s.Steps {
+		for _, action := range step.Actions {
+			a, ok := action.Change.(*Apply)
+			if !ok || a.long == nil || kept[a.long.kept()] {
+				continue
+			}
+			if err := a.long.keep(filepath.Join(folder, filepath.FromSlash(a.long.kept()))); err != nil {
+				return fmt.Errorf("keep the manifest %s: %w", a.long.path, err)
+			}
+			kept[a.long.kept()] = true
+		}
+	}
+	return nil
+}
+
+// keep copies the file.
+func (f *longFile) keep(to string) (err error) {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	in, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(out, sum), in); err != nil {
+		return err
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != f.sum {
+		return errors.New("it has changed since the scenario was checked; start again")
+	}
+	return nil
+}
