@@ -1,9 +1,6 @@
 package annotations
 
-import (
-	"slices"
-	"testing"
-)
+import "testing"
 
 func TestIsReal(t *testing.T) {
 	for _, c := range []struct {
@@ -28,30 +25,6 @@ func TestIsReal(t *testing.T) {
 	}
 }
 
-func TestProblems(t *testing.T) {
-	for _, c := range []struct {
-		key, value string
-		ok         bool
-	}{
-		{Real, "2", true}, {Real, "two", false},
-		{Lasts, "5s", true}, {Lasts, "0s", true}, {Lasts, "5", false}, {Lasts, "-5s", false},
-		{Lasts + ".c", "1m", true}, {Lasts + ".c", "later", false}, {Lasts + ".", "1m", false}, {Lasts + "c", "1m", false},
-		{ExitCode, "0", true}, {ExitCode, "255", true}, {ExitCode, "256", false}, {ExitCode, "-1", false},
-		{ExitCode + ".c", "1", true}, {ExitCode + ".c", "one", false},
-		{"simulate.meshbench.dev/last", "5s", false}, {"meshbench.dev/revision", "2", true},
-		{"sidecar.istio.io/inject", "perhaps", true}, {"other.meshbench.dev/x", "", true},
-	} {
-		found := Problems(map[string]string{c.key: c.value, "a": "b"})
-		if (len(found) == 0) != c.ok {
-			t.Errorf("%s: %q: got %v", c.key, c.value, found)
-		}
-	}
-	two := Problems(map[string]string{Lasts: "?", ExitCode: "?"})
-	if len(two) != 2 || two[0].Key != ExitCode || two[1].Key != Lasts {
-		t.Errorf("got %v", two)
-	}
-}
-
 func TestIsGateway(t *testing.T) {
 	type set = map[string]string
 	for _, c := range []struct {
@@ -72,18 +45,15 @@ func TestIsGateway(t *testing.T) {
 	}
 }
 
-// FuzzProblems: what IsReal cannot read is a problem, and nothing else of that key is.
-func FuzzProblems(f *testing.F) {
+// FuzzIsReal: what is read can be written again as it stood, give or take a sign and zeros.
+func FuzzIsReal(f *testing.F) {
 	for _, seed := range []string{"2", "all", "-1", "", "5s"} {
-		f.Add(Real, seed)
-		f.Add(Lasts+".c", seed)
+		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, key, value string) {
-		found := Problems(map[string]string{key: value})
-		_, _, err := IsReal(map[string]string{key: value})
-		refused := slices.ContainsFunc(found, func(p Problem) bool { return p.Key == Real })
-		if (err != nil) != refused {
-			t.Errorf("%s: %q: read as %v, checked as %v", key, value, err, found)
+	f.Fuzz(func(t *testing.T, value string) {
+		real, given, err := IsReal(map[string]string{Real: value})
+		if !given || err == nil && (real < -1 || real == -1 != (value == All)) {
+			t.Errorf("%q: read as %d, %v, %v", value, real, given, err)
 		}
 	})
 }
