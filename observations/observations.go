@@ -39,6 +39,7 @@ type Record struct {
 	Measure *Measure `json:"measure,omitempty"` // the step's measurement is complete
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
+	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
 	End       *End       `json:"end,omitempty"`     // last record
@@ -137,48 +138,12 @@ type Begin struct {
 	Expect []Expectation `json:"expect,omitempty"`
 }
 
-// Published are figures somebody else published for a step, as they were printed. What
-// was not published is nil or zero.
-type Published struct {
-	// Cluster, Listener, Route and Endpoint count what istioctl proxy-config printed.
-	Cluster  *int `json:"cluster,omitempty"`
-	Listener *int `json:"listener,omitempty"`
-	Route    *int `json:"route,omitempty"`
-	Endpoint *int `json:"endpoint,omitempty"`
-	// CountsIncludeHeader says that these counts are of lines (`wc -l`): one more than
-	// the rows, for the header line.
-	CountsIncludeHeader bool `json:"countsIncludeHeader,omitempty"`
-	// MemoryMi is the lowest and the highest memory of a sidecar, in Mi.
-	MemoryMi [2]float64 `json:"memoryMi,omitzero"`
-	// WitnessMi is the memory of the one pod whose configuration was dumped, in Mi.
-	WitnessMi *float64 `json:"witnessMi,omitempty"`
-	Nodes     *int     `json:"nodes,omitempty"`
-	Pods      *int     `json:"pods,omitempty"`
-	Services  *int     `json:"services,omitempty"`
-	// Source says where the figures come from, for people.
-	Source string `json:"source,omitempty"`
-}
-
-// PublishedGrowth are figures somebody else published on how a sidecar's memory grows
-// with revisions of Knative Services. What was not published is zero.
-type PublishedGrowth struct {
-	// GrowthMi is the growth in Mi for PerRevisions revisions.
-	GrowthMi     float64 `json:"growthMi,omitempty"`
-	PerRevisions int     `json:"perRevisions,omitempty"`
-	// KilledBetween are the revisions between which the sidecar was killed at KilledAtMi,
-	// its memory limit.
-	KilledBetween [2]int  `json:"killedBetween,omitzero"`
-	KilledAtMi    float64 `json:"killedAtMi,omitempty"`
-	// SurvivesAtMi is the memory limit with which the same load was survived, and
-	// SurvivesMi what the sidecar then took.
-	SurvivesAtMi float64 `json:"survivesAtMi,omitempty"`
-	SurvivesMi   float64 `json:"survivesMi,omitempty"`
-	Source       string  `json:"source,omitempty"` // for people
-}
-
 // Expectation is a change of one count against the scenario's first step.
 type Expectation struct {
-	What   string `json:"what"`   // cluster, listener, route, endpoint (rows); nodes, pods, services (objects)
+	// What is cluster, listener, route, endpoint (rows); clusterObjects, listenerObjects,
+	// filterChainObjects, routeObjects, virtualHostObjects, endpointObjects (what is behind the
+	// rows); nodes, pods, services, sidecars, realSidecars (of the cluster).
+	What   string `json:"what"`
 	Change int    `json:"change"` // against the first step
 }
 

@@ -143,13 +143,13 @@ type Sidecar struct {
 type Expectation struct {
 	What string `json:"what"`
 	Want int    `json:"want"`
-	Got  *int   `json:"got" jsonschema:"nullable"` // nil when the counts were not read
+	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
 	OK   bool   `json:"ok"`
 }
 
 // String is the expectation with what came of it, for people.
 func (e Expectation) String() string {
-	got := "it could not be read"
+	got := "which is unknown: it could not be read"
 	if e.Got != nil {
 		got = fmt.Sprintf("got %+d", *e.Got)
 	}
@@ -374,7 +374,8 @@ func ObjectCounts() []string { return []string{"nodes", "pods", "services"} }
 // RowCounts are the counts of a proxy's rows that they are about.
 func RowCounts() []string { return []string{"cluster", "listener", "route", "endpoint"} }
 
-// Count is one of ObjectCounts or RowCounts; ok is false when it was not read.
+// Count is a count by the word of expectations: one of ObjectCounts or RowCounts, or another
+// that a metric has (metrics.Metric.Word); ok is false when it was not read.
 func (s *Step) Count(what string) (n int, ok bool) {
 	n, ok = s.counts[what]
 	return n, ok

@@ -15,7 +15,8 @@ type Change interface {
 // changes lists every kind of action. A new kind is a new file and a line here.
 func changes() []Change {
 	return []Change{
-		&Namespace{}, &Deployment{}, &Scale{}, &Expose{}, &Delete{}, &Restart{}, &Nodes{}, &Apply{}, &Revisions{}, &Upgrade{},
+		&Namespace{}, &Deployment{}, &StatefulSet{}, &DaemonSet{}, &Job{}, &CronJob{}, &Scale{}, &Expose{}, &Delete{}, &Restart{},
+		&Nodes{}, &Apply{}, &Revisions{}, &Upgrade{}, &Pause{}, &Churn{},
 	}
 }
 
@@ -24,17 +25,18 @@ func Kinds() []Change { return changes() }
 
 // Action is one change to the cluster. In a scenario file it is a mapping with one key,
 // the action's word: {scale: {namespace: ns1, deployment: test, replicas: 100}}. A second
-// key, repeat, expands the action once for each value of a variable; a rendered scenario
-// has the copies.
+// key, repeat, expands the action once for each value of a variable. With the key actions in
+// place of a word, a list of actions is expanded, all of them in order for each value; lists
+// can hold lists. A rendered scenario has the copies.
 type Action struct {
 	// Change is a pointer to one of this package's action types.
 	Change Change `yaml:"-"`
 }
 
-// Repeat expands an action once for each value of a variable from From to To, both
-// included. To may be From-1, which yields no copy.
+// Repeat expands an action, a list of actions, a step or a list of steps once for each value
+// of a variable from From to To, both included. To may be From-1, which yields no copy.
 type Repeat struct {
-	// Var is the variable's name in expressions of the action.
+	// Var is the variable's name in expressions of what is expanded.
 	Var string `yaml:"var" jsonschema:"required"`
 	// From is the first value.
 	From int `yaml:"from" jsonschema:"required"`

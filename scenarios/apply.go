@@ -265,12 +265,12 @@ func (c *checker) apply(field string, o object, pods manifestPods) {
 		if pods.everyNode {
 			pods.replicas = total(c.plan.nodes)
 		}
-		c.plan.run(o, plannedPods{pods.replicas, injected, pods.everyNode}, 0)
+		c.plan.run(o, plannedPods{pods.replicas, injected, pods.everyNode, pods.template.real()}, 0)
 		return
 	}
 	surge := 0
 	if before, exists := c.workloads[o]; exists {
 		surge = surgeOf(min(before.replicas, pods.replicas), pods.template.maxSurge)
 	}
-	c.run(field, o, workload{pods.replicas, injected, pods.template}, surge)
+	c.run(field, o, workload{replicas: pods.replicas, injected: injected, template: pods.template}, surge)
 }

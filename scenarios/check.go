@@ -3,7 +3,6 @@ package scenarios
 import (
 	"fmt"
 	"maps"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/meshbench/meshbench/instances"
 )
 
 const (
@@ -31,11 +28,17 @@ var version = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+([-+].+)?$`)
 // object identifies an object of the cluster. The namespace is "" for a namespace.
 type object struct{ kind, namespace, name string }
 
-// workload is what the checker knows about a Deployment.
+// workload is what the checker knows about a Deployment, or another owner of pods.
 type workload struct {
 	replicas int
-	injected bool // its pods get a sidecar
+	// everyNode is set if there is one pod on each node, in place of replicas.
+	everyNode bool
+	injected  bool // its pods get a sidecar
+	// selector selects its pods; nil if it is not known.
+	selector map[string]string
 	template template
+	// sizedBy is the field of the action that sets the number of pods; "" for replicas.
+	sizedBy string
 }
 
 // template is what the checker knows about the pods that a workload creates.
@@ -46,7 +49,7 @@ type template struct {
 	maxSurge intstr.IntOrString
 }
 
-// madeWorkload is a Deployment that a step creates.
+// madeWorkload is a Deployment, or another owner of pods that stay, that a step creates.
 type madeWorkload struct {
 	object
 	workload
@@ -69,7 +72,7 @@ type checker struct {
 	mesh      Mesh
 	rules     MeshRules
 	workloads map[object]workload
-	// made lists all Deployments in the order of their creation, as they were then, but
+	// made lists all workloads in the order of their creation, as they were then, but
 	// injected if they are after any step.
 	made   []madeWorkload
 	madeAt map[object]int
@@ -223,106 +226,22 @@ func (c *checker) create(field, apiVersion string, o object) {
 func (c *checker) run(field string, o object, w workload, surge int) {
 	if i, before := c.madeAt[o]; before {
 		c.made[i].injected = c.made[i].injected || w.injected
-	} else {
+	} else if o.kind != "Job" && o.kind != "CronJob" { // whose pods end
 		c.madeAt[o] = len(c.made)
 		c.made = append(c.made, madeWorkload{o, w})
 	}
-	c.plan.run(o, plannedPods{replicas: w.replicas, injected: w.injected}, surge)
+	if w.everyNode {
+		w.replicas = total(c.plan.nodes)
+	}
+	c.plan.run(o, w.planned(), surge)
 	more := w.replicas > c.workloads[o].replicas
 	c.workloads[o] = w
 	c.fit(field, more)
 }
 
-// pods returns the number of pods of all Deployments.
-func (c *checker) pods() int {
-	n := 0
-	for _, w := range c.workloads {
-		n += w.replicas
-	}
-	return n
-}
-
-// free returns the number of further pods that the nodes can hold.
-func (c *checker) free() int {
-	n := -systemPods - c.pods()
-	for _, g := range c.nodes {
-		n += g.Count * (g.podLimit() - daemonPods)
-	}
-	return n
-}
-
-// podLimit returns the number of pods that one node of the group can hold; for an unknown
-// type, MaxPods.
-func (g NodeGroup) podLimit() int {
-	t, err := instances.Lookup(g.Type)
-	if err != nil {
-		return g.MaxPods
-	}
-	return t.Capacity(g.MaxPods).Pods
-}
-
-// fit checks that the nodes can hold all pods if the change adds any (more). It reports
-// a lack of room once until there is room again.
-func (c *checker) fit(field string, more bool) {
-	free := c.free()
-	if free < 0 && more && !c.full {
-		nodes, limit := 0, 0
-		for _, g := range c.nodes {
-			nodes, limit = nodes+g.Count, limit+g.Count*g.podLimit()
-		}
-		system := nodes*daemonPods + systemPods
-		c.wrong(field, "%d Deployment pods and %d system pods do not fit: %s can hold %d pods; use more or larger nodes, or raise maxPods",
-			c.pods(), system, describe(c.nodes), limit)
-	}
-	c.full = free < 0
-}
-
-// setNodes checks groups of nodes and makes them the cluster's. field is the list of
-// groups.
-func (c *checker) setNodes(field string, groups []NodeGroup) {
-	sound := len(groups) > 0
-	if !sound {
-		c.wrong(field, "a cluster needs at least one node")
-	}
-	nodes := 0
-	for i, g := range groups {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		if _, err := instances.Lookup(g.Type); err != nil {
-			c.wrong(at+".type", "%v", err)
-			sound = false
-		}
-		sound = c.number(at+".count", g.Count, 1, maxNodes) && sound
-		if g.MaxPods != 0 && g.MaxPods <= daemonPods {
-			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; use more, or omit the field for the instance type's limit", g.MaxPods)
-			sound = false
-		}
-		nodes += g.Count
-	}
-	if sound && nodes > maxNodes {
-		c.wrong(field, "%d nodes are too many; Kubernetes supports at most %d", nodes, maxNodes)
-		sound = false
-	}
-	if !sound {
-		groups = roomy()
-	}
-	c.nodes = groups
-	c.plan.setNodes(groups)
-	c.fit(field, true)
-}
-
-// roomy returns nodes with room for everything, in place of invalid ones.
-func roomy() []NodeGroup { return []NodeGroup{{Count: 1, MaxPods: math.MaxInt}} }
-
-// describe lists node groups in words.
-func describe(groups []NodeGroup) string {
-	words := make([]string, len(groups))
-	for i, g := range groups {
-		words[i] = fmt.Sprintf("%d x %s", g.Count, g.Type)
-		if g.MaxPods > 0 {
-			words[i] += fmt.Sprintf(" with maxPods %d", g.MaxPods)
-		}
-	}
-	return strings.Join(words, ", ")
+// planned are the workload's pods for the plan.
+func (w workload) planned() plannedPods {
+	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, real: w.template.real()}
 }
 
 // check goes through the scenario and fills in the default witnesses.
@@ -338,9 +257,9 @@ func (c *checker) check(s *Scenario) {
 	c.setNodes("cluster.nodes", s.Cluster.Nodes)
 	names := map[string]int{}
 	for i := range s.Steps {
-		step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
+		step, at := &s.Steps[i], c.stepOrigins[i]
 		if before, taken := names[step.Name]; taken {
-			c.wrongAt(at+".name", "name %q is already used by steps[%d]", step.Name, before)
+			c.wrongAt(at+".name", "%s", c.sameName(step.Name, at, c.stepOrigins[before]))
 		}
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
@@ -366,7 +285,7 @@ func (c *checker) check(s *Scenario) {
 	}
 	for i, w := range s.Witnesses {
 		at := fmt.Sprintf("witnesses[%d]", i)
-		m, made := c.madeAt[w.object()]
+		m, made := c.madeAt[c.witnessed(w)]
 		switch {
 		case c.badBelow(at):
 		case !made:
@@ -377,6 +296,14 @@ func (c *checker) check(s *Scenario) {
 	}
 	s.plan = c.plan.Plan
 	c.settleLimits(s)
+}
+
+// sameName is the message about a step whose name another has.
+func (c *checker) sameName(name, at, before string) string {
+	if at == before { // two copies of a repeated step
+		return fmt.Sprintf("every copy is named %q; use the variable of repeat in the name, e.g. %s-${i}", name, name)
+	}
+	return fmt.Sprintf("name %q is already used by %s", name, before)
 }
 
 // proxyResources checks the proxy's memory in Helm values.
@@ -393,7 +320,16 @@ func (c *checker) proxyResources(mesh Mesh) {
 	}
 }
 
-func (w Witness) object() object { return object{"Deployment", w.Namespace, w.Deployment} }
+// witnessed is the workload that a witness is of: a Deployment, or else another of that name.
+func (c *checker) witnessed(w Witness) object {
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		o := object{kind, w.Namespace, w.Deployment}
+		if _, made := c.madeAt[o]; made {
+			return o
+		}
+	}
+	return object{"Deployment", w.Namespace, w.Deployment}
+}
 
 // witness checks, at the end of a step, that a proxy exists on which expectations are
 // checked.
@@ -411,7 +347,7 @@ func (c *checker) witness(s *Scenario, step string) {
 	}
 	if len(s.Witnesses) == 0 {
 		c.wrongAt(step, "the first step must create a Deployment with a sidecar: later steps are compared with it")
-	} else if w := s.Witnesses[0]; c.workloads[w.object()].replicas == 0 {
+	} else if w := s.Witnesses[0]; c.workloads[c.witnessed(w)].replicas == 0 {
 		c.wrongAt(step, "ends without a pod of witness %s/%s, so there is no proxy to measure", w.Namespace, w.Deployment)
 	}
 }

@@ -31,10 +31,12 @@ type decoder struct {
 	// bad holds the paths that have problems.
 	bad map[string]bool
 	// origins holds the path in the file of every action.
-	origins  map[Change]string
-	values   int
-	depth    int
-	tooLarge bool
+	origins map[Change]string
+	// stepOrigins holds the path in the file of every step, in order.
+	stepOrigins []string
+	values      int
+	depth       int
+	tooLarge    bool
 }
 
 // problem notes a problem at a node.
@@ -66,8 +68,12 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 	switch {
 	case v.Type() == durationType:
 		d.duration(n, path, v)
+	case v.Type() == realType:
+		d.real(n, path, v)
 	case v.Type() == reflect.TypeFor[[]Action]():
 		d.actions(n, path, v)
+	case v.Type() == reflect.TypeFor[[]Step]():
+		d.steps(n, path, v)
 	case v.Kind() == reflect.Struct:
 		d.object(n, path, v)
 	case v.Kind() == reflect.Slice:
@@ -125,6 +131,8 @@ func want(t reflect.Type) string {
 	switch {
 	case t == durationType:
 		return "a duration like 90s or 5m"
+	case t == realType:
+		return "a whole number or all"
 	case t == reflect.TypeFor[Parameter]():
 		return "a mapping like {value: 100}"
 	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
@@ -205,10 +213,11 @@ func join(path, field string) string { return strings.TrimPrefix(path+"."+field,
 // field is a field of a struct under its name in files.
 type field struct {
 	name     string
-	index    int
+	index    []int
 	required bool
 }
 
+// fields lists the fields of a struct, those of embedded structs among them.
 func fields(t reflect.Type) []field {
 	var list []field
 	for i := range t.NumField() {
@@ -216,9 +225,16 @@ func fields(t reflect.Type) []field {
 		if !f.IsExported() {
 			continue
 		}
+		if f.Anonymous {
+			for _, inner := range fields(f.Type) {
+				inner.index = append([]int{i}, inner.index...)
+				list = append(list, inner)
+			}
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		options := strings.Split(f.Tag.Get("jsonschema"), ",")
-		list = append(list, field{name, i, slices.Contains(options, "required")})
+		list = append(list, field{name, f.Index, slices.Contains(options, "required")})
 	}
 	return list
 }
@@ -238,11 +254,11 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 			d.unknown(e, path, known)
 			continue
 		}
-		d.decode(e.value, join(path, e.name), v.Field(known[i].index))
+		d.decode(e.value, join(path, e.name), v.FieldByIndex(known[i].index))
 	}
 	for _, f := range known {
 		if f.required && !d.bad[path] && !slices.ContainsFunc(entries, func(e entry) bool { return e.name == f.name }) {
-			d.problem(n, join(path, f.name), "is required; want %s", want(v.Field(f.index).Type()))
+			d.problem(n, join(path, f.name), "is required; want %s", want(v.FieldByIndex(f.index).Type()))
 		}
 	}
 }

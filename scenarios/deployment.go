@@ -6,12 +6,11 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Deployment creates a Deployment as `kubectl create deployment` does: its pods have the
-// label app=NAME, by which it selects them, and one container. It has taken effect when
-// all pods are Ready.
+// Deployment creates a Deployment as `kubectl create deployment` does: its pods have one
+// container and the label app=NAME, by which it selects them, or labels of their own. It has
+// taken effect when all pods are Ready.
 type Deployment struct {
 	Namespace string `yaml:"namespace" jsonschema:"required"`
 	// Name is a DNS subdomain of at most 63 bytes: it is also the value of a label.
@@ -20,12 +19,11 @@ type Deployment struct {
 	Image string `yaml:"image" jsonschema:"required"`
 	// Replicas defaults to 1.
 	Replicas int `yaml:"replicas" jsonschema:"default=1"`
-	// Labels and Annotations are added to the pods. Annotations of sidecar.istio.io size the
-	// proxy.
-	Labels      map[string]string `yaml:"labels,omitempty"`
-	Annotations map[string]string `yaml:"annotations,omitempty"`
-	// Resources are the container's; none by default.
-	Resources Resources `yaml:"resources,omitempty"`
+	// Selector are the labels by which it selects its pods, which must have them and no pods
+	// of others in the namespace may. It defaults to app=NAME, or to all of Labels if they
+	// have an app of their own. A rendered scenario has it if it is not app=NAME.
+	Selector   map[string]string `yaml:"selector,omitempty"`
+	PodOptions `yaml:",inline"`
 }
 
 // Resources holds quantities by resource name, {cpu: 100m, memory: 64Mi}.
@@ -44,26 +42,13 @@ func (d *Deployment) String() string {
 
 func (d *Deployment) setDefaults() { d.Replicas = 1 }
 
+// check also fills in the selector.
 func (d *Deployment) check(c *checker) needs {
-	c.name("name", d.Name, validation.IsDNS1123Subdomain)
-	c.name("name", d.Name, validation.IsValidLabelValue)
-	c.labels("labels", d.Labels, true)
-	c.labels("annotations", d.Annotations, false)
-	c.proxyMemory("annotations", d.Annotations)
-	if _, taken := d.Labels["app"]; taken {
-		c.wrong("labels.app", "label app is always the Deployment's name, which selects its pods; omit it")
-	}
-	c.quantities("resources.requests", d.Resources.Requests)
-	c.quantities("resources.limits", d.Resources.Limits)
+	d.Selector = c.selector(d.Name, d.Selector, d.Labels)
 	c.number("replicas", d.Replicas, 0, maxNumber)
-	if !c.namespace("namespace", d.Namespace) {
-		return needs{}
-	}
-	o := object{"Deployment", d.Namespace, d.Name}
-	c.create("name", "apps/v1", o)
-	pods := template{labels: d.Labels, annotations: d.Annotations, maxSurge: defaultSurge}
-	c.run("replicas", o, workload{max(0, d.Replicas), c.injects(d.Namespace, pods), pods}, 0)
-	return needs{images: []string{d.Image}}
+	return c.makes("apps/v1", object{"Deployment", d.Namespace, d.Name}, d.Image, &d.PodOptions, workload{
+		replicas: max(0, d.Replicas), selector: SelectorOf(d.Name, d.Selector), template: template{maxSurge: defaultSurge},
+	})
 }
 
 // injects reports whether pods created now in a namespace get a sidecar.

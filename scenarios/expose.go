@@ -2,19 +2,31 @@ package scenarios
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Expose creates a Service for a Deployment's pods (selector app=DEPLOYMENT), as `kubectl
-// expose deployment` does.
+// Expose creates a Service, as `kubectl expose` does. Its pods are those of a workload, or
+// those with the labels of Selector, perhaps of several workloads. With Endpoints it has no
+// selector, and an EndpointSlice lists its addresses.
 type Expose struct {
-	Namespace  string `yaml:"namespace" jsonschema:"required"`
-	Deployment string `yaml:"deployment" jsonschema:"required"`
+	Namespace string `yaml:"namespace" jsonschema:"required"`
+	// Deployment, StatefulSet or DaemonSet is the workload whose pods, by its own selector,
+	// the Service has.
+	Deployment  string `yaml:"deployment,omitempty" jsonschema:"oneof_required=deployment"`
+	StatefulSet string `yaml:"statefulset,omitempty" jsonschema:"oneof_required=statefulset"`
+	DaemonSet   string `yaml:"daemonset,omitempty" jsonschema:"oneof_required=daemonset"`
+	// Selector are the labels of the pods in place of a workload: {app: svc0}.
+	Selector map[string]string `yaml:"selector,omitempty" jsonschema:"oneof_required=selector"`
+	// Endpoints are the IPv4 addresses that the Service has in place of pods. With an empty
+	// list, [], it has none.
+	Endpoints *[]string `yaml:"endpoints,omitempty" jsonschema:"oneof_required=endpoints"`
 	// Name is the Service's, a DNS label that starts with a letter. It defaults to the
-	// Deployment's name.
+	// workload's name, and is required with Selector or Endpoints.
 	Name string `yaml:"name,omitempty"`
 	// Headless creates a Service without an address of its own (clusterIP: None).
 	Headless bool `yaml:"headless,omitempty"`
@@ -52,15 +64,37 @@ func (e *Expose) String() string {
 	for i, p := range e.Ports {
 		ports[i] = strings.TrimPrefix(fmt.Sprintf("%s:%d->%d/%s", p.Name, p.Port, p.TargetPort, p.Protocol), ":")
 	}
-	return fmt.Sprintf("expose %s/%s as %s Service %s, ports %s", e.Namespace, e.Deployment, kind, e.Name, strings.Join(ports, ", "))
+	return fmt.Sprintf("expose %s as %s Service %s, ports %s", e.what(), kind, e.Name, strings.Join(ports, ", "))
 }
+
+// what is exposed, in words.
+func (e *Expose) what() string {
+	switch {
+	case e.Selector != nil:
+		return fmt.Sprintf("pods %s in %s", labelText(e.Selector), e.Namespace)
+	case e.Endpoints != nil:
+		return fmt.Sprintf("%d addresses in %s", len(*e.Endpoints), e.Namespace)
+	}
+	return ownerText(e.Namespace, e.owners())
+}
+
+// Owner returns the kind and the name of the workload that is exposed; kind is "" for none.
+func (e *Expose) Owner() (kind, name string) {
+	if e.Selector != nil || e.Endpoints != nil {
+		return "", ""
+	}
+	o := given(e.owners())
+	return o.kind, o.name
+}
+
+func (e *Expose) owners() []owner { return owners(e.Deployment, e.StatefulSet, e.DaemonSet) }
 
 func (p *Port) setDefaults() { p.Protocol = "TCP" }
 
 // check also fills in the Service's name and the target ports if they are omitted.
 func (e *Expose) check(c *checker) needs {
 	if e.Name == "" {
-		e.Name = e.Deployment
+		e.Name = given(e.owners()).name
 	}
 	if e.Name != "" {
 		c.name("name", e.Name, validation.IsDNS1035Label)
@@ -102,8 +136,103 @@ func (e *Expose) check(c *checker) needs {
 			c.name(at+".name", p.Name, validation.IsDNS1123Label)
 		}
 	}
-	if _, exists := c.deployment(e.Namespace, e.Deployment); exists {
+	if c.behind(e) {
 		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
 	}
 	return needs{}
+}
+
+// behind checks what is behind the Service: a workload, labels or addresses.
+func (c *checker) behind(e *Expose) bool {
+	other := ""
+	if named := given(e.owners()); named.name != "" {
+		other = named.field
+	}
+	for _, x := range []struct {
+		field string
+		set   bool
+	}{{"selector", e.Selector != nil}, {"endpoints", e.Endpoints != nil}} {
+		switch {
+		case !x.set:
+		case other != "":
+			c.wrong(x.field, "%s is set already; name one of deployment, statefulset, daemonset, selector, endpoints", other)
+			return false
+		default:
+			other = x.field
+		}
+	}
+	if e.Selector == nil && e.Endpoints == nil {
+		_, exists := c.owner(e.Namespace, e.owners())
+		return exists
+	}
+	if e.Name == "" {
+		c.wrong("name", "is required: there is no workload whose name the Service could have")
+		return false
+	}
+	if !c.namespace("namespace", e.Namespace) {
+		return false
+	}
+	if e.Endpoints != nil {
+		c.addresses(*e.Endpoints)
+		return true
+	}
+	c.labels("selector", e.Selector, true)
+	if len(e.Selector) == 0 {
+		c.wrong("selector", "names no label; write e.g. {app: svc0}, or endpoints: [] for a Service without pods")
+		return false
+	}
+	c.selects(e)
+	return true
+}
+
+// selects checks that a selector matches pods that there are: a misspelt one matches none,
+// and the Service would be there without endpoints.
+func (c *checker) selects(e *Expose) {
+	var near []string
+	for o, w := range c.workloads {
+		if o.namespace != e.Namespace || w.template.labels == nil {
+			continue
+		}
+		if labels.SelectorFromSet(e.Selector).Matches(labels.Set(w.template.labels)) {
+			return
+		}
+		near = append(near, labelText(w.template.labels))
+	}
+	// What a manifest creates beside Deployments may have those labels.
+	for o := range c.plan.now {
+		if _, known := c.workloads[o]; o.namespace == e.Namespace && !known {
+			return
+		}
+	}
+	slices.Sort(near)
+	hint := ""
+	if near = slices.Compact(near); len(near) > 0 {
+		hint = "; there are pods with " + strings.Join(near, " and with ")
+	}
+	c.wrong("selector", "no pods in namespace %q have the labels %s%s", e.Namespace, labelText(e.Selector), hint)
+}
+
+// maxEndpoints is the largest number of addresses in one EndpointSlice.
+const maxEndpoints = 1000
+
+// addresses checks the addresses of a Service.
+func (c *checker) addresses(list []string) {
+	if len(list) > maxEndpoints {
+		c.wrong("endpoints", "%d addresses are too many for one EndpointSlice; Kubernetes takes at most %d", len(list), maxEndpoints)
+	}
+	before := map[string]int{}
+	for i, text := range list {
+		at := fmt.Sprintf("endpoints[%d]", i)
+		address, err := netip.ParseAddr(text)
+		switch first, twice := before[text]; {
+		case err != nil || !address.Is4():
+			c.wrong(at, "invalid address %q: want an IPv4 address like 192.0.2.10", text)
+		case address.IsLoopback() || address.IsLinkLocalUnicast() || address.IsMulticast() || address.IsUnspecified():
+			c.wrong(at, "Kubernetes rejects %s: it must not be a loopback, link-local, multicast or unspecified address", text)
+		case twice:
+			c.wrong(at, "%s is endpoints[%d] already", text, first)
+		default:
+			before[text] = i
+		}
+	}
 }

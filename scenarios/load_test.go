@@ -102,7 +102,7 @@ func TestActions(t *testing.T) {
 		},
 		"what is no expression": {
 			`{deployment: {namespace: ns1, name: a, image: nginx, annotations: {a: "$${n} is ${n}", b: "$$${n} $$"}}}`,
-			[]Change{&Deployment{Namespace: "ns1", Name: "a", Image: "nginx", Replicas: 1, Annotations: map[string]string{"a": "${n} is 3", "b": "$${n} $$"}}},
+			[]Change{&Deployment{Namespace: "ns1", Name: "a", Image: "nginx", Replicas: 1, PodOptions: PodOptions{Annotations: map[string]string{"a": "${n} is 3", "b": "$${n} $$"}}}},
 		},
 		"repeat": {
 			`{repeat: {var: i, from: "${n}", to: 4}, ` + expose + `, name: "s${i}", ports: [{port: "${80 + i}"}]}}`,

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/meshbench/meshbench/internal/annotations"
 )
 
 // Plan is what a scenario needs from a cluster and a mesh, known before anything starts.
@@ -55,6 +57,8 @@ type podChange struct {
 	sidecars int
 	// surge is the number of additional sidecars during the change.
 	surge int
+	// real is the workload's own number of real sidecars; nil for the run's.
+	real *int
 }
 
 // Plan returns what the scenario needs. It is empty if the scenario was not loaded by this
@@ -62,21 +66,27 @@ type podChange struct {
 func (s *Scenario) Plan() Plan { return s.plan }
 
 // Sidecars returns the largest number of real sidecars at one time, for which a machine
-// must have room. real is the number of real pods per owner (Deployment, DaemonSet), -1 for
-// all. A rolling restart of a Deployment adds a quarter by default, rounded up.
+// must have room, gateways among them. real is the number of real pods per owner (Deployment,
+// DaemonSet), -1 for all; a workload's own number goes over it, and gateways are all real. A
+// rolling restart of a Deployment adds a quarter by default, rounded up.
 func (p Plan) Sidecars(real int) int {
-	running := func(n int) int {
-		if real < 0 {
+	running := func(n int, own *int) int {
+		limit := real
+		if own != nil {
+			limit = *own
+		}
+		if limit < 0 {
 			return n
 		}
-		return min(n, real)
+		return min(n, limit)
 	}
 	now := map[object]int{}
 	sum, most := 0, 0
 	for _, c := range p.timeline {
-		sum += running(c.sidecars) - running(now[c.workload])
-		now[c.workload] = c.sidecars
-		most = max(most, sum+running(c.surge))
+		runs := running(c.sidecars, c.real)
+		sum += runs - now[c.workload]
+		now[c.workload] = runs
+		most = max(most, sum+running(c.surge, c.real))
 	}
 	return most
 }
@@ -110,6 +120,22 @@ type plannedPods struct {
 	injected bool
 	// everyNode is set if the number of pods is that of the nodes.
 	everyNode bool
+	// real is their own number of real sidecars; nil for the run's.
+	real *int
+}
+
+// real is the number of real sidecars that the pods ask for, -1 for all; nil for none of
+// their own. Gateways are real unless they say otherwise.
+func (t template) real() *int {
+	real, given, err := annotations.IsReal(t.annotations)
+	switch {
+	case given && err == nil:
+		return &real
+	case annotations.IsGateway(t.labels, t.annotations):
+		all := -1
+		return &all
+	}
+	return nil
 }
 
 func newPlanner() planner {
@@ -143,7 +169,7 @@ func (p *planner) run(o object, pods plannedPods, surge int) {
 	p.pods += pods.replicas - p.now[o].replicas
 	p.MostPods = max(p.MostPods, p.pods+surge)
 	p.now[o] = pods
-	change := podChange{workload: o}
+	change := podChange{workload: o, real: pods.real}
 	if pods.injected {
 		change.sidecars, change.surge = pods.replicas, surge
 	}

@@ -137,7 +137,7 @@ func (r *Revisions) check(c *checker) needs {
 		o := object{"Deployment", r.Namespace, r.Deployment()}
 		c.create("service", "apps/v1", o)
 		pods := template{labels: r.Labels, annotations: r.Annotations, maxSurge: defaultSurge}
-		c.run("minScale", o, workload{r.MinScale, c.injects(r.Namespace, pods), pods}, 0)
+		c.run("minScale", o, workload{replicas: r.MinScale, injected: c.injects(r.Namespace, pods), template: pods}, 0)
 	}
 	if r.Until != nil {
 		c.path = join(c.path, "until")

@@ -87,7 +87,7 @@ func TestMeshRules(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	last := NewPod{
-		Namespace: "ns1", NamespaceLabels: map[string]string{injectionLabel: "enabled"}, Labels: map[string]string{"mesh": "light"},
+		Namespace: "ns1", NamespaceLabels: map[string]string{injectionLabel: "enabled"}, Labels: map[string]string{"app": "light", "mesh": "light"},
 		Mesh: Mesh{Istio: "1.24.0", Values: map[string]any{"pilot": map[string]any{"a": 1, "b": 2}}},
 	}
 	if len(asked) == 0 {

@@ -123,7 +123,10 @@ type Witness struct {
 	Deployment string `yaml:"deployment" jsonschema:"required"`
 }
 
-// Step is a list of actions, followed by one measurement.
+// Step is a list of actions, followed by one measurement. In a file it can have a key
+// repeat, which expands it once for each value of a variable; with the key steps in place of
+// all others, a list of steps is expanded, all of them in order for each value. A rendered
+// scenario has the copies.
 type Step struct {
 	// Name is unique in the scenario: a DNS label, since it names folders and tests.
 	Name string `yaml:"name" jsonschema:"required"`
@@ -142,16 +145,30 @@ type Step struct {
 }
 
 // Expect holds changes relative to the scenario's first step; nil if nothing is expected.
-// Cluster, Listener, Route and Endpoint are rows that istioctl proxy-config prints for
-// the first witness; Nodes, Pods and Services are objects in all namespaces.
+// A count that could not be read is unknown, and an expectation about it is missed.
 type Expect struct {
+	// Cluster, Listener, Route and Endpoint are rows that istioctl proxy-config prints for
+	// the first witness.
 	Cluster  *int `yaml:"cluster,omitempty"`
 	Listener *int `yaml:"listener,omitempty"`
 	Route    *int `yaml:"route,omitempty"`
 	Endpoint *int `yaml:"endpoint,omitempty"`
-	Nodes    *int `yaml:"nodes,omitempty"`
-	Pods     *int `yaml:"pods,omitempty"`
-	Services *int `yaml:"services,omitempty"`
+	// ClusterObjects to EndpointObjects are the objects behind those rows in its
+	// configuration: one listener can have many rows, and route rows are of virtual hosts in
+	// route configurations.
+	ClusterObjects     *int `yaml:"clusterObjects,omitempty"`
+	ListenerObjects    *int `yaml:"listenerObjects,omitempty"`
+	FilterChainObjects *int `yaml:"filterChainObjects,omitempty"`
+	RouteObjects       *int `yaml:"routeObjects,omitempty"`
+	VirtualHostObjects *int `yaml:"virtualHostObjects,omitempty"`
+	EndpointObjects    *int `yaml:"endpointObjects,omitempty"`
+	// Nodes, Pods and Services are objects in all namespaces, Sidecars pods with a sidecar and
+	// RealSidecars those of them whose sidecar runs.
+	Nodes        *int `yaml:"nodes,omitempty"`
+	Pods         *int `yaml:"pods,omitempty"`
+	Services     *int `yaml:"services,omitempty"`
+	Sidecars     *int `yaml:"sidecars,omitempty"`
+	RealSidecars *int `yaml:"realSidecars,omitempty"`
 }
 
 // Settle holds options for waiting until the mesh is quiet.
@@ -169,7 +186,9 @@ func (e Expect) Changes() []observations.Expectation {
 		change *int
 	}{
 		{"cluster", e.Cluster}, {"listener", e.Listener}, {"route", e.Route}, {"endpoint", e.Endpoint},
-		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services},
+		{"clusterObjects", e.ClusterObjects}, {"listenerObjects", e.ListenerObjects}, {"filterChainObjects", e.FilterChainObjects},
+		{"routeObjects", e.RouteObjects}, {"virtualHostObjects", e.VirtualHostObjects}, {"endpointObjects", e.EndpointObjects},
+		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services}, {"sidecars", e.Sidecars}, {"realSidecars", e.RealSidecars},
 	} {
 		if x.change != nil {
 			list = append(list, observations.Expectation{What: x.what, Change: *x.change})

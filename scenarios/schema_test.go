@@ -31,17 +31,26 @@ func newSchema(t *testing.T) []byte {
 		ExpandedStruct:             true,
 		Anonymous:                  true,
 		Mapper: func(t reflect.Type) *jsonschema.Schema {
-			if t == reflect.TypeFor[time.Duration]() {
-				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}
+			switch t {
+			case reflect.TypeFor[time.Duration]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+					{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}, {Type: "string", Pattern: `\$\{[^}]*\}`},
+				}}
+			case reflect.TypeFor[Real]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer"}, {Type: "string", Pattern: `^(all|\$\{[^}]*\})$`}}}
 			}
 			return nil
 		},
-		// An action is its word with its fields, and optionally a repetition.
+		// An action is its word with its fields, or a list, and optionally a repetition; a step
+		// can have a repetition, too.
 		AdditionalFields: func(t reflect.Type) []reflect.StructField {
+			if t == reflect.TypeFor[Step]() {
+				return []reflect.StructField{actionField(&Repeat{}, "repeat"), listField([]Step{}, "steps")}
+			}
 			if t != reflect.TypeFor[Action]() {
 				return nil
 			}
-			list := []reflect.StructField{actionField(&Repeat{}, "repeat")}
+			list := []reflect.StructField{actionField(&Repeat{}, "repeat"), listField([]Action{}, "actions")}
 			for _, c := range changes() {
 				list = append(list, actionField(c, c.Word()))
 			}
@@ -54,8 +63,22 @@ func newSchema(t *testing.T) []byte {
 	s := r.Reflect(&Scenario{})
 	s.Title = "meshbench scenario"
 	action := s.Definitions["Action"]
+	action.OneOf = append(action.OneOf, &jsonschema.Schema{Required: []string{"actions", "repeat"}})
 	for _, c := range changes() {
 		action.OneOf = append(action.OneOf, &jsonschema.Schema{Required: []string{c.Word()}})
+	}
+	// A step has a name, or is a list of steps with a repetition and nothing else.
+	step := s.Definitions["Step"]
+	step.Required = nil
+	var own []*jsonschema.Schema
+	for p := step.Properties.Oldest(); p != nil; p = p.Next() {
+		if p.Key != "repeat" && p.Key != "steps" {
+			own = append(own, &jsonschema.Schema{Required: []string{p.Key}})
+		}
+	}
+	step.OneOf = []*jsonschema.Schema{
+		{Required: []string{"name"}, Not: &jsonschema.Schema{Required: []string{"steps"}}},
+		{Required: []string{"repeat", "steps"}, Not: &jsonschema.Schema{AnyOf: own}},
 	}
 	for name, definition := range s.Definitions {
 		if name != "Parameter" { // parameters are numbers, not expressions
@@ -72,6 +95,11 @@ func newSchema(t *testing.T) []byte {
 func actionField(v any, word string) reflect.StructField {
 	t := reflect.TypeOf(v)
 	return reflect.StructField{Name: t.Elem().Name(), Type: t, Tag: reflect.StructTag(`yaml:"` + word + `,omitempty"`)}
+}
+
+func listField(v any, word string) reflect.StructField {
+	t := reflect.TypeOf(v)
+	return reflect.StructField{Name: t.Elem().Name() + "s", Type: t, Tag: reflect.StructTag(`yaml:"` + word + `,omitempty"`)}
 }
 
 // allowExpressions lets every whole number and every word of an object be an expression.
@@ -183,13 +211,34 @@ func TestSchemaRefuses(t *testing.T) {
 	schema := compileSchema(t)
 	const frame = "{name: a, title: b, cluster: {nodes: [{type: m6i.large, count: 1}]}, steps: [{name: s, actions: [%]}]}"
 	for action, ok := range map[string]bool{
-		"{scale: {namespace: a, deployment: b, replicas: 1}}":                                      true,
-		`{scale: {namespace: a, deployment: b, replicas: "${n}"}}`:                                 true,
-		`{scale: {namespace: a, deployment: b, replicas: many}}`:                                   false,
-		"{scale: {namespace: a, deployment: b}}":                                                   false,
-		"{scale: {namespace: a, deployment: b, replicas: 1, wait: true}}":                          false,
-		"{repeat: {var: i, from: 1, to: 2}}":                                                       false,
-		"{squeeze: {}}":                                                                            false,
+		"{scale: {namespace: a, deployment: b, replicas: 1}}":             true,
+		`{scale: {namespace: a, deployment: b, replicas: "${n}"}}`:        true,
+		`{scale: {namespace: a, deployment: b, replicas: many}}`:          false,
+		"{scale: {namespace: a, deployment: b}}":                          false,
+		"{scale: {namespace: a, deployment: b, replicas: 1, wait: true}}": false,
+		"{repeat: {var: i, from: 1, to: 2}}":                              false,
+		"{repeat: {var: i, from: 1, to: 2}, actions: [{namespace: {name: \"ns${i}\"}}, {repeat: {var: j, from: 1, to: 2}, actions: []}]}": true,
+		"{actions: [{namespace: {name: ns1}}]}":                                      false,
+		"{repeat: {var: i, from: 1, to: 2}, actions: [], namespace: {name: a}}":      false,
+		"{scale: {namespace: a, statefulset: b, replicas: 1}}":                       true,
+		"{scale: {namespace: a, deployment: b, statefulset: b, replicas: 1}}":        false,
+		"{scale: {namespace: a, replicas: 1}}":                                       false,
+		"{restart: {namespace: a, daemonset: b}}":                                    true,
+		"{expose: {namespace: a, name: b, selector: {app: b}, ports: [{port: 80}]}}": true,
+		"{expose: {namespace: a, name: b, endpoints: [], ports: [{port: 80}]}}":      true,
+		"{expose: {namespace: a, name: b, ports: [{port: 80}]}}":                     false,
+		"{deployment: {namespace: a, name: b, image: c, sidecars: {real: all}}}":     true,
+		"{deployment: {namespace: a, name: b, image: c, sidecars: {real: 2}}}":       true,
+		"{deployment: {namespace: a, name: b, image: c, sidecars: {real: many}}}":    false,
+		"{job: {namespace: a, name: b, image: c, lasts: 5s, exitCode: 1}}":           true,
+		"{job: {namespace: a, name: b, image: c, lasts: soon}}":                      false,
+		"{pause: {for: 30s}}":                 true,
+		"{pause: {}}":                         false,
+		"{churn: {namespace: a, share: 25%}}": true,
+		"{churn: {namespaces: [a], share: 25%, rounds: 2, seed: 7}}": true,
+		"{churn: {namespaces: [a], namespace: b, share: 25%}}":       false,
+		"{churn: {namespaces: [a], share: some}}":                    false,
+		"{squeeze: {}}": false,
 		"{restart: {namespace: a, deployment: b}, delete: {kind: Service, namespace: a, name: b}}": false,
 	} {
 		err := schema.Validate(instance(t, []byte(strings.Replace(frame, "%", action, 1))))

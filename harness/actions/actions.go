@@ -66,8 +66,8 @@ type Progress interface {
 // table has a line for each action; a new one is a line here and a file of its own.
 func table() []doer {
 	return []doer{
-		does(namespace), does(deployment), does(scale), does(expose), does(remove), does(restart), does(nodes),
-		does(apply), does(revise), does(upgrade),
+		does(namespace), does(deployment), does(statefulSet), does(daemonSet), does(job), does(cronJob), does(scale),
+		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn),
 	}
 }
 

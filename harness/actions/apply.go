@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/manifests"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
 // apply writes a manifest's objects in the order in which a cluster takes them, and waits
-// for the rollouts of its Deployments when all are in, as kubectl does.
+// for the pods of its workloads when all are in, as kubectl does.
 func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
 	m, err := a.Load()
 	if err != nil {
@@ -41,14 +40,15 @@ func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
 	if broken != nil {
 		return broken
 	}
-	return await(ctx, on, m)
+	return awaitAll(ctx, on, m)
 }
 
-// await waits for the pods of the objects.
-func await(ctx context.Context, on *On, m *manifests.Manifest) error {
+// awaitAll waits for the pods of the objects.
+func awaitAll(ctx context.Context, on *On, m *manifests.Manifest) error {
 	for _, o := range m.Objects {
-		if o.Kind == "Deployment" && o.Group() == "apps" {
-			if err := readiness.AwaitRollout(ctx, on.Kube, o.Namespace, o.Name, on.Progress.Status); err != nil {
+		switch o.Group() + "/" + o.Kind {
+		case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job":
+			if err := await(ctx, on, o.Kind, o.Namespace, o.Name); err != nil {
 				return err
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -17,9 +16,19 @@ import (
 func restart(ctx context.Context, on *On, r *scenarios.Restart) error {
 	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`,
 		time.Now().Format(time.RFC3339Nano))
-	_, err := on.Kube.AppsV1().Deployments(r.Namespace).Patch(ctx, r.Deployment, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	kind, name := r.Owner()
+	apps := on.Kube.AppsV1()
+	var err error
+	switch kind {
+	case "StatefulSet":
+		_, err = apps.StatefulSets(r.Namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	case "DaemonSet":
+		_, err = apps.DaemonSets(r.Namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	default:
+		_, err = apps.Deployments(r.Namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	}
 	if err != nil {
 		return err
 	}
-	return readiness.AwaitRollout(ctx, on.Kube, r.Namespace, r.Deployment, on.Progress.Status)
+	return await(ctx, on, kind, r.Namespace, name)
 }

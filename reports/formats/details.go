@@ -16,7 +16,7 @@ func expectationTable(r *reports.Report) sections.Table {
 	var rows [][]string
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
-			got, mark := "-", markDiffer
+			got, mark := "unknown", markDiffer
 			if e.Got != nil {
 				got = fmt.Sprintf("%+d", *e.Got)
 			}

@@ -96,18 +96,18 @@ func configuration() []Metric {
 		})
 	}
 	for _, k := range []struct {
-		name, json, bench, title string
+		name, word, json, bench, title string
 		count                    func(observations.ConfigObjects) int
 	}{
-		{"clusters", "clusters", "clusters", "clusters", func(o observations.ConfigObjects) int { return o.Clusters }},
-		{"listeners", "listeners", "listeners", "listeners", func(o observations.ConfigObjects) int { return o.Listeners }},
-		{"filter_chains", "filterChains", "filter-chains", "filter chains", func(o observations.ConfigObjects) int { return o.FilterChains }},
-		{"route_configs", "routeConfigs", "route-configs", "route configurations", func(o observations.ConfigObjects) int { return o.RouteConfigs }},
-		{"virtual_hosts", "virtualHosts", "virtual-hosts", "virtual hosts", func(o observations.ConfigObjects) int { return o.VirtualHosts }},
-		{"endpoints", "endpoints", "endpoints", "endpoints", func(o observations.ConfigObjects) int { return o.Endpoints }},
+		{"clusters", "clusterObjects", "clusters", "clusters", "clusters", func(o observations.ConfigObjects) int { return o.Clusters }},
+		{"listeners", "listenerObjects", "listeners", "listeners", "listeners", func(o observations.ConfigObjects) int { return o.Listeners }},
+		{"filter_chains", "filterChainObjects", "filterChains", "filter-chains", "filter chains", func(o observations.ConfigObjects) int { return o.FilterChains }},
+		{"route_configs", "routeObjects", "routeConfigs", "route-configs", "route configurations", func(o observations.ConfigObjects) int { return o.RouteConfigs }},
+		{"virtual_hosts", "virtualHostObjects", "virtualHosts", "virtual-hosts", "virtual hosts", func(o observations.ConfigObjects) int { return o.VirtualHosts }},
+		{"endpoints", "endpointObjects", "endpoints", "endpoints", "endpoints", func(o observations.ConfigObjects) int { return o.Endpoints }},
 	} {
 		all = append(all, Metric{
-			Name: "config_" + k.name, Title: k.title, Exact: true, Source: "the witness's /config_dump and /clusters",
+			Name: "config_" + k.name, Title: k.title, Exact: true, Source: "the witness's /config_dump and /clusters", Word: k.word,
 			Help:   "Objects of this kind in the witness's configuration: " + k.title + ".",
 			Column: Column{Table: ConfigTable, Title: k.title},
 			Was:    was("config."+k.json, "config_objects{kind="+k.json+"}", "config-"+k.bench, "configObjects."+k.json),
@@ -148,8 +148,10 @@ func objects() []Metric {
 		switch k.name {
 		case "nodes", "pods", "services":
 			m.Word, m.Without = k.name, leave(tablesSay, Tables)
-		default:
-			m.Column = Column{Table: WorkTable, Title: k.title}
+		case "sidecars":
+			m.Word, m.Column = "sidecars", Column{Table: WorkTable, Title: k.title}
+		case "real_sidecars":
+			m.Word, m.Column = "realSidecars", Column{Table: WorkTable, Title: k.title}
 		}
 		all = append(all, m)
 	}
@@ -280,6 +282,15 @@ func istiod() []Metric {
 			return one(of(s.Istiod))
 		}
 	}
+	// What it did not say of itself, or the metrics API of it, is 0 in a record.
+	said := func(of func(*observations.Istiod) float64) func(*Step) []Value {
+		return func(s *Step) []Value {
+			if s.Istiod == nil || of(s.Istiod) == 0 {
+				return nil
+			}
+			return one(of(s.Istiod))
+		}
+	}
 	work := func(of func(before, now observations.Istiod) float64) func(*Step) []Value {
 		return func(s *Step) []Value {
 			before, ok := s.Work()
@@ -296,13 +307,13 @@ func istiod() []Metric {
 		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: "the metrics API",
 			Column: Column{Table: IstiodTable, Title: "memory", Decimals: 1}, Floor: 1.5, Limit: Limit{Relative: 1.5, Absolute: 32 * words.Mi},
 			Was:  was("istiod.memory", "istiod_memory_bytes", "istiod-B", "istiod.memory"),
-			Read: now(func(i *observations.Istiod) float64 { return float64(i.MemoryBytes) })},
+			Read: said(func(i *observations.Istiod) float64 { return float64(i.MemoryBytes) })},
 		{Name: "istiod_resident_bytes", Title: "istiod's resident memory", Help: "istiod's resident memory at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: own,
 			Without: leave(elsewhere, Compare, Tables), Was: was("istiod.resident", "istiod_resident_bytes", "", ""),
-			Read: now(func(i *observations.Istiod) float64 { return float64(i.ResidentBytes) })},
+			Read: said(func(i *observations.Istiod) float64 { return float64(i.ResidentBytes) })},
 		{Name: "istiod_go_heap_bytes", Title: "istiod's Go heap", Help: "istiod's Go heap in use at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: own,
 			Without: leave(elsewhere, Compare, Tables),
-			Read:    now(func(i *observations.Istiod) float64 { return float64(i.GoHeapBytes) })},
+			Read:    said(func(i *observations.Istiod) float64 { return float64(i.GoHeapBytes) })},
 		{Name: "istiod_cpu_cores", Title: "istiod's CPU", Help: "CPU that istiod used in the metrics API's last window.", Unit: Cores, Shown: Millicores, Better: Lower, Source: "the metrics API",
 			Without: and(leave("istiod_cpu_seconds is of the whole step", Compare), leave("istiod_cpu_seconds has a column", Tables)),
 			Read:    now(func(i *observations.Istiod) float64 { return float64(i.CPUNano) / 1e9 })},

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/internal/annotations"
 )
 
 // Image says which program a container image stands for. A container whose image stands
@@ -86,6 +87,12 @@ type program struct {
 	args []string
 }
 
+// isGateway reports whether the program is a proxy of another kind than sidecar: `proxy
+// router` or `proxy waypoint`.
+func (p program) isGateway() bool {
+	return len(p.args) > 1 && p.args[0] == "proxy" && (p.args[1] == "router" || p.args[1] == "waypoint")
+}
+
 // programs finds the containers of a pod, init containers among them, that stand for a
 // program, by name.
 func programs(images []Image, pod *corev1.Pod) map[string]program {
@@ -116,20 +123,29 @@ func newChooser(limit int) *chooser {
 
 // choose reports whether the pod with these programs is to be real, and limited whether it
 // counts as one of its owner's share until it is released. A pod is real for any program
-// whose image is not limited.
+// whose image is not limited, and for a proxy that is no sidecar: gateways are few, and one
+// that is only said to run would serve nobody. The annotation [annotations.Real] goes over
+// both; one that cannot be read counts for nothing.
 func (c *chooser) choose(pod *corev1.Pod, programs map[string]program) (isReal, limited bool) {
+	if len(programs) == 0 {
+		return false, false
+	}
+	limit := c.limit
 	for _, p := range programs {
 		if !p.Limited {
 			return true, false
 		}
+		if p.isGateway() {
+			limit = -1
+		}
 	}
-	if len(programs) == 0 {
-		return false, false
+	if own, given, err := annotations.IsReal(pod.Annotations); given && err == nil {
+		limit = own
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pods := c.living[owner(pod)]
-	if c.limit >= 0 && len(pods) >= c.limit {
+	if limit >= 0 && len(pods) >= limit {
 		return false, false
 	}
 	if pods == nil {

@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+
+	"github.com/meshbench/meshbench/internal/annotations"
 )
 
 func TestImageMatch(t *testing.T) {
@@ -66,7 +68,10 @@ func TestChooser(t *testing.T) {
 	var (
 		limited   = map[string]program{"proxy": {Image: Image{Limited: true}}}
 		unlimited = map[string]program{"pilot": {}}
-		gateway   = map[string]program{"proxy": {Image: Image{Limited: true}}, "other": {}}
+		both      = map[string]program{"proxy": {Image: Image{Limited: true}}, "other": {}}
+		sidecar   = map[string]program{"proxy": {Image: Image{Limited: true}, args: []string{"proxy", "sidecar"}}}
+		gateway   = map[string]program{"proxy": {Image: Image{Limited: true}, args: []string{"proxy", "router"}}}
+		waypoint  = map[string]program{"proxy": {Image: Image{Limited: true}, args: []string{"proxy", "waypoint"}}}
 	)
 	pod := func(uid, owner string) *corev1.Pod {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}}
@@ -79,27 +84,37 @@ func TestChooser(t *testing.T) {
 		uid, owner    string
 		programs      map[string]program // nil: release
 		real, counted bool
+		own           string // the pod's own number of real ones; "" for none
 	}
 	for _, test := range []struct {
 		name  string
 		limit int
 		steps []step
 	}{
-		{"no program", -1, []step{{"a", "rs", map[string]program{}, false, false}}},
+		{"no program", -1, []step{{"a", "rs", map[string]program{}, false, false, ""}}},
 		{"each owner has its share", 2, []step{
-			{"a", "old", limited, true, true}, {"b", "old", limited, true, true}, {"c", "old", limited, false, false},
-			{"d", "new", limited, true, true}, {"e", "new", limited, true, true}, {"f", "new", limited, false, false},
+			{"a", "old", limited, true, true, ""}, {"b", "old", limited, true, true, ""}, {"c", "old", limited, false, false, ""},
+			{"d", "new", limited, true, true, ""}, {"e", "new", limited, true, true, ""}, {"f", "new", limited, false, false, ""},
 		}},
 		{"a place that is given up is taken", 1, []step{
-			{"a", "rs", limited, true, true}, {"b", "rs", limited, false, false},
-			{uid: "b", owner: "rs"}, {"c", "rs", limited, false, false}, // b had no place
+			{"a", "rs", limited, true, true, ""}, {"b", "rs", limited, false, false, ""},
+			{uid: "b", owner: "rs"}, {"c", "rs", limited, false, false, ""}, // b had no place
 			{uid: "a", owner: "rs"}, {uid: "a", owner: "rs"}, // twice is once
-			{"d", "rs", limited, true, true}, {"e", "rs", limited, false, false},
+			{"d", "rs", limited, true, true, ""}, {"e", "rs", limited, false, false, ""},
 		}},
-		{"no owner", 1, []step{{"a", "", limited, true, true}, {"b", "", limited, true, true}}},
-		{"none", 0, []step{{"a", "rs", limited, false, false}, {"b", "", limited, false, false}, {"c", "rs", unlimited, true, false}}},
-		{"all", -1, []step{{"a", "rs", limited, true, true}, {"b", "rs", limited, true, true}}},
-		{"unlimited wins", 0, []step{{"a", "rs", gateway, true, false}}},
+		{"no owner", 1, []step{{"a", "", limited, true, true, ""}, {"b", "", limited, true, true, ""}}},
+		{"none", 0, []step{{"a", "rs", limited, false, false, ""}, {"b", "", limited, false, false, ""}, {"c", "rs", unlimited, true, false, ""}}},
+		{"all", -1, []step{{"a", "rs", limited, true, true, ""}, {"b", "rs", limited, true, true, ""}}},
+		{"unlimited wins", 0, []step{{"a", "rs", both, true, false, ""}}},
+		{"a gateway is real", 0, []step{{"a", "rs", sidecar, false, false, ""}, {"b", "gw", gateway, true, true, ""}, {"c", "gw", waypoint, true, true, ""}}},
+		{"a number of its own", 1, []step{
+			{"a", "few", sidecar, true, true, "2"}, {"b", "few", sidecar, true, true, "2"}, {"c", "few", sidecar, false, false, "2"},
+			{"d", "rs", sidecar, true, true, ""}, {"e", "rs", sidecar, false, false, ""},
+		}},
+		{"all of its own", 0, []step{{"a", "rs", sidecar, true, true, "all"}, {"b", "rs", sidecar, true, true, "all"}}},
+		{"none of its own", -1, []step{{"a", "rs", sidecar, false, false, "0"}, {"b", "gw", gateway, false, false, "0"}}},
+		{"none of its own, unlimited", -1, []step{{"a", "rs", unlimited, true, false, "0"}}},
+		{"no number", 1, []step{{"a", "rs", sidecar, true, true, "two"}, {"b", "rs", sidecar, false, false, "two"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newChooser(test.limit)
@@ -108,7 +123,11 @@ func TestChooser(t *testing.T) {
 					c.release(pod(s.uid, s.owner))
 					continue
 				}
-				if real, counted := c.choose(pod(s.uid, s.owner), s.programs); real != s.real || counted != s.counted {
+				p := pod(s.uid, s.owner)
+				if s.own != "" {
+					p.Annotations = map[string]string{annotations.Real: s.own}
+				}
+				if real, counted := c.choose(p, s.programs); real != s.real || counted != s.counted {
 					t.Errorf("step %d: pod %s is real %v, counted %v; want %v, %v", i, s.uid, real, counted, s.real, s.counted)
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/internal/annotations"
 )
 
 const (
@@ -97,6 +98,9 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 		p.grace = time.Duration(*s) * time.Second
 	}
 	if found := programs(n.manager.config.Images, object); len(found) > 0 {
+		if _, _, err := annotations.IsReal(object.Annotations); err != nil {
+			p.event(corev1.EventTypeWarning, "InvalidAnnotation", "%v", err)
+		}
 		var isReal bool
 		if isReal, p.limited = n.manager.chooser.choose(object, found); isReal {
 			p.programs = found

@@ -1,4 +1,4 @@
-package actions
+package scenarios
 
 import "testing"
 
@@ -9,8 +9,8 @@ func TestContainerName(t *testing.T) {
 		"example.com:5000/team/app:v1":       "app",
 		"example.com/app@sha256:0123456789a": "app",
 	} {
-		if got := containerName(image); got != want {
-			t.Errorf("containerName(%q) = %q, want %q", image, got, want)
+		if got := ContainerName(image); got != want {
+			t.Errorf("ContainerName(%q) = %q, want %q", image, got, want)
 		}
 	}
 }

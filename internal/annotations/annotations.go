@@ -1,0 +1,59 @@
+// Package annotations reads what pods say of their proxies: how many of a workload's run,
+// and of which kind they are. The checker of scenarios and the nodes of the embedded cluster
+// read it by the same functions, so that what one takes the other does, too.
+package annotations
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const (
+	// Real is the number of pods of one owner (ReplicaSet, StatefulSet, DaemonSet, Job) whose
+	// sidecars run, over the run's --real: a number, or [All].
+	Real = "meshbench.dev/real"
+)
+
+// All is the value of [Real] for every pod.
+const All = "all"
+
+// IsReal reads the number of real sidecars from a pod's annotations, -1 for all; given is
+// false where they say none.
+func IsReal(annotations map[string]string) (real int, given bool, err error) {
+	text, given := annotations[Real]
+	if !given {
+		return 0, false, nil
+	}
+	if text == All {
+		return -1, true, nil
+	}
+	real, err = strconv.Atoi(text)
+	if err != nil || real < 0 {
+		return 0, true, fmt.Errorf("read %s: want a whole number of 0 or more, or all, not %q", Real, text)
+	}
+	return real, true, nil
+}
+
+const (
+	// templates names the templates by which Istio's injector makes a pod's proxy.
+	templates = "inject.istio.io/templates"
+	// waypointLabel is on the pods of a waypoint.
+	waypointLabel = "gateway.istio.io/managed"
+)
+
+// IsGateway reports whether a pod's proxy is a gateway, by what the pod says before it is
+// injected: the injector's template gateway or waypoint, or a label of the Gateway API's
+// controller.
+func IsGateway(labels, annotations map[string]string) bool {
+	if labels[waypointLabel] != "" {
+		return true
+	}
+	for _, template := range strings.Split(annotations[templates], ",") {
+		switch strings.TrimSpace(template) {
+		case "gateway", "waypoint", "grpc-gateway", "kube-gateway":
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,40 @@
+package observations
+
+// Published are figures somebody else published for a step, as they were printed. What
+// was not published is nil or zero.
+type Published struct {
+	// Cluster, Listener, Route and Endpoint count what istioctl proxy-config printed.
+	Cluster  *int `json:"cluster,omitempty"`
+	Listener *int `json:"listener,omitempty"`
+	Route    *int `json:"route,omitempty"`
+	Endpoint *int `json:"endpoint,omitempty"`
+	// CountsIncludeHeader says that these counts are of lines (`wc -l`): one more than
+	// the rows, for the header line.
+	CountsIncludeHeader bool `json:"countsIncludeHeader,omitempty"`
+	// MemoryMi is the lowest and the highest memory of a sidecar, in Mi.
+	MemoryMi [2]float64 `json:"memoryMi,omitzero"`
+	// WitnessMi is the memory of the one pod whose configuration was dumped, in Mi.
+	WitnessMi *float64 `json:"witnessMi,omitempty"`
+	Nodes     *int     `json:"nodes,omitempty"`
+	Pods      *int     `json:"pods,omitempty"`
+	Services  *int     `json:"services,omitempty"`
+	// Source says where the figures come from, for people.
+	Source string `json:"source,omitempty"`
+}
+
+// PublishedGrowth are figures somebody else published on how a sidecar's memory grows
+// with revisions of Knative Services. What was not published is zero.
+type PublishedGrowth struct {
+	// GrowthMi is the growth in Mi for PerRevisions revisions.
+	GrowthMi     float64 `json:"growthMi,omitempty"`
+	PerRevisions int     `json:"perRevisions,omitempty"`
+	// KilledBetween are the revisions between which the sidecar was killed at KilledAtMi,
+	// its memory limit.
+	KilledBetween [2]int  `json:"killedBetween,omitzero"`
+	KilledAtMi    float64 `json:"killedAtMi,omitempty"`
+	// SurvivesAtMi is the memory limit with which the same load was survived, and
+	// SurvivesMi what the sidecar then took.
+	SurvivesAtMi float64 `json:"survivesAtMi,omitempty"`
+	SurvivesMi   float64 `json:"survivesMi,omitempty"`
+	Source       string  `json:"source,omitempty"` // for people
+}
