@@ -49,7 +49,7 @@ steps:
             ---
             apiVersion: v1
             kind: Pod
-            metadata: {name: y, namespace: ns1}
+            metadata: {name: why, namespace: ns1}
             spec: {containers: [{name: a, image: "pod:1"}]}
             ---
             apiVersion: v1
