@@ -163,6 +163,7 @@ func (a *Apply) check(c *checker) needs {
 		a.long.sum = m.Sum
 	}
 	a.summary = describeManifest(m)
+	at.leftOut(m.Notes)
 	return a.checkObjects(at, m)
 }
 
@@ -244,6 +245,16 @@ type manifestPlace struct {
 	file  string // "" for a manifest in the scenario file
 }
 
+// leftOut warns of what is not applied, once for all copies of the action.
+func (m manifestPlace) leftOut(notes []string) {
+	path := join(m.path, m.field)
+	for _, note := range notes {
+		if !slices.ContainsFunc(m.warnings, func(p Problem) bool { return p.Path == path && p.Message == note }) {
+			m.warnAt(path, "%s", note)
+		}
+	}
+}
+
 // wrong notes a problem with a manifest. In the scenario file it has its own line, where the
 // text stands there as it is; of another file the message names it.
 func (m manifestPlace) wrong(p manifests.Problem) {
@@ -254,6 +265,9 @@ func (m manifestPlace) wrong(p manifests.Problem) {
 	}
 	place := yaml.Node{Line: 1, Column: 1}
 	if n := m.at[path]; n != nil {
+		if n.Kind == yaml.AliasNode { // the line of the text is that of its anchor
+			n = n.Alias
+		}
 		place = *n
 	}
 	switch {

@@ -130,3 +130,19 @@ func TestApplyProblems(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestLeftOut holds that what is not applied is a warning, once for all copies.
+func TestLeftOut(t *testing.T) {
+	s, err := Load("test.yaml", frame("", `{repeat: {var: i, from: 1, to: 3}, apply: {namespace: ns1, manifest: "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Event, metadata: {name: e}}, {apiVersion: v1, kind: Pod, metadata: {name: p}}]}"}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range s.Warnings() {
+		got = append(got, w.String())
+	}
+	want := []string{"test.yaml:12:84: steps[1].actions[0].apply.manifest: left out 1 Event: the cluster makes them itself"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
