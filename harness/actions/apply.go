@@ -41,11 +41,11 @@ func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
 	if broken != nil {
 		return broken
 	}
-	return await(ctx, on, m)
+	return awaitPods(ctx, on, m)
 }
 
-// await waits for the pods of the objects.
-func await(ctx context.Context, on *On, m *manifests.Manifest) error {
+// awaitPods waits for the pods of the objects.
+func awaitPods(ctx context.Context, on *On, m *manifests.Manifest) error {
 	for _, o := range m.Objects {
 		if o.Kind == "Deployment" && o.Group() == "apps" {
 			if err := readiness.AwaitRollout(ctx, on.Kube, o.Namespace, o.Name, on.Progress.Status); err != nil {
