@@ -21,6 +21,8 @@ const (
 	maxNames = 10
 	// keptFolder is the folder, beside a rendered scenario, with its long manifests.
 	keptFolder = "manifests"
+	// renderedIndent is that of a manifest's lines in a rendered scenario.
+	renderedIndent = 12
 )
 
 // Apply creates or updates the objects of a manifest by server-side apply, in the order in
@@ -36,8 +38,8 @@ type Apply struct {
 	Manifest string `yaml:"manifest,omitempty"`
 	// File is the path of such a manifest, relative to the scenario file and below its
 	// folder. A rendered scenario has the text of a file of up to 1 MiB in Manifest instead,
-	// and a longer file beside it, named by its hash. Expressions in the file are not
-	// evaluated.
+	// up to 3 MiB in all, and longer ones beside it, named by their hashes. Expressions in
+	// the file are not evaluated.
 	File string `yaml:"file,omitempty"`
 	// Namespace is that of objects that name none and whose kind has namespaces. An earlier
 	// step or the manifest itself must create it.
@@ -132,6 +134,7 @@ func (a *Apply) check(c *checker) needs {
 			return needs{}
 		}
 	}
+	c.inlined += renderedSize(a.Manifest)
 	m, err := a.Load()
 	var problems *manifests.Problems
 	switch {
@@ -143,7 +146,7 @@ func (a *Apply) check(c *checker) needs {
 			at.wrong(manifests.Problem{Line: problems.List[0].Line, Message: fmt.Sprintf("and %d more problems", problems.More)})
 		}
 		return needs{}
-	case err != nil:
+	case err != nil: // the file cannot be read
 		c.wrong(at.field, "%v", err)
 		return needs{}
 	case len(m.Objects) == 0:
@@ -160,27 +163,37 @@ func (a *Apply) check(c *checker) needs {
 		a.long.sum = m.Sum
 	}
 	a.summary = describeManifest(m)
+	at.leftOut(m.Notes)
 	return a.checkObjects(at, m)
 }
 
 // take reads a file of up to 1 MiB into Manifest, and notes where a longer one is. It
 // returns the file's path.
 func (a *Apply) take(c *checker) (file string, err error) {
-	file, long, err := c.findFile(a.File)
+	file, size, err := c.findFile(a.File)
 	if err != nil {
 		return "", err
 	}
-	if long {
-		a.long = &longFile{files: c.loader.Files, path: file}
+	kept := &longFile{files: c.loader.Files, path: file}
+	if size > maxInline {
+		a.long = kept
 		return file, nil
 	}
 	text, err := c.readFile(file)
 	if err != nil {
 		return "", err
 	}
+	if c.inlined+renderedSize(text) > maxInlined {
+		a.long = kept
+		return file, nil
+	}
 	a.Manifest, a.File = text, ""
 	return file, nil
 }
+
+// renderedSize is about what a manifest takes in a rendered scenario, where each line is
+// indented.
+func renderedSize(text string) int { return len(text) + renderedIndent*strings.Count(text, "\n") }
 
 // checkObjects checks the objects in the order in which they are applied.
 func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) needs {
@@ -232,6 +245,16 @@ type manifestPlace struct {
 	file  string // "" for a manifest in the scenario file
 }
 
+// leftOut warns of what is not applied, once for all copies of the action.
+func (m manifestPlace) leftOut(notes []string) {
+	path := join(m.path, m.field)
+	for _, note := range notes {
+		if !slices.ContainsFunc(m.warnings, func(p Problem) bool { return p.Path == path && p.Message == note }) {
+			m.warnAt(path, "%s", note)
+		}
+	}
+}
+
 // wrong notes a problem with a manifest. In the scenario file it has its own line, where the
 // text stands there as it is; of another file the message names it.
 func (m manifestPlace) wrong(p manifests.Problem) {
@@ -242,6 +265,9 @@ func (m manifestPlace) wrong(p manifests.Problem) {
 	}
 	place := yaml.Node{Line: 1, Column: 1}
 	if n := m.at[path]; n != nil {
+		if n.Kind == yaml.AliasNode { // the line of the text is that of its anchor
+			n = n.Alias
+		}
 		place = *n
 	}
 	switch {

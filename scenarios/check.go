@@ -78,6 +78,8 @@ type checker struct {
 	madeAt map[object]int
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
+	// inlined is how much of the rendered scenario manifests from files take, in bytes.
+	inlined int
 	// full is set while the nodes cannot hold the pods, which is reported once.
 	full  bool
 	nodes []NodeGroup

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "services", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "service-graph", "services", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -176,11 +177,16 @@ type model struct {
 	// revisions of Knative Services, and whether the witness sees them.
 	revisions map[object]int
 	hidden    map[object]bool
+	// graph counts the Services of manifests by namespace: each with a port named http that
+	// all have, and a Deployment of one pod. scope has the hosts that the witness's namespace
+	// is limited to; nil for all.
+	graph map[string]int
+	scope []string
 }
 
 func newModel(s *Scenario) *model {
 	m := &model{witness: s.Witnesses[0], replicas: map[Witness]int{}, services: map[object]*Expose{},
-		revisions: map[object]int{}, hidden: map[object]bool{}}
+		revisions: map[object]int{}, hidden: map[object]bool{}, graph: map[string]int{}}
 	m.setNodes(s.Cluster.Nodes)
 	pilot, _ := s.Mesh.Values["pilot"].(map[string]any)
 	env, _ := pilot["env"].(map[string]any)
@@ -199,7 +205,8 @@ func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
 	case *Namespace, *Restart:
 	case *Upgrade: // only a run shows what another version sends
-	case *Apply: // no expectation depends on it
+	case *Apply:
+		m.apply(t, c)
 	case *Deployment:
 		m.replicas[Witness{c.Namespace, c.Name}] = c.Replicas
 	case *Scale:
@@ -222,6 +229,38 @@ func (m *model) do(t *testing.T, c Change) {
 	}
 }
 
+// apply counts the objects of a manifest that expectations depend on.
+func (m *model) apply(t *testing.T, a *Apply) {
+	manifest, err := a.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range manifest.Objects {
+		switch o.Kind {
+		case "Service":
+			m.graph[o.Namespace]++
+		case "Deployment":
+			m.replicas[Witness{o.Namespace, o.Name}] = 1
+		case "Sidecar":
+			if o.Namespace != m.witness.Namespace {
+				continue
+			}
+			var sidecar struct {
+				Spec struct {
+					Egress []struct {
+						Hosts []string `json:"hosts"`
+					} `json:"egress"`
+				} `json:"spec"`
+			}
+			o.Decode(&sidecar)
+			m.scope = nil
+			for _, e := range sidecar.Spec.Egress {
+				m.scope = append(m.scope, e.Hosts...)
+			}
+		}
+	}
+}
+
 func (m *model) counts() map[string]int {
 	n := map[string]int{"nodes": m.nodes, "pods": 2 * m.nodes, "services": len(m.services)}
 	for _, replicas := range m.replicas {
@@ -239,6 +278,15 @@ func (m *model) counts() map[string]int {
 		n["listener"] += 2 * revisions
 		n["route"] += 6 * revisions
 		n["endpoint"] += 2 * revisions
+	}
+	for namespace, services := range m.graph {
+		n["services"] += services
+		own := namespace == m.witness.Namespace && slices.Contains(m.scope, "./*")
+		if m.scope == nil || own || slices.Contains(m.scope, namespace+"/*") {
+			n["cluster"] += services
+			n["route"] += services
+			n["endpoint"] += services
+		}
 	}
 	inbound := map[int]int{} // rows of listeners by port
 	for _, s := range m.services {

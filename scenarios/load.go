@@ -21,9 +21,13 @@ import (
 	"github.com/meshbench/meshbench/internal/yamlerror"
 )
 
-// maxFile is the maximal size of a scenario file, and of a manifest that becomes part of a
-// rendered scenario, in bytes.
-const maxFile = 1 << 20
+const (
+	// maxFile is the maximal size of a scenario file in bytes.
+	maxFile = 4 << 20
+	// maxInline is the maximal size of a manifest that becomes part of a rendered scenario,
+	// and maxInlined that of all of them, so that maxFile is kept.
+	maxInline, maxInlined = 1 << 20, 3 << 20
+)
 
 // Loader loads scenarios. The zero value leaves parameters as they are in the files, uses
 // [IstioRules], and reads the operating system's files.
@@ -259,21 +263,20 @@ func (d *decoder) override(name, value, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: fmt.Sprintf("--set %s=%s", name, value), Message: fmt.Sprintf(format, args...)})
 }
 
-// findFile returns the path of a file in the scenario's folder or below it, and whether it
-// is too long to be in a scenario.
-func (d *decoder) findFile(name string) (path string, long bool, err error) {
+// findFile returns the path of a file in the scenario's folder or below it, and its size.
+func (d *decoder) findFile(name string) (path string, size int64, err error) {
 	if !filepath.IsLocal(name) {
-		return "", false, fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
+		return "", 0, fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
 	}
 	path = filepath.Join(filepath.Dir(d.file), name)
 	info, err := d.loader.stat(path)
 	if err != nil {
-		return "", false, fmt.Errorf("cannot read file: %w", err)
+		return "", 0, fmt.Errorf("cannot read file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", false, fmt.Errorf("%s must be a regular file", path)
+		return "", 0, fmt.Errorf("%s must be a regular file", path)
 	}
-	return path, info.Size() > maxFile, nil
+	return path, info.Size(), nil
 }
 
 // readFile returns the text of a file.

@@ -40,11 +40,11 @@ func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
 	if broken != nil {
 		return broken
 	}
-	return awaitAll(ctx, on, m)
+	return awaitPods(ctx, on, m)
 }
 
-// awaitAll waits for the pods of the objects.
-func awaitAll(ctx context.Context, on *On, m *manifests.Manifest) error {
+// awaitPods waits for the pods of the objects.
+func awaitPods(ctx context.Context, on *On, m *manifests.Manifest) error {
 	for _, o := range m.Objects {
 		switch o.Group() + "/" + o.Kind {
 		case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job":

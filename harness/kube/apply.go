@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,19 +94,20 @@ func (c *Client) applyOne(ctx context.Context, object *manifests.Object, note fu
 	if err != nil {
 		return err
 	}
-	if err := apply(ctx, resource, o); err != nil {
-		if o.GroupVersionKind().GroupKind() != (schema.GroupKind{Kind: "Service"}) || !apierrors.IsInvalid(err) {
+	var left []string
+	for {
+		err := apply(ctx, resource, o)
+		if err == nil {
+			break
+		}
+		refused := withoutAddresses(o, err)
+		if len(refused) == 0 {
 			return err
 		}
-		left := withoutAddresses(o, err)
-		if left == "" {
-			return err
-		}
-		if err := apply(ctx, resource, o); err != nil {
-			return err
-		}
-		note(fmt.Sprintf("left out %s of %s: this cluster refuses it", left, object))
-		return nil
+		left = append(left, refused...)
+	}
+	if left != nil {
+		note(fmt.Sprintf("left out %s of %s: this cluster refuses it", strings.Join(left, ", "), object))
 	}
 	if _, _, ok := object.Defines(); ok {
 		return c.established(ctx, resource, o.GetName())
@@ -134,49 +138,61 @@ func (c *Client) established(ctx context.Context, resource dynamic.ResourceInter
 	return err
 }
 
-// portField matches the fields of a Service's ports that the API server may refuse.
+// portField matches the field of one of a Service's ports on the nodes.
 var portField = regexp.MustCompile(`^spec\.ports\[(\d+)\]\.nodePort$`)
 
 // withoutAddresses removes those addresses and ports of a Service that belong to the cluster
-// that it comes from, if the API server refuses them, and names them; "" if it refuses
-// something else too, or nothing of these.
-func withoutAddresses(o *unstructured.Unstructured, refusal error) string {
+// that it comes from, if the API server refuses them, and names what it removed. There may
+// be more to refuse. It removes nothing if the server refuses something else too.
+func withoutAddresses(o *unstructured.Unstructured, refusal error) (removed []string) {
 	var status apierrors.APIStatus
-	if !errors.As(refusal, &status) || status.Status().Details == nil {
-		return ""
+	if o.GroupVersionKind().GroupKind() != (schema.GroupKind{Kind: "Service"}) || !errors.As(refusal, &status) || status.Status().Details == nil {
+		return nil
 	}
-	var left []string
-	remove := func(field string) {
-		if _, found, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", field); found {
-			unstructured.RemoveNestedField(o.Object, "spec", field)
-			left = append(left, field)
+	spec, _ := o.Object["spec"].(map[string]any)
+	ports, _ := spec["ports"].([]any)
+	drop := func(fields map[string]any, names ...string) {
+		for _, name := range names {
+			if value, found := fields[name]; found {
+				delete(fields, name)
+				removed = append(removed, fmt.Sprintf("%s %v", name, value))
+			}
 		}
 	}
-	for _, cause := range status.Status().Details.Causes {
+	// The registry of Services answers with an internal error where a port is refused that
+	// it was asked for (kubernetes 1.31, pkg/registry/core/service/storage/alloc.go).
+	if apierrors.IsInternalError(refusal) && strings.Contains(refusal.Error(), "HealthCheck NodePort") {
+		drop(spec, "healthCheckNodePort")
+		return removed
+	}
+	causes := status.Status().Details.Causes
+	for _, cause := range causes {
 		field, _, _ := strings.Cut(cause.Field, "[")
-		switch {
-		case field == "spec.clusterIP" || field == "spec.clusterIPs":
-			remove("clusterIP")
-			remove("clusterIPs")
-		case field == "spec.healthCheckNodePort":
-			remove("healthCheckNodePort")
-		case portField.MatchString(cause.Field):
-			ports, _, _ := unstructured.NestedSlice(o.Object, "spec", "ports")
-			for _, port := range ports {
-				p, _ := port.(map[string]any)
-				if p["nodePort"] != nil {
-					left = append(left, fmt.Sprintf("nodePort %v", p["nodePort"]))
-					delete(p, "nodePort")
-				}
-			}
-			if ports != nil {
-				_ = unstructured.SetNestedSlice(o.Object, ports, "spec", "ports") // they were JSON before
-			}
-		default:
-			return ""
+		if !slices.Contains([]string{"spec.clusterIP", "spec.clusterIPs", "spec.healthCheckNodePort"}, field) && !portField.MatchString(cause.Field) {
+			return nil
 		}
 	}
-	return strings.Join(left, ", ")
+	if spec["clusterIP"] == corev1.ClusterIPNone {
+		return nil // it is a headless Service, whatever is refused of it
+	}
+	for _, cause := range causes {
+		switch match := portField.FindStringSubmatch(cause.Field); {
+		case match != nil:
+			if i, err := strconv.Atoi(match[1]); err == nil && i < len(ports) {
+				port, _ := ports[i].(map[string]any)
+				drop(port, "nodePort")
+			}
+		case cause.Field == "spec.healthCheckNodePort":
+			drop(spec, "healthCheckNodePort")
+		default:
+			drop(spec, "clusterIP")
+			if len(removed) > 0 {
+				delete(spec, "clusterIPs") // the same
+			}
+			drop(spec, "clusterIPs")
+		}
+	}
+	return removed
 }
 
 // HalfApplied says that the objects of a manifest are in up to one.
