@@ -42,6 +42,7 @@ const (
 	Upgraded  = "upgrade"   // istiod runs another version from here on
 	Gap       = "series"    // the finer series has a gap
 	Unread    = "agent"     // pilot-agent does not say what it holds
+	Unseen    = "arrival"   // it is not known whether istiod has taken something in
 )
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).
