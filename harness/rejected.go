@@ -1,9 +1,14 @@
 package harness
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -42,4 +47,94 @@ func refusedError(texts []string) error {
 	}
 	return fmt.Errorf("%s%s: measured configuration differs from the requested one; use --allow-rejected to continue",
 		strings.TrimRight(texts[0], ".\n"), more)
+}
+
+const (
+	// refusalsAfter is how long an action goes on before istiod is asked whether an Envoy
+	// refuses configuration: most actions are over by then.
+	refusalsAfter = 2 * time.Second
+	// refusalsEvery is how often it is asked. Its counters are a few KB of answer.
+	refusalsEvery = 2 * time.Second
+)
+
+// refusals end a run as soon as an Envoy refuses configuration: what waits for its pod
+// waits in vain, and what is measured is not what was asked for.
+type refusals struct {
+	allowed  bool // they are reported, and the run goes on
+	recorder *recorder
+	istiods  interface {
+		// Refused is how many updates were refused, as all istiods have counted.
+		Refused(context.Context) (float64, error)
+		// Quiet knows the refusals that stand.
+		Quiet(context.Context) (sample.Quiet, error)
+	}
+	// asker names the object that asks for what was refused, in words; "" where it is not
+	// found.
+	asker func(ctx context.Context, refusal string) string
+}
+
+// standing returns an error for refusals that stand ([sample.Quiet]) unless they are
+// allowed, and records them.
+func (r *refusals) standing(ctx context.Context, standing []string) error {
+	if r.allowed || len(standing) == 0 {
+		return nil
+	}
+	var texts []string
+	for _, s := range standing {
+		text := "Envoy refused configuration: " + s
+		if what := r.asker(ctx, s); what != "" {
+			text = strings.TrimRight(text, ".\n") + "; " + what
+		}
+		r.recorder.event(observations.Warning, observations.Rejected, text, "")
+		texts = append(texts, text)
+	}
+	return refusedError(texts)
+}
+
+// during does something, and ends it when an Envoy refuses configuration meanwhile. The
+// error is then that of the refusal.
+func (r *refusals) during(ctx context.Context, do func(context.Context) error) error {
+	if r.allowed {
+		return do(ctx)
+	}
+	acting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	var refused error
+	watching.Go(func() {
+		refused = r.await(acting)
+		cancel(refused)
+	})
+	err := do(acting)
+	cancel(nil)
+	watching.Wait()
+	if err != nil && refused != nil && !errors.Is(err, refused) {
+		return refused // err is of a request that was cut off
+	}
+	return err
+}
+
+// await returns what an Envoy has refused once one has, or nil when ctx ends. What cannot be
+// read is asked for again.
+func (r *refusals) await(ctx context.Context) error {
+	counted := -1.0
+	for wait := refusalsAfter; ; wait = refusalsEvery {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		n, err := r.istiods.Refused(ctx)
+		if err != nil || n == counted || n == 0 {
+			continue
+		}
+		q, err := r.istiods.Quiet(ctx)
+		if err != nil {
+			continue
+		}
+		if err := r.standing(ctx, q.Rejected); err != nil && ctx.Err() == nil {
+			return err
+		}
+		counted = n
+	}
 }

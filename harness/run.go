@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/meshbench/meshbench/harness/actions"
@@ -76,9 +77,6 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	r := &run{Options: o, recorder: &recorder{log: log}, start: time.Now()}
-	if r.SettleLimit == 0 {
-		r.SettleLimit = r.Scenario.Waits().SettleLimit()
-	}
 	err = r.all(ctx)
 	outcome = r.outcome(ctx, err)
 	end := &observations.End{Outcome: outcome, Seconds: time.Since(r.start).Seconds()}
@@ -103,6 +101,7 @@ type run struct {
 	recorder *recorder
 	watch    *watch
 	settler  *settler
+	refusals *refusals
 	meter    *meter
 	on       *actions.On
 }
@@ -137,7 +136,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	}
 	r.cluster = made.Cluster
 	defer func() { err = r.TakeDown(ctx, r.cluster, err) }()
-	if err := r.connect(); err != nil {
+	if err := r.connect(made.Mesh.Istio); err != nil {
 		return err
 	}
 	defer r.sampler.Close()
@@ -154,6 +153,9 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.watch.watchPods(watching, r.client); err != nil {
 		return err
 	}
+	if err := r.settler.arrivals.start(watching); err != nil {
+		return fmt.Errorf("see what istiod is told: %w", err)
+	}
 	go r.watch.watchConnections(watching)
 
 	for i := range r.Scenario.Steps {
@@ -165,8 +167,8 @@ func (r *run) all(ctx context.Context) (err error) {
 	return nil
 }
 
-// connect makes what acts on the cluster and reads it.
-func (r *run) connect() (err error) {
+// connect makes what acts on the cluster, with a mesh of a version of Istio, and reads it.
+func (r *run) connect(istio string) (err error) {
 	cfg := r.cluster.RESTConfig()
 	if r.client, err = kube.New(cfg); err != nil {
 		return err
@@ -176,7 +178,15 @@ func (r *run) connect() (err error) {
 	}
 	witnesses := witnesses{r.Scenario.Witnesses, r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
-	r.settler = &settler{kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress}
+	seen, err := metadata.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("make a client for metadata: %w", err)
+	}
+	r.refusals = &refusals{allowed: r.AllowRejected, recorder: r.recorder, istiods: r.sampler, asker: askers{r.client}.of}
+	r.settler = &settler{
+		kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress, refusals: r.refusals,
+		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio)), r.recorder),
+	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, progress: r.Progress,
 		costs: r.cluster, dir: r.Dir,
@@ -221,7 +231,9 @@ func (r *run) step(ctx context.Context, index int) error {
 			return err
 		}
 	}
-	limit := cmp.Or(step.Settle.Limit, r.SettleLimit)
+	// A mesh that was there before the run may wait longer than the scenario knows.
+	waits := r.Scenario.Waits().Longest(r.settler.arrivals.waits)
+	limit := cmp.Or(step.Settle.Limit, r.SettleLimit, waits.SettleLimit())
 	settled, err := r.settler.settle(ctx, limit)
 	if err != nil {
 		return err
@@ -249,7 +261,8 @@ func (r *run) step(ctx context.Context, index int) error {
 func (r *run) act(ctx context.Context, change scenarios.Change) error {
 	r.Progress.Status("%s", change)
 	start := time.Now()
-	if err := actions.Do(ctx, r.on, change); err != nil {
+	err := r.refusals.during(ctx, func(ctx context.Context) error { return actions.Do(ctx, r.on, change) })
+	if err != nil {
 		return err
 	}
 	return r.recorder.Append(observations.Record{Action: &observations.Action{

@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -18,21 +17,20 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// quietFor is how long istiod's counters must stand still. It debounces for 100 ms and,
-// under a stream of events, for up to 10 s, during which it counts triggers only at the
-// end; but then rollouts, which make the events, are not done either.
-const quietFor = 2 * time.Second
-
 // settler waits until the mesh is quiet, and keeps what it read last for the measurement.
 type settler struct {
 	kube      kubernetes.Interface
 	sampler   *sample.Sampler
 	watch     *watch
+	arrivals  *arrivals
+	refusals  *refusals
 	witnesses witnesses // whom the step's measurement will dump
 	progress  Progress
 
-	quiet      sample.Quiet // the last snapshot
-	quietSince time.Time    // since when nothing changed
+	quiet      sample.Quiet  // the last snapshot
+	quietSince time.Time     // since when nothing changed
+	sooner     time.Duration // until pushes may have drained, where time alone is missing
+	agreed     int           // the changes to endpoints by which EndpointSlices agreed; 0 for none
 	usage      []observations.Usage
 }
 
@@ -49,6 +47,7 @@ type condition struct {
 func (s *settler) settle(ctx context.Context, limit time.Duration) (observations.Settle, error) {
 	conditions := []condition{
 		{"rollouts done", s.rolledOut},
+		{"endpoints agree", s.endpointsAgree},
 		{"pushes drained", s.drained},
 		{"configuration acknowledged", s.acknowledged},
 		{"old listeners gone", s.listenersGone},
@@ -56,13 +55,12 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 		{"metrics are of after the last push", s.metricsFresh},
 	}
 	start := time.Now()
-	s.quiet, s.quietSince, s.usage = sample.Quiet{}, time.Time{}, nil
+	s.begin()
 	took := map[string]float64{}
 	var unmet []string
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
 	for {
-		unmet = unmet[:0]
+		looked := time.Now()
+		unmet, s.sooner = unmet[:0], 0
 		pods, err := s.sampler.Pods(ctx)
 		if err != nil {
 			unmet = append(unmet, err.Error())
@@ -93,13 +91,41 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 		if ctx.Err() != nil {
 			return record, context.Cause(ctx)
 		}
+		if err := s.refusals.standing(ctx, s.quiet.Rejected); err != nil {
+			return record, err
+		}
+		if record.Settled {
+			s.arrivals.settled()
+		}
 		if record.Settled || time.Since(start) >= limit {
 			return record, nil
 		}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+		s.pause(ctx, looked)
+	}
+}
+
+// begin begins a wait.
+func (s *settler) begin() {
+	s.quiet, s.quietSince, s.usage, s.agreed = sample.Quiet{}, time.Time{}, nil, 0
+	s.arrivals.begin()
+}
+
+const (
+	// lookEvery is the time from one look at the conditions to the next, and soonest the
+	// least time between two.
+	lookEvery = time.Second
+	soonest   = 50 * time.Millisecond
+)
+
+// pause waits until it is time for the next look, or ctx ends.
+func (s *settler) pause(ctx context.Context, looked time.Time) {
+	wait := lookEvery - time.Since(looked)
+	if s.sooner > 0 {
+		wait = min(wait, s.sooner)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(max(wait, soonest)):
 	}
 }
 
@@ -110,7 +136,7 @@ const pushedLimit = time.Minute
 // Pushed waits until pushes are drained and acknowledged, or until a sidecar of the
 // workload until was killed for its memory limit, or for pushedLimit.
 func (s *settler) Pushed(ctx context.Context, until string) error {
-	s.quietSince = time.Time{}
+	s.begin()
 	tick := time.NewTicker(kube.PollEvery)
 	defer tick.Stop()
 	for start := time.Now(); time.Since(start) < pushedLimit && s.watch.Kills(until) == 0; {
@@ -122,6 +148,9 @@ func (s *settler) Pushed(ctx context.Context, until string) error {
 				done, waiting, err = check(ctx, pods)
 				done = done && err == nil
 			}
+		}
+		if err := s.refusals.standing(ctx, s.quiet.Rejected); err != nil {
+			return err
 		}
 		if done {
 			return nil
@@ -159,21 +188,32 @@ func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, strin
 	return true, "", nil
 }
 
-// drained holds when istiod has pushed nothing for quietFor.
+// endpointsAgree holds when the EndpointSlices name the pods that are ready. It is looked at
+// again when something of them has changed.
+func (s *settler) endpointsAgree(ctx context.Context, _ []sample.Pod) (bool, string, error) {
+	changes := 1 + s.arrivals.happened.endpointChanges()
+	if s.agreed == changes {
+		return true, "", nil
+	}
+	ok, waiting, err := slicesAgree(ctx, s.kube)
+	if ok && err == nil {
+		s.agreed = changes
+	}
+	return ok, waiting, err
+}
+
+// drained holds when what has happened has arrived at every istiod, each has pushed it, and
+// its counters stand still ([arrivals]).
 func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, error) {
-	q, err := s.sampler.Quiet(ctx)
+	q, err := s.arrivals.look(ctx)
 	if err != nil {
-		s.quietSince = time.Time{}
 		return false, "", err
 	}
-	before := s.quiet
 	s.quiet = q
-	now := time.Now()
-	before.Stale, before.Rejected = q.Stale, q.Rejected // conditions of their own
-	if s.quietSince.IsZero() || !reflect.DeepEqual(q, before) {
-		s.quietSince = now
-	}
-	return now.Sub(s.quietSince) >= quietFor, "istiod is pushing", nil
+	var ok bool
+	var waiting string
+	ok, s.quietSince, waiting, s.sooner = s.arrivals.quiet()
+	return ok, waiting, nil
 }
 
 // acknowledged holds when every real sidecar is connected and has acknowledged

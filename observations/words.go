@@ -53,6 +53,7 @@ const (
 	Unread    = "agent"      // pilot-agent does not say what it holds
 	KeptAlive = "kept-alive" // a sidecar keeps its Job's pod from completing
 	Adapted   = "manifest"   // part of a manifest was left out
+	Unseen    = "arrival"    // it is not known whether istiod has taken something in
 )
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).

@@ -244,64 +244,6 @@ func (e syncStatus) status() proxyStatus {
 // type.googleapis.com/envoy.config.cluster.v3.Cluster is Cluster.
 func typeName(url string) string { return url[strings.LastIndexAny(url, "./")+1:] }
 
-// Quiet is what tells whether istiod's pushes have drained: they have when no counter
-// moves for longer than istiod debounces (100 ms after the last event, up to 10 s under
-// a stream of events) and Stale is empty.
-type Quiet struct {
-	Inbound   float64 // events that istiod took in (pilot_inbound_updates)
-	Debounced float64 // pushes made of them (count of pilot_debounce_time)
-	Triggers  float64 // pushes begun to a proxy, by each of their reasons (pilot_push_triggers)
-	Pushes    float64 // responses sent to proxies (pilot_xds_pushes)
-	Converged float64 // pushes to a proxy that are done (count of pilot_proxy_convergence_time)
-	Connected int     // proxies
-	// Stale names each proxy that has not answered everything, with the types:
-	// "ns1/test-0: Cluster, Listener".
-	Stale []string
-	// Rejected names each update that was refused and not replaced by one that was
-	// accepted, with Envoy's reason: "ns1/test-0: Listener: why".
-	Rejected []string
-}
-
-// Quiet takes a snapshot over all ready istiods.
-func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
-	pods, err := s.istiods(ctx)
-	if err != nil {
-		return Quiet{}, err
-	}
-	var q Quiet
-	for _, pod := range pods {
-		f, err := s.metricsOf(ctx, pod)
-		if err != nil {
-			return Quiet{}, err
-		}
-		q.Inbound += f.sum("pilot_inbound_updates")
-		q.Debounced += f.histogram("pilot_debounce_time").Count
-		q.Triggers += f.sum("pilot_push_triggers")
-		q.Pushes += f.sum("pilot_xds_pushes")
-		q.Converged += f.histogram("pilot_proxy_convergence_time").Count
-		statuses, err := s.synczOf(ctx, pod)
-		if err != nil {
-			return Quiet{}, err
-		}
-		if err := s.addRefusals(ctx, pod, f, statuses); err != nil {
-			return Quiet{}, err
-		}
-		q.Connected += len(statuses)
-		for _, status := range statuses {
-			name := status.Namespace + "/" + status.Pod
-			if len(status.Stale) > 0 {
-				q.Stale = append(q.Stale, name+": "+strings.Join(status.Stale, ", "))
-			}
-			for _, kind := range slices.Sorted(maps.Keys(status.Rejected)) {
-				q.Rejected = append(q.Rejected, name+": "+kind+": "+status.Rejected[kind])
-			}
-		}
-	}
-	slices.Sort(q.Stale)
-	slices.Sort(q.Rejected)
-	return q, nil
-}
-
 // refusable are the types whose refusals istiod counts for each proxy, by their short
 // names.
 var refusable = map[string]string{"cds": "Cluster", "lds": "Listener", "rds": "RouteConfiguration", "eds": "ClusterLoadAssignment"}
