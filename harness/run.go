@@ -175,7 +175,8 @@ func (r *run) connect() (err error) {
 	}
 	witnesses := witnesses{r.Scenario.Witnesses, r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
-	r.settler = &settler{kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress}
+	r.settler = &settler{kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress,
+		rollouts: rollouts{since: r.start.Truncate(time.Second)}}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, progress: r.Progress,
 		costs: r.cluster, dir: r.Dir,
