@@ -166,8 +166,15 @@ func (m *meter) close(ctx context.Context, begin time.Time) error {
 		self.CPUSeconds += n.CPUSeconds
 		self.MemoryBytes += n.MemoryBytes
 	}
+	disturbed, err := m.settler.Disturbed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, what := range disturbed {
+		m.progress.Note("not quiet while it was measured: %s", what)
+	}
 	return m.recorder.Append(observations.Record{Measure: &observations.Measure{
-		Seconds: time.Since(begin).Seconds(), Harness: self,
+		Seconds: time.Since(begin).Seconds(), Disturbed: disturbed, Harness: self,
 		ControlPlane: sum(costs.ControlPlane), ControlPlaneParts: costs.ControlPlane,
 	}})
 }

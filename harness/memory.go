@@ -100,7 +100,7 @@ func (m *recent) steady(now time.Time, pods []types.NamespacedName) (bool, strin
 	}
 	before, after := middle(earlier), middle(later)
 	if diff := after - before; max(diff, -diff) > max(memorySlack, memoryTolerance*before) {
-		return false, fmt.Sprintf("the sidecars' memory moves: %.1f Mi, then %.1f Mi", before/(1<<20), after/(1<<20))
+		return false, fmt.Sprintf("the proxies' memory moves: %.1f Mi, then %.1f Mi", before/(1<<20), after/(1<<20))
 	}
 	return true, ""
 }

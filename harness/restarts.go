@@ -48,12 +48,14 @@ func (w *watch) look(p *corev1.Pod) {
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for
 	}
+	state := sample.PodFrom(p).State
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if c.Name != observations.SidecarContainer && c.Name != observations.IstiodContainer {
 			continue
 		}
 		// An end is told while the container waits for its next start, and after it.
-		if t := c.State.Terminated; t != nil {
+		// The proxy of a pod that has completed is meant to end.
+		if t := c.State.Terminated; t != nil && (state != sample.Ended && state != sample.Draining || t.Reason == observations.ReasonOOMKilled) {
 			w.note(p, c, t, int(c.RestartCount)+1)
 		}
 		if t := c.LastTerminationState.Terminated; t != nil {
@@ -85,7 +87,7 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 	}
 	w.mu.Unlock()
 	end := observations.Restart{
-		Namespace: p.Namespace, Pod: p.Name, Container: c.Name, Workload: pod.Workload,
+		Namespace: p.Namespace, Pod: p.Name, Container: c.Name, Workload: pod.Workload, Kind: pod.Kind,
 		Reason: t.Reason, ExitCode: int(t.ExitCode), Started: t.StartedAt.Time, Finished: t.FinishedAt.Time,
 		Count: max(count, 1), LimitBytes: pod.Limits[c.Name],
 		Revisions: w.revisions.Total(), Witness: c.Name == observations.SidecarContainer && w.proxies.IsWitness(p.Namespace, p.Name),

@@ -186,6 +186,7 @@ func (r *run) connect(istio string) (err error) {
 	r.settler = &settler{
 		kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress, refusals: r.refusals,
 		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio)), r.recorder),
+		rollouts: rollouts{since: r.start.Truncate(time.Second)},
 	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, progress: r.Progress,

@@ -7,12 +7,10 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshbench/meshbench/harness/kube"
-	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -26,6 +24,7 @@ type settler struct {
 	refusals  *refusals
 	witnesses witnesses // whom the step's measurement will dump
 	progress  Progress
+	rollouts  rollouts
 
 	quiet      sample.Quiet  // the last snapshot
 	quietSince time.Time     // since when nothing changed
@@ -165,29 +164,6 @@ func (s *settler) Pushed(ctx context.Context, until string) error {
 	return nil
 }
 
-// rolledOut holds when every Deployment has the pods it asks for and no pod is on its
-// way out.
-func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, string, error) {
-	all, err := s.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
-	if err != nil {
-		return false, "", fmt.Errorf("list the Deployments: %w", err)
-	}
-	for _, d := range all.Items {
-		if s.watch.lost(d.Namespace + "/" + d.Name) {
-			continue
-		}
-		if done, waiting := readiness.Rollout(&d); !done {
-			return false, waiting, nil
-		}
-	}
-	for _, p := range pods {
-		if p.Deleting {
-			return false, fmt.Sprintf("pod %s/%s is terminating", p.Namespace, p.Name), nil
-		}
-	}
-	return true, "", nil
-}
-
 // endpointsAgree holds when the EndpointSlices name the pods that are ready. It is looked at
 // again when something of them has changed.
 func (s *settler) endpointsAgree(ctx context.Context, _ []sample.Pod) (bool, string, error) {
@@ -216,20 +192,12 @@ func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, er
 	return ok, waiting, nil
 }
 
-// acknowledged holds when every real sidecar is connected and has acknowledged
-// everything that was sent to it. It uses the snapshot that drained took.
+// acknowledged holds when every real proxy is connected and has acknowledged everything
+// that was sent to it. It uses the snapshot that drained took.
 func (s *settler) acknowledged(_ context.Context, pods []sample.Pod) (bool, string, error) {
-	want := 0
-	lost := map[string]bool{}
-	for _, p := range pods {
-		if s.watch.lost(p.Workload) {
-			lost[p.Namespace+"/"+p.Name] = true
-		} else if p.RealSidecar {
-			want++
-		}
-	}
+	want, lost := s.wanted(pods)
 	if s.quiet.Connected < want {
-		return false, fmt.Sprintf("%d of %d sidecars are connected to istiod", s.quiet.Connected, want), nil
+		return false, fmt.Sprintf("%d of %d proxies are connected to istiod", s.quiet.Connected, want), nil
 	}
 	stale := slices.DeleteFunc(slices.Clone(s.quiet.Stale), func(proxy string) bool {
 		name, _, _ := strings.Cut(proxy, ": ")
@@ -258,14 +226,18 @@ func (s *settler) listenersGone(ctx context.Context, pods []sample.Pod) (bool, s
 	return true, "", nil
 }
 
-// memoryAgrees holds when the sidecars' memory stands still: of the medians over the
-// sidecars, those of the last two windows agree.
+// memoryAgrees holds when the proxies' memory stands still: of the medians over those of each
+// kind, those of the last two windows agree.
 func (s *settler) memoryAgrees(_ context.Context, pods []sample.Pod) (bool, string, error) {
-	ok, waiting := s.watch.memory.steady(time.Now(), s.measured(pods))
-	return ok, waiting, nil
+	for _, kind := range s.measured(pods) {
+		if ok, waiting := s.watch.memory.steady(time.Now(), kind); !ok {
+			return false, waiting, nil
+		}
+	}
+	return true, "", nil
 }
 
-// metricsFresh holds when the metrics API has read every measured sidecar after the
+// metricsFresh holds when the metrics API has read every measured proxy after the
 // last push.
 func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, string, error) {
 	usage, err := s.sampler.Usage(ctx, pods)
@@ -278,7 +250,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 			fresh[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}] = true
 		}
 	}
-	measured := s.measured(pods)
+	measured := slices.Concat(s.measured(pods)...)
 	missing := 0
 	for _, p := range measured {
 		if !fresh[p] {
@@ -286,28 +258,8 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 		}
 	}
 	if missing > 0 {
-		return false, fmt.Sprintf("the metrics API has yet to read %d of %d sidecars", missing, len(measured)), nil
+		return false, fmt.Sprintf("the metrics API has yet to read %d of %d proxies", missing, len(measured)), nil
 	}
 	s.usage = usage
 	return true, "", nil
-}
-
-// measured are the real sidecars whose memory counts: those never dumped, or, where
-// all were dumped, all.
-func (s *settler) measured(pods []sample.Pod) []types.NamespacedName {
-	var never, all []types.NamespacedName
-	for _, p := range pods {
-		if !p.RealSidecar || p.Deleting || s.watch.lost(p.Workload) {
-			continue
-		}
-		name := p.NamespacedName()
-		all = append(all, name)
-		if !s.sampler.IsWitness(p.Namespace, p.Name) {
-			never = append(never, name)
-		}
-	}
-	if len(never) > 0 {
-		return never
-	}
-	return all
 }

@@ -379,6 +379,9 @@ type Histogram struct {
 // Measure closes a step's measurement.
 type Measure struct {
 	Seconds float64 `json:"seconds"` // of the whole step
+	// Disturbed says what moved while the step was measured, in words: then the mesh was
+	// not quiet, though it had been when settling ended.
+	Disturbed []string `json:"disturbed,omitempty"`
 	// Harness is this program's own cost so far, the virtual nodes included and the
 	// control plane apart.
 	Harness Cost `json:"harness"`

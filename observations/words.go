@@ -15,6 +15,7 @@ const (
 	ProxySidecar  = ""         // beside an application (proxy sidecar)
 	ProxyGateway  = "gateway"  // at the mesh's edge, east-west gateways too (proxy router)
 	ProxyWaypoint = "waypoint" // between the workloads of an ambient mesh (proxy waypoint)
+	ProxyAgent    = "agent"    // beside an application without proxy: pilot-agent alone (template grpc-agent)
 )
 
 // ReasonOOMKilled is the kubelet's word for a container that was killed for its memory
@@ -54,6 +55,7 @@ const (
 	KeptAlive = "kept-alive" // a sidecar keeps its Job's pod from completing
 	Adapted   = "manifest"   // part of a manifest was left out
 	Unseen    = "arrival"    // it is not known whether istiod has taken something in
+	JobFailed = "job-failed" // a Job that a step made has failed
 )
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).

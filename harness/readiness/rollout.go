@@ -32,16 +32,28 @@ const (
 // pods are unschedulable for placeLimit and nothing else goes on. When ctx ends, the error
 // wraps ctx's cause.
 func AwaitRollout(ctx context.Context, client kubernetes.Interface, namespace, name string, status func(string, ...any)) error {
+	return patiently(ctx, client, status, func(ctx context.Context) (bool, string, error) {
+		return rollout(ctx, client, namespace, name)
+	}, func(ctx context.Context) ([]corev1.Pod, error) {
+		return podsNamed(ctx, client, namespace, name)
+	})
+}
+
+// patiently waits until check holds, which says what is being waited for; the pods are asked
+// why where nothing changes.
+func patiently(ctx context.Context, client kubernetes.Interface, status func(string, ...any),
+	check func(context.Context) (bool, string, error), list func(context.Context) ([]corev1.Pod, error),
+) error {
 	var last, why string
 	since, asked := time.Now(), time.Time{}
 	return kube.Until(ctx, kube.PollEvery, func(ctx context.Context) (bool, string, error) {
-		done, waiting, err := rollout(ctx, client, namespace, name)
+		done, waiting, err := check(ctx)
 		if waiting != last {
 			last, since, why = waiting, time.Now(), ""
 		}
 		if still := time.Since(since); err == nil && !done && still >= stillAfter {
 			var pods []corev1.Pod
-			if pods, err = podsNamed(ctx, client, namespace, name); err != nil {
+			if pods, err = list(ctx); err != nil {
 				return false, waiting, err
 			}
 			unplaced := unplaced(pods)
@@ -121,6 +133,10 @@ func rollout(ctx context.Context, client kubernetes.Interface, namespace, name s
 	if err != nil {
 		return false, "", err
 	}
+	// Pods that failed or were evicted stay, and are none of its replicas.
+	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
+	})
 	if extra := len(pods) - int(d.Status.Replicas); extra > 0 {
 		return false, fmt.Sprintf("Deployment %s/%s: %d pods are still terminating", namespace, name, extra), nil
 	}

@@ -20,7 +20,7 @@ const heapProfile = "/debug/pprof/heap?debug=1"
 // port's /stats/prometheus would ask for, takes no part in it. The first reading was seen
 // to cost pilot-agent 0.1 MiB, and 0.5 MiB of page cache.
 func (s *Sampler) Agent(ctx context.Context, pod Pod) (observations.Agent, error) {
-	agent := observations.Agent{Namespace: pod.Namespace, Pod: pod.Name, Workload: pod.Workload}
+	agent := observations.Agent{Namespace: pod.Namespace, Pod: pod.Name, Workload: pod.Workload, Kind: pod.Kind}
 	err := s.get(ctx, pod.Namespace, pod.Name, agentStatusPort, heapProfile, func(r io.Reader) error {
 		m, err := parseMemStats(r)
 		agent.HeapBytes, agent.StackBytes, agent.LiveBytes = m["HeapSys"]-m["HeapReleased"], m["Stack"], m["HeapAlloc"]

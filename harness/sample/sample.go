@@ -42,6 +42,7 @@ type Sampler struct {
 
 	mu        sync.Mutex
 	witnesses map[types.NamespacedName]bool
+	jobs      map[types.UID]string // the CronJob that made a Job; "" for none
 }
 
 // New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy has
@@ -78,6 +79,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 			DisableCompression:  true,
 		}},
 		witnesses: map[types.NamespacedName]bool{},
+		jobs:      map[types.UID]string{},
 	}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -26,14 +27,15 @@ const SeriesInterval = time.Second
 const seriesPods = 5 * time.Second
 
 // Series scrapes, every SeriesInterval, /metrics/resource of each node that holds a
-// real sidecar or istiod, through the API server, and hands one record a node to
+// real proxy or istiod, through the API server, and hands one record a node to
 // sink, which must be safe for concurrent use. Only istio-proxy and istiod
 // containers are kept. A scrape that takes longer than the interval makes its ticks
 // drop rather than pile up; a node that fails is left out of that tick. A scrape of a
 // node with two sidecars costs 0.6 ms of CPU here, 1.3 ms in the API server and 0.9 ms
 // on the node: 20 nodes take 6 % of a core. A new node is found within 5 s. A node that
 // reads its containers more rarely than that, as a real kubelet does (every 10 to 15 s),
-// repeats a reading until it has another: a repeated one is left out.
+// repeats a reading until it has another: a repeated one is left out. In its first 5 s a
+// gateway may be told as a sidecar: its other records tell what it is.
 //
 // It returns when ctx ends, with what failed in the last tick, or nil.
 func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) error {
@@ -41,6 +43,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	defer ticks.Stop()
 	var (
 		nodes   []string
+		kinds   map[types.NamespacedName]string
 		looked  time.Time
 		lookErr error
 		failed  []error // of each node
@@ -49,9 +52,9 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	for {
 		if time.Since(looked) >= seriesPods {
 			looked = time.Now()
-			found, err := s.seriesNodes(ctx)
+			found, of, err := s.seriesNodes(ctx)
 			if err == nil { // else the nodes of the last look stay
-				nodes, failed = found, make([]error, len(found))
+				nodes, kinds, failed = found, of, make([]error, len(found))
 			}
 			if ctx.Err() == nil {
 				lookErr = err
@@ -66,6 +69,12 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 					failed[i] = err
 				}
 				if err == nil && len(record.Containers) > 0 {
+					for i := range record.Containers {
+						c := &record.Containers[i]
+						if c.Container == observations.SidecarContainer {
+							c.Kind = kinds[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
+						}
+					}
 					sink(record)
 				}
 				return nil
@@ -80,21 +89,25 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	}
 }
 
-// seriesNodes are the nodes worth a scrape.
-func (s *Sampler) seriesNodes(ctx context.Context) ([]string, error) {
+// seriesNodes are the nodes worth a scrape, and the kinds of the proxies there that are no
+// sidecars.
+func (s *Sampler) seriesNodes(ctx context.Context) (nodes []string, kinds map[types.NamespacedName]string, err error) {
 	// Resource version 0 is answered from the API server's cache.
 	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase=Running"})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var nodes []string
+	kinds = map[types.NamespacedName]string{}
 	for _, p := range pods {
-		if p.Node != "" && (p.RealSidecar || p.istiod) {
+		if p.Node != "" && (p.RealProxy || p.istiod) {
 			nodes = append(nodes, p.Node)
+		}
+		if p.Proxy && p.Kind != observations.ProxySidecar {
+			kinds[p.NamespacedName()] = p.Kind
 		}
 	}
 	slices.Sort(nodes)
-	return slices.Compact(nodes), nil
+	return slices.Compact(nodes), kinds, nil
 }
 
 // readings are the nodes' own times of each container's last reading, by NAMESPACE/POD and
@@ -137,15 +150,15 @@ func (s *Sampler) scrapeNode(ctx context.Context, node string, seen *readings) (
 	return observations.Series{Node: node, Containers: seen.fresh(points)}, nil
 }
 
-// CPU reads the CPU time of the real sidecars among pods since their containers' start,
-// sorted by node: once what [Sampler.Series] reads each second, at the same cost. A sidecar
+// CPU reads the CPU time of the real proxies among pods since their containers' start,
+// sorted by node: once what [Sampler.Series] reads each second, at the same cost. A proxy
 // that its node does not tell of yet is left out.
 func (s *Sampler) CPU(ctx context.Context, pods []Pod) ([]observations.CPU, error) {
-	sidecars := map[[2]string]Pod{}
+	proxies := map[[2]string]Pod{}
 	var nodes []string
 	for _, p := range pods {
-		if p.RealSidecar && p.Node != "" {
-			sidecars[[2]string{p.Namespace, p.Name}] = p
+		if p.RealProxy && p.Node != "" {
+			proxies[[2]string{p.Namespace, p.Name}] = p
 			nodes = append(nodes, p.Node)
 		}
 	}
@@ -158,12 +171,12 @@ func (s *Sampler) CPU(ctx context.Context, pods []Pod) ([]observations.CPU, erro
 			return nil, err
 		}
 		for _, c := range series.Containers {
-			p, ok := sidecars[[2]string{c.Namespace, c.Pod}]
+			p, ok := proxies[[2]string{c.Namespace, c.Pod}]
 			if !ok || c.Container != observations.SidecarContainer {
 				continue
 			}
 			used = append(used, observations.CPU{
-				Namespace: c.Namespace, Pod: c.Pod, Workload: p.Workload, Node: node,
+				Namespace: c.Namespace, Pod: c.Pod, Workload: p.Workload, Kind: p.Kind, Node: node,
 				Seconds: c.CPUSeconds, Witness: s.IsWitness(c.Namespace, c.Pod),
 			})
 		}

@@ -14,7 +14,8 @@ import (
 // `kubectl top pod --containers -A` prints, with the API's own timestamps and windows.
 // Simulated containers use nothing and are not reported. Node and workload come from
 // pods; nil lists them afresh. A pod that is not in pods (it came or went between the
-// two readings) has neither.
+// two readings) has neither. The metrics API still tells, until its next scrape, of a proxy
+// that has ended: that is left out.
 //
 // The metrics API repeats a reading until its next scrape: compare Measured to tell
 // new ones.
@@ -35,19 +36,28 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 	}
 	var usage []observations.Usage
 	for _, m := range list.Items {
-		p := known[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]
+		p, ok := known[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]
 		for _, c := range m.Containers {
+			proxy := c.Name == observations.SidecarContainer
+			if ok && (p.State == Ended || proxy && !p.RealProxy) {
+				continue
+			}
+			kind := ""
+			if proxy {
+				kind = p.Kind
+			}
 			usage = append(usage, observations.Usage{
 				Namespace:   m.Namespace,
 				Pod:         m.Name,
 				Container:   c.Name,
 				Node:        p.Node,
 				Workload:    p.Workload,
+				Kind:        kind,
 				MemoryBytes: c.Usage.Memory().Value(),
 				CPUNano:     c.Usage.Cpu().ScaledValue(-9),
 				Window:      m.Window.Duration,
 				Measured:    m.Timestamp.Time,
-				Witness:     c.Name == observations.SidecarContainer && s.IsWitness(m.Namespace, m.Name),
+				Witness:     proxy && s.IsWitness(m.Namespace, m.Name),
 				LimitBytes:  p.Limits[c.Name],
 			})
 		}

@@ -127,9 +127,9 @@ func TestCPU(t *testing.T) {
 	s := w.sampler(t)
 	s.markWitness("ns1", "b")
 	pods := []Pod{
-		{Namespace: "ns1", Name: "b", Node: "real", Workload: "ns1/test", RealSidecar: true},
-		{Namespace: "ns1", Name: "a", Node: "real", Workload: "ns1/test", RealSidecar: true},
-		{Namespace: "ns1", Name: "young", Node: "real", RealSidecar: true}, // not told of yet
+		{Namespace: "ns1", Name: "b", Node: "real", Workload: "ns1/test", RealProxy: true},
+		{Namespace: "ns1", Name: "a", Node: "real", Workload: "ns1/test", RealProxy: true},
+		{Namespace: "ns1", Name: "young", Node: "real", RealProxy: true}, // not told of yet
 		{Namespace: "ns1", Name: "c", Node: "simulated", Sidecar: true},
 		{Namespace: "istio-system", Name: "istiod-0", Node: "control", istiod: true},
 	}
@@ -146,7 +146,7 @@ func TestCPU(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	if _, err := s.CPU(t.Context(), append(pods, Pod{Namespace: "ns1", Name: "e", Node: "away", RealSidecar: true})); err == nil || !strings.Contains(err.Error(), "node away") {
+	if _, err := s.CPU(t.Context(), append(pods, Pod{Namespace: "ns1", Name: "e", Node: "away", RealProxy: true})); err == nil || !strings.Contains(err.Error(), "node away") {
 		t.Errorf("a node that does not answer: %v", err)
 	}
 }

@@ -128,7 +128,11 @@ func newPod(namespace, name, node string, containers []string, options ...podOpt
 	for _, c := range containers {
 		container, id, _ := strings.Cut(c, "=")
 		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: container})
-		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: container, ContainerID: id})
+		status := corev1.ContainerStatus{Name: container, ContainerID: id}
+		if id != "" {
+			status.State.Running = &corev1.ContainerStateRunning{}
+		}
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, status)
 	}
 	for _, o := range options {
 		o(&p)

@@ -44,10 +44,15 @@ func Of(annotations map[string]string, container string, job bool) (Life, error)
 	return of(annotations, life, container, all)
 }
 
-// OfInit is the life of an init container: it ends well at once, for which it has 1 ns, but
-// for what is said of it by its name.
-func OfInit(annotations map[string]string, container string) (Life, error) {
-	return of(annotations, Life{Lasts: 1}, container)
+// OfInit is the life of an init container, of which only annotations with its name speak:
+// one that restarts (a native sidecar) runs for ever, any other ends well at once, for which
+// it has 1 ns.
+func OfInit(annotations map[string]string, container string, restarts bool) (Life, error) {
+	life := Life{Lasts: 1}
+	if restarts {
+		life.Lasts = 0
+	}
+	return of(annotations, life, container)
 }
 
 // all stands for the annotation without a container's name.

@@ -40,8 +40,8 @@ func TestOf(t *testing.T) {
 
 func TestOfInit(t *testing.T) {
 	annotations := map[string]string{Lasts: "5s", ExitCode: "1", Lasts + ".slow": "3s"}
-	for name, want := range map[string]Life{"init": {Lasts: 1}, "slow": {Lasts: 3 * time.Second}} {
-		if got, err := OfInit(annotations, name); err != nil || got != want {
+	for name, want := range map[string]Life{"init": {Lasts: 1}, "slow": {Lasts: 3 * time.Second}, "side": {}} {
+		if got, err := OfInit(annotations, name, name == "side"); err != nil || got != want {
 			t.Errorf("%s: got %+v and %v, want %+v", name, got, err, want)
 		}
 	}

@@ -66,25 +66,18 @@ func (c *container) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errConfig):
-			c.waiting(reasonConfigError, err.Error())
+			c.pod.waiting(c.spec.Name, reasonConfigError, err.Error())
 			c.pod.event(corev1.EventTypeWarning, "Failed", "Error: %v", err)
 			sleep(ctx, configRetry)
 			continue
 		case err != nil:
 			finished = time.Now()
-			c.waiting(reasonStartError, err.Error())
+			c.pod.waiting(c.spec.Name, reasonStartError, err.Error())
 			c.pod.event(corev1.EventTypeWarning, "Failed", "Error: %v", err)
 		case c.policy == corev1.RestartPolicyNever, c.policy == corev1.RestartPolicyOnFailure && exit.Code == 0:
 			return
 		}
-		if wait := delay.remaining(finished, time.Now()); wait > 0 {
-			message := fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
-				delay.delay, c.spec.Name, c.pod.name, c.pod.namespace, c.pod.uid)
-			c.waiting(reasonBackoff, message)
-			c.pod.event(corev1.EventTypeWarning, "BackOff", "%s", message)
-			sleep(ctx, wait)
-		}
-		delay.restarted(time.Now())
+		c.pod.backOff(ctx, c.spec.Name, &delay, finished)
 	}
 }
 
@@ -194,15 +187,6 @@ func (c *container) ended() {
 	defer c.pod.mu.Unlock()
 	c.process = nil
 	c.pod.node.endedCPU.Add(c.cpuNanos)
-}
-
-func (c *container) waiting(reason, message string) {
-	c.pod.observe(c.spec.Name, func(o *observation) {
-		if o.state.Terminated != nil {
-			o.last = o.state
-		}
-		o.state = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
-	})
 }
 
 // reason is why a container is to be stopped, and the time that it gets for it.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/internal/annotations"
+	"github.com/meshbench/meshbench/internal/simulate"
 )
 
 const (
@@ -44,14 +45,19 @@ type pod struct {
 	since           time.Time
 	dir             string // state: volumes, hosts file
 
-	// containers are those that run. The map does not change.
+	// containers are those that run, and lives those of the others. The maps do not change.
 	containers map[string]*container
+	lives      map[string]simulate.Life
+	mortal     bool // something becomes of it by itself, though it may be simulated
 	// mercy ends when those that do not stop are to be killed at once.
 	mercy    context.Context
 	noMercy  context.CancelFunc
 	stopping context.Context // ends when the pod is to end
 	stop     context.CancelFunc
+	living   context.Context // ends when its containers are to end: with stopping, or before
+	expire   context.CancelFunc
 	done     chan struct{} // closed when the pod has ended
+	released sync.Once     // what it held was given back
 
 	volumes    *volumes   // set before the pod is set up
 	publishing sync.Mutex // held around a whole publication, to keep their order
@@ -63,7 +69,9 @@ type pod struct {
 	sandbox     Sandbox     // nil until the pod has a network
 	latest      *corev1.Pod // as last given by virtual-kubelet; not to be changed
 	seen        map[string]observation
-	hasNetwork  bool // of a simulated pod, too
+	hasNetwork  bool     // of a simulated pod, too
+	isDone      bool     // its containers have ended for good
+	failure     *failure // nil unless the pod itself was failed
 	isEnded     bool
 	terminating bool
 	grace       time.Duration
@@ -94,6 +102,7 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 	}
 	p.mercy, p.noMercy = context.WithCancel(context.Background())
 	p.stopping, p.stop = context.WithCancel(context.Background())
+	p.living, p.expire = context.WithCancel(p.stopping)
 	if s := object.Spec.TerminationGracePeriodSeconds; s != nil {
 		p.grace = time.Duration(*s) * time.Second
 	}
@@ -106,15 +115,15 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 			p.programs = found
 		}
 	}
+	var err error
+	if p.lives, err = lives(object, p.programs); err != nil {
+		p.failure, p.isDone = &failure{reasonRefused, err.Error()}, true
+		return p, nil
+	}
+	p.mortal = mortal(object, p.lives)
 	for _, c := range object.Spec.InitContainers {
 		if prog, ok := p.programs[c.Name]; ok {
-			policy := corev1.RestartPolicyOnFailure
-			if sidecar(c) {
-				policy = corev1.RestartPolicyAlways
-			} else if object.Spec.RestartPolicy == corev1.RestartPolicyNever {
-				policy = corev1.RestartPolicyNever
-			}
-			p.containers[c.Name] = newContainer(p, c, prog, policy)
+			p.containers[c.Name] = newContainer(p, c, prog, p.initPolicy(c))
 		}
 	}
 	for _, c := range object.Spec.Containers {
@@ -128,6 +137,20 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 func (p *pod) key() string { return p.namespace + "/" + p.name }
 
 func (p *pod) isReal() bool { return len(p.programs) > 0 }
+
+// isAlive says whether the pod is looked after by run.
+func (p *pod) isAlive() bool { return p.lives != nil && (p.isReal() || p.mortal) }
+
+// initPolicy is the restart policy of an init container.
+func (p *pod) initPolicy(c corev1.Container) corev1.RestartPolicy {
+	switch {
+	case sidecar(c):
+		return corev1.RestartPolicyAlways
+	case p.object.Spec.RestartPolicy == corev1.RestartPolicyNever:
+		return corev1.RestartPolicyNever
+	}
+	return corev1.RestartPolicyOnFailure
+}
 
 func (p *pod) hostsFile() string  { return filepath.Join(p.dir, "hosts") }
 func (p *pod) resolvFile() string { return filepath.Join(p.dir, "resolv.conf") }
@@ -148,39 +171,47 @@ func (p *pod) gracePeriod() time.Duration {
 
 // start makes the pod run. A simulated pod runs when start returns.
 func (p *pod) start() {
-	if p.isReal() {
+	switch {
+	case p.isAlive():
 		go p.run()
+		return
+	case p.lives == nil:
+		p.event(corev1.EventTypeWarning, reasonRefused, "%s", p.failure.message)
+		p.complete()
 		return
 	}
 	p.mu.Lock()
 	p.hasNetwork = true
 	p.mu.Unlock()
-	for _, c := range p.object.Spec.InitContainers {
-		p.simulate(c, !sidecar(c))
-	}
-	for _, c := range p.object.Spec.Containers {
-		p.simulate(c, p.object.Spec.RestartPolicy != corev1.RestartPolicyAlways)
+	for _, c := range slices.Concat(p.object.Spec.InitContainers, p.object.Spec.Containers) {
+		p.stand(c)
 	}
 	p.publish()
 }
 
-// simulate takes the container, which does not run, for running, or for having ended.
-func (p *pod) simulate(c corev1.Container, ends bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen[c.Name] = simulated(p.object, c, ends, time.Now())
-}
-
-// run is the life of a real pod.
+// run is the life of a pod that is real or does not last.
 func (p *pod) run() {
 	defer close(p.done)
-	p.publish()
-	if p.setUp() {
+	defer p.expireAfter()()
+	if p.isReal() {
+		p.publish()
+	} else {
+		p.mu.Lock()
+		p.hasNetwork = true
+		p.mu.Unlock()
+	}
+	if !p.isReal() || p.setUp() {
 		var helpers sync.WaitGroup
-		helpers.Go(p.refresh)
+		if p.isReal() {
+			helpers.Go(p.refresh)
+		}
 		p.runContainers()
-		<-p.stopping.Done()
+		p.expire()
 		helpers.Wait()
+	}
+	if p.stopping.Err() == nil {
+		p.complete()
+		<-p.stopping.Done()
 	}
 	p.tearDown()
 }
@@ -196,23 +227,23 @@ func (p *pod) setUp() bool {
 		now:         time.Now,
 	}
 	var last string
-	for p.stopping.Err() == nil {
+	for p.living.Err() == nil {
 		err := p.trySetUp()
 		if err == nil {
 			return true
 		}
-		if p.stopping.Err() == nil && err.Error() != last { // said once
+		if p.living.Err() == nil && err.Error() != last { // said once
 			last = err.Error()
 			p.event(corev1.EventTypeWarning, "FailedMount", "%v", err)
 		}
-		sleep(p.stopping, setUpRetry)
+		sleep(p.living, setUpRetry)
 	}
 	return false
 }
 
 func (p *pod) trySetUp() error {
 	if p.sandbox == nil {
-		sandbox, err := p.node.manager.config.Runtime.CreatePod(p.stopping, runtime.PodConfig{
+		sandbox, err := p.node.manager.config.Runtime.CreatePod(p.living, runtime.PodConfig{
 			UID:         string(p.uid),
 			Namespace:   p.namespace,
 			Name:        p.name,
@@ -232,7 +263,7 @@ func (p *pod) trySetUp() error {
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return err
 	}
-	if err := p.volumes.update(p.stopping, p.withStatus()); err != nil {
+	if err := p.volumes.update(p.living, p.withStatus()); err != nil {
 		return err
 	}
 	// Nothing answers there: a name that is not in the hosts file fails at once.
@@ -247,7 +278,7 @@ func (p *pod) trySetUp() error {
 func (p *pod) writeHosts(first bool) error {
 	p.hosts.Lock()
 	defer p.hosts.Unlock()
-	if p.stopping.Err() != nil || !first && !p.hasHosts {
+	if p.living.Err() != nil || !first && !p.hasHosts {
 		return nil
 	}
 	turn := fnv.New32a()
@@ -262,8 +293,8 @@ func (p *pod) writeHosts(first bool) error {
 // refresh keeps the pod's files up to date until the pod is to end.
 func (p *pod) refresh() {
 	for {
-		sleep(p.stopping, volumeRefresh)
-		if p.stopping.Err() != nil {
+		sleep(p.living, volumeRefresh)
+		if p.living.Err() != nil {
 			return
 		}
 		p.refreshOnce()
@@ -271,7 +302,7 @@ func (p *pod) refresh() {
 }
 
 func (p *pod) refreshOnce() {
-	if err := p.volumes.update(p.stopping, p.withStatus()); err != nil && p.stopping.Err() == nil {
+	if err := p.volumes.update(p.living, p.withStatus()); err != nil && p.living.Err() == nil {
 		p.event(corev1.EventTypeWarning, "FailedMount", "%v", err)
 	}
 }
@@ -288,13 +319,17 @@ func (p *pod) runContainers() {
 		}
 	}()
 	for _, c := range spec.InitContainers {
-		running, ok := p.containers[c.Name]
-		if !ok {
-			p.simulate(c, !sidecar(c))
+		running, isReal := p.containers[c.Name]
+		if !isReal && p.lives[c.Name] == atOnce {
+			p.stand(c)
 			continue
 		}
+		run := func(ctx context.Context) { p.live(ctx, c, p.initPolicy(c)) }
+		if isReal {
+			run = running.run
+		}
 		if !sidecar(c) {
-			running.run(p.stopping)
+			run(p.living)
 			p.mu.Lock()
 			done := succeeded(p.seen[c.Name])
 			p.mu.Unlock()
@@ -307,12 +342,15 @@ func (p *pod) runContainers() {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			running.run(ctx)
+			run(ctx)
 		}()
 		endSidecars = append(endSidecars, func() { cancel(); <-ended })
+		if !isReal {
+			continue
+		}
 		select {
 		case <-running.started.c:
-		case <-p.stopping.Done():
+		case <-p.living.Done():
 			return
 		}
 	}
@@ -322,20 +360,15 @@ func (p *pod) runContainers() {
 	for _, c := range spec.Containers {
 		running, ok := p.containers[c.Name]
 		if !ok {
-			ends := spec.RestartPolicy != corev1.RestartPolicyAlways
-			p.simulate(c, ends)
-			p.publish()
-			if !ends { // it runs, as far as sidecars are concerned
-				all.Go(func() { <-p.stopping.Done() })
-			}
+			all.Go(func() { p.live(p.living, c, spec.RestartPolicy) })
 			continue
 		}
-		all.Go(func() { running.run(p.stopping) })
+		all.Go(func() { running.run(p.living) })
 		// The next container waits for this one's postStart hook: that is how an
 		// application is held until its proxy is up.
 		select {
 		case <-running.begun.c:
-		case <-p.stopping.Done():
+		case <-p.living.Done():
 			return
 		}
 	}
@@ -360,10 +393,30 @@ func (p *pod) terminate(grace time.Duration) {
 	}
 	p.node.manager.chooser.release(p.object)
 	p.stop()
-	if !p.isReal() {
+	if !p.isAlive() {
 		p.tearDown()
 		close(p.done)
 	}
+}
+
+// release gives back what the pod held: its network, its folder and its address.
+func (p *pod) release(ctx context.Context) {
+	p.released.Do(func() {
+		log := p.node.manager.log.With("pod", p.key())
+		if p.sandbox != nil {
+			if err := p.sandbox.Remove(ctx); err != nil {
+				log.Warn("remove pod's network", "err", err)
+			}
+		}
+		if p.isReal() {
+			if err := os.RemoveAll(p.dir); err != nil {
+				log.Warn("remove pod's folder", "err", err)
+			}
+		}
+		if p.ip != p.node.ip {
+			p.node.manager.podIPs.release(p.ip)
+		}
+	})
 }
 
 // tearDown removes what the pod had, and lastly its object from the API.
@@ -371,19 +424,7 @@ func (p *pod) tearDown() {
 	log := p.node.manager.log.With("pod", p.key())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if p.sandbox != nil {
-		if err := p.sandbox.Remove(ctx); err != nil {
-			log.Warn("remove pod's network", "err", err)
-		}
-	}
-	if p.isReal() {
-		if err := os.RemoveAll(p.dir); err != nil {
-			log.Warn("remove pod's folder", "err", err)
-		}
-	}
-	if p.ip != p.node.ip {
-		p.node.manager.podIPs.release(p.ip)
-	}
+	p.release(ctx)
 	p.mu.Lock()
 	p.isEnded = true
 	p.mu.Unlock()

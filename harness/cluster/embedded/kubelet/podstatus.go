@@ -14,12 +14,27 @@ func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConf
 
 // observe changes what is known of a container and publishes it.
 func (p *pod) observe(container string, change func(*observation)) {
+	p.note(container, change)
+	p.publish()
+}
+
+// note changes what is known of a container.
+func (p *pod) note(container string, change func(*observation)) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	o := p.seen[container]
 	change(&o)
 	p.seen[container] = o
-	p.mu.Unlock()
-	p.publish()
+}
+
+// waiting says that a container waits, and why.
+func (p *pod) waiting(container, reason, message string) {
+	p.observe(container, func(o *observation) {
+		if o.state.Terminated != nil {
+			o.last = o.state
+		}
+		o.state = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
+	})
 }
 
 // publish hands the pod with its present status to virtual-kubelet, which writes it.
@@ -33,7 +48,7 @@ func (p *pod) publish() {
 func (p *pod) withStatus() *corev1.Pod {
 	p.mu.Lock()
 	base := p.latest
-	o := observed{hostIP: p.node.ip.String(), start: p.since, containers: maps.Clone(p.seen), ended: p.isEnded}
+	o := observed{hostIP: p.node.ip.String(), start: p.since, containers: maps.Clone(p.seen), done: p.isDone, ended: p.isEnded, failure: p.failure}
 	if p.hasNetwork {
 		o.podIP = p.ip.String()
 	}

@@ -1,7 +1,6 @@
 package kubelet
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -44,9 +42,15 @@ type observed struct {
 	hostIP, podIP string // podIP "" until the pod has a network
 	start         time.Time
 	containers    map[string]observation // init containers too, by name
-	// ended says that the pod is deleted and all its containers have ended.
-	ended bool
+	// done says that all containers have ended and none is started again; ended the same of
+	// a pod that is deleted.
+	done, ended bool
+	// failure is why the pod failed whatever its containers did; nil for nothing.
+	failure *failure
 }
+
+// failure is why a kubelet fails a pod.
+type failure struct{ reason, message string }
 
 // podStatus computes the status of the pod, as a kubelet would: its phase, conditions and
 // containers. What others have written there (PodScheduled, readiness gates, the QoS
@@ -63,15 +67,18 @@ func podStatus(pod *corev1.Pod, o observed, now time.Time) corev1.PodStatus {
 	status.InitContainerStatuses = containerStatuses(pod, pod.Spec.InitContainers, o.containers, true)
 	status.ContainerStatuses = containerStatuses(pod, pod.Spec.Containers, o.containers, false)
 
-	uninitialized := uninitialized(pod, o)
+	uninitialized := uninitialized(pod, status)
 	unready := unready(pod, status)
-	status.Phase = phase(pod, o, len(uninitialized) == 0)
+	status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, o.done || o.ended)
 	status.Reason, status.Message = "", ""
+	if f := o.failure; f != nil && (o.done || o.ended) {
+		status.Phase, status.Reason, status.Message = corev1.PodFailed, f.reason, f.message
+	}
 
 	set := func(kind corev1.PodConditionType, ok bool, reason, message string) {
 		setCondition(&status, kind, ok, reason, message, now)
 	}
-	set(corev1.PodReadyToStartContainers, o.podIP != "" && !o.ended, "", "")
+	set(corev1.PodReadyToStartContainers, o.podIP != "" && !o.done && !o.ended, "", "")
 	switch {
 	case status.Phase == corev1.PodSucceeded:
 		set(corev1.PodInitialized, true, "PodCompleted", "")
@@ -124,7 +131,7 @@ func containerStatuses(pod *corev1.Pod, containers []corev1.Container, observati
 			LastTerminationState: o.last,
 			RestartCount:         o.restarts,
 			Started:              &started,
-			Ready:                running && o.ready || init && succeeded(o), // the work of an init container is done
+			Ready:                running && o.ready || init && !sidecar(c) && succeeded(o), // its work is done
 		})
 	}
 	return statuses
@@ -139,18 +146,20 @@ func succeeded(o observation) bool {
 	return o.state.Terminated != nil && o.state.Terminated.ExitCode == 0
 }
 
-// uninitialized are the names of init containers that hold up the pod.
-func uninitialized(pod *corev1.Pod, o observed) []string {
+// uninitialized are the names of init containers that hold up the pod; once an application
+// container has started, none does (status.GeneratePodInitializedCondition).
+func uninitialized(pod *corev1.Pod, status corev1.PodStatus) []string {
+	if anyStarted(status.ContainerStatuses) {
+		return nil
+	}
 	var names []string
-	for _, c := range pod.Spec.InitContainers {
-		seen := o.containers[c.Name]
-		done := succeeded(seen)
-		if sidecar(c) {
-			// Once up, a restart does not put the pod back.
-			done = seen.state.Running != nil && seen.started || seen.restarts > 0 || o.ended
+	for i, s := range status.InitContainerStatuses {
+		done := s.Ready
+		if sidecar(pod.Spec.InitContainers[i]) {
+			done = s.Started != nil && *s.Started
 		}
 		if !done {
-			names = append(names, c.Name)
+			names = append(names, s.Name)
 		}
 	}
 	return names
@@ -170,55 +179,6 @@ func unready(pod *corev1.Pod, status corev1.PodStatus) []string {
 		}
 	}
 	return names
-}
-
-// phase follows getPhase of Kubernetes' pkg/kubelet/kubelet_pods.go.
-func phase(pod *corev1.Pod, o observed, initialized bool) corev1.PodPhase {
-	var running, waiting, stopped, failed int
-	for _, c := range pod.Spec.Containers {
-		switch seen := o.containers[c.Name]; {
-		case seen.state.Running != nil:
-			running++
-		case seen.state.Terminated != nil:
-			stopped++
-			if seen.state.Terminated.ExitCode != 0 {
-				failed++
-			}
-		case seen.last.Terminated != nil: // waits for its restart
-			stopped++
-			if seen.last.Terminated.ExitCode != 0 {
-				failed++
-			}
-		default:
-			waiting++
-		}
-	}
-	if o.ended {
-		if failed > 0 {
-			return corev1.PodFailed
-		}
-		return corev1.PodSucceeded
-	}
-	if !initialized {
-		for _, c := range pod.Spec.InitContainers {
-			t := o.containers[c.Name].state.Terminated
-			if t != nil && t.ExitCode != 0 && pod.Spec.RestartPolicy == corev1.RestartPolicyNever {
-				return corev1.PodFailed
-			}
-		}
-		return corev1.PodPending
-	}
-	switch {
-	case waiting > 0:
-		return corev1.PodPending
-	case running > 0 || pod.Spec.RestartPolicy == corev1.RestartPolicyAlways:
-		return corev1.PodRunning
-	case failed == 0:
-		return corev1.PodSucceeded
-	case pod.Spec.RestartPolicy == corev1.RestartPolicyNever:
-		return corev1.PodFailed
-	}
-	return corev1.PodRunning
 }
 
 // closedGates are the pod's readiness gates that nobody has made true.
@@ -251,20 +211,6 @@ func setCondition(status *corev1.PodStatus, kind corev1.PodConditionType, ok boo
 		c.LastTransitionTime = metav1.NewTime(now).Rfc3339Copy()
 	}
 	c.Reason, c.Message = reason, message
-}
-
-// simulated is the observation of a container that is only simulated: one that is to
-// keep running runs and is ready, one that is to end has ended well.
-func simulated(pod *corev1.Pod, c corev1.Container, ends bool, now time.Time) observation {
-	at := metav1.NewTime(now).Rfc3339Copy()
-	o := observation{id: fmt.Sprintf("%s%s/%s", cluster.SimulatedScheme, pod.UID, c.Name)}
-	if ends {
-		o.state.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: at, FinishedAt: at, ContainerID: o.id}
-		return o
-	}
-	o.state.Running = &corev1.ContainerStateRunning{StartedAt: at}
-	o.started, o.ready = true, true
-	return o
 }
 
 // terminated is the state of a process that has ended.

@@ -31,7 +31,9 @@ func TestPodStatus(t *testing.T) {
 		init, main []corev1.Container
 		seen       map[string]observation
 		noNetwork  bool
+		done       bool
 		ended      bool
+		failure    *failure
 		phase      corev1.PodPhase
 		// conditions that are true, of Initialized, ContainersReady, Ready
 		initialized, containers, ready bool
@@ -71,6 +73,18 @@ func TestPodStatus(t *testing.T) {
 			phase: corev1.PodFailed, initialized: true},
 		{name: "job to be tried again", policy: corev1.RestartPolicyOnFailure, main: two, seen: map[string]observation{"app": endedWell, "proxy": endedBadly},
 			phase: corev1.PodRunning, initialized: true},
+		{name: "job's sidecar drains", policy: corev1.RestartPolicyNever, init: []corev1.Container{sidecarInit}, main: two,
+			seen:  map[string]observation{"side": runningState, "app": endedWell, "proxy": endedWell},
+			phase: corev1.PodRunning, initialized: true, readyContainers: []string{"side"}},
+		{name: "job done, with sidecar", policy: corev1.RestartPolicyNever, init: []corev1.Container{sidecarInit}, main: two,
+			seen: map[string]observation{"side": endedWell, "app": endedWell, "proxy": endedWell}, done: true, phase: corev1.PodSucceeded, initialized: true},
+		{name: "job done, its sidecar ended badly", policy: corev1.RestartPolicyNever, init: []corev1.Container{sidecarInit}, main: two,
+			seen: map[string]observation{"side": endedBadly, "app": endedWell, "proxy": endedWell}, done: true, phase: corev1.PodSucceeded, initialized: true},
+		{name: "deadline passed", policy: corev1.RestartPolicyNever, main: two, seen: map[string]observation{"app": endedWell, "proxy": endedWell},
+			done: true, failure: &failure{reasonDeadline, "too long"}, phase: corev1.PodFailed, initialized: true},
+		{name: "deadline passed, still ending", policy: corev1.RestartPolicyNever, main: two, seen: map[string]observation{"app": runningState, "proxy": runningState},
+			failure: &failure{reasonDeadline, "too long"}, phase: corev1.PodRunning, initialized: true, containers: true, ready: true, readyContainers: []string{"app", "proxy"}},
+		{name: "deleted before it began", main: two, ended: true, phase: corev1.PodFailed, initialized: true},
 		{name: "deleted", main: two, seen: map[string]observation{"app": endedWell, "proxy": endedWell}, ended: true, phase: corev1.PodSucceeded, initialized: true},
 		{name: "deleted, badly", main: two, seen: map[string]observation{"app": endedWell, "proxy": endedBadly}, ended: true, phase: corev1.PodFailed, initialized: true},
 	} {
@@ -85,7 +99,7 @@ func TestPodStatus(t *testing.T) {
 				pod.Spec.RestartPolicy = test.policy
 			}
 			pod.Spec.InitContainers, pod.Spec.Containers = test.init, test.main
-			o := observed{hostIP: "10.0.1.11", podIP: "10.0.16.1", start: time.Unix(1000, 0), containers: test.seen, ended: test.ended}
+			o := observed{hostIP: "10.0.1.11", podIP: "10.0.16.1", start: time.Unix(1000, 0), containers: test.seen, done: test.done, ended: test.ended, failure: test.failure}
 			if test.noNetwork {
 				o.podIP = ""
 			}
@@ -95,7 +109,7 @@ func TestPodStatus(t *testing.T) {
 			}
 			for kind, want := range map[corev1.PodConditionType]bool{
 				corev1.PodScheduled: true, corev1.PodInitialized: test.initialized, corev1.ContainersReady: test.containers,
-				corev1.PodReady: test.ready, corev1.PodReadyToStartContainers: !test.noNetwork && !test.ended,
+				corev1.PodReady: test.ready, corev1.PodReadyToStartContainers: !test.noNetwork && !test.done && !test.ended,
 			} {
 				i := slices.IndexFunc(got.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
 				if i < 0 || (got.Conditions[i].Status == corev1.ConditionTrue) != want {

@@ -1,0 +1,249 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/harness/readiness"
+	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/observations"
+)
+
+// rollouts is what the settler remembers of what brings pods.
+type rollouts struct {
+	since time.Time          // of the run's begin
+	noted map[types.UID]bool // Jobs and pods of Jobs that a note was made of
+	// schedules are when CronJobs, by namespace/name, had fired last when it was asked last.
+	schedules map[string]time.Time
+}
+
+// rolledOut holds when everything that brings pods has those that it asks for, and no pod
+// that is on its own waits or is on its way out.
+func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, string, error) {
+	s.keptAlive(pods)
+	byOwner := map[types.UID][]sample.Pod{}
+	for _, p := range pods {
+		byOwner[p.OwnerUID] = append(byOwner[p.OwnerUID], p)
+	}
+	for _, list := range s.lists() {
+		objects, err := list(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		for _, o := range objects {
+			meta := o.(metav1.Object)
+			if s.watch.lost(meta.GetNamespace() + "/" + meta.GetName()) {
+				continue
+			}
+			if done, waiting := readiness.Done(o, byOwner[meta.GetUID()], time.Now(), readiness.Steady); !done {
+				return false, waiting, nil
+			}
+		}
+	}
+	for _, p := range pods {
+		if p.State == sample.Terminating {
+			return false, fmt.Sprintf("pod %s/%s is terminating", p.Namespace, p.Name), nil
+		}
+		if s.watch.lost(p.Workload) || answeredFor(p) {
+			continue
+		}
+		if done, waiting := readiness.Pod(p, time.Now(), readiness.Steady); !done {
+			return false, waiting, nil
+		}
+	}
+	return true, "", nil
+}
+
+// answeredFor tells whether the status of what controls the pod says how it is with it.
+func answeredFor(p sample.Pod) bool {
+	switch p.Owner {
+	case "ReplicaSet", "DaemonSet", "StatefulSet", "ReplicationController", "Job":
+		return true
+	}
+	return false
+}
+
+// lists read all objects that bring pods, from the API server's cache, a kind each: those
+// of which most meshes have the most come first, and the others are read once these are
+// done. CronJobs come last: what they fired until then is among the Jobs.
+func (s *settler) lists() []func(context.Context) ([]runtime.Object, error) {
+	cached := metav1.ListOptions{ResourceVersion: "0"}
+	return []func(context.Context) ([]runtime.Object, error){
+		func(ctx context.Context) ([]runtime.Object, error) {
+			l, err := s.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, cached)
+			if err != nil {
+				return nil, fmt.Errorf("list the Deployments: %w", err)
+			}
+			return pointers(l.Items), nil
+		},
+		func(ctx context.Context) ([]runtime.Object, error) {
+			l, err := s.kube.AppsV1().DaemonSets(metav1.NamespaceAll).List(ctx, cached)
+			if err != nil {
+				return nil, fmt.Errorf("list the DaemonSets: %w", err)
+			}
+			return pointers(l.Items), nil
+		},
+		func(ctx context.Context) ([]runtime.Object, error) {
+			l, err := s.kube.AppsV1().StatefulSets(metav1.NamespaceAll).List(ctx, cached)
+			if err != nil {
+				return nil, fmt.Errorf("list the StatefulSets: %w", err)
+			}
+			return pointers(l.Items), nil
+		},
+		func(ctx context.Context) ([]runtime.Object, error) {
+			l, err := s.kube.AppsV1().ReplicaSets(metav1.NamespaceAll).List(ctx, cached)
+			if err != nil {
+				return nil, fmt.Errorf("list the ReplicaSets: %w", err)
+			}
+			// A Deployment answers for its own, the old ones included.
+			return slices.DeleteFunc(pointers(l.Items), func(o runtime.Object) bool {
+				return metav1.GetControllerOf(o.(metav1.Object)) != nil
+			}), nil
+		},
+		func(ctx context.Context) ([]runtime.Object, error) {
+			l, err := s.kube.CoreV1().ReplicationControllers(metav1.NamespaceAll).List(ctx, cached)
+			if err != nil {
+				return nil, fmt.Errorf("list the ReplicationControllers: %w", err)
+			}
+			return pointers(l.Items), nil
+		},
+		func(ctx context.Context) ([]runtime.Object, error) {
+			l, err := s.kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, cached)
+			if err != nil {
+				return nil, fmt.Errorf("list the Jobs: %w", err)
+			}
+			s.failedJobs(l.Items)
+			return pointers(l.Items), nil
+		},
+		func(ctx context.Context) (_ []runtime.Object, err error) {
+			s.rollouts.schedules, err = s.fired(ctx, cached)
+			return nil, err
+		},
+	}
+}
+
+// pointers are the items of a list as objects.
+func pointers[T any, P interface {
+	*T
+	runtime.Object
+}](items []T) []runtime.Object {
+	objects := make([]runtime.Object, len(items))
+	for i := range items {
+		objects[i] = P(&items[i])
+	}
+	return objects
+}
+
+// fired is when each CronJob, by namespace/name, has fired last.
+func (s *settler) fired(ctx context.Context, o metav1.ListOptions) (map[string]time.Time, error) {
+	l, err := s.kube.BatchV1().CronJobs(metav1.NamespaceAll).List(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("list the CronJobs: %w", err)
+	}
+	last := map[string]time.Time{}
+	for _, c := range l.Items {
+		var at time.Time
+		if c.Status.LastScheduleTime != nil {
+			at = c.Status.LastScheduleTime.Time
+		}
+		last[c.Namespace+"/"+c.Name] = at
+	}
+	return last, nil
+}
+
+// Disturbed says what moved since the wait for quiet ended, so that what was measured after
+// it is of no quiet mesh: CronJobs that have fired.
+func (s *settler) Disturbed(ctx context.Context) ([]string, error) {
+	now, err := s.fired(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		// One that was made meanwhile, or never asked about, was not compared.
+		if before, ok := s.rollouts.schedules[name]; ok && !now[name].Equal(before) {
+			found = append(found, fmt.Sprintf("CronJob %s fired at %s", name, now[name].UTC().Format(time.TimeOnly)))
+		}
+	}
+	return found, nil
+}
+
+// first tells whether a note about an object is the first one.
+func (s *settler) first(uid types.UID) bool {
+	if s.rollouts.noted[uid] {
+		return false
+	}
+	if s.rollouts.noted == nil {
+		s.rollouts.noted = map[types.UID]bool{}
+	}
+	s.rollouts.noted[uid] = true
+	return true
+}
+
+// keptAlive notes once of each pod of a Job that its sidecar keeps it from completing.
+func (s *settler) keptAlive(pods []sample.Pod) {
+	for _, p := range pods {
+		if p.State == sample.KeptAlive && s.first(p.UID) {
+			s.watch.recorder.event(observations.Info, observations.KeptAlive,
+				"its application containers have ended, but its sidecar, which is no native one, runs on: the pod does not complete, and its sidecar counts", p.NamespacedName().String())
+		}
+	}
+}
+
+// failedJobs notes once of each Job made in the run that it has failed.
+func (s *settler) failedJobs(jobs []batchv1.Job) {
+	for i := range jobs {
+		j := &jobs[i]
+		if _, failure := readiness.JobEnded(j); failure != "" && !j.CreationTimestamp.Time.Before(s.rollouts.since) && s.first(j.UID) {
+			s.watch.recorder.event(observations.Warning, observations.JobFailed, "the Job failed: "+failure, j.Namespace+"/"+j.Name)
+		}
+	}
+}
+
+// wanted are how many proxies must be connected to istiod, and the pods, as namespace/name,
+// that are not waited for, their workloads being lost.
+func (s *settler) wanted(pods []sample.Pod) (want int, lost map[string]bool) {
+	lost = map[string]bool{}
+	for _, p := range pods {
+		switch {
+		case s.watch.lost(p.Workload):
+			lost[p.NamespacedName().String()] = true
+		case p.RealProxy && p.State != sample.Draining:
+			want++
+		}
+	}
+	return want, lost
+}
+
+// measured are the real proxies whose memory counts, a list for each kind: those never
+// dumped, or, where all of a kind were dumped, all.
+func (s *settler) measured(pods []sample.Pod) [][]types.NamespacedName {
+	never, all := map[string][]types.NamespacedName{}, map[string][]types.NamespacedName{}
+	for _, p := range pods {
+		if !p.RealProxy || p.Deleting || s.watch.lost(p.Workload) {
+			continue
+		}
+		name := p.NamespacedName()
+		all[p.Kind] = append(all[p.Kind], name)
+		if !s.sampler.IsWitness(p.Namespace, p.Name) {
+			never[p.Kind] = append(never[p.Kind], name)
+		}
+	}
+	var lists [][]types.NamespacedName
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		if len(never[kind]) > 0 {
+			lists = append(lists, never[kind])
+		} else {
+			lists = append(lists, all[kind])
+		}
+	}
+	return lists
+}
