@@ -171,6 +171,17 @@ func (r *Report) findings() []sections.Finding {
 		o := r.Steps[n-1].Objects
 		add(observations.Info, "sidecars", "", "Real sidecars at the last step: %d of %d (%s).", o.RealSidecars, o.Sidecars,
 			realText(env.Cluster.RealPerDeployment))
+		for _, kind := range []struct {
+			name         string
+			all, running int
+		}{{"gateways", o.Gateways, o.RealGateways}, {"waypoints", o.Waypoints, o.RealWaypoints}} {
+			if kind.all > 0 {
+				add(observations.Info, kind.name, "", "Real %s at the last step: %d of %d. They have statistics of their own.", kind.name, kind.running, kind.all)
+			}
+		}
+		if o.EndedPods > 0 {
+			add(observations.Info, "ended", "", "Pods that had ended (completed, failed or evicted) at the last step: %d. They are in no other count.", o.EndedPods)
+		}
 	}
 	if len(env.Cluster.Simulated) > 0 {
 		add(observations.Info, "simulated", "", "Not real on this cluster: %s.", strings.Join(env.Cluster.Simulated, "; "))
@@ -209,6 +220,8 @@ func (s *Step) UnsettledText() string {
 	switch {
 	case s.Settle == nil && s.Measured:
 		return "measured without waiting for a quiet mesh"
+	case s.Settle != nil && s.Settle.Settled && len(s.Disturbed) > 0:
+		return fmt.Sprintf("the mesh did not stay quiet while it was measured (%s): these figures may be of an intermediate state", strings.Join(s.Disturbed, "; "))
 	case s.Settle != nil && !s.Settle.Settled:
 		return fmt.Sprintf("the mesh did not settle within %.0f s (%s): these figures may be of an intermediate state",
 			s.Settle.Seconds, cmp.Or(strings.Join(s.Settle.Unmet, "; "), "no reason recorded"))

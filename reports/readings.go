@@ -110,7 +110,7 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		Do:           in.begin.Do,
 		Measured:     in.measure != nil,
 		Objects:      in.objects,
-		Settled:      in.settle != nil && in.settle.Settled,
+		Settled:      in.settle != nil && in.settle.Settled && (in.measure == nil || len(in.measure.Disturbed) == 0),
 		Settle:       in.settle,
 		Actions:      in.actions,
 		Proxies:      in.proxies,
@@ -119,15 +119,18 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		figures:      in.begin.PublishedFigures,
 	}
 	if in.measure != nil {
-		s.Seconds = in.measure.Seconds
+		s.Seconds, s.Disturbed = in.measure.Seconds, in.measure.Disturbed
 		s.Harness = &in.measure.Harness
 		s.ControlPlane = in.measure.ControlPlane
 	}
 	for _, e := range in.begin.Expect {
 		s.Expectations = append(s.Expectations, Expectation{What: e.What, Want: e.Change})
 	}
-	if len(in.proxies) > 0 {
-		i := max(0, slices.IndexFunc(in.proxies, func(p observations.Proxy) bool { return p.Workload == *primary }))
+	sidecar := func(p observations.Proxy) bool { return p.Kind == observations.ProxySidecar }
+	if i := slices.IndexFunc(in.proxies, sidecar); i >= 0 {
+		if same := slices.IndexFunc(in.proxies, func(p observations.Proxy) bool { return sidecar(p) && p.Workload == *primary }); same >= 0 {
+			i = same
+		}
 		p := in.proxies[i]
 		*primary = cmp.Or(*primary, p.Workload)
 		s.Rows, s.ConfigObjects, s.ConfigDumpBytes = &p.Rows, &p.Objects, p.DumpBytes
@@ -149,35 +152,34 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		}
 	}
 
-	var memory, witness, cpu, allocated, agents []int64
-	workloads := map[string][]int64{}
+	read := map[string][]Sidecar{} // by kind
 	for _, key := range slices.SortedFunc(maps.Keys(in.usage), compareKeys) {
 		u := in.usage[key]
-		s.Sidecars = append(s.Sidecars, Sidecar{
+		read[u.Kind] = append(read[u.Kind], Sidecar{
 			Pod: key.pod, Workload: u.Workload, Node: u.Node,
 			MemoryBytes: u.MemoryBytes, CPUNano: u.CPUNano, Witness: u.Witness,
 		})
-		if u.Witness {
-			witness = append(witness, u.MemoryBytes)
-			continue
+	}
+	sidecars := group(observations.ProxySidecar, read[observations.ProxySidecar])
+	s.Sidecars, s.Workloads = sidecars.Proxies, sidecars.Workloads
+	s.Memory, s.WitnessMemory, s.CPU = sidecars.Memory, sidecars.WitnessMemory, sidecars.CPU
+	for _, kind := range slices.Sorted(maps.Keys(read)) {
+		if kind != observations.ProxySidecar {
+			s.Others = append(s.Others, group(kind, read[kind]))
 		}
-		memory = append(memory, u.MemoryBytes)
-		cpu = append(cpu, u.CPUNano)
-		workloads[u.Workload] = append(workloads[u.Workload], u.MemoryBytes)
 	}
-	for _, name := range slices.Sorted(maps.Keys(workloads)) {
-		s.Workloads = append(s.Workloads, Workload{Name: name, Memory: memoryOf(workloads[name])})
-	}
+	var allocated, agents []int64
 	for _, e := range in.envoys {
-		if !e.Witness {
+		if !e.Witness && e.Kind == observations.ProxySidecar {
 			allocated = append(allocated, e.Allocated)
 		}
 	}
 	for _, a := range in.agents {
-		agents = append(agents, a.HeapBytes+a.StackBytes)
+		if a.Kind == observations.ProxySidecar {
+			agents = append(agents, a.HeapBytes+a.StackBytes)
+		}
 	}
-	s.Memory, s.WitnessMemory, s.EnvoyAllocated, s.AgentHeld = memoryOf(memory), memoryOf(witness), memoryOf(allocated), memoryOf(agents)
-	s.CPU = cpuOf(cpu)
+	s.EnvoyAllocated, s.AgentHeld = memoryOf(allocated), memoryOf(agents)
 	return s
 }
 

@@ -63,7 +63,7 @@ type Report struct {
 	// Sections are the topics of this run beside what every run has.
 	Sections []sections.Section `json:"-"`
 
-	// Series is the memory of the sidecars over the whole run, sorted by pod. It is not part
+	// Series is the memory of the proxies over the whole run, sorted by pod. It is not part
 	// of report.json, which it would make many times larger: the log has it.
 	Series []PodSeries `json:"-"`
 }
@@ -88,11 +88,14 @@ type Step struct {
 	Witness         string                      `json:"witness,omitempty"` // namespace/pod
 	// Memory is of the real sidecars (container istio-proxy) that were never dumped,
 	// WitnessMemory of those that were.
-	Memory        Memory            `json:"memory"`
-	WitnessMemory Memory            `json:"witnessMemory"`
-	Settled       bool              `json:"settled"`
-	Expectations  []Expectation     `json:"expectations"`
-	Published     []PublishedFigure `json:"published,omitempty"`
+	Memory        Memory `json:"memory"`
+	WitnessMemory Memory `json:"witnessMemory"`
+	// Settled says that the mesh was quiet before the step was measured and stayed so; Disturbed
+	// says what moved while it was measured.
+	Settled      bool              `json:"settled"`
+	Disturbed    []string          `json:"disturbed,omitempty"`
+	Expectations []Expectation     `json:"expectations"`
+	Published    []PublishedFigure `json:"published,omitempty"`
 	// Workloads split Memory by workload, sorted by name.
 	Workloads []Workload `json:"workloads,omitempty"`
 	// EnvoyAllocated is what the Envoys of never-dumped sidecars say they have allocated.
@@ -112,6 +115,8 @@ type Step struct {
 	ControlPlane *observations.Cost `json:"controlPlane,omitempty"`
 	// Sidecars are the readings behind the statistics, sorted by pod.
 	Sidecars []Sidecar `json:"sidecars,omitempty"`
+	// Others are the proxies that are no sidecars, a group for each kind, sorted by kind.
+	Others []Others `json:"otherProxies,omitempty"`
 	// Proxies are all witnesses' configurations, in the log's order.
 	Proxies []observations.Proxy `json:"proxies,omitempty"`
 
@@ -277,6 +282,11 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.EnvoyBuilds = append(r.EnvoyBuilds, build)
 	}
 	slices.Sort(r.EnvoyBuilds)
+	for pod, kind := range kinds(records) {
+		if one, ok := series[pod]; ok {
+			one.Kind = kind
+		}
+	}
 	for _, pod := range slices.Sorted(maps.Keys(series)) {
 		r.Series = append(r.Series, *series[pod])
 	}

@@ -6,15 +6,16 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// PodSeries is the memory of one sidecar over the run.
+// PodSeries is the memory of one proxy over the run.
 type PodSeries struct {
 	Pod     string    // namespace/name
+	Kind    string    // "" for a sidecar
 	Dumped  float64   // seconds from the run's start to the first dump; +Inf for never
 	Seconds []float64 // from the run's start, of each reading
 	Bytes   []int64   // as many as Seconds
 }
 
-// addSeries takes in what one scrape says of sidecars.
+// addSeries takes in what one scrape says of proxies.
 func addSeries(series map[string]*PodSeries, s *observations.Series, seconds float64) {
 	for _, p := range s.Containers {
 		// A container that has just started has no memory yet.
@@ -25,6 +26,25 @@ func addSeries(series map[string]*PodSeries, s *observations.Series, seconds flo
 		one.Seconds = append(one.Seconds, seconds)
 		one.Bytes = append(one.Bytes, p.MemoryBytes)
 	}
+}
+
+// kinds are those of the pods whose proxy is no sidecar, by namespace/name: any record of
+// memory tells, but for the first moments of a pod's series.
+func kinds(records []observations.Record) map[string]string {
+	found := map[string]string{}
+	for _, r := range records {
+		switch {
+		case r.Usage != nil && r.Usage.Kind != observations.ProxySidecar:
+			found[r.Usage.Namespace+"/"+r.Usage.Pod] = r.Usage.Kind
+		case r.Series != nil:
+			for _, p := range r.Series.Containers {
+				if p.Kind != observations.ProxySidecar {
+					found[p.Namespace+"/"+p.Pod] = p.Kind
+				}
+			}
+		}
+	}
+	return found
 }
 
 // dumped notes that a pod is a witness from now on.

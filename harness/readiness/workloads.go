@@ -140,7 +140,9 @@ func job(j *batchv1.Job, pods []sample.Pod, now time.Time, lasting time.Duration
 		live++
 		switch {
 		case p.State == sample.KeptAlive:
-		case p.State == sample.Running && p.Ready && p.AppsLast.After(now.Add(lasting)):
+		case p.State == sample.Running && p.AppsLast.After(now.Add(lasting)) && p.Ready:
+		case p.State == sample.Running && p.AppsLast.After(now.Add(lasting)):
+			return false, fmt.Sprintf("Job %s/%s: pod %s is not ready", j.Namespace, j.Name, p.Name)
 		case p.State == sample.Running && p.AppsLast.IsZero():
 			return false, fmt.Sprintf("Job %s/%s: the containers of pod %s run, and nothing says that they last (annotation simulate.meshbench.dev/lasts)", j.Namespace, j.Name, p.Name)
 		case p.State == sample.Running:

@@ -163,15 +163,16 @@ func (d *data) add(run string, records []observations.Record) {
 		case r.Objects != nil:
 			s.objects = *r.Objects
 		case r.Usage != nil:
-			if u := *r.Usage; u.Container == observations.SidecarContainer && u.MemoryBytes > 0 {
+			if u := *r.Usage; u.Container == observations.SidecarContainer && u.Kind == observations.ProxySidecar && u.MemoryBytes > 0 {
 				s.usage[u.Namespace+"/"+u.Pod] = u
 			}
-		case r.Proxy != nil:
+		case r.Proxy != nil && r.Proxy.Kind == observations.ProxySidecar:
 			s.proxies = append(s.proxies, *r.Proxy)
 		case r.Istiod != nil:
 			s.istiod[r.Istiod.Pod] = *r.Istiod
 		case r.Measure != nil:
 			s.measured = true
+			s.settled = s.settled && len(r.Measure.Disturbed) == 0
 		}
 	}
 	finish()

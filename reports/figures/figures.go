@@ -72,6 +72,7 @@ func memoryByStep(r *reports.Report) sections.Plot {
 	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Circle}
 	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Triangle}
 	medians := plot.Series{Name: "median of those never dumped", Colour: plot.Ink, Shape: plot.Tick}
+	others := plot.Series{Name: "a gateway, or another proxy that is no sidecar", Colour: plot.Green, Shape: plot.Square}
 	for row, s := range r.Steps {
 		if p, ok := s.PublishedOf("memory"); ok {
 			published.Points = append(published.Points, plot.Point{X: p.Published, Y: float64(row), To: cmp.Or(p.PublishedHigh, p.Published)})
@@ -84,11 +85,19 @@ func memoryByStep(r *reports.Report) sections.Plot {
 				pods.Points = append(pods.Points, point)
 			}
 		}
+		for _, o := range s.Others {
+			for i, pod := range o.Proxies {
+				others.Points = append(others.Points, plot.Point{X: float64(pod.MemoryBytes) / words.Mi, Y: spreadOut(row, i)})
+			}
+		}
 		if s.Memory.Samples > 0 {
 			medians.Points = append(medians.Points, plot.Point{X: float64(s.Memory.MedianBytes) / words.Mi, Y: float64(row)})
 		}
 	}
 	f.Series = []plot.Series{published, pods, witnesses, medians}
+	if len(others.Points) > 0 {
+		f.Series = append(f.Series, others)
+	}
 	return f
 }
 
@@ -150,6 +159,7 @@ func memoryOverTime(r *reports.Report) sections.Plot {
 	}
 	pods := plot.Series{Name: "a sidecar never dumped", Colour: plot.Blue, Shape: plot.Line}
 	witnesses := plot.Series{Name: "a witness", Colour: plot.Vermillion, Shape: plot.Line}
+	others := plot.Series{Name: "a gateway, or another proxy that is no sidecar", Colour: plot.Green, Shape: plot.Line}
 	var lives float64 // of all pods together, in seconds
 	for _, one := range r.Series {
 		if n := len(one.Seconds); n > 0 {
@@ -158,10 +168,14 @@ func memoryOverTime(r *reports.Report) sections.Plot {
 	}
 	for _, one := range r.Series {
 		before, after := line(one, max(0.5, lives/seriesPoints))
+		to, dumped := &pods, &witnesses
+		if one.Kind != observations.ProxySidecar {
+			to, dumped = &others, &others
+		}
 		for _, line := range []struct {
 			to     *plot.Series
 			points []plot.Point
-		}{{&pods, before}, {&witnesses, after}} {
+		}{{to, before}, {dumped, after}} {
 			for _, p := range line.points {
 				line.to.Points = append(line.to.Points, plot.Point{X: p.X / scale, Y: p.Y / words.Mi})
 			}
@@ -169,6 +183,9 @@ func memoryOverTime(r *reports.Report) sections.Plot {
 		}
 	}
 	f.Series = append(moments(r, scale), pods, witnesses)
+	if len(others.Points) > 0 {
+		f.Series = append(f.Series, others)
+	}
 	return f
 }
 

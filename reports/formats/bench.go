@@ -110,10 +110,14 @@ func (b *bench) write(rec benchfmt.Record) {
 	}
 }
 
-// step writes a line for each sidecar, one with the counts, which are exact, and one with
+// step writes a line for each proxy, one with the counts, which are exact, and one with
 // what was read once.
 func (b *bench) step(table []metrics.Metric, s *reports.Step) {
-	for _, c := range s.Sidecars {
+	read := slices.Clone(s.Sidecars)
+	for _, o := range s.Others {
+		read = append(read, o.Proxies...)
+	}
+	for _, c := range read {
 		var own []benchValue
 		for _, m := range table {
 			for _, v := range s.Metrics[m.Name].Values {

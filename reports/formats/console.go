@@ -89,7 +89,7 @@ func consoleTable(r *reports.Report) []string {
 	cells[0] = tableHeader
 	for i, row := range rows {
 		name := row.cells[0].text
-		if row.published {
+		if row.published || row.other {
 			name = "  " + name
 		}
 		cells[i+1] = []string{name}

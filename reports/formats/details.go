@@ -10,6 +10,7 @@ import (
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 func expectationTable(r *reports.Report) sections.Table {
@@ -56,7 +57,9 @@ func stepsWith(r *reports.Report, name metrics.TableName) []reports.Step {
 
 // metricTable has a row for each step and a column for each metric of the table.
 func metricTable(r *reports.Report, title string, name metrics.TableName) sections.Table {
-	columns := metrics.Columns(name)
+	columns := slices.DeleteFunc(metrics.Columns(name), func(m metrics.Metric) bool {
+		return m.Rare && !slices.ContainsFunc(r.Steps, func(s reports.Step) bool { _, ok := s.Metrics[m.Name]; return ok })
+	})
 	t := sections.Table{Title: title, Header: []string{"step"}}
 	for _, m := range columns {
 		t.Header = append(t.Header, m.Header())
@@ -136,6 +139,35 @@ func sidecarTable(r *reports.Report) sections.Table {
 			row("all", true)
 			for _, w := range workloads {
 				row(w, false)
+			}
+		}
+	}
+	return t
+}
+
+// otherTable has a row for each step and kind of proxies that are no sidecars, and where
+// they differ for each of their workloads.
+func otherTable(r *reports.Report) sections.Table {
+	t := sections.Table{Title: "Gateways and other proxies that are no sidecars, never dumped",
+		Header: []string{"step", "kind", "workload", "proxies", "median Mi", "min Mi", "max Mi", "median CPU m"}}
+	row := func(s *reports.Step, kind, workload string, m reports.Memory, cpu string) {
+		t.Rows = append(t.Rows, []string{s.Name, kind, workload, fmt.Sprint(m.Samples),
+			words.Mib(m.MedianBytes), words.Mib(m.MinBytes), words.Mib(m.MaxBytes), cpu})
+	}
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		for _, o := range s.Others {
+			workload := "all"
+			if len(o.Workloads) == 1 {
+				workload = o.Workloads[0].Name
+			}
+			if o.Memory.Samples > 0 {
+				row(s, o.Kind, workload, o.Memory, fmt.Sprintf("%.1f", float64(o.CPU.MedianNano)/1e6))
+			}
+			for _, w := range o.Workloads {
+				if len(o.Workloads) > 1 {
+					row(s, o.Kind, w.Name, w.Memory, "")
+				}
 			}
 		}
 	}

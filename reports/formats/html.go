@@ -44,7 +44,7 @@ type page struct {
 	Plots       map[string]pagePlot
 	IstiodPlots []pagePlot
 
-	Config, Memory, Istiod, Work, Expectations, Events, Environment, Readings pageTable
+	Config, Memory, Others, Istiod, Work, Expectations, Events, Environment, Readings pageTable
 
 	Sections []pageSection
 
@@ -63,7 +63,7 @@ type tile struct {
 
 // pageRow is a row of the table of steps.
 type pageRow struct {
-	Published bool
+	Published bool // stands under a step
 	Cells     []pageCell
 }
 
@@ -158,7 +158,7 @@ func newPage(r *reports.Report) (*page, error) {
 			class, meaning := markMeaning(c.mark)
 			cells[i] = pageCell{c.text, c.mark, class, meaning}
 		}
-		p.StepRows = append(p.StepRows, pageRow{row.published, cells})
+		p.StepRows = append(p.StepRows, pageRow{row.published || row.other, cells})
 	}
 	if published {
 		p.Notes = append(p.Notes, strings.ReplaceAll(marksLegend, "   ", " · "))
@@ -200,7 +200,7 @@ func newPage(r *reports.Report) (*page, error) {
 		to *pageTable
 		of sections.Table
 	}{
-		{&p.Config, config}, {&p.Memory, memory}, {&p.Istiod, istiod}, {&p.Work, work},
+		{&p.Config, config}, {&p.Memory, memory}, {&p.Others, otherTable(r)}, {&p.Istiod, istiod}, {&p.Work, work},
 		{&p.Expectations, expectationTable(r)}, {&p.Events, eventTable(r)},
 		{&p.Environment, environmentTable(r)}, {&p.Readings, readingTable(r)},
 	} {
@@ -274,7 +274,7 @@ func headline(r *reports.Report) (text string, good bool) {
 	}
 }
 
-// readingTable lists every sidecar's reading.
+// readingTable lists every proxy's reading.
 func readingTable(r *reports.Report) sections.Table {
 	t := sections.Table{Title: "Every reading", Header: []string{"step", "pod", "node", "memory Mi", "CPU m", "witness"}}
 	for _, s := range r.Steps {
@@ -284,6 +284,11 @@ func readingTable(r *reports.Report) sections.Table {
 				witness = "yes"
 			}
 			t.Rows = append(t.Rows, []string{s.Name, c.Pod, c.Node, words.Mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), witness})
+		}
+		for _, o := range s.Others {
+			for _, c := range o.Proxies {
+				t.Rows = append(t.Rows, []string{s.Name, c.Pod + " (" + o.Kind + ")", c.Node, words.Mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), ""})
+			}
 		}
 	}
 	return t

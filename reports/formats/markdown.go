@@ -43,7 +43,7 @@ func Markdown(w io.Writer, r *reports.Report) error {
 		}
 	}
 	config, memory, istiod, work := detailTables(r)
-	for _, t := range []sections.Table{config, memory, istiod, work, eventTable(r), environmentTable(r)} {
+	for _, t := range []sections.Table{config, memory, otherTable(r), istiod, work, eventTable(r), environmentTable(r)} {
 		out.table(t)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {
@@ -107,7 +107,7 @@ func (m *markdown) stepTable(r *reports.Report) {
 		for i, c := range row.cells {
 			cells[i] = c.String()
 		}
-		if row.published {
+		if row.published || row.other {
 			cells[0] = "↳ " + cells[0]
 		}
 		rows = append(rows, cells)

@@ -33,6 +33,7 @@ func (c tableCell) String() string { return strings.TrimSuffix(c.text+" "+c.mark
 type tableRow struct {
 	cells     []tableCell // as many as tableHeader
 	published bool        // the figures published for the step above
+	other     bool        // proxies of another kind at the step above
 }
 
 // stepRows is what people look at first: each step's counts and memory, and beneath it
@@ -67,6 +68,9 @@ func stepRows(r *reports.Report) []tableRow {
 			own.cells[c].text = text
 		}
 		rows = append(rows, own)
+		for _, o := range s.Others {
+			rows = append(rows, otherRow(o))
+		}
 		if len(s.Published) == 0 {
 			continue
 		}
@@ -84,6 +88,20 @@ func stepRows(r *reports.Report) []tableRow {
 		rows = append(rows, pub)
 	}
 	return rows
+}
+
+// otherRow is the memory of proxies that are no sidecars, under their step.
+func otherRow(o reports.Others) tableRow {
+	row := tableRow{cells: make([]tableCell, len(tableHeader)), other: true}
+	row.cells[0].text = fmt.Sprintf("%s: %d", o.Kind, o.Memory.Samples+o.WitnessMemory.Samples)
+	if m := o.Memory; m.Samples > 0 {
+		row.cells[6].text = words.Mib(m.MedianBytes)
+		row.cells[7].text = words.Mib(m.MinBytes) + "-" + words.Mib(m.MaxBytes)
+	}
+	if m := o.WitnessMemory; m.Samples > 0 {
+		row.cells[8].text = words.Mib(m.MedianBytes)
+	}
+	return row
 }
 
 // publishedObjects are the published nodes, pods and Services in one cell, empty where
@@ -128,7 +146,7 @@ func settledText(s *reports.Step) string {
 		return "NO"
 	case s.Settle == nil:
 		return "-"
-	case s.Settle.Settled:
+	case s.Settled:
 		return fmt.Sprintf("%.0f s", s.Settle.Seconds)
 	default:
 		return fmt.Sprintf("NO %.0f s", s.Settle.Seconds)

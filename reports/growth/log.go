@@ -121,7 +121,7 @@ func read(records []observations.Record) *log {
 		case rec.Revisions != nil:
 			total = rec.Revisions.Total
 			l.batch(rec.Revisions, rec.Time)
-		case rec.Restart != nil && rec.Restart.Container == observations.SidecarContainer:
+		case rec.Restart != nil && rec.Restart.Container == observations.SidecarContainer && rec.Restart.Kind == observations.ProxySidecar:
 			r := restart{Restart: *rec.Restart, at: rec.Time, step: during}
 			r.Revisions = cmp.Or(r.Revisions, total)
 			l.restarts = append(l.restarts, r)
@@ -133,7 +133,7 @@ func read(records []observations.Record) *log {
 		case rec.Series != nil:
 			for _, p := range rec.Series.Containers {
 				// A container that has just started has no memory yet.
-				if p.Container == observations.SidecarContainer && p.MemoryBytes > 0 {
+				if p.Container == observations.SidecarContainer && p.Kind == observations.ProxySidecar && p.MemoryBytes > 0 {
 					pod := p.Namespace + "/" + p.Pod
 					l.samples[pod] = append(l.samples[pod], sample{rec.Time, p.MemoryBytes})
 				}
@@ -143,7 +143,7 @@ func read(records []observations.Record) *log {
 			s.add(rec)
 			s.revisions, s.services, s.ended = total, len(l.services), len(l.restarts)
 		}
-		if u := rec.Usage; u != nil && u.Container == observations.SidecarContainer {
+		if u := rec.Usage; u != nil && u.Container == observations.SidecarContainer && u.Kind == observations.ProxySidecar {
 			l.is(u.Namespace+"/"+u.Pod, u.Workload)
 			l.limits[u.Workload] = cmp.Or(u.LimitBytes, l.limits[u.Workload])
 		}
@@ -194,7 +194,7 @@ func (s *step) add(rec observations.Record) {
 		clear(s.usage)
 		clear(s.envoys)
 	case rec.Usage != nil:
-		if u := *rec.Usage; u.Container == observations.SidecarContainer && u.MemoryBytes > 0 {
+		if u := *rec.Usage; u.Container == observations.SidecarContainer && u.Kind == observations.ProxySidecar && u.MemoryBytes > 0 {
 			at := rec.Time
 			if !u.Measured.IsZero() {
 				at = u.Measured // the metrics API tells for a while of a container that has ended
@@ -204,12 +204,13 @@ func (s *step) add(rec observations.Record) {
 	case rec.Envoy != nil:
 		e := *rec.Envoy
 		s.envoys[key{e.Namespace + "/" + e.Pod, e.Witness}] = envoy{e, rec.Time}
-	case rec.Proxy != nil:
+	case rec.Proxy != nil && rec.Proxy.Kind == observations.ProxySidecar:
 		s.proxies = append(s.proxies, *rec.Proxy)
 	case rec.Istiod != nil:
 		s.istiod = rec.Istiod
 	case rec.Measure != nil:
 		s.measured = true
+		s.settled = s.settled && len(rec.Measure.Disturbed) == 0
 		s.parts = rec.Measure.ControlPlaneParts
 	}
 }

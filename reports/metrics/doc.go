@@ -66,6 +66,8 @@ func Document() string {
 // of is what single values are of, for people.
 func (m Metric) of() string {
 	switch {
+	case m.Repeated && m.Without[Tables] == othersSay:
+		return "every real proxy of that kind"
 	case m.Repeated:
 		return "every real sidecar"
 	case m.Of == OfPod && m.Read != nil:

@@ -160,6 +160,8 @@ type Metric struct {
 	// Was are its names before 2026-11-29. Those of Compare are still read in baselines and
 	// in --limit.
 	Was []Old
+	// Rare says that its column stands only in reports that have a value of it.
+	Rare bool
 	// Read takes the values out of a step's records; none where it was not read. It is nil
 	// for metrics that a report hands over, for they are not of a step's records alone.
 	Read func(*Step) []Value

@@ -14,7 +14,7 @@ type Step struct {
 	Objects *observations.Objects
 	// Proxy is the witness whose configuration stands for the step's.
 	Proxy *observations.Proxy
-	// Usage holds the sidecars' readings, sorted by pod.
+	// Usage holds the proxies' readings, of all kinds, sorted by pod.
 	Usage  []observations.Usage
 	Envoys []observations.Envoy // sorted by pod
 	Agents []observations.Agent // sorted by pod

@@ -14,6 +14,7 @@ const (
 	tablesSay  = "in the table of steps"
 	fewSay     = "one reading a run, too noisy to compare"
 	elsewhere  = "the working set says more, and has a column"
+	othersSay  = "proxies that are no sidecars have a table of their own"
 	growthSays = "the section about revisions has its own tables"
 )
 
@@ -64,9 +65,11 @@ func states() []Metric {
 		{Name: "step_measured", Title: "step measured", Help: "1 when the step's measurement was completed.", Better: Higher, Source: "record measure",
 			Without: step, Was: was("measured", "step_measured", "", ""),
 			Read: func(s *Step) []Value { return one(words.Flag(s.Measure != nil)) }},
-		{Name: "step_settled", Title: "step settled", Help: "1 when the mesh was quiet before the step was measured.", Better: Higher, Source: "record settle",
+		{Name: "step_settled", Title: "step settled", Help: "1 when the mesh was quiet before the step was measured, and stayed so.", Better: Higher, Source: "record settle",
 			Without: step, Was: was("settled", "step_settled", "", ""),
-			Read: func(s *Step) []Value { return one(words.Flag(s.Settle != nil && s.Settle.Settled)) }},
+			Read: func(s *Step) []Value {
+				return one(words.Flag(s.Settle != nil && s.Settle.Settled && (s.Measure == nil || len(s.Measure.Disturbed) == 0)))
+			}},
 	}
 }
 
@@ -122,55 +125,22 @@ func configuration() []Metric {
 	return all
 }
 
-// objects counts what the cluster holds.
-func objects() []Metric {
-	var all []Metric
-	for _, k := range []struct {
-		name, title, help string
-		was               []Old
-		count             func(*observations.Objects) int
-	}{
-		{"nodes", "nodes", "Nodes of the cluster.", was("", "cluster_objects{kind=nodes}", "", "objects.nodes"), func(o *observations.Objects) int { return o.Nodes }},
-		{"pods", "pods", "Pods in all namespaces.", was("", "cluster_objects{kind=pods}", "", "objects.pods"), func(o *observations.Objects) int { return o.Pods }},
-		{"services", "Services", "Services in all namespaces.", was("", "cluster_objects{kind=services}", "", "objects.services"), func(o *observations.Objects) int { return o.Services }},
-		{"sidecars", "sidecars", "Pods with a sidecar.", was("", "", "", "objects.sidecars"), func(o *observations.Objects) int { return o.Sidecars }},
-		{"real_sidecars", "real sidecars", "Pods whose sidecar runs as processes or containers.", was("realSidecars", "sidecars{real=true}", "", "objects.realSidecars"), func(o *observations.Objects) int { return o.RealSidecars }},
-	} {
-		m := Metric{
-			Name: k.name, Title: k.title, Help: k.help, Exact: true, Source: "the Kubernetes API", Was: k.was,
-			Read: func(s *Step) []Value {
-				if s.Objects == nil {
-					return nil
-				}
-				return one(float64(k.count(s.Objects)))
-			},
-		}
-		switch k.name {
-		case "nodes", "pods", "services":
-			m.Word, m.Without = k.name, leave(tablesSay, Tables)
-		case "sidecars":
-			m.Word, m.Column = "sidecars", Column{Table: WorkTable, Title: k.title}
-		case "real_sidecars":
-			m.Word, m.Column = "realSidecars", Column{Table: WorkTable, Title: k.title}
-		}
-		all = append(all, m)
-	}
-	return all
-}
-
 // memory is what sidecars cost, and the size of what makes them cost it.
 func memory() []Metric {
 	const api = "the metrics API, as `kubectl top pod --containers` does"
-	usage := func(witness bool, of func(observations.Usage) float64) func(*Step) []Value {
+	ofKind := func(kind string, witness bool, of func(observations.Usage) float64) func(*Step) []Value {
 		return func(s *Step) []Value {
 			var values []Value
 			for _, u := range s.Usage {
-				if u.Witness == witness {
+				if u.Kind == kind && u.Witness == witness {
 					values = append(values, Value{Of: u.Namespace + "/" + u.Pod, Workload: u.Workload, Node: u.Node, Witness: u.Witness, Value: of(u)})
 				}
 			}
 			return values
 		}
+	}
+	usage := func(witness bool, of func(observations.Usage) float64) func(*Step) []Value {
+		return ofKind(observations.ProxySidecar, witness, of)
 	}
 	bytes := func(u observations.Usage) float64 { return float64(u.MemoryBytes) }
 	cores := func(u observations.Usage) float64 { return float64(u.CPUNano) / 1e9 }
@@ -197,35 +167,7 @@ func memory() []Metric {
 		{Name: "sidecar_cpu_seconds", Title: "CPU time of a sidecar in the step", Help: "CPU time that a real sidecar never dumped used since the step before was measured, or since its own start.",
 			Unit: Seconds, Shown: S, Better: Lower, Source: "the nodes' /metrics/resource", Of: OfPod, Repeated: true,
 			Column: Column{Table: SidecarTable, Title: "median CPU", Decimals: 2}, Floor: 0.5, // as istiod's
-			Read: func(s *Step) []Value {
-				used := func(s *Step) map[string]observations.CPU {
-					found := map[string]observations.CPU{}
-					for _, r := range s.Records {
-						if r.CPU != nil {
-							found[r.CPU.Namespace+"/"+r.CPU.Pod] = *r.CPU
-						}
-					}
-					return found
-				}
-				var before map[string]observations.CPU
-				if s.Before != nil {
-					if before = used(s.Before); len(before) == 0 {
-						return nil // since when would not be known
-					}
-				}
-				var values []Value
-				for pod, now := range used(s) {
-					// A container that was restarted counts from zero.
-					if was := before[pod].Seconds; was <= now.Seconds {
-						now.Seconds -= was
-					}
-					if !now.Witness {
-						values = append(values, Value{Of: pod, Workload: now.Workload, Node: now.Node, Value: now.Seconds})
-					}
-				}
-				sortValues(values)
-				return values
-			}},
+			Read: cpuSeconds(observations.ProxySidecar)},
 		// What of a difference in memory is in neither of the next two is Envoy's outside of
 		// what it has allocated.
 		{Name: "envoy_allocated_bytes", Title: "memory that its Envoy has allocated", Help: "What the Envoy of a sidecar never dumped says it has allocated.",
@@ -235,7 +177,7 @@ func memory() []Metric {
 			Read: func(s *Step) []Value {
 				var values []Value
 				for _, e := range s.Envoys {
-					if !e.Witness {
+					if !e.Witness && e.Kind == observations.ProxySidecar {
 						values = append(values, Value{Of: e.Namespace + "/" + e.Pod, Workload: e.Workload, Value: float64(e.Allocated)})
 					}
 				}
@@ -248,10 +190,26 @@ func memory() []Metric {
 			Read: func(s *Step) []Value {
 				var values []Value
 				for _, a := range s.Agents {
+					if a.Kind != observations.ProxySidecar {
+						continue
+					}
 					values = append(values, Value{Of: a.Namespace + "/" + a.Pod, Workload: a.Workload, Value: float64(a.HeapBytes + a.StackBytes)})
 				}
 				return values
 			}},
+		{Name: "gateway_memory_bytes", Title: "memory of a gateway", Help: "Working set of a real gateway's container istio-proxy; its configuration was never dumped.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Without: leave(othersSay, Tables),
+			Floor: 0.035, Read: ofKind(observations.ProxyGateway, false, bytes)},
+		{Name: "gateway_cpu_cores", Title: "CPU of a gateway", Help: "CPU that a real gateway used in the metrics API's last window.",
+			Unit: Cores, Shown: Millicores, Better: Lower, Source: api, Of: OfPod, Repeated: true,
+			Without: and(leave("a window of an idle proxy tells of the moment alone", Compare), leave(othersSay, Tables)),
+			Read:    ofKind(observations.ProxyGateway, false, cores)},
+		{Name: "gateway_cpu_seconds", Title: "CPU time of a gateway in the step", Help: "CPU time that a real gateway used since the step before was measured, or since its own start.",
+			Unit: Seconds, Shown: S, Better: Lower, Source: "the nodes' /metrics/resource", Of: OfPod, Repeated: true, Without: leave(othersSay, Tables),
+			Floor: 0.5, Read: cpuSeconds(observations.ProxyGateway)},
+		{Name: "waypoint_memory_bytes", Title: "memory of a waypoint", Help: "Working set of a real waypoint's container istio-proxy; its configuration was never dumped.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Without: leave(othersSay, Tables),
+			Floor: 0.035, Read: ofKind(observations.ProxyWaypoint, false, bytes)},
 		// A dump holds times and versions: it is never twice the same.
 		{Name: "config_dump_bytes", Title: "size of a configuration dump", Help: "Size of the witness's configuration dump, endpoints included.",
 			Unit: Bytes, Shown: KB, Better: Lower, Source: "the witness's /config_dump",

@@ -284,6 +284,8 @@ func TestCluster(t *testing.T) {
 		{"order", testOrder},
 		{"native sidecar", testNativeSidecar},
 		{"job", testJob},
+		{"lives", testLives},
+		{"order of ends", testEnds},
 		{"access", testAccess},
 		{"end", testEnd},
 		{"fewer nodes", testFewerNodes}, // last
@@ -788,6 +790,120 @@ func testJob(c testCluster) {
 			}
 			return fmt.Sprintf("job %s: %+v", name, job.Status)
 		})
+	}
+}
+
+// testLives has a pod for each way in which simulated containers live and end.
+func testLives(c testCluster) {
+	c.namespace("lives")
+	lasts := func(annotations ...string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Annotations = map[string]string{}
+			for i := 0; i < len(annotations); i += 2 {
+				p.Annotations["simulate.meshbench.dev/"+annotations[i]] = annotations[i+1]
+			}
+		}
+	}
+	policy := func(policy corev1.RestartPolicy) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Spec.RestartPolicy = policy }
+	}
+	never, onFailure := policy(corev1.RestartPolicyNever), policy(corev1.RestartPolicyOnFailure)
+	for _, test := range []struct {
+		name     string
+		change   []func(*corev1.Pod)
+		phase    corev1.PodPhase
+		reason   string // of the pod
+		exit     int32  // of its container, -1 while it has none
+		restarts int32  // at least
+	}{
+		{"for-ever", []func(*corev1.Pod){never}, corev1.PodRunning, "", -1, 0},
+		{"succeeds", []func(*corev1.Pod){never, lasts("lasts", "100ms")}, corev1.PodSucceeded, "", 0, 0},
+		{"fails", []func(*corev1.Pod){never, lasts("lasts", "100ms", "exit-code", "3")}, corev1.PodFailed, "", 3, 0},
+		{"by-name", []func(*corev1.Pod){never, lasts("lasts.main", "100ms", "exit-code.main", "4", "exit-code", "5")}, corev1.PodFailed, "", 4, 0},
+		{"is-done", []func(*corev1.Pod){onFailure, lasts("lasts", "100ms")}, corev1.PodSucceeded, "", 0, 0},
+		{"tries-again", []func(*corev1.Pod){onFailure, lasts("lasts", "100ms", "exit-code", "3")}, corev1.PodRunning, "", -1, 1},
+		{"again-and-again", []func(*corev1.Pod){lasts("lasts", "100ms")}, corev1.PodRunning, "", -1, 1},
+		{"refused", []func(*corev1.Pod){never, lasts("lasts", "soon")}, corev1.PodFailed, reasonRefused, -1, 0},
+		{"deadline", []func(*corev1.Pod){never, func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = ptr.To[int64](1) }}, corev1.PodFailed, reasonDeadline, 0, 0},
+		{"real-deadline", []func(*corev1.Pod){never, func(p *corev1.Pod) {
+			p.Spec.ActiveDeadlineSeconds = ptr.To[int64](1)
+			p.Spec.Containers[0].Image, p.Spec.Containers[0].Args = "test/program", []string{programCommand, "serve", "8080"}
+		}}, corev1.PodFailed, reasonDeadline, 0, 0},
+		{"init-fails", []func(*corev1.Pod){never, lasts("lasts.init", "100ms", "exit-code.init", "6"), func(p *corev1.Pod) {
+			p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "busybox"}}
+		}}, corev1.PodFailed, "", -1, 0},
+	} {
+		p := testPod("lives", test.name, "busybox")
+		for _, change := range test.change {
+			change(p)
+		}
+		p = c.create(p, func(p *corev1.Pod) string {
+			s := p.Status
+			if s.Phase != test.phase || s.Reason != test.reason || len(s.ContainerStatuses) != 1 || s.ContainerStatuses[0].RestartCount < test.restarts {
+				return fmt.Sprintf("%s is %s (%s)", p.Name, s.Phase, s.Reason)
+			}
+			if t := s.ContainerStatuses[0].State.Terminated; test.exit >= 0 && (t == nil || t.ExitCode != test.exit) {
+				return fmt.Sprintf("%s ended as %+v, want %d", p.Name, t, test.exit)
+			}
+			return ""
+		})
+		// Its object stays, and goes when it is asked to.
+		c.must(c.client.CoreV1().Pods("lives").Delete(c.Context(), p.Name, metav1.DeleteOptions{}))
+		c.eventually(func() string {
+			if _, err := c.client.CoreV1().Pods("lives").Get(c.Context(), p.Name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+				return ""
+			}
+			return p.Name + " is not gone"
+		})
+	}
+}
+
+// testEnds: when the application of a Job has ended, its native sidecars are stopped one by
+// one, the last one first, and those that follow in the Job are as real as the first.
+func testEnds(c testCluster) {
+	c.namespace("ends")
+	always := corev1.ContainerRestartPolicyAlways
+	side := func(name, image, port string) corev1.Container {
+		return corev1.Container{Name: name, Image: image, Args: []string{programCommand, "serve", port}, RestartPolicy: &always}
+	}
+	slow := side("b", "test/program", "9091")
+	slow.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"sleep", "2"}}}}
+	_, err := c.client.BatchV1().Jobs("ends").Create(c.Context(), &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: "job"},
+		Spec: batchv1.JobSpec{Completions: ptr.To[int32](3), Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy:  corev1.RestartPolicyNever,
+			InitContainers: []corev1.Container{side("a", "test/sidecar:1", "9090"), slow, side("simulated", "busybox", "1")},
+			Containers:     []corev1.Container{{Name: "main", Image: "busybox"}},
+		}}},
+	}, metav1.CreateOptions{})
+	c.must(err)
+	c.eventually(func() string {
+		job, err := c.client.BatchV1().Jobs("ends").Get(c.Context(), "job", metav1.GetOptions{})
+		c.must(err)
+		if job.Status.Succeeded == 3 {
+			return ""
+		}
+		return fmt.Sprintf("job %+v", job.Status)
+	})
+	pods, err := c.client.CoreV1().Pods("ends").List(c.Context(), metav1.ListOptions{})
+	c.must(err)
+	for _, p := range pods.Items {
+		s := p.Status.InitContainerStatuses
+		for i := range s {
+			if s[i].State.Terminated == nil {
+				c.Fatalf("%s of a completed pod: %+v", s[i].Name, s[i])
+			}
+		}
+		main := p.Status.ContainerStatuses[0].State.Terminated
+		if main == nil || p.Status.Phase != corev1.PodSucceeded {
+			c.Fatalf("%s is %s, its application %+v", p.Name, p.Status.Phase, main)
+		}
+		if b := s[1].State.Terminated; b.FinishedAt.Sub(main.FinishedAt.Time) < time.Second || s[0].State.Terminated.FinishedAt.Before(&b.FinishedAt) {
+			c.Errorf("main ended at %v, b at %v, a at %v", main.FinishedAt, b.FinishedAt, s[0].State.Terminated.FinishedAt)
+		}
+		if !strings.HasPrefix(s[0].ContainerID, ProcessScheme) || !strings.HasPrefix(s[2].ContainerID, cluster.SimulatedScheme) {
+			c.Errorf("containers %s and %s", s[0].ContainerID, s[2].ContainerID)
+		}
 	}
 }
 

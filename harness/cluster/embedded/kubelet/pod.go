@@ -152,16 +152,11 @@ func (p *pod) initPolicy(c corev1.Container) corev1.RestartPolicy {
 	return corev1.RestartPolicyOnFailure
 }
 
-func (p *pod) hostsFile() string  { return filepath.Join(p.dir, "hosts") }
-func (p *pod) resolvFile() string { return filepath.Join(p.dir, "resolv.conf") }
-
 // logFile is where an attempt of a container writes. Logs outlive their pod.
 func (p *pod) logFile(container string, attempt int) string {
 	return filepath.Join(p.node.manager.config.Logs,
 		p.namespace+"_"+p.name+"_"+string(p.uid), container, strconv.Itoa(attempt)+".log")
 }
-
-func (p *pod) address() string { return p.ip.String() }
 
 func (p *pod) gracePeriod() time.Duration {
 	p.mu.Lock()

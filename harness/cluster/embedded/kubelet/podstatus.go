@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"maps"
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,10 @@ import (
 
 // gone reports whether an object is not there any more, or is another one of that name.
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
+
+func (p *pod) hostsFile() string  { return filepath.Join(p.dir, "hosts") }
+func (p *pod) resolvFile() string { return filepath.Join(p.dir, "resolv.conf") }
+func (p *pod) address() string    { return p.ip.String() }
 
 // observe changes what is known of a container and publishes it.
 func (p *pod) observe(container string, change func(*observation)) {

@@ -1,0 +1,40 @@
+package reports
+
+import (
+	"maps"
+	"slices"
+)
+
+// Others are the proxies of one kind that are no sidecars, at a step. They are in none of
+// the sidecars' statistics, nor in those of another kind.
+type Others struct {
+	Kind string `json:"kind"` // gateway, waypoint, ...
+	// Memory and CPU are of those that were never dumped, WitnessMemory of those that were.
+	Memory        Memory     `json:"memory"`
+	WitnessMemory Memory     `json:"witnessMemory"`
+	CPU           CPU        `json:"cpu"`
+	Workloads     []Workload `json:"workloads,omitempty"` // split Memory, sorted by name
+	// Proxies are the readings behind, sorted by pod.
+	Proxies []Sidecar `json:"proxies"`
+}
+
+// group is what the readings of proxies of one kind amount to.
+func group(kind string, read []Sidecar) Others {
+	o := Others{Kind: kind, Proxies: read}
+	var memory, witness, cpu []int64
+	workloads := map[string][]int64{}
+	for _, p := range read {
+		if p.Witness {
+			witness = append(witness, p.MemoryBytes)
+			continue
+		}
+		memory = append(memory, p.MemoryBytes)
+		cpu = append(cpu, p.CPUNano)
+		workloads[p.Workload] = append(workloads[p.Workload], p.MemoryBytes)
+	}
+	for _, name := range slices.Sorted(maps.Keys(workloads)) {
+		o.Workloads = append(o.Workloads, Workload{Name: name, Memory: memoryOf(workloads[name])})
+	}
+	o.Memory, o.WitnessMemory, o.CPU = memoryOf(memory), memoryOf(witness), cpuOf(cpu)
+	return o
+}
