@@ -27,7 +27,7 @@ func churn(ctx context.Context, on *On, x *scenarios.Churn) error {
 	for i := range x.Rounds {
 		begun := time.Now()
 		on.Progress.Status("%s: round %d of %d", x, i+1, x.Rounds)
-		done := observations.Churn{What: x.String(), Round: i + 1, Rounds: x.Rounds, Share: x.Share, Seed: x.Seed}
+		done := observations.Churn{What: x.What(), Round: i + 1, Rounds: x.Rounds, Share: x.Share, Seed: x.Seed}
 		if err := round(ctx, on, x, i, &done); err != nil {
 			return fmt.Errorf("round %d of %d: %w", i+1, x.Rounds, err)
 		}
