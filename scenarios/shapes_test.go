@@ -113,7 +113,15 @@ func TestRefusedAndTaken(t *testing.T) {
 		},
 		"real sidecars by an annotation": {
 			`{daemonset: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/real: "[many|3]"}}}`,
-			"actions[0].daemonset.annotations.meshbench.dev/real", `want a whole number of 0 or more, or all, not "many"`,
+			"actions[0].daemonset.annotations.meshbench.dev/real", `annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
+		},
+		"real sidecars by an annotation of a manifest": {
+			`{apply: {manifest: '{apiVersion: apps/v1, kind: StatefulSet, metadata: {namespace: ns1, name: x}, spec: {template: {metadata: {annotations: {meshbench.dev/real: "[many|3]"}}}}}'}}`,
+			"actions[0].apply.manifest", `StatefulSet ns1/x: spec.template.metadata.annotations: annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
+		},
+		"a container's life in a manifest": {
+			`{apply: {manifest: '{apiVersion: batch/v1, kind: CronJob, metadata: {namespace: ns1, name: x}, spec: {jobTemplate: {spec: {template: {metadata: {annotations: {simulate.meshbench.dev/lasts.[d|c]: 5s}}, spec: {containers: [{name: c}]}}}}}}'}}`,
+			"actions[0].apply.manifest", `CronJob ns1/x: spec.jobTemplate.spec.template.metadata.annotations: annotation simulate.meshbench.dev/lasts.d: the pod has no container "d": it has c`,
 		},
 		"real sidecars where there are none": {
 			plain + `{deployment: {namespace: [plain|ns1], name: a, image: nginx, sidecars: {real: 1}}}`,
