@@ -95,6 +95,14 @@ func TestRefusedAndTaken(t *testing.T) {
 			`{job: {namespace: ns1, name: once, image: busybox, lasts: 5s, annotations: {simulate.meshbench.dev/[lasts|exit-code]: "1"}}}`,
 			"actions[0].job.annotations.simulate.meshbench.dev/lasts", "lasts says it already; omit one of them",
 		},
+		"a schedule of too little": {
+			`{cronjob: {namespace: ns1, name: a, image: a, schedule: "*/5 * * *[| *]"}}`,
+			"actions[0].cronjob.schedule", `invalid schedule "*/5 * * *": expected exactly 5 fields, found 4: [*/5 * * *]; want minute, hour, day, month and weekday, e.g. "*/5 * * * *"`,
+		},
+		"a schedule of a time zone": {
+			`{cronjob: {namespace: ns1, name: a, image: a, schedule: "[TZ=UTC|] 0 * * * *"}}`,
+			"actions[0].cronjob.schedule", `"TZ=UTC 0 * * * *" names a time zone, which Kubernetes rejects; it is read by UTC`,
+		},
 		"an annotation that nobody reads": {
 			`{deployment: {namespace: ns1, name: a, image: nginx, annotations: {simulate.meshbench.dev/[last|lasts]: 5s}}}`,
 			"actions[0].deployment.annotations.simulate.meshbench.dev/last", "unknown annotation simulate.meshbench.dev/last: use simulate.meshbench.dev/lasts or simulate.meshbench.dev/exit-code",

@@ -65,7 +65,7 @@ func daemonSetWaits(ctx context.Context, on *On, namespace, name string) (string
 	st := d.Status
 	want := st.DesiredNumberScheduled
 	if st.ObservedGeneration < d.Generation || want == 0 || st.UpdatedNumberScheduled != want || st.NumberAvailable != want || st.NumberMisscheduled > 0 {
-		return fmt.Sprintf("%d of %d pods ready", min(st.UpdatedNumberScheduled, st.NumberAvailable), want), nil
+		return fmt.Sprintf("%d of %d pods ready", min(want, st.UpdatedNumberScheduled, st.NumberAvailable), want), nil
 	}
 	return leaving(ctx, on, namespace, d.Spec.Selector, int(want))
 }
@@ -79,9 +79,14 @@ func leaving(ctx context.Context, on *On, namespace string, selector *metav1.Lab
 	return "", err
 }
 
-// selected are the pods with the labels, terminating ones included.
+// selected are the pods with the labels, terminating ones included; an empty selector selects
+// all.
 func selected(ctx context.Context, on *On, namespace string, selector *metav1.LabelSelector) ([]corev1.Pod, error) {
-	pods, err := on.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(selector)})
+	by, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := on.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: by.String()})
 	if err != nil {
 		return nil, err
 	}
