@@ -181,3 +181,17 @@ func restore(ctx context.Context, on *On, objects []*unstructured.Unstructured) 
 	}
 	return nil
 }
+
+// selected are the pods with the labels, terminating ones included; an empty selector selects
+// all.
+func selected(ctx context.Context, on *On, namespace string, selector *metav1.LabelSelector) ([]corev1.Pod, error) {
+	by, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := on.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: by.String()})
+	if err != nil {
+		return nil, err
+	}
+	return pods.Items, nil
+}

@@ -19,14 +19,6 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// contextThatEnds ends after a moment if it is asked to.
-func contextThatEnds(t *testing.T, ends bool) (context.Context, context.CancelFunc) {
-	if ends {
-		return context.WithTimeout(t.Context(), time.Millisecond)
-	}
-	return context.WithCancel(t.Context())
-}
-
 // TestChurnPods: a share of the pods goes in each round, chosen by the seed; those of Jobs and
 // of nobody stay.
 func TestChurnPods(t *testing.T) {
