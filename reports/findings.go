@@ -163,6 +163,9 @@ func (r *Report) findings() []sections.Finding {
 			add(observations.Info, "growth", r.Steps[i].Name, "%s", text)
 		}
 	}
+	for _, f := range r.histories() {
+		add(observations.Info, f.Kind, f.Step, "%s", f.Text)
+	}
 	if text := r.witnessEffect(); text != "" {
 		add(observations.Info, "witness", "", "%s", text)
 	}

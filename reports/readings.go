@@ -31,6 +31,7 @@ type readings struct {
 	began        time.Time
 	begin        observations.Begin
 	actions      []observations.Action
+	churns       []observations.Churn
 	settle       *observations.Settle
 	objects      *observations.Objects
 	usage        map[sidecarKey]observations.Usage
@@ -40,6 +41,7 @@ type readings struct {
 	istiodBefore *observations.Istiod // the last one read before the step
 	istiod       *observations.Istiod
 	measure      *observations.Measure
+	peaks        peaks
 	// records are all since the wait for quiet ended.
 	records []observations.Record
 	// before is the step that was begun before; nil for none.
@@ -66,6 +68,8 @@ func (in *readings) add(rec observations.Record) {
 		in.begin = *rec.Begin
 	case rec.Action != nil:
 		in.actions = append(in.actions, *rec.Action)
+	case rec.Churn != nil:
+		in.churns = append(in.churns, *rec.Churn)
 	case rec.Settle != nil:
 		in.settle = rec.Settle
 		// Readings on the way to quiet are of another state, perhaps of pods that are gone.
@@ -113,6 +117,7 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		Settled:      in.settle != nil && in.settle.Settled && (in.measure == nil || len(in.measure.Disturbed) == 0),
 		Settle:       in.settle,
 		Actions:      in.actions,
+		Churn:        in.churns,
 		Proxies:      in.proxies,
 		Expectations: []Expectation{},
 		Istiod:       istiodCost(in.istiodBefore, in.istiod),
@@ -189,6 +194,7 @@ func (in *readings) counted(s *Step) *metrics.Step {
 		Objects: in.objects, Settle: in.settle, Measure: in.measure,
 		IstiodBefore: in.istiodBefore, Istiod: in.istiod, Records: in.records,
 	}
+	counted.SidecarPeak, counted.IstiodPeak = in.peaks.of(in)
 	for i := range in.proxies {
 		if p := &in.proxies[i]; p.Namespace+"/"+p.Pod == s.Witness {
 			counted.Proxy = p

@@ -11,12 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/growth"
+	"github.com/meshbench/meshbench/reports/history"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
@@ -59,6 +61,9 @@ type Report struct {
 	PublishedSource string `json:"publishedSource,omitempty"`
 	// Environment is everything that memory depends on, as the log holds it.
 	Environment observations.Run `json:"environment"`
+
+	// past is where the run's memory has a history.
+	past *history.History
 
 	// Sections are the topics of this run beside what every run has.
 	Sections []sections.Section `json:"-"`
@@ -108,8 +113,10 @@ type Step struct {
 	Istiod  *Istiod               `json:"istiod,omitempty"`
 	Settle  *observations.Settle  `json:"settle,omitempty"`
 	Actions []observations.Action `json:"actions,omitempty"`
-	Seconds float64               `json:"seconds"` // of the whole step
-	Began   float64               `json:"began"`   // seconds from the run's start
+	// Churn are the rounds of actions churn, with what each took.
+	Churn   []observations.Churn `json:"churn,omitempty"`
+	Seconds float64              `json:"seconds"` // of the whole step
+	Began   float64              `json:"began"`   // seconds from the run's start
 	// Harness and ControlPlane are costs from the run's start to the step's end.
 	Harness      *observations.Cost `json:"harness,omitempty"`
 	ControlPlane *observations.Cost `json:"controlPlane,omitempty"`
@@ -228,6 +235,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Findings:    []sections.Finding{},
 		Events:      []Event{},
 		Environment: run,
+		past:        history.Of(records),
 	}
 	var (
 		steps  = make([]*readings, len(run.Steps)) // nil until begun
@@ -236,6 +244,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		series = map[string]*PodSeries{}
 		closed bool
 		during string // step that is under way
+		under  *readings
 	)
 	for i, rec := range records[1:] {
 		if rec.Step != nil {
@@ -255,6 +264,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 				steps[n] = newReadings(rec.Time, istiod, before)
 			}
 			steps[n].add(rec)
+			if under = steps[n]; rec.Measure != nil {
+				under = nil
+			}
 		}
 		switch {
 		case rec.Run != nil:
@@ -262,6 +274,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		case rec.Istiod != nil:
 			istiod = rec.Istiod
 		case rec.Series != nil:
+			if under != nil {
+				under.peaks.add(rec.Series, func(pod string) bool { return series[pod] != nil && !math.IsInf(series[pod].Dumped, 1) })
+			}
 			addSeries(series, rec.Series, rec.Time.Sub(r.Started).Seconds())
 		case rec.Proxy != nil:
 			dumped(series, rec.Proxy.Namespace+"/"+rec.Proxy.Pod, rec.Time.Sub(r.Started).Seconds())

@@ -233,6 +233,12 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 			wrong("spec.replicas", "%d is out of range; want 0 to %d", pods.replicas, maxNumber)
 			continue
 		}
+		if place, found := m.podAnnotations(pods); len(found) > 0 {
+			for _, p := range found {
+				wrong(place, "%s", p.Text)
+			}
+			continue
+		}
 		c.apply(at.field, o, pods)
 	}
 	return need

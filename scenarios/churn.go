@@ -39,11 +39,11 @@ func (*Churn) Word() string { return "churn" }
 
 // String describes the change in a few words.
 func (x *Churn) String() string {
-	return fmt.Sprintf("churn %s of %s, %d rounds, seed %d", x.Share, x.what(), x.Rounds, x.Seed)
+	return fmt.Sprintf("churn %s of %s, %d rounds, seed %d", x.Share, x.What(), x.Rounds, x.Seed)
 }
 
-// what is churned, in words.
-func (x *Churn) what() string {
+// What is churned, in words.
+func (x *Churn) What() string {
 	switch {
 	case x.Namespace == "":
 		return "namespaces " + strings.Join(x.Namespaces, ", ")
@@ -170,7 +170,7 @@ func (c *checker) churnPods(x *Churn) {
 		c.plan.run(o, before, len(x.Choose(0, w.replicas)))
 	}
 	if pods == 0 && !c.badBelow("steps") {
-		c.wrong("namespace", "%s: there are no pods at this step; scale up first", x.what())
+		c.wrong("namespace", "%s: there are no pods at this step; scale up first", x.What())
 	}
 }
 

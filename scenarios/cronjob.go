@@ -2,7 +2,9 @@ package scenarios
 
 import (
 	"fmt"
+	"strings"
 
+	"github.com/robfig/cron/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -42,9 +44,21 @@ func (j *CronJob) check(c *checker) needs {
 		c.wrong("name", "Kubernetes rejects %q: must be no more than 52 bytes, since Jobs have it and a number", j.Name)
 	}
 	c.name("name", j.Name, validation.IsDNS1123Subdomain)
+	if j.Schedule != "" {
+		c.schedule(j.Schedule)
+	}
 	w := j.workload()
 	if j.Suspended {
 		w.replicas = 0
 	}
 	return c.makes("batch/v1", object{"CronJob", j.Namespace, j.Name}, j.Image, &j.PodOptions, w)
+}
+
+// schedule checks a schedule with the library that Kubernetes checks it with.
+func (c *checker) schedule(text string) {
+	if strings.Contains(text, "TZ") {
+		c.wrong("schedule", "%q names a time zone, which Kubernetes rejects; it is read by UTC", text)
+	} else if _, err := cron.ParseStandard(text); err != nil {
+		c.wrong("schedule", "invalid schedule %q: %v; want minute, hour, day, month and weekday, e.g. \"*/5 * * * *\"", text, err)
+	}
 }

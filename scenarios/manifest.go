@@ -2,10 +2,12 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/meshbench/meshbench/internal/simulate"
 	"github.com/meshbench/meshbench/manifests"
 )
 
@@ -67,11 +69,21 @@ type manifestPodSpec struct {
 }
 
 type manifestContainer struct {
+	Name  string `json:"name"`
 	Image string `json:"image"`
 }
 
 // images returns the images of the containers that the object creates.
 func (m *manifestObject) images() []string {
+	var images []string
+	for _, container := range m.containers() {
+		images = append(images, container.Image)
+	}
+	return images
+}
+
+// containers are those of the pods that the object creates, init containers first.
+func (m *manifestObject) containers() []manifestContainer {
 	spec := m.Spec.Template.Spec
 	switch m.Kind {
 	case "Pod":
@@ -79,13 +91,24 @@ func (m *manifestObject) images() []string {
 	case "CronJob":
 		spec = m.Spec.JobTemplate.Spec.Template.Spec
 	}
-	var images []string
-	for _, list := range [][]manifestContainer{spec.InitContainers, spec.Containers} {
-		for _, container := range list {
-			images = append(images, container.Image)
-		}
+	return slices.Concat(spec.InitContainers, spec.Containers)
+}
+
+// podAnnotations finds what is wrong with the annotations that the object's pods are read
+// for, and says where they stand.
+func (m *manifestObject) podAnnotations(pods manifestPods) (place string, problems []simulate.Problem) {
+	var names []string
+	for _, container := range m.containers() {
+		names = append(names, container.Name)
 	}
-	return images
+	place = "spec.template.metadata.annotations"
+	switch m.Kind {
+	case "Pod":
+		place = "metadata.annotations"
+	case "CronJob":
+		place = "spec.jobTemplate.spec.template.metadata.annotations"
+	}
+	return place, annotationProblems(pods.template.annotations, names)
 }
 
 // isGateway reports whether the object is a Gateway of Istio or of the Gateway API.

@@ -173,12 +173,19 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 // podAnnotations checks the annotations that pods with these containers are read for.
 func (c *checker) podAnnotations(field string, given map[string]string, containers ...string) {
 	c.proxyMemory(field, given)
-	if _, _, err := annotations.IsReal(given); err != nil {
-		c.wrong(join(field, annotations.Real), "want a whole number of 0 or more, or all, not %q", given[annotations.Real])
-	}
-	for _, p := range simulate.Check(given, containers) {
+	for _, p := range annotationProblems(given, containers) {
 		c.wrong(join(field, p.Annotation), "%s", p.Text)
 	}
+}
+
+// annotationProblems are those of a pod's annotations that the embedded cluster could not
+// follow.
+func annotationProblems(given map[string]string, containers []string) []simulate.Problem {
+	found := simulate.Check(given, containers)
+	if _, _, err := annotations.IsReal(given); err != nil {
+		found = append(found, simulate.Problem{Annotation: annotations.Real, Text: err.Error()})
+	}
+	return found
 }
 
 // ContainerName is the image's base name without tag or digest, which is how `kubectl create

@@ -95,6 +95,14 @@ func TestRefusedAndTaken(t *testing.T) {
 			`{job: {namespace: ns1, name: once, image: busybox, lasts: 5s, annotations: {simulate.meshbench.dev/[lasts|exit-code]: "1"}}}`,
 			"actions[0].job.annotations.simulate.meshbench.dev/lasts", "lasts says it already; omit one of them",
 		},
+		"a schedule of too little": {
+			`{cronjob: {namespace: ns1, name: a, image: a, schedule: "*/5 * * *[| *]"}}`,
+			"actions[0].cronjob.schedule", `invalid schedule "*/5 * * *": expected exactly 5 fields, found 4: [*/5 * * *]; want minute, hour, day, month and weekday, e.g. "*/5 * * * *"`,
+		},
+		"a schedule of a time zone": {
+			`{cronjob: {namespace: ns1, name: a, image: a, schedule: "[TZ=UTC|] 0 * * * *"}}`,
+			"actions[0].cronjob.schedule", `"TZ=UTC 0 * * * *" names a time zone, which Kubernetes rejects; it is read by UTC`,
+		},
 		"an annotation that nobody reads": {
 			`{deployment: {namespace: ns1, name: a, image: nginx, annotations: {simulate.meshbench.dev/[last|lasts]: 5s}}}`,
 			"actions[0].deployment.annotations.simulate.meshbench.dev/last", "unknown annotation simulate.meshbench.dev/last: use simulate.meshbench.dev/lasts or simulate.meshbench.dev/exit-code",
@@ -113,7 +121,15 @@ func TestRefusedAndTaken(t *testing.T) {
 		},
 		"real sidecars by an annotation": {
 			`{daemonset: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/real: "[many|3]"}}}`,
-			"actions[0].daemonset.annotations.meshbench.dev/real", `want a whole number of 0 or more, or all, not "many"`,
+			"actions[0].daemonset.annotations.meshbench.dev/real", `annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
+		},
+		"real sidecars by an annotation of a manifest": {
+			`{apply: {manifest: '{apiVersion: apps/v1, kind: StatefulSet, metadata: {namespace: ns1, name: x}, spec: {template: {metadata: {annotations: {meshbench.dev/real: "[many|3]"}}}}}'}}`,
+			"actions[0].apply.manifest", `StatefulSet ns1/x: spec.template.metadata.annotations: annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
+		},
+		"a container's life in a manifest": {
+			`{apply: {manifest: '{apiVersion: batch/v1, kind: CronJob, metadata: {namespace: ns1, name: x}, spec: {jobTemplate: {spec: {template: {metadata: {annotations: {simulate.meshbench.dev/lasts.[d|c]: 5s}}, spec: {containers: [{name: c}]}}}}}}'}}`,
+			"actions[0].apply.manifest", `CronJob ns1/x: spec.jobTemplate.spec.template.metadata.annotations: annotation simulate.meshbench.dev/lasts.d: the pod has no container "d": it has c`,
 		},
 		"real sidecars where there are none": {
 			plain + `{deployment: {namespace: [plain|ns1], name: a, image: nginx, sidecars: {real: 1}}}`,

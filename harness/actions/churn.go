@@ -27,7 +27,7 @@ func churn(ctx context.Context, on *On, x *scenarios.Churn) error {
 	for i := range x.Rounds {
 		begun := time.Now()
 		on.Progress.Status("%s: round %d of %d", x, i+1, x.Rounds)
-		done := observations.Churn{What: x.String(), Round: i + 1, Rounds: x.Rounds, Share: x.Share, Seed: x.Seed}
+		done := observations.Churn{What: x.What(), Round: i + 1, Rounds: x.Rounds, Share: x.Share, Seed: x.Seed}
 		if err := round(ctx, on, x, i, &done); err != nil {
 			return fmt.Errorf("round %d of %d: %w", i+1, x.Rounds, err)
 		}
@@ -180,4 +180,18 @@ func restore(ctx context.Context, on *On, objects []*unstructured.Unstructured) 
 		}
 	}
 	return nil
+}
+
+// selected are the pods with the labels, terminating ones included; an empty selector selects
+// all.
+func selected(ctx context.Context, on *On, namespace string, selector *metav1.LabelSelector) ([]corev1.Pod, error) {
+	by, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := on.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: by.String()})
+	if err != nil {
+		return nil, err
+	}
+	return pods.Items, nil
 }

@@ -30,7 +30,7 @@ func IsReal(annotations map[string]string) (real int, given bool, err error) {
 	}
 	real, err = strconv.Atoi(text)
 	if err != nil || real < 0 {
-		return 0, true, fmt.Errorf("read %s: want a whole number of 0 or more, or all, not %q", Real, text)
+		return 0, true, fmt.Errorf("annotation %s: want a whole number of 0 or more, or all, not %q", Real, text)
 	}
 	return real, true, nil
 }

@@ -58,6 +58,9 @@ type Model struct {
 	IstiodHistory  *History `json:"istiodHistory,omitempty"`
 	// Skipped are the steps that could not be used.
 	Skipped []string `json:"skipped,omitempty"`
+	// LeftOut are what was measured and is in no fit, with the reasons: memory after a deletion
+	// or a drain is no growth.
+	LeftOut []string `json:"leftOut,omitempty"`
 }
 
 // History is how far those that lived through changes are from the model of those that
@@ -71,7 +74,8 @@ type History struct {
 
 // Options change a fit.
 type Options struct {
-	// Grown fits proxies and control planes that lived through changes as well.
+	// Grown fits proxies and control planes that lived through changes as well, but not those
+	// that lived through a deletion or a drain.
 	Grown bool
 }
 
@@ -82,10 +86,11 @@ func Fit(logs []Log, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Kind: kind, Schema: Schema, Runs: d.sources, Readings: d.sidecars, Skipped: d.skipped}
+	m := &Model{Kind: kind, Schema: Schema, Runs: d.sources, Readings: d.sidecars, Skipped: d.skipped, LeftOut: d.leftFresh}
 	sidecar, istiod := d.fresh, d.freshIstiod
 	if o.Grown {
 		sidecar, istiod = slices.Concat(sidecar, d.grown), slices.Concat(istiod, d.grownIstiod)
+		m.LeftOut = slices.Concat(m.LeftOut, d.leftGrown)
 	}
 	if m.Sidecar, err = fit(sidecarColumns, sidecar); err != nil {
 		hint := "the scenario cost-model is made for it"
@@ -99,8 +104,8 @@ func Fit(logs []Log, o Options) (*Model, error) {
 		m.NoIstiod = err.Error()
 	}
 	if !o.Grown {
-		m.SidecarHistory = m.Sidecar.history(sidecarColumns, d.grown)
-		m.IstiodHistory = m.Istiod.history(istiodColumns, d.grownIstiod)
+		m.SidecarHistory = m.Sidecar.history(sidecarColumns, slices.Concat(d.grown, d.deleted))
+		m.IstiodHistory = m.Istiod.history(istiodColumns, slices.Concat(d.grownIstiod, d.deletedIstiod))
 	}
 	return m, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,7 +210,7 @@ func TestEKS(t *testing.T) {
 	for _, want := range []string{
 		"Collinear: routeConfigs always moved with clusters",
 		"Collinear: virtualHosts always moved with clusters",
-		"Collinear: listeners always moved with filterChains",
+		"Collinear: filterChains always moved with listeners",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the text does not say %q:\n%s", want, out.String())
@@ -386,5 +387,42 @@ func TestFigures(t *testing.T) {
 	points := figures["residuals-sidecar.svg"].Series
 	if got := len(points[len(points)-1].Points); got != m.Sidecar.Points {
 		t.Errorf("%d points, want %d", got, m.Sidecar.Points)
+	}
+}
+
+// TestDeleted: what lived through a deletion is in no fit, and it is said why.
+func TestDeleted(t *testing.T) {
+	r := newRun("r")
+	r.step(0, true, "", map[string]float64{"a": 10, "b": 12}, "")
+	zero := 1
+	r.step(1, true, "", map[string]float64{"b": 13, "c": 11}, "")
+	for i, rec := range r.records {
+		if rec.Begin != nil && *rec.Step == 1 {
+			r.records = slices.Insert(r.records, i+1, observations.Record{Time: rec.Time, Step: &zero,
+				Action: &observations.Action{Name: "delete", Detail: "delete Namespace x"}})
+			break
+		}
+	}
+	d, err := observe([]Log{{"r", r.records}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ got, want int }{
+		"fresh": {len(d.fresh), 2}, "grown": {len(d.grown), 0}, "deleted": {len(d.deleted), 1},
+		"fresh istiod": {len(d.freshIstiod), 1}, "grown istiod": {len(d.grownIstiod), 0}, "deleted istiod": {len(d.deletedIstiod), 1},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %d points, want %d", name, c.got, c.want)
+		}
+	}
+	want := []string{
+		"r, step step1: sidecars of ns/web lived through a deletion or a drain (step step1: delete Namespace x)",
+		"r, step step1: istiod lived through a deletion (step step1: delete Namespace x)",
+	}
+	if diff := cmp.Diff(want, d.leftGrown); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(d.leftFresh) > 0 {
+		t.Errorf("left out of the fresh: %v", d.leftFresh)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/history"
 )
 
 // Columns of the two models.
@@ -49,8 +50,13 @@ type data struct {
 	fresh, grown []Point
 	// freshIstiod are of an istiod that started in its step.
 	freshIstiod, grownIstiod []Point
-	sidecars                 int // readings behind fresh
-	skipped                  []string
+	// deleted and deletedIstiod are of those that lived through a deletion or a drain, which no
+	// fit takes for growth: they hold what is gone.
+	deleted, deletedIstiod []Point
+	// leftFresh and leftGrown say why, of those that would be fresh and grown otherwise.
+	leftFresh, leftGrown []string
+	sidecars             int // readings behind fresh
+	skipped              []string
 }
 
 // observe reads the points of runs.
@@ -102,6 +108,7 @@ func differs(a, b observations.Run) string {
 
 // step gathers the records of one step.
 type step struct {
+	index    int
 	name     string
 	restarts []string // workloads that were replaced pod by pod
 	settled  bool
@@ -115,6 +122,7 @@ type step struct {
 
 // add takes in one run.
 func (d *data) add(run string, records []observations.Record) {
+	past := history.Of(records)
 	seen := map[string]bool{}   // sidecars read in an earlier step
 	istiodBefore := "(nothing)" // the pod at the step before
 	var s *step
@@ -123,7 +131,7 @@ func (d *data) add(run string, records []observations.Record) {
 			return
 		}
 		if s.measured && s.settled {
-			d.take(run, s, seen, istiodBefore)
+			d.take(run, s, past, seen, istiodBefore)
 		} else {
 			d.skipped = append(d.skipped, fmt.Sprintf("%s, step %s: it was not settled", run, s.name))
 		}
@@ -138,7 +146,7 @@ func (d *data) add(run string, records []observations.Record) {
 		if r.Begin != nil {
 			finish()
 			s = &step{
-				name: r.Begin.Name, usage: map[string]observations.Usage{},
+				index: indexOf(r), name: r.Begin.Name, usage: map[string]observations.Usage{},
 				istiod: map[string]observations.Istiod{}, highest: map[string]int64{},
 			}
 			continue
@@ -178,25 +186,44 @@ func (d *data) add(run string, records []observations.Record) {
 	finish()
 }
 
+// indexOf is the step that a record belongs to; 0 for none.
+func indexOf(r observations.Record) int {
+	if r.Step == nil {
+		return 0
+	}
+	return *r.Step
+}
+
 // take makes a settled step's points.
-func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore string) {
+func (d *data) take(run string, s *step, past *history.History, seen map[string]bool, istiodBefore string) {
 	for _, p := range s.proxies {
-		var fresh, grown []float64
+		var fresh, grown, deleted []float64
 		for pod, u := range s.usage {
-			switch {
-			case u.Workload != p.Workload || u.Witness:
-			case seen[pod] || slices.Contains(s.restarts, u.Workload):
+			if u.Workload != p.Workload || u.Witness || u.Kind != "" {
+				continue
+			}
+			isGrown := seen[pod] || slices.Contains(s.restarts, u.Workload)
+			if b := past.Lived(pod, s.index); b != nil {
+				deleted = append(deleted, float64(u.MemoryBytes))
+				d.leave(isGrown, fmt.Sprintf("%s, step %s: sidecars of %s lived through a deletion or a drain (step %s: %s)", run, s.name, u.Workload, b.Step, b.Why))
+			} else if isGrown {
 				grown = append(grown, float64(u.MemoryBytes))
-			default:
+			} else {
 				fresh = append(fresh, float64(u.MemoryBytes))
 			}
 		}
+		d.sidecars += len(fresh)
+		point := func(values []float64) Point {
+			return Point{run, s.name, sidecarValues(p.Objects), median(values)}
+		}
 		if len(fresh) > 0 {
-			d.sidecars += len(fresh)
-			d.fresh = append(d.fresh, Point{run, s.name, sidecarValues(p.Objects), median(fresh)})
+			d.fresh = append(d.fresh, point(fresh))
 		}
 		if len(grown) > 0 {
-			d.grown = append(d.grown, Point{run, s.name, sidecarValues(p.Objects), median(grown)})
+			d.grown = append(d.grown, point(grown))
+		}
+		if len(deleted) > 0 {
+			d.deleted = append(d.deleted, point(deleted))
 		}
 	}
 	if len(s.istiod) != 1 || len(s.proxies) == 0 {
@@ -207,11 +234,26 @@ func (d *data) take(run string, s *step, seen map[string]bool, istiodBefore stri
 			continue
 		}
 		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects), float64(max(i.MemoryBytes, s.highest[pod]))}
-		if pod == istiodBefore {
+		isGrown := pod == istiodBefore
+		if b := past.IstiodLived(pod, s.index); b != nil {
+			d.deletedIstiod = append(d.deletedIstiod, p)
+			d.leave(isGrown, fmt.Sprintf("%s, step %s: istiod lived through a deletion (step %s: %s)", run, s.name, b.Step, b.Why))
+		} else if isGrown {
 			d.grownIstiod = append(d.grownIstiod, p)
 		} else {
 			d.freshIstiod = append(d.freshIstiod, p)
 		}
+	}
+}
+
+// leave notes why something is in no fit, once.
+func (d *data) leave(isGrown bool, why string) {
+	list := &d.leftFresh
+	if isGrown {
+		list = &d.leftGrown
+	}
+	if !slices.Contains(*list, why) {
+		*list = append(*list, why)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 const (
@@ -122,6 +123,10 @@ func (m *Model) Print(w io.Writer) error {
 		p.line("istiod's memory at its highest, from %d steps", m.Istiod.Points)
 		m.Istiod.print(p)
 		m.IstiodHistory.print(p, "An istiod that lived through the changes")
+	}
+	if n := len(m.LeftOut); n > 0 {
+		p.line("")
+		p.line("Left out of the fit, as memory after a deletion or a drain is no growth, %s: %s.", words.Plural(n, "case"), strings.Join(m.LeftOut, "; "))
 	}
 	if len(m.Skipped) > 0 {
 		p.line("")

@@ -38,13 +38,20 @@ func TestFiguresBefore(t *testing.T) {
 			}
 			for _, old := range before {
 				key := old.key()
-				if got, ok := now[key]; !ok || got.text != old.text {
+				got, ok := now[key]
+				if !ok && slices.Contains(unknown, old.metric) && strings.Trim(old.text, "0,") == "" {
+					continue
+				}
+				if !ok || got.text != old.text {
 					t.Errorf("%s, %s: %s is %q (there: %v), was %q", name, format, key, got.text, ok, old.text)
 				}
 			}
 		}
 	}
 }
+
+// unknown are metrics that used to be 0 where they were not read, which they no longer claim.
+var unknown = []string{"istiod_memory_bytes", "istiod_resident_bytes", "istiod_go_heap_bytes"}
 
 // reportsBefore are the reports whose figures are recorded: of a run of eks-nginx, and of
 // made logs without and with revisions.

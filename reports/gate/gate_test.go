@@ -127,7 +127,7 @@ func TestPlanted(t *testing.T) {
 			[]string{"rescale: memory of a sidecar (sidecar_memory_bytes): the baseline has it, the run did not read it"}},
 		"no configuration read": {without(func(r observations.Record) bool { return r.Proxy != nil && atStep(r, 7) }), Unfinished, append([]string{
 			"ns2: rows of clusters", "ns2: rows of listeners", "ns2: rows of routes", "ns2: rows of endpoints", "ns2: clusters", "ns2: listeners",
-			"ns2: filter chains", "ns2: route configurations", "ns2: virtual hosts", "ns2: endpoints"}, "ns2: listener should change by +205 against the first step, it could not be read")},
+			"ns2: filter chains", "ns2: route configurations", "ns2: virtual hosts", "ns2: endpoints"}, "ns2: listener should change by +205 against the first step, which is unknown: it could not be read")},
 		"time-out": {func(records []observations.Record) []observations.Record {
 			cut := slices.IndexFunc(records, func(r observations.Record) bool { return r.Measure != nil && atStep(r, 7) })
 			end := records[len(records)-1]

@@ -18,6 +18,17 @@ type Program struct {
 	Memory *Slope `json:"memory,omitempty"`
 }
 
+// LeftOut says how many of the points are not in the slope since the program had lived through
+// a deletion, and the first one.
+func (p *Program) LeftOut() (points int, why string) {
+	for _, point := range p.Points {
+		if point.After != "" {
+			points, why = points+1, cmp.Or(why, point.After)
+		}
+	}
+	return points, why
+}
+
 // ProgramPoint is a program at the end of a step.
 type ProgramPoint struct {
 	Step        string `json:"step"`
@@ -28,6 +39,8 @@ type ProgramPoint struct {
 	// PushSeconds is the mean time of the Pushes since the step before; istiod only.
 	Pushes      float64 `json:"pushes,omitempty"`
 	PushSeconds float64 `json:"meanPushSeconds,omitempty"`
+	// After is the deletion that it had lived through, the first one in words; "" for none.
+	After string `json:"after,omitempty"`
 }
 
 // programs are the control plane's, istiod first, then by name.
@@ -47,6 +60,7 @@ func (l *log) programs() []Program {
 			p := ProgramPoint{
 				Step: s.name, Revisions: s.revisions, MemoryBytes: cmp.Or(i.MemoryBytes, i.ResidentBytes),
 				CPUSeconds: i.CPUSeconds - before.CPUSeconds, Pushes: i.PushSeconds.Count - before.PushSeconds.Count,
+				After: because(l.past.IstiodLived(i.Pod, s.index)),
 			}
 			if p.Pushes > 0 {
 				p.PushSeconds = (i.PushSeconds.Sum - before.PushSeconds.Sum) / p.Pushes
@@ -64,6 +78,7 @@ func (l *log) programs() []Program {
 			}
 			parts[name].Points = append(parts[name].Points, ProgramPoint{
 				Step: s.name, Revisions: s.revisions, MemoryBytes: c.MemoryBytes, CPUSeconds: c.CPUSeconds - used[name],
+				After: because(l.past.Deletion(s.index)), // they run from before the first step
 			})
 			used[name] = c.CPUSeconds
 		}
@@ -78,7 +93,9 @@ func (l *log) programs() []Program {
 	for i := range all {
 		var places []place
 		for _, p := range all[i].Points {
-			places = append(places, place{p.Revisions, float64(p.MemoryBytes)})
+			if p.After == "" {
+				places = append(places, place{p.Revisions, float64(p.MemoryBytes)})
+			}
 		}
 		all[i].Memory, _ = line(places)
 	}

@@ -7,16 +7,19 @@
 // of revisions that were there. The slope is that of the least-squares line through the
 // points of a workload, its interval Student's. The points of one run come from the same
 // processes, so that the interval tells how straight the growth is, not what another run
-// would give. Two things never enter it: readings before the mesh was quiet, and sidecars
-// whose container was ever started anew, which met their configuration all at once.
+// would give. Three things never enter it: readings before the mesh was quiet, sidecars
+// whose container was ever started anew, which met their configuration all at once, and
+// sidecars that lived through a deletion or a drain (package history).
 package growth
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/history"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
@@ -110,10 +113,24 @@ type Point struct {
 	// Restarted says that these are the sidecars whose container was started anew.
 	Restarted bool `json:"restarted,omitempty"`
 	Settled   bool `json:"settled"` // and measured to its end
+	// After is the deletion or drain that these sidecars had lived through, the first one in
+	// words; "" for none. What they hold is not of their configuration alone.
+	After string `json:"after,omitempty"`
 }
 
 // Fitted says whether the slope is of this point.
-func (p Point) Fitted() bool { return p.Settled && !p.Restarted }
+func (p Point) Fitted() bool { return p.Settled && !p.Restarted && p.After == "" }
+
+// LeftOut says how many of the points are in no line since their sidecars had lived through a
+// deletion or a drain, and the first reason; 0 and "" for none.
+func (w *Workload) LeftOut() (points int, why string) {
+	for _, p := range w.Points {
+		if p.After != "" {
+			points, why = points+1, cmp.Or(why, p.After)
+		}
+	}
+	return points, why
+}
 
 // Last is the last point before any restart, or the last of all where there is none.
 func (w *Workload) Last() (Point, bool) {
@@ -215,6 +232,9 @@ func (l *log) workload(name string) Workload {
 	}
 	w.Outcome = outcome(w.Ends)
 	w.Slope, w.NoSlope = slope(w.Points)
+	if n, why := w.LeftOut(); n > 0 && w.NoSlope != "" {
+		w.NoSlope += fmt.Sprintf(", before a deletion or a drain (%s)", why)
+	}
 	w.Account = l.account(name)
 	if w.Configuration = l.configuration(name); w.Configuration != nil {
 		w.Prediction = predict(w.Configuration)
@@ -228,21 +248,27 @@ func (l *log) points(name string) (points []Point, witness bool) {
 	of := map[bool][]Point{}
 	fitted := map[bool]int{}
 	for _, s := range l.steps {
-		type class struct{ witness, restarted bool }
+		type class struct {
+			witness, restarted bool
+			after              string
+		}
 		memory := map[class][]int64{}
 		for key, u := range s.usage {
 			if l.workloadOf[key.pod] == name {
-				c := class{key.witness, l.endedBefore(key.pod, u.at)}
+				c := class{key.witness, l.endedBefore(key.pod, u.at), l.after(key.pod, s)}
+				if c.restarted {
+					c.after = "" // left out for that already, and it holds nothing of before
+				}
 				memory[c] = append(memory[c], u.MemoryBytes)
 			}
 		}
-		for _, c := range []class{{false, false}, {false, true}, {true, false}, {true, true}} {
-			if len(memory[c]) == 0 {
-				continue
-			}
+		order := func(a, b class) int {
+			return cmp.Or(compareBools(a.witness, b.witness), compareBools(a.restarted, b.restarted), cmp.Compare(a.after, b.after))
+		}
+		for _, c := range slices.SortedFunc(maps.Keys(memory), order) {
 			p := Point{
 				Step: s.name, Revisions: s.revisions, MemoryBytes: median(memory[c]), Sidecars: len(memory[c]),
-				Restarted: c.restarted, Settled: s.settled && s.measured,
+				Restarted: c.restarted, Settled: s.settled && s.measured, After: c.after,
 			}
 			of[c.witness] = append(of[c.witness], p)
 			if p.Fitted() {
@@ -252,6 +278,17 @@ func (l *log) points(name string) (points []Point, witness bool) {
 	}
 	witness = fitted[false] < 2 && fitted[true] > fitted[false]
 	return slices.Concat([]Point{}, of[witness]), witness
+}
+
+// after is the deletion or drain that a pod had lived through at a step, in words; "" for none.
+func (l *log) after(pod string, s *step) string { return because(l.past.Lived(pod, s.index)) }
+
+// because is a break in words; "" for none.
+func because(b *history.Break) string {
+	if b == nil {
+		return ""
+	}
+	return fmt.Sprintf("step %s: %s", b.Step, b.Why)
 }
 
 // median of values, which it sorts; 0 for none.
@@ -273,4 +310,15 @@ func (l *log) workloads() []string {
 	}
 	delete(names, "") // a pod that came or went while pods were listed
 	return slices.Sorted(maps.Keys(names))
+}
+
+// compareBools orders false before true.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }

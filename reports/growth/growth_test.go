@@ -549,3 +549,42 @@ func TestEveryCut(t *testing.T) {
 		t.Errorf("%d revisions, %+v", g.Revisions, g.Workloads[0].Points)
 	}
 }
+
+// TestDeletion: no line goes through points of sidecars that lived through a deletion, and it
+// is said how many were left out and why.
+func TestDeletion(t *testing.T) {
+	records := growthtest.Log(one(pod, steps(1000)...))
+	before := growth.Build(records).Workloads[0]
+	deleted := slices.Clone(records)
+	for i, r := range records {
+		if r.Begin != nil && *r.Step == 4 {
+			action := observations.Record{Time: r.Time, Step: r.Step, Action: &observations.Action{Name: "delete", Detail: "delete Namespace x"}}
+			deleted = slices.Insert(deleted, i+1, action)
+		}
+	}
+	g := growth.Build(deleted)
+	w := g.Workloads[0]
+	n, why := w.LeftOut()
+	if n != 2 || !strings.HasSuffix(why, ": delete Namespace x") {
+		t.Errorf("%d points left out: %q", n, why)
+	}
+	if w.Slope == nil || before.Slope == nil || w.Slope.Points != before.Slope.Points-2 || w.Slope.To != 600 {
+		t.Errorf("slope %+v, before %+v", w.Slope, before.Slope)
+	}
+	for _, p := range g.Programs {
+		if n, _ := p.LeftOut(); n != 2 {
+			t.Errorf("%s: %d points left out", p.Name, n)
+		}
+	}
+	// With a deletion in the first of two steps there is no line, and it is said why.
+	for i, r := range records {
+		if r.Begin != nil && *r.Step == 1 {
+			action := observations.Record{Time: r.Time, Step: r.Step, Action: &observations.Action{Name: "delete", Detail: "delete Namespace x"}}
+			deleted = slices.Insert(slices.Clone(records), i+1, action)
+		}
+	}
+	w = growth.Build(deleted).Workloads[0]
+	if w.Slope != nil || !strings.Contains(w.NoSlope, "one settled step only, before a deletion or a drain (step ") {
+		t.Errorf("%+v, %q", w.Slope, w.NoSlope)
+	}
+}

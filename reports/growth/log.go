@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/history"
 )
 
 // log is a run's log, sorted by what this package asks of it.
@@ -25,10 +26,12 @@ type log struct {
 	workloadOf map[string]string
 	limits     map[string]int64
 	samples    map[string][]sample
+	past       *history.History
 }
 
 // step is what one step read last.
 type step struct {
+	index             int
 	name              string
 	began             time.Time
 	settledAt         time.Time
@@ -102,7 +105,7 @@ func read(records []observations.Record) *log {
 	}
 	l := &log{
 		run: *records[0].Run, start: records[0].Time, end: records[len(records)-1].Time,
-		workloadOf: map[string]string{}, limits: map[string]int64{}, samples: map[string][]sample{},
+		workloadOf: map[string]string{}, limits: map[string]int64{}, samples: map[string][]sample{}, past: history.Of(records),
 	}
 	steps := make([]*step, len(l.run.Steps))
 	total := 0
@@ -111,7 +114,7 @@ func read(records []observations.Record) *log {
 		var s *step
 		if n := rec.Step; n != nil && *n >= 0 && *n < len(steps) {
 			if steps[*n] == nil || rec.Begin != nil {
-				steps[*n] = &step{name: l.run.Steps[*n], began: rec.Time, usage: map[key]usage{}, envoys: map[key]envoy{}}
+				steps[*n] = &step{index: *n, name: l.run.Steps[*n], began: rec.Time, usage: map[key]usage{}, envoys: map[key]envoy{}}
 				l.knots = append(l.knots, knot{at: rec.Time, total: total})
 			}
 			s = steps[*n]

@@ -22,6 +22,10 @@ type Step struct {
 	IstiodBefore, Istiod *observations.Istiod
 	Settle               *observations.Settle
 	Measure              *observations.Measure
+	// SidecarPeak and IstiodPeak are the most memory that a sidecar never dumped, and istiod,
+	// had at any time from the step's begin until it was measured, in bytes; 0 where the finer
+	// series has none of it.
+	SidecarPeak, IstiodPeak int64
 	// Records are all records after the step's wait for quiet had ended, for kinds of
 	// readings that have no field of their own.
 	Records []observations.Record

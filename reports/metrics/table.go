@@ -49,6 +49,17 @@ func Table() []Metric {
 // one is a metric's only value.
 func one(v float64) []Value { return []Value{{Value: v}} }
 
+// known is a metric's only value where it is not 0, which stands for unknown.
+func known(v int64) []Value {
+	if v == 0 {
+		return nil
+	}
+	return one(float64(v))
+}
+
+// series is where peaks are read.
+const series = "the series of the nodes' /metrics/resource"
+
 // states are what is known of a run and of its steps beside what was measured.
 func states() []Metric {
 	run := leave(judged, Bench, Compare, Tables)
@@ -100,7 +111,7 @@ func configuration() []Metric {
 	}
 	for _, k := range []struct {
 		name, word, json, bench, title string
-		count                    func(observations.ConfigObjects) int
+		count                          func(observations.ConfigObjects) int
 	}{
 		{"clusters", "clusterObjects", "clusters", "clusters", "clusters", func(o observations.ConfigObjects) int { return o.Clusters }},
 		{"listeners", "listenerObjects", "listeners", "listeners", "listeners", func(o observations.ConfigObjects) int { return o.Listeners }},
@@ -150,6 +161,10 @@ func memory() []Metric {
 			Column: Column{Table: SidecarTable, Title: "", Decimals: 1}, Floor: 0.035, Limit: Limit{Relative: 0.035, Absolute: 0.5 * words.Mi},
 			Was:  append(was("memory", "sidecar_memory_bytes{witness=false}", "sidecar-B", "memory"), Old{CSV, "workloadMemory"}),
 			Read: usage(false, bytes)},
+		{Name: "sidecar_memory_peak_bytes", Title: "peak memory of a sidecar in the step", Help: "The most memory that any real sidecar never dumped had from the step's begin until it was measured; unknown where the log has no series of it.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: series,
+			Column: Column{Table: SidecarTable, Title: "peak", Decimals: 1}, Floor: 0.1,
+			Read: func(s *Step) []Value { return known(s.SidecarPeak) }},
 		{Name: "witness_memory_bytes", Title: "memory of a witness", Help: "Working set of a real sidecar whose configuration was dumped before, which makes Envoy grow.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04,
 			Without: leave(tablesSay, Tables), Was: was("witnessMemory", "sidecar_memory_bytes{witness=true}", "witness-B", "witnessMemory"),
@@ -221,89 +236,6 @@ func memory() []Metric {
 				}
 				return one(float64(s.Proxy.DumpBytes))
 			}},
-	}
-}
-
-// istiod is what the control plane of the mesh costs.
-//
-// Of repeats of headless and eks-nginx on the embedded cluster single medians of sidecars
-// differed by up to 3 %, istiod's memory, a Go heap read once, by up to 200 %, its CPU time
-// by up to 30 %. With these floors and comparetest's model of that noise twenty comparisons
-// of repeats find nothing, and 5 % is found by repeats.
-func istiod() []Metric {
-	const own = "istiod's /metrics"
-	now := func(of func(*observations.Istiod) float64) func(*Step) []Value {
-		return func(s *Step) []Value {
-			if s.Istiod == nil {
-				return nil
-			}
-			return one(of(s.Istiod))
-		}
-	}
-	// What it did not say of itself, or the metrics API of it, is 0 in a record.
-	said := func(of func(*observations.Istiod) float64) func(*Step) []Value {
-		return func(s *Step) []Value {
-			if s.Istiod == nil || of(s.Istiod) == 0 {
-				return nil
-			}
-			return one(of(s.Istiod))
-		}
-	}
-	work := func(of func(before, now observations.Istiod) float64) func(*Step) []Value {
-		return func(s *Step) []Value {
-			before, ok := s.Work()
-			if !ok {
-				return nil
-			}
-			return one(of(before, *s.Istiod))
-		}
-	}
-	return []Metric{
-		{Name: "istiod_proxies", Title: "proxies connected to istiod", Help: "Proxies connected to istiod.", Source: own, Column: Column{Table: IstiodTable, Title: "proxies"},
-			Without: leave("real_sidecars says it, and is exact", Compare), Was: was("istiod.proxies", "istiod_proxies", "", ""),
-			Read: now(func(i *observations.Istiod) float64 { return float64(i.Proxies) })},
-		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: "the metrics API",
-			Column: Column{Table: IstiodTable, Title: "memory", Decimals: 1}, Floor: 1.5, Limit: Limit{Relative: 1.5, Absolute: 32 * words.Mi},
-			Was:  was("istiod.memory", "istiod_memory_bytes", "istiod-B", "istiod.memory"),
-			Read: said(func(i *observations.Istiod) float64 { return float64(i.MemoryBytes) })},
-		{Name: "istiod_resident_bytes", Title: "istiod's resident memory", Help: "istiod's resident memory at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: own,
-			Without: leave(elsewhere, Compare, Tables), Was: was("istiod.resident", "istiod_resident_bytes", "", ""),
-			Read: said(func(i *observations.Istiod) float64 { return float64(i.ResidentBytes) })},
-		{Name: "istiod_go_heap_bytes", Title: "istiod's Go heap", Help: "istiod's Go heap in use at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: own,
-			Without: leave(elsewhere, Compare, Tables),
-			Read:    said(func(i *observations.Istiod) float64 { return float64(i.GoHeapBytes) })},
-		{Name: "istiod_cpu_cores", Title: "istiod's CPU", Help: "CPU that istiod used in the metrics API's last window.", Unit: Cores, Shown: Millicores, Better: Lower, Source: "the metrics API",
-			Without: and(leave("istiod_cpu_seconds is of the whole step", Compare), leave("istiod_cpu_seconds has a column", Tables)),
-			Read:    now(func(i *observations.Istiod) float64 { return float64(i.CPUNano) / 1e9 })},
-		{Name: "istiod_rejected", Title: "configuration that proxies refused", Help: "Updates of configuration that proxies refused since istiod's start.", Better: Lower, Source: own,
-			Without: and(leave("a refusal ends the run, or is a warning", Compare), leave("a finding says it", Tables)),
-			Read:    now(func(i *observations.Istiod) float64 { return i.Rejected })},
-		{Name: "istiod_cpu_seconds", Title: "istiod's CPU time in the step", Help: "CPU time of istiod in the step.", Unit: Seconds, Shown: S, Better: Lower, Source: own,
-			Column: Column{Table: IstiodTable, Title: "CPU", Decimals: 1}, Floor: 0.5, Was: was("istiod.cpu", "istiod_cpu_seconds", "istiod-cpu-sec", "istiod.cpu"),
-			Read: work(func(before, now observations.Istiod) float64 { return now.CPUSeconds - before.CPUSeconds })},
-		{Name: "istiod_pushes", Title: "istiod's pushes in the step", Help: "xDS pushes in the step, by type.", Better: Lower, Source: own, Of: OfType,
-			Column: Column{Table: IstiodTable, Title: "pushes"}, Without: leave(fewSay, Compare), Was: was("istiod.pushes", "istiod_pushes", "istiod-pushes", ""),
-			Read: func(s *Step) []Value {
-				before, ok := s.Work()
-				if !ok {
-					return nil
-				}
-				var values []Value
-				for kind, n := range s.Istiod.Pushes {
-					values = append(values, Value{Of: kind, Value: n - before.Pushes[kind]})
-				}
-				sortValues(values)
-				return values
-			}},
-		{Name: "istiod_push_seconds", Title: "istiod's mean time of a push", Help: "Mean time of a push in the step.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
-			Column: Column{Table: IstiodTable, Title: "mean push", Decimals: 1}, Without: leave(fewSay, Compare), Was: was("istiod.meanPush", "istiod_push_seconds", "push-sec", ""),
-			Read: work(func(before, now observations.Istiod) float64 { return MeanSince(before.PushSeconds, now.PushSeconds) })},
-		{Name: "istiod_convergence_seconds", Title: "istiod's mean time of convergence", Help: "Mean time from a change to its arrival at a proxy, in the step.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
-			Column: Column{Table: IstiodTable, Title: "mean convergence", Decimals: 1}, Without: leave(fewSay, Compare),
-			Was: was("istiod.meanConvergence", "istiod_convergence_seconds", "convergence-sec", ""),
-			Read: work(func(before, now observations.Istiod) float64 {
-				return MeanSince(before.ConvergenceSeconds, now.ConvergenceSeconds)
-			})},
 	}
 }
 

@@ -115,6 +115,9 @@ func (g topic) growthText(w *growth.Workload, most float64) string {
 	if restarted > 0 {
 		text += fmt.Sprintf("; %s after a kill or restart left out", words.Plural(restarted, "point"))
 	}
+	if n, why := w.LeftOut(); n > 0 {
+		text += fmt.Sprintf("; %s after a deletion or a drain left out, as that is no growth (%s)", words.Plural(n, "point"), why)
+	}
 	if unquiet > 0 {
 		text += fmt.Sprintf("; %s of an unsettled mesh left out", words.Plural(unquiet, "point"))
 	}

@@ -175,3 +175,18 @@ func owner(pod *corev1.Pod) string {
 	}
 	return string(pod.UID)
 }
+
+// choose gives the pod its programs if it is to be real, and says what of its annotations
+// cannot be read.
+func (p *pod) choose(found map[string]program) {
+	if len(found) == 0 {
+		return
+	}
+	if _, _, err := annotations.IsReal(p.object.Annotations); err != nil {
+		p.event(corev1.EventTypeWarning, "InvalidAnnotation", "%v", err)
+	}
+	var isReal bool
+	if isReal, p.limited = p.node.manager.chooser.choose(p.object, found); isReal {
+		p.programs = found
+	}
+}

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
-	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/internal/simulate"
 )
 
@@ -106,21 +105,7 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 	if s := object.Spec.TerminationGracePeriodSeconds; s != nil {
 		p.grace = time.Duration(*s) * time.Second
 	}
-	if found := programs(n.manager.config.Images, object); len(found) > 0 {
-		if _, _, err := annotations.IsReal(object.Annotations); err != nil {
-			p.event(corev1.EventTypeWarning, "InvalidAnnotation", "%v", err)
-		}
-		var isReal bool
-		if isReal, p.limited = n.manager.chooser.choose(object, found); isReal {
-			p.programs = found
-		}
-	}
-	var err error
-	if p.lives, err = lives(object, p.programs); err != nil {
-		p.failure, p.isDone = &failure{reasonRefused, err.Error()}, true
-		return p, nil
-	}
-	p.mortal = mortal(object, p.lives)
+	p.choose(programs(n.manager.config.Images, object))
 	for _, c := range object.Spec.InitContainers {
 		if prog, ok := p.programs[c.Name]; ok {
 			p.containers[c.Name] = newContainer(p, c, prog, p.initPolicy(c))
