@@ -31,12 +31,26 @@ func (r *rejections) since(control []observations.Istiod, standing []string) []s
 	r.counted = counted
 	var texts []string
 	for _, s := range standing {
-		texts = append(texts, "Envoy refused configuration: "+s)
+		texts = append(texts, refusedText(s))
 	}
 	if len(texts) == 0 && more > 0 {
 		texts = append(texts, fmt.Sprintf("Envoy refused configuration %g times and accepted what came after it; istiod's log says what it was", more))
 	}
 	return texts
+}
+
+// refusedText is a refusal in words ([sample.Quiet]): what Envoy said, of many listeners of
+// the first, and what that means where it is known.
+func refusedText(refusal string) string {
+	first, rest, _ := strings.Cut(strings.TrimSpace(refusal), "\n")
+	text := "Envoy refused configuration: " + strings.TrimRight(first, ". ")
+	if rest = strings.TrimSpace(rest); rest != "" {
+		text += fmt.Sprintf(" (and %d more of the same update)", 1+strings.Count(rest, "\n"))
+	}
+	if lacks := sample.LacksIstio(refusal); lacks != "" {
+		text += "; " + lacks
+	}
+	return text
 }
 
 // refusedError is the end of a run for refused configuration.
@@ -81,9 +95,9 @@ func (r *refusals) standing(ctx context.Context, standing []string) error {
 	}
 	var texts []string
 	for _, s := range standing {
-		text := "Envoy refused configuration: " + s
+		text := refusedText(s)
 		if what := r.asker(ctx, s); what != "" {
-			text = strings.TrimRight(text, ".\n") + "; " + what
+			text += "; " + what
 		}
 		r.recorder.event(observations.Warning, observations.Rejected, text, "")
 		texts = append(texts, text)
