@@ -115,7 +115,7 @@ func TestRefusalsDuring(t *testing.T) {
 func TestRefusedText(t *testing.T) {
 	for refusal, want := range map[string]string{
 		"ns1/a: Cluster: bad.": "Envoy refused configuration: ns1/a: Cluster: bad",
-		"ns1/a: Listener: Error adding/updating listener(s) a: one\nb: two\nc: three\n": "Envoy refused configuration: ns1/a: Listener: Error adding/updating listener(s) a: one (and 2 more of the same update)",
+		"ns1/a: Listener: Error adding/updating listener(s) a: one\nb: two\nc: three\n":                                     "Envoy refused configuration: ns1/a: Listener: Error adding/updating listener(s) a: one (and 2 more of the same update)",
 		"ns1/a: Listener: a: Didn't find a registered implementation for 'istio.stats' with type URL: 'stats.PluginConfig'": "Envoy refused configuration: ns1/a: Listener: a: Didn't find a registered implementation for 'istio.stats' with type URL: 'stats.PluginConfig'; this Envoy has no istio.stats, which is of Istio's own build of Envoy: use --from images",
 	} {
 		if got := refusedText(refusal); got != want {
