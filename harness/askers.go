@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/sample"
 )
 
 // askers find the objects that ask for configuration which an Envoy has refused.
@@ -21,7 +22,7 @@ type askers struct{ client *kube.Client }
 
 var (
 	// clusterName is a cluster's name as istiod gives it: outbound|8080|v1|svc.ns1.svc.cluster.local.
-	clusterName = regexp.MustCompile(`\b(?:out|in)bound\|(\d+)\|[^|\s]*\|([^\s'",)]*)`)
+	clusterName = regexp.MustCompile(`\b(?:out|in)bound\|(\d+)\|[^|\s]*\|([^\s'",:;)]*)`)
 	// listenerName is a listener's: its address, _ and its port.
 	listenerName = regexp.MustCompile(`\b([0-9a-fA-F.:]+)_(\d+)\b`)
 )
@@ -29,6 +30,9 @@ var (
 // of says which objects ask for what a refusal is about, by the names in it; "" where none
 // is found.
 func (a askers) of(ctx context.Context, refusal string) string {
+	if sample.LacksIstio(refusal) != "" {
+		return said(a.patches(ctx)) // whatever the listeners are called
+	}
 	var names []string
 	for _, m := range clusterName.FindAllStringSubmatch(refusal, -1) {
 		port, _ := strconv.Atoi(m[1])
@@ -42,6 +46,11 @@ func (a askers) of(ctx context.Context, refusal string) string {
 		// Whatever they patch is theirs, and no name of theirs is in it.
 		names = a.patches(ctx)
 	}
+	return said(names)
+}
+
+// said is which objects ask for something; "" for none.
+func said(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}

@@ -31,12 +31,26 @@ func (r *rejections) since(control []observations.Istiod, standing []string) []s
 	r.counted = counted
 	var texts []string
 	for _, s := range standing {
-		texts = append(texts, "Envoy refused configuration: "+s)
+		texts = append(texts, refusedText(s))
 	}
 	if len(texts) == 0 && more > 0 {
 		texts = append(texts, fmt.Sprintf("Envoy refused configuration %g times and accepted what came after it; istiod's log says what it was", more))
 	}
 	return texts
+}
+
+// refusedText is a refusal in words ([sample.Quiet]): what Envoy said, of many listeners of
+// the first, and what that means where it is known.
+func refusedText(refusal string) string {
+	first, rest, _ := strings.Cut(strings.TrimSpace(refusal), "\n")
+	text := "Envoy refused configuration: " + strings.TrimRight(first, ". ")
+	if rest = strings.TrimSpace(rest); rest != "" {
+		text += fmt.Sprintf(" (and %d more of the same update)", 1+strings.Count(rest, "\n"))
+	}
+	if lacks := sample.LacksIstio(refusal); lacks != "" {
+		text += "; " + lacks
+	}
+	return text
 }
 
 // refusedError is the end of a run for refused configuration.
@@ -71,6 +85,8 @@ type refusals struct {
 	// asker names the object that asks for what was refused, in words; "" where it is not
 	// found.
 	asker func(ctx context.Context, refusal string) string
+
+	counted float64 // by the last look of now
 }
 
 // standing returns an error for refusals that stand ([sample.Quiet]) unless they are
@@ -81,9 +97,9 @@ func (r *refusals) standing(ctx context.Context, standing []string) error {
 	}
 	var texts []string
 	for _, s := range standing {
-		text := "Envoy refused configuration: " + s
+		text := refusedText(s)
 		if what := r.asker(ctx, s); what != "" {
-			text = strings.TrimRight(text, ".\n") + "; " + what
+			text += "; " + what
 		}
 		r.recorder.event(observations.Warning, observations.Rejected, text, "")
 		texts = append(texts, text)
@@ -114,27 +130,34 @@ func (r *refusals) during(ctx context.Context, do func(context.Context) error) e
 	return err
 }
 
-// await returns what an Envoy has refused once one has, or nil when ctx ends. What cannot be
-// read is asked for again.
+// await returns what an Envoy has refused once one has, or nil when ctx ends.
 func (r *refusals) await(ctx context.Context) error {
-	counted := -1.0
 	for wait := refusalsAfter; ; wait = refusalsEvery {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
-		n, err := r.istiods.Refused(ctx)
-		if err != nil || n == counted || n == 0 {
-			continue
-		}
-		q, err := r.istiods.Quiet(ctx)
-		if err != nil {
-			continue
-		}
-		if err := r.standing(ctx, q.Rejected); err != nil && ctx.Err() == nil {
+		if err := r.now(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
-		counted = n
 	}
+}
+
+// now returns what an Envoy has refused and stands. Only when more was refused than at the
+// last look is asked what. What cannot be read is asked for again the next time.
+func (r *refusals) now(ctx context.Context) error {
+	if r.allowed {
+		return nil
+	}
+	n, err := r.istiods.Refused(ctx)
+	if err != nil || n == r.counted {
+		return nil
+	}
+	q, err := r.istiods.Quiet(ctx)
+	if err != nil {
+		return nil
+	}
+	r.counted = n
+	return r.standing(ctx, q.Rejected)
 }

@@ -90,7 +90,7 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 		if ctx.Err() != nil {
 			return record, context.Cause(ctx)
 		}
-		if err := s.refusals.standing(ctx, s.quiet.Rejected); err != nil {
+		if err := s.refused(ctx); err != nil {
 			return record, err
 		}
 		if record.Settled {
@@ -101,6 +101,15 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 		}
 		s.pause(ctx, looked)
 	}
+}
+
+// refused returns what an Envoy has refused. Before istiod was asked how far it is, a
+// rollout may wait for the pod of that Envoy.
+func (s *settler) refused(ctx context.Context) error {
+	if !s.quietSince.IsZero() {
+		return s.refusals.standing(ctx, s.quiet.Rejected)
+	}
+	return s.refusals.now(ctx)
 }
 
 // begin begins a wait.
@@ -148,7 +157,7 @@ func (s *settler) Pushed(ctx context.Context, until string) error {
 				done = done && err == nil
 			}
 		}
-		if err := s.refusals.standing(ctx, s.quiet.Rejected); err != nil {
+		if err := s.refused(ctx); err != nil {
 			return err
 		}
 		if done {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -259,8 +260,39 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	to := consoleOf(cmd)
 	to.out = io.Discard
 	return out, runAll(cmd.Context(), to, jobs, func(ctx context.Context, to console, j job) error {
-		return of[j.dir].runner.one(ctx, to, j)
+		err := of[j.dir].runner.one(ctx, to, j)
+		return errors.Join(err, keepReason(j.dir, err))
 	})
+}
+
+// reasonFile lies in the folder of a comparison's run that ended before its log's first record.
+const reasonFile = "why.txt"
+
+// keepReason keeps why a run of a comparison has no log, for the comparison to say.
+func keepReason(dir string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, e := compare.ReadRuns(dir); e == nil {
+		return nil // the log says it
+	}
+	e := os.MkdirAll(dir, 0o755)
+	if e == nil {
+		e = os.WriteFile(filepath.Join(dir, reasonFile), []byte(err.Error()+"\n"), 0o644)
+	}
+	if e != nil {
+		return fmt.Errorf("cannot keep why a run failed: %w", e)
+	}
+	return nil
+}
+
+// reason is why a run of a comparison could not be read: what it ended with, else err.
+func reason(dir string, err error) string {
+	if text, e := os.ReadFile(filepath.Join(dir, reasonFile)); e == nil {
+		err = errors.New(string(text))
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	return first
 }
 
 // keep writes the plan, once.
@@ -292,8 +324,9 @@ func holdsPlan(dir string) bool {
 	return err == nil
 }
 
-// readPlan reads the sides of the comparison in a folder. What is missing, of runs that
-// failed or were never made, is left out and said in the notes, with the runs' order.
+// readPlan reads the sides of the comparison in a folder. Runs that are missing, since they
+// failed or were never made, are left out and said in the notes, with the runs' order; a
+// side without any run says why.
 func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, planFile))
 	var p plan
@@ -304,8 +337,10 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		return nil, nil, fmt.Errorf("cannot read the plan of the comparison in %s: %w", dir, err)
 	}
 	notes = []string{"The runs were made in the order " + strings.Join(p.Order, ", ") + "."}
+	readable := 0
 	for _, s := range p.Sides {
 		var runs []*compare.Side
+		refused := ""
 		for _, run := range p.Order {
 			if filepath.Dir(run) != s.Folder {
 				continue
@@ -315,14 +350,18 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 			}
 			side, err := compare.ReadRuns(filepath.Join(dir, run))
 			if err != nil {
-				notes = append(notes, fmt.Sprintf("Run %s of %s is left out: %v", run, s.Name, err))
+				why := reason(filepath.Join(dir, run), err)
+				notes = append(notes, fmt.Sprintf("Run %s of %s is left out: %s", run, s.Name, why))
+				refused = cmp.Or(refused, why)
 				continue
 			}
 			runs = append(runs, side)
 		}
 		if len(runs) == 0 {
+			sides = append(sides, &compare.Side{Name: s.Name, Setting: true, Refused: cmp.Or(refused, "none of its runs was made")})
 			continue
 		}
+		readable++
 		side, err := compare.Join(s.Name, runs...)
 		if err != nil {
 			return nil, nil, err
@@ -330,8 +369,13 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 		side.Setting = true
 		sides = append(sides, side)
 	}
-	if len(sides) < 2 {
-		return nil, nil, fmt.Errorf("%s holds runs of fewer than two settings: nothing to compare\n%s", dir, strings.Join(notes, "\n"))
+	if readable == 0 || len(sides) < 2 {
+		return nil, nil, fmt.Errorf("%s holds no runs of two settings: nothing to compare\n%s", dir, strings.Join(notes, "\n"))
+	}
+	for _, side := range sides {
+		for _, other := range sides {
+			side.Scenario = cmp.Or(side.Scenario, other.Scenario)
+		}
 	}
 	return sides, notes, nil
 }

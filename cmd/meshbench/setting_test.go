@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -111,14 +112,28 @@ func TestPlanOfSettings(t *testing.T) {
 	g.Expect(d.Legend).To(ConsistOf(HavePrefix("A: Istio 1.22.3 (2 runs, "), HavePrefix("B: Istio 1.23.2 (1 run, "),
 		Equal("The runs were made in the order A/run-01, B/run-01, A/run-02, B/run-02."), HavePrefix("Run B/run-02 of Istio 1.23.2 is left out: ")))
 
+	// A side that was refused stands beside the one that was measured, with the reason.
 	g.Expect(os.RemoveAll(filepath.Join(dir, "B"))).To(Succeed())
-	_, err = compareFolders([]string{dir})
-	g.Expect(err).To(MatchError(And(ContainSubstring("compared holds runs of fewer than two settings"),
-		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out"), ContainSubstring("no such folder"))))
-	p.Sides[0].Folder, p.Order[0] = "../elsewhere", "../elsewhere/run-01"
-	text, err := json.Marshal(p)
+	for _, run := range []string{"A/run-01", "B/run-01"} {
+		g.Expect(keepReason(filepath.Join(dir, run), errors.New("this Envoy has no istio.stats\nLogs are elsewhere"))).To(Succeed())
+	}
+	d, err = compareFolders([]string{dir})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(os.WriteFile(filepath.Join(dir, planFile), text, 0o644)).To(Succeed())
+	g.Expect(d.Warnings).To(ConsistOf("Istio 1.23.2: nothing was measured: this Envoy has no istio.stats"))
+	g.Expect(d.Legend).To(ContainElements(HavePrefix("A: Istio 1.22.3 (2 runs, "), Equal("B: Istio 1.23.2 (nothing was measured)"),
+		"Run B/run-01 of Istio 1.23.2 is left out: this Envoy has no istio.stats"))
+	var text strings.Builder
+	g.Expect(d.Console(&text)).To(Succeed())
+	g.Expect(text.String()).To(And(ContainSubstring("There is nothing to compare"), ContainSubstring("small-nodes  filter chains          224")))
+
+	g.Expect(os.RemoveAll(filepath.Join(dir, "A"))).To(Succeed())
+	_, err = compareFolders([]string{dir})
+	g.Expect(err).To(MatchError(And(ContainSubstring("compared holds no runs of two settings"),
+		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out: this Envoy"), ContainSubstring("no such folder"))))
+	p.Sides[0].Folder, p.Order[0] = "../elsewhere", "../elsewhere/run-01"
+	planned, err := json.Marshal(p)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(os.WriteFile(filepath.Join(dir, planFile), planned, 0o644)).To(Succeed())
 	_, err = compareFolders([]string{dir})
 	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is not a folder in it")))
 }

@@ -92,6 +92,9 @@ func (s *Sampler) getJSON(ctx context.Context, namespace, pod string, port int, 
 		if err != nil {
 			return err
 		}
+		if err := notJSON(body); err != nil {
+			return err
+		}
 		if err := json.Unmarshal(body, into); err != nil {
 			return fmt.Errorf("%w: %w", errAnswer, err)
 		}
@@ -306,6 +309,9 @@ func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte,
 		_ = os.Remove(partial)
 		return nil, err
 	}
+	if err := beginsJSON(partial); err != nil {
+		return nil, fmt.Errorf("get %s of %s/%s: %w", path, pod.Namespace, pod.Name, errors.Join(err, os.Remove(partial)))
+	}
 	if err := os.Rename(partial, file); err != nil {
 		return nil, fmt.Errorf("keep %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
 	}
@@ -314,4 +320,19 @@ func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte,
 		return nil, fmt.Errorf("read %s of %s/%s again: %w", path, pod.Namespace, pod.Name, err)
 	}
 	return body, nil
+}
+
+// beginsJSON is the error of [notJSON] for a file.
+func beginsJSON(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	begin := make([]byte, 4*answerLength)
+	n, err := io.ReadFull(f, begin)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return notJSON(begin[:n])
 }

@@ -47,7 +47,7 @@ func Compare(sides []*Side) (*Comparison, error) {
 		for _, text := range s.Incomplete() {
 			c.Warnings = append(c.Warnings, s.Name+": "+text)
 		}
-		if i == 0 {
+		if i == 0 || s.Refused != "" || first.Refused != "" {
 			continue
 		}
 		for _, d := range first.Environment.Differences(s.Environment) {
@@ -61,7 +61,7 @@ func Compare(sides []*Side) (*Comparison, error) {
 	steps := stepNames(sides)
 	for _, name := range steps {
 		for _, s := range sides {
-			if s.Step(name) == nil {
+			if s.Step(name) == nil && s.Refused == "" {
 				c.Warnings = append(c.Warnings, fmt.Sprintf("%s has no step %s", s.Name, name))
 			}
 		}
@@ -188,6 +188,9 @@ func (c *Comparison) Summary() string {
 				noisy++
 			}
 		}
+	}
+	if counts+equal+moved+noisy == 0 {
+		return "There is nothing to compare: no two sides have a figure in common"
 	}
 	return fmt.Sprintf("%d of %d counts differ; %d of %d noisy figures (memory and the like) differ significantly", counts, counts+equal, moved, moved+noisy)
 }

@@ -109,6 +109,9 @@ func (c *Comparison) Document() *Document {
 		}
 		letters[i] = Letter(i)
 		text := fmt.Sprintf("%s: %s (%s, Istio %s, Envoy %s)", letters[i], s.Name, words.Plural(len(s.Runs), "run"), s.Environment.Istio, s.Environment.Envoy)
+		if s.Refused != "" {
+			text = fmt.Sprintf("%s: %s (nothing was measured)", letters[i], s.Name)
+		}
 		for _, r := range s.Repeats {
 			text += "; " + r.String()
 		}
@@ -127,13 +130,22 @@ func (c *Comparison) Document() *Document {
 	for _, l := range letters[1:] {
 		counts.Header = append(counts.Header, l, "change")
 	}
+	// Beside sides of which nothing was measured there is no difference to show.
+	measured := 0
+	for _, s := range c.Sides {
+		measured += min(len(s.Steps), 1)
+	}
+	alone := measured < 2
+	if alone {
+		counts.Title = "Counts"
+	}
 	tables := map[string]*Table{}
 	var order []string
 	for _, row := range c.Rows {
 		m := row.Metric
 		if m.Exact {
-			if cells, differs := countCells(row); differs {
-				counts.Rows = append(counts.Rows, TableRow{Cells: append([]string{row.Step, m.Title}, cells...), Differs: true})
+			if cells, differs := countCells(row); differs || alone {
+				counts.Rows = append(counts.Rows, TableRow{Cells: append([]string{row.Step, m.Title}, cells...), Differs: differs})
 			}
 			continue
 		}

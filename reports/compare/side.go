@@ -30,6 +30,9 @@ type Side struct {
 	// Mixed lists what the side's own runs differ in, against the first of them.
 	Mixed []Difference
 	Runs  []Run
+	// Refused says why the side has no run that can be read; "" where it has one. It stands
+	// in the comparison without a value.
+	Refused string
 	// Repeats say in which order the runs of each repeated one were made.
 	Repeats []Repeat
 	Steps   []Step // in the scenario's order
@@ -238,16 +241,22 @@ func (s *Side) merge(o *Side) error {
 	return nil
 }
 
-// Incomplete says in words what each run lacks: it was cut off, or a step was measured
-// in a mesh that was not quiet.
+// Incomplete says in words what each run lacks: it was cut off or failed, and why, or a step
+// was measured in a mesh that was not quiet.
 func (s *Side) Incomplete() []string {
 	var said []string
+	if s.Refused != "" {
+		said = append(said, "nothing was measured: "+s.Refused)
+	}
 	for _, r := range s.Runs {
 		if !r.Finished {
 			why := cmp.Or(r.Outcome, "the log was cut off")
 			text := fmt.Sprintf("run %s is not complete (%s)", r.Name, why)
 			if len(r.Missing) > 0 {
 				text += ": not measured: " + strings.Join(r.Missing, ", ")
+			}
+			if first, _, _ := strings.Cut(r.Error, "\n"); first != "" {
+				text += ": " + first
 			}
 			said = append(said, text)
 		}
