@@ -22,7 +22,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary lint vuln clean help
+.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -36,6 +36,11 @@ build: ## build bin/meshbench
 
 components: build ## obtain what the embedded cluster is made of
 	bin/meshbench components
+
+# What the charts and sources of the pinned versions say of themselves: webhooks, values,
+# fields. A test holds the files against them.
+generate: ## write meshfacts/data from the pinned versions of Istio
+	go run ./harness/mesh/generate
 
 test: unit e2e skips ## all tests
 

@@ -17,19 +17,19 @@ type witnesses struct {
 	}
 }
 
-// among are the proxies to be dumped, one for each Deployment that the scenario names and
+// among are the proxies to be dumped, one for each workload that the scenario names and
 // that is there already, in the scenario's order.
 func (w witnesses) among(pods []sample.Pod) []sample.Pod {
 	var picked []sample.Pod
 	for _, d := range w.wanted {
-		if p, ok := w.of(pods, d.Namespace+"/"+d.Deployment); ok {
+		if p, ok := w.of(pods, d.Workload()); ok {
 			picked = append(picked, p)
 		}
 	}
 	return picked
 }
 
-// of picks the proxy of a Deployment: the one that was dumped before, so that as few as
+// of picks the proxy of a workload: the one that was dumped before, so that as few as
 // possible are, else the first by name.
 func (w witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool {

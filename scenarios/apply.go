@@ -208,6 +208,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 			})
 		}
 		c.resourceFields(&m, wrong)
+		c.dualStack(&m, wrong)
 		need.images = append(need.images, m.images()...)
 		if m.isGateway() {
 			need.gateways = append(need.gateways, m.Metadata.Namespace+"/"+m.Metadata.Name)
@@ -239,6 +240,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 			}
 			continue
 		}
+		m.proxyConfig(c, pods.template.annotations, wrong)
 		c.apply(at.field, o, pods)
 	}
 	return need
@@ -292,7 +294,7 @@ func (m manifestPlace) wrong(p manifests.Problem) {
 // apply sets a workload's pods to those of a manifest. An existing workload is updated pod
 // by pod.
 func (c *checker) apply(field string, o object, pods manifestPods) {
-	injected := c.injects(o.namespace, pods.template)
+	injected := c.injects(o, pods.template)
 	if o.kind != "Deployment" {
 		if pods.everyNode {
 			pods.replicas = total(c.plan.nodes)

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshbench/meshbench/meshfacts"
 )
 
 const (
@@ -68,14 +70,21 @@ type checker struct {
 	objects map[object]string
 	// namespaceLabels holds the labels of the namespaces that steps create.
 	namespaceLabels map[string]map[string]string
-	// mesh holds the version and values that the steps so far have asked for.
-	mesh      Mesh
+	// installed is the mesh with which the scenario starts. meshes are the control planes that
+	// exist, one for each revision, and latest the index of the one that was changed last.
+	installed Mesh
+	meshes    []Mesh
+	latest    int
 	rules     MeshRules
 	workloads map[object]workload
 	// made lists all workloads in the order of their creation, as they were then, but
 	// injected if they are after any step.
 	made   []madeWorkload
 	madeAt map[object]int
+	// injections holds the last answer about the pods of each workload.
+	injections map[object]meshfacts.Injection
+	// hadSidecars is set for workloads whose pods had sidecars after any step.
+	hadSidecars map[object]bool
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
 	// inlined is how much of the rendered scenario manifests from files take, in bytes.
@@ -90,19 +99,17 @@ type checker struct {
 }
 
 func newChecker(d *decoder, rules MeshRules) *checker {
-	if rules.Injects == nil {
-		rules.Injects = IstioInjects
-	}
+	rules = rules.complete()
 	c := &checker{
 		decoder: d, rules: rules, baseline: map[object]bool{}, objects: map[object]string{},
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
-		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{},
+		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
-		{"Namespace", "", "kube-node-lease"}, {"Namespace", "", "istio-system"},
+		{"Namespace", "", "kube-node-lease"},
 		{"Service", "default", "kubernetes"}, {"Service", "kube-system", "kube-dns"},
-		{"Service", "kube-system", "metrics-server"}, {"Service", "istio-system", "istiod"},
+		{"Service", "kube-system", "metrics-server"},
 	} {
 		c.baseline[o], c.objects[o] = true, "v1"
 	}
@@ -253,9 +260,7 @@ func (c *checker) check(s *Scenario) {
 	if s.Mesh.Istio != "" && !version.MatchString(s.Mesh.Istio) {
 		c.wrong("mesh.istio", "invalid version %q: want e.g. 1.23.2", s.Mesh.Istio)
 	}
-	c.mesh = s.Mesh
-	c.helmValues("mesh.values", s.Mesh.Values)
-	c.proxyResources(s.Mesh)
+	c.install(s.Mesh)
 	c.setNodes("cluster.nodes", s.Cluster.Nodes)
 	names := map[string]int{}
 	for i := range s.Steps {
@@ -285,17 +290,7 @@ func (c *checker) check(s *Scenario) {
 	if s.Steps != nil && len(s.Steps) == 0 {
 		c.wrong("steps", "a scenario needs at least one step")
 	}
-	for i, w := range s.Witnesses {
-		at := fmt.Sprintf("witnesses[%d]", i)
-		m, made := c.madeAt[c.witnessed(w)]
-		switch {
-		case c.badBelow(at):
-		case !made:
-			c.wrongAt(at+".deployment", "no step creates Deployment %q in namespace %q", w.Deployment, w.Namespace)
-		case !c.made[m].injected:
-			c.wrongAt(at+".deployment", "the pods of %s/%s have no sidecar; set injection on the namespace", w.Namespace, w.Deployment)
-		}
-	}
+	c.witnesses(s.Witnesses)
 	s.plan = c.plan.Plan
 	c.settleLimits(s)
 }
@@ -319,38 +314,6 @@ func (c *checker) proxyResources(mesh Mesh) {
 	l, err2 := resource.ParseQuantity(fmt.Sprint(limit))
 	if err == nil && err2 == nil && l.Cmp(r) < 0 {
 		c.wrongAt("mesh.values.global.proxy.resources.limits.memory", "limit %v is below request %v; Kubernetes rejects such pods", limit, request)
-	}
-}
-
-// witnessed is the workload that a witness is of: a Deployment, or else another of that name.
-func (c *checker) witnessed(w Witness) object {
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
-		o := object{kind, w.Namespace, w.Deployment}
-		if _, made := c.madeAt[o]; made {
-			return o
-		}
-	}
-	return object{"Deployment", w.Namespace, w.Deployment}
-}
-
-// witness checks, at the end of a step, that a proxy exists on which expectations are
-// checked.
-func (c *checker) witness(s *Scenario, step string) {
-	if s.Witnesses == nil {
-		for _, m := range c.made {
-			if m.injected {
-				s.Witnesses = []Witness{{m.namespace, m.name}}
-				break
-			}
-		}
-	}
-	if c.badBelow("steps") || c.badBelow("witnesses") {
-		return // the missing proxy may be that of an action with a problem
-	}
-	if len(s.Witnesses) == 0 {
-		c.wrongAt(step, "the first step must create a Deployment with a sidecar: later steps are compared with it")
-	} else if w := s.Witnesses[0]; c.workloads[c.witnessed(w)].replicas == 0 {
-		c.wrongAt(step, "ends without a pod of witness %s/%s, so there is no proxy to measure", w.Namespace, w.Deployment)
 	}
 }
 

@@ -137,7 +137,7 @@ func (c *checker) churnNamespaces(x *Churn) {
 	for _, o := range slices.SortedFunc(maps.Keys(c.workloads), compareObjects) {
 		if _, churned := before[o.namespace]; churned {
 			w := c.workloads[o]
-			w.injected = c.injects(o.namespace, w.template)
+			w.injected = c.injects(o, w.template)
 			c.run("", o, w, 0)
 		}
 	}

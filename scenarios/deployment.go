@@ -51,13 +51,15 @@ func (d *Deployment) check(c *checker) needs {
 	})
 }
 
-// injects reports whether pods created now in a namespace get a sidecar.
-func (c *checker) injects(namespace string, pods template) bool {
-	return c.rules.Injects(NewPod{
-		Namespace: namespace, NamespaceLabels: c.namespaceLabels[namespace],
+// injects reports whether pods of a workload that are created now get a proxy, and keeps
+// the answer for the choice of a witness.
+func (c *checker) injects(o object, pods template) bool {
+	c.injections[o] = c.rules.Injects(NewPod{
+		Namespace: o.namespace, NamespaceLabels: c.namespaceLabels[o.namespace],
 		Labels: pods.labels, Annotations: pods.annotations, HostNetwork: pods.hostNetwork,
-		Mesh: c.mesh,
+		Meshes: c.meshes,
 	})
+	return c.injections[o].Proxy
 }
 
 // quantities checks resource quantities.

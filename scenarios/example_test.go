@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing/fstest"
 
+	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -114,7 +115,12 @@ steps:
       - deployment: {namespace: ns1, name: b, image: nginx, replicas: 4}
 `)
 	loader := scenarios.Loader{Mesh: scenarios.MeshRules{
-		Injects: func(p scenarios.NewPod) bool { return p.Labels["proxy"] == "sidecar" },
+		Injects: func(p scenarios.NewPod) meshfacts.Injection {
+			if p.Labels["proxy"] == "sidecar" {
+				return meshfacts.Injection{Proxy: true}
+			}
+			return meshfacts.Injection{Why: "its pods do not have the label proxy: sidecar"}
+		},
 	}}
 	s, err := loader.Load("two-kinds.yaml", data)
 	if err != nil {

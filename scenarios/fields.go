@@ -38,20 +38,6 @@ func unknownFields(rules Fields, value any, place string, path ...string) []unkn
 	return list
 }
 
-// helmValues checks that the mesh's charts know the values in a field.
-func (c *checker) helmValues(field string, values map[string]any) {
-	if c.rules.HelmValues == nil {
-		return
-	}
-	rules := c.rules.HelmValues(c.mesh.Istio)
-	if rules == nil {
-		return
-	}
-	for _, unknown := range unknownFields(rules, values, field) {
-		c.wrong(unknown.place, "unknown Helm value%s", unknown.hint)
-	}
-}
-
 // resourceFields checks that an object of a manifest has only fields of its kind.
 func (c *checker) resourceFields(m *manifestObject, wrong func(place, format string, args ...any)) {
 	if c.rules.ResourceFields == nil {

@@ -208,9 +208,9 @@ func (m *model) do(t *testing.T, c Change) {
 	case *Apply:
 		m.apply(t, c)
 	case *Deployment:
-		m.replicas[Witness{c.Namespace, c.Name}] = c.Replicas
+		m.replicas[Witness{Namespace: c.Namespace, Deployment: c.Name}] = c.Replicas
 	case *Scale:
-		m.replicas[Witness{c.Namespace, c.Deployment}] = c.Replicas
+		m.replicas[Witness{Namespace: c.Namespace, Deployment: c.Deployment}] = c.Replicas
 	case *Expose:
 		m.services[object{"Service", c.Namespace, c.Name}] = c
 	case *Delete:
@@ -220,7 +220,7 @@ func (m *model) do(t *testing.T, c Change) {
 		m.revisions[o] = max(m.revisions[o], c.Left(c.Count))
 		m.hidden[o] = c.Annotations["networking.istio.io/exportTo"] == "."
 		if c.MinScale > 0 {
-			m.replicas[Witness{c.Namespace, c.Deployment()}] = c.MinScale
+			m.replicas[Witness{Namespace: c.Namespace, Deployment: c.Deployment()}] = c.MinScale
 		}
 	case *Nodes:
 		m.setNodes(c.Groups)
@@ -240,7 +240,7 @@ func (m *model) apply(t *testing.T, a *Apply) {
 		case "Service":
 			m.graph[o.Namespace]++
 		case "Deployment":
-			m.replicas[Witness{o.Namespace, o.Name}] = 1
+			m.replicas[Witness{Namespace: o.Namespace, Deployment: o.Name}] = 1
 		case "Sidecar":
 			if o.Namespace != m.witness.Namespace {
 				continue
@@ -290,8 +290,8 @@ func (m *model) counts() map[string]int {
 	}
 	inbound := map[int]int{} // rows of listeners by port
 	for _, s := range m.services {
-		behind := m.replicas[Witness{s.Namespace, s.Deployment}]
-		own := m.witness == Witness{s.Namespace, s.Deployment}
+		behind := m.replicas[Witness{Namespace: s.Namespace, Deployment: s.Deployment}]
+		own := m.witness == (Witness{Namespace: s.Namespace, Deployment: s.Deployment})
 		for _, p := range s.Ports {
 			n["cluster"]++
 			listeners := 1

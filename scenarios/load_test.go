@@ -186,7 +186,7 @@ func TestActions(t *testing.T) {
 					t.Errorf("%s has no words", a.Change.Word())
 				}
 			}
-			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreUnexported(Apply{})); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreUnexported(Apply{}, Namespace{}, Upgrade{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			rendersToItself(t, s)
@@ -205,7 +205,7 @@ func rendersToItself(t *testing.T, s *Scenario) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, rendered)
 	}
-	if diff := cmp.Diff(s, again, cmpopts.IgnoreUnexported(Scenario{}, Apply{})); diff != "" {
+	if diff := cmp.Diff(s, again, cmpopts.IgnoreUnexported(Scenario{}, Apply{}, Namespace{}, Upgrade{})); diff != "" {
 		t.Errorf("reads as another scenario (-want +got):\n%s\n%s", diff, rendered)
 	}
 	twice, err := again.Render()
@@ -290,10 +290,10 @@ func TestOverrides(t *testing.T) {
 }
 
 func TestDefaultWitness(t *testing.T) {
-	s, err := Load("test.yaml", []byte(`
+	s, err := Loader{}.Load("test.yaml", []byte(`
 name: witness
 title: The first Deployment has no sidecar
-mesh: {istio: 1.23.2, values: {pilot: {traceSampling: 1.5, replicas: 2}, tag: "${n}", size: "${n}", n: [null, true, "$${x}"]}}
+mesh: {istio: 1.23.2, values: {pilot: {traceSampling: 1.5, replicaCount: 2, env: {TAG: "${n}", SIZE: "${n}"}, tolerations: [null, true, "$${x}"]}}}
 parameters: {n: {value: 4}}
 cluster: {nodes: [{type: m6i.large, count: 1}]}
 steps:
@@ -304,16 +304,17 @@ steps:
       - namespace: {name: mesh, labels: {istio-injection: enabled}}
       - deployment: {namespace: plain, name: client, image: nginx}
       - deployment: {namespace: mesh, name: server, image: nginx}
-`), nil)
+`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Witness{{"mesh", "server"}}, s.Witnesses); diff != "" {
+	if diff := cmp.Diff([]Witness{{Namespace: "mesh", Deployment: "server"}}, s.Witnesses); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	values := map[string]any{
-		"pilot": map[string]any{"traceSampling": 1.5, "replicas": 2},
-		"tag":   "4", "size": "4", "n": []any{nil, true, "${x}"},
+		"pilot": map[string]any{
+			"traceSampling": 1.5, "replicaCount": 2, "env": map[string]any{"TAG": "4", "SIZE": "4"}, "tolerations": []any{nil, true, "${x}"},
+		},
 	}
 	if diff := cmp.Diff(values, s.Mesh.Values); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -4,16 +4,35 @@ import (
 	"maps"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshbench/meshbench/meshfacts"
 )
 
 // Namespace creates a namespace.
 type Namespace struct {
 	// Name is a DNS label.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Injection adds the label istio-injection=enabled, so that new pods get a sidecar.
+	// Injection adds the label that selects the mesh, so that new pods get a sidecar:
+	// istio-injection=enabled, or istio.io/rev for a mesh whose revision has a name.
 	Injection bool `yaml:"injection,omitempty"`
 	// Labels are the namespace's other labels.
 	Labels map[string]string `yaml:"labels,omitempty"`
+
+	// selector is the label for injection, {key, value}, once it is known.
+	selector [2]string
+}
+
+// AllLabels returns the namespace's labels with the one for injection.
+func (n *Namespace) AllLabels() map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, n.Labels)
+	switch {
+	case n.Injection && n.selector[0] != "":
+		labels[n.selector[0]] = n.selector[1]
+	case n.Injection:
+		labels[meshfacts.InjectionLabel] = "enabled"
+	}
+	return labels
 }
 
 // Word returns namespace.
@@ -31,11 +50,13 @@ func (n *Namespace) check(c *checker) needs {
 	c.name("name", n.Name, validation.IsDNS1123Label)
 	c.labels("labels", n.Labels, true)
 	c.create("name", "v1", object{"Namespace", "", n.Name})
-	labels := map[string]string{}
-	maps.Copy(labels, n.Labels)
 	if n.Injection {
-		labels["istio-injection"] = "enabled"
+		key, value := c.rules.InjectionLabel(c.meshes)
+		if given, ok := n.Labels[key]; ok && given != value {
+			c.wrong(join("labels", key), "%q contradicts injection, which sets %q; leave one of them out", given, value)
+		}
+		n.selector = [2]string{key, value}
 	}
-	c.namespaceLabels[n.Name] = labels
+	c.namespaceLabels[n.Name] = n.AllLabels()
 	return needs{}
 }

@@ -107,6 +107,8 @@ type planner struct {
 	Plan
 	// now holds the pods of the workloads that exist.
 	now map[object]plannedPods
+	// order lists the workloads in the order of their creation.
+	order []object
 	// made holds the indexes of Deployments in the plan's list.
 	made map[object]int
 	pods int
@@ -169,6 +171,9 @@ func (p *planner) run(o object, pods plannedPods, surge int) {
 	p.pods += pods.replicas - p.now[o].replicas
 	p.MostPods = max(p.MostPods, p.pods+surge)
 	p.now[o] = pods
+	if !slices.Contains(p.order, o) {
+		p.order = append(p.order, o)
+	}
 	change := podChange{workload: o, real: pods.real}
 	if pods.injected {
 		change.sidecars, change.surge = pods.replicas, surge

@@ -160,7 +160,7 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 		return needs{}
 	}
 	w.template.labels, w.template.annotations = p.PodLabels(o.name), p.PodAnnotations()
-	w.injected = c.injects(o.namespace, w.template)
+	w.injected = c.injects(o, w.template)
 	if p.Sidecars.Real != nil && !w.injected && !c.badBelow(c.path) {
 		c.wrong("sidecars.real", "the pods of %s/%s have no sidecar; set injection on the namespace, or omit the field", o.namespace, o.name)
 	}
@@ -173,6 +173,7 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 // podAnnotations checks the annotations that pods with these containers are read for.
 func (c *checker) podAnnotations(field string, given map[string]string, containers ...string) {
 	c.proxyMemory(field, given)
+	c.proxyConfig(field, given)
 	for _, p := range annotationProblems(given, containers) {
 		c.wrong(join(field, p.Annotation), "%s", p.Text)
 	}

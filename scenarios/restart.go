@@ -42,7 +42,7 @@ func (r *Restart) check(c *checker) needs {
 		surge = surgeOf(w.replicas, w.template.maxSurge)
 	} // the other kinds stop each pod before they start its successor
 	old := w.injected
-	w.injected = c.injects(o.namespace, w.template)
+	w.injected = c.injects(o, w.template)
 	if old && !w.injected {
 		// The old sidecars run until the last pod is replaced.
 		before := w.planned()

@@ -119,6 +119,7 @@ func (r *Revisions) check(c *checker) needs {
 	c.labels("labels", r.Labels, true)
 	c.labels("annotations", r.Annotations, false)
 	c.proxyMemory("annotations", r.Annotations)
+	c.proxyConfig("annotations", r.Annotations)
 	need := needs{knative: r.Mode == Knative, shapesRevisions: r.Mode == Shape, collectsRevisions: r.Kept > 0}
 	if r.MinScale > 0 {
 		need.images = []string{r.Image}
@@ -137,7 +138,7 @@ func (r *Revisions) check(c *checker) needs {
 		o := object{"Deployment", r.Namespace, r.Deployment()}
 		c.create("service", "apps/v1", o)
 		pods := template{labels: r.Labels, annotations: r.Annotations, maxSurge: defaultSurge}
-		c.run("minScale", o, workload{replicas: r.MinScale, injected: c.injects(r.Namespace, pods), template: pods}, 0)
+		c.run("minScale", o, workload{replicas: r.MinScale, injected: c.injects(o, pods), template: pods}, 0)
 	}
 	if r.Until != nil {
 		c.path = join(c.path, "until")

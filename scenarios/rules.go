@@ -1,26 +1,51 @@
 package scenarios
 
 import (
-	"slices"
-	"strings"
-	texttemplate "text/template"
+	"cmp"
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/meshbench/meshbench/meshfacts"
 )
+
+// DefaultIstio is the version of Istio that [IstioRules] take for a scenario that names
+// none. It is the program's own default.
+const DefaultIstio = "1.23.2"
 
 // MeshRules is what the checker has to know about the mesh on which a scenario will run. A
 // caller that knows its mesh better than this package, because it reads the charts or runs
-// another mesh, passes its own rules to a [Loader].
+// another mesh, passes its own rules to a [Loader]. Rules without any function are those of
+// [IstioRules].
 type MeshRules struct {
-	// Injects reports whether a pod created now gets a sidecar, which decides
+	// Version returns the version of Istio that is installed where a scenario asks for one, ""
+	// if it asks for none. It defaults to what is asked for, else [DefaultIstio].
+	Version func(asked string) string
+	// Values are Helm values over the scenario's own: those of a command line. Which of them
+	// the charts know is for the caller to check.
+	Values map[string]any
+	// Injects answers whether a pod created now gets a sidecar, which decides
 	// [Plan.Sidecars], [PlannedDeployment.Injected] and the default witness. It defaults to
 	// [IstioInjects].
-	Injects func(NewPod) bool
-	// HelmValues returns the values that the mesh's charts know in a version of Istio; the
-	// version is "" for the program's default. Values are not checked if HelmValues or its
-	// result is nil.
-	HelmValues func(istio string) Fields
+	Injects func(NewPod) meshfacts.Injection
+	// InjectionLabel returns the label of namespaces that selects the mesh for injection,
+	// given all control planes. It defaults to istio-injection: enabled.
+	InjectionLabel func(meshes []Mesh) (key, value string)
+	// HelmValues returns what is wrong with values for the charts of a version of Istio.
+	// Values are not checked if HelmValues is nil.
+	HelmValues func(istio string, values map[string]any) []meshfacts.Problem
+	// ProxyConfig returns what is wrong with the annotation proxy.istio.io/config, decoded.
+	// It is not checked if ProxyConfig is nil.
+	ProxyConfig func(istio string, config any) []meshfacts.Problem
 	// ResourceFields returns the fields of a kind of object: networking.istio.io/v1 and
 	// Sidecar. Manifests are not checked if ResourceFields or its result is nil.
 	ResourceFields func(apiVersion, kind string) Fields
+	// Unchecked says what the rules do not check of a version of Istio; "" for nothing. It is
+	// a warning. It may be nil.
+	Unchecked func(istio string) string
+	// DualStack is set if the cluster has addresses of both families, IPv4 and IPv6. What
+	// asks for both is a problem otherwise.
+	DualStack bool
 }
 
 // NewPod is what an injector sees of a pod when it is created. Its maps are the checker's
@@ -32,10 +57,9 @@ type NewPod struct {
 	// Labels and Annotations are the pod's own.
 	Labels, Annotations map[string]string
 	HostNetwork         bool
-	// Mesh holds the version and the Helm values that the scenario has asked for so far,
-	// including those of its upgrades. Options from elsewhere, a command line's, are not
-	// in it: a caller's rules add them ([Mesh.With]).
-	Mesh Mesh
+	// Meshes are the control planes that are installed at that time, one for each revision,
+	// with their versions and Helm values.
+	Meshes []Mesh
 }
 
 // Fields returns the names of the fields below a path of names, or of the top-level fields
@@ -43,99 +67,104 @@ type NewPod struct {
 // is valid there, or the names are not known.
 type Fields func(path ...string) (names []string, known bool)
 
-// IstioRules returns the default rules: injection as Istio 1.23 documents it, with values
-// and manifests unchecked.
-func IstioRules() MeshRules { return MeshRules{Injects: IstioInjects} }
-
-// The labels that decide about injection.
-const (
-	injectLabel    = "sidecar.istio.io/inject" // of pods; the annotation has the same name
-	injectionLabel = "istio-injection"         // of namespaces
-	revisionLabel  = "istio.io/rev"            // of both
-)
-
-// IstioInjects reports whether Istio's injector gives a pod a sidecar, by the rules of
-// Istio 1.23:
-//
-//   - The namespace's label istio-injection comes first, then its label istio.io/rev, then
-//     the pod's label istio.io/rev, then the pod's label sidecar.istio.io/inject. Without
-//     any of them the option sidecarInjectorWebhook.enableNamespacesByDefault decides.
-//   - A label istio.io/rev must name the mesh's revision, the value revision or "default",
-//     or one of the value revisionTags.
-//   - A pod labelled sidecar.istio.io/inject=false gets no sidecar. Without that label, an
-//     annotation of the same name can refuse one, but cannot ask for one where the labels
-//     do not.
-//   - With the value global.proxy.autoInject=disabled, the pod itself must ask, too.
-//   - Pods on the host's network and pods in Kubernetes's own namespaces get no sidecar.
-//
-// The sources are https://istio.io/v1.23/docs/setup/additional-setup/sidecar-injection/
-// and, in istio.io/istio 1.23.2, the selectors in the istiod chart's mutatingwebhook.yaml
-// and injectRequired in pkg/kube/inject/inject.go. The values alwaysInjectSelector and
-// neverInjectSelector are not considered.
-func IstioInjects(p NewPod) bool { return selected(p) && required(p) }
-
-// selected reports whether the selectors of Istio's webhooks pick the pod, so that the
-// API server asks the injector.
-func selected(p NewPod) bool {
-	revisions := p.Mesh.revisions()
-	isDefault := slices.Contains(revisions, "default")
-	injection, labelled := p.NamespaceLabels[injectionLabel]
-	revision, revised := p.NamespaceLabels[revisionLabel]
-	podRevision, podRevised := p.Labels[revisionLabel]
-	inject, asked := p.Labels[injectLabel]
-	switch {
-	case inject == "false":
-		return false
-	case labelled:
-		return injection == "enabled" && isDefault
-	case revised:
-		return slices.Contains(revisions, revision)
-	case podRevised:
-		return slices.Contains(revisions, podRevision)
-	case asked:
-		return inject == "true" && isDefault
-	}
-	byDefault, _ := texttemplate.IsTrue(p.Mesh.value("sidecarInjectorWebhook", "enableNamespacesByDefault"))
-	return byDefault && isDefault
-}
-
-// required reports whether the injector, when asked, adds a sidecar.
-func required(p NewPod) bool {
-	// The namespaces are inject.IgnoredNamespaces of istio.io/istio.
-	if p.HostNetwork || slices.Contains([]string{"kube-system", "kube-public", "kube-node-lease", "local-path-storage"}, p.Namespace) {
-		return false
-	}
-	policy, given := p.Mesh.value("global", "proxy", "autoInject").(string)
-	if given && policy != "enabled" && policy != "disabled" {
-		return false
-	}
-	inject, labelled := p.Labels[injectLabel]
-	if !labelled {
-		inject = p.Annotations[injectLabel]
-	}
-	switch strings.ToLower(inject) {
-	case "y", "yes", "true", "on":
-		return true
-	case "":
-		return policy != "disabled"
-	default:
-		return false
+// IstioRules returns the default rules, which are those of package meshfacts: Istio's own
+// for the versions that it knows. For others, injection is that of the nearest version, and
+// values are not checked.
+func IstioRules() MeshRules {
+	return MeshRules{
+		Injects:        IstioInjects,
+		InjectionLabel: injectionLabelOf,
+		Unchecked:      unchecked,
+		HelmValues: func(istio string, values map[string]any) []meshfacts.Problem {
+			if facts := meshfacts.Of(istio); facts != nil {
+				return facts.CheckValues(values)
+			}
+			return nil
+		},
+		ProxyConfig: func(istio string, config any) []meshfacts.Problem {
+			if facts := meshfacts.Of(istio); facts != nil {
+				return facts.ProxyConfig(config)
+			}
+			return nil
+		},
 	}
 }
 
-// revisions returns the names by which labels select the mesh.
-func (m Mesh) revisions() []string {
-	names := []string{"default"}
-	if revision, _ := m.value("revision").(string); revision != "" {
-		names[0] = revision
+// complete returns rules that can be asked: without any function they are Istio's.
+func (r MeshRules) complete() MeshRules {
+	if r.Injects == nil && r.InjectionLabel == nil && r.HelmValues == nil && r.ProxyConfig == nil && r.ResourceFields == nil {
+		istio := IstioRules()
+		r.Injects, r.InjectionLabel, r.HelmValues, r.ProxyConfig = istio.Injects, istio.InjectionLabel, istio.HelmValues, istio.ProxyConfig
+		r.Unchecked = istio.Unchecked
 	}
-	tags, _ := m.value("revisionTags").([]any)
-	for _, tag := range tags {
-		if name, ok := tag.(string); ok {
-			names = append(names, name)
+	if r.Injects == nil {
+		r.Injects = IstioInjects
+	}
+	if r.InjectionLabel == nil {
+		r.InjectionLabel = func([]Mesh) (key, value string) { return meshfacts.InjectionLabel, "enabled" }
+	}
+	return r
+}
+
+// unchecked says what Istio's rules do not check of a version that package meshfacts does
+// not know; "" for others.
+func unchecked(istio string) string {
+	if meshfacts.Of(istio) != nil {
+		return ""
+	}
+	return fmt.Sprintf("Istio %s is not pinned: its Helm values and mesh configuration are not checked here, and which pods get a sidecar is decided as in %s; "+
+		"run checks the values by the version's own charts before it makes the cluster", istio, meshfacts.Near(istio).Istio)
+}
+
+// version is what is installed where a scenario asks for a version.
+func (r MeshRules) version(asked string) string {
+	if r.Version != nil {
+		asked = r.Version(asked)
+	}
+	return cmp.Or(asked, DefaultIstio)
+}
+
+// IstioInjects answers whether Istio's injector gives a pod a sidecar, by the webhooks that
+// Istio's chart installs and the injector's own rules; see [meshfacts.Injects].
+func IstioInjects(p NewPod) meshfacts.Injection {
+	return meshfacts.Injects(meshfacts.Pod{
+		Namespace: p.Namespace, NamespaceLabels: p.NamespaceLabels,
+		Labels: p.Labels, Annotations: p.Annotations, HostNetwork: p.HostNetwork,
+	}, factsOf(p.Meshes)...)
+}
+
+// injectionLabelOf is the label of the control plane without a name, else of the first.
+func injectionLabelOf(meshes []Mesh) (key, value string) {
+	known := factsOf(meshes)
+	for _, m := range known {
+		if m.IsDefault() {
+			return m.Label()
 		}
 	}
-	return names
+	return known[0].Label()
+}
+
+func factsOf(meshes []Mesh) []meshfacts.Mesh {
+	if len(meshes) == 0 {
+		meshes = []Mesh{{}}
+	}
+	known := make([]meshfacts.Mesh, len(meshes))
+	for i, m := range meshes {
+		known[i] = meshfacts.Mesh{Facts: meshfacts.Near(cmp.Or(m.Istio, DefaultIstio)), Values: m.Values}
+	}
+	return known
+}
+
+// revision is the name of the mesh's revision; "" for one without.
+func (m Mesh) revision() string {
+	name, _ := m.value("revision").(string)
+	return name
+}
+
+// namespace is where the mesh's istiod is.
+func (m Mesh) namespace() string {
+	name, _ := m.value("global", "istioNamespace").(string)
+	return cmp.Or(name, "istio-system")
 }
 
 // value returns the Helm value at a path of keys, or nil.
@@ -170,4 +199,57 @@ func overlay(below, above map[string]any) map[string]any {
 		merged[key] = value
 	}
 	return merged
+}
+
+// proxyConfigAnnotation configures one pod's proxy.
+const proxyConfigAnnotation = "proxy.istio.io/config"
+
+// proxyConfig checks the proxy's configuration in the annotations of pods, which are in a
+// field of the action being checked.
+func (c *checker) proxyConfig(field string, annotations map[string]string) {
+	text, given := annotations[proxyConfigAnnotation]
+	if !given || c.rules.ProxyConfig == nil {
+		return
+	}
+	for _, message := range c.proxyConfigProblems(text) {
+		c.wrong(join(field, proxyConfigAnnotation), "%s", message)
+		return // they are one field of the scenario
+	}
+}
+
+// proxyConfigProblems says what is wrong with the annotation's text.
+func (c *checker) proxyConfigProblems(text string) (messages []string) {
+	var config any
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		return []string{fmt.Sprintf("the proxy's configuration is not YAML: %v", err)}
+	}
+	if config == nil {
+		return nil
+	}
+	for _, p := range c.rules.ProxyConfig(c.current().Istio, config) {
+		at := ""
+		if len(p.Path) > 0 {
+			at = meshfacts.PathText(p.Path) + ": "
+		}
+		messages = append(messages, at+p.Message)
+	}
+	return messages
+}
+
+// proxyConfig checks the same in the pods of an object of a manifest.
+func (m *manifestObject) proxyConfig(c *checker, annotations map[string]string, wrong func(place, format string, args ...any)) {
+	text, given := annotations[proxyConfigAnnotation]
+	if !given || c.rules.ProxyConfig == nil {
+		return
+	}
+	place := "spec.template.metadata.annotations"
+	switch m.Kind {
+	case "Pod":
+		place = "metadata.annotations"
+	case "CronJob":
+		place = "spec.jobTemplate." + place
+	}
+	for _, message := range c.proxyConfigProblems(text) {
+		wrong(join(place, proxyConfigAnnotation), "%s", message)
+	}
 }

@@ -34,7 +34,7 @@ func (s *Scale) check(c *checker) needs {
 		w := c.known(o)
 		// Pods that stay keep their sidecars; new ones are injected by the current labels.
 		kept := w.injected && w.replicas > 0
-		w.replicas, w.injected = max(0, s.Replicas), kept || c.injects(o.namespace, w.template)
+		w.replicas, w.injected = max(0, s.Replicas), kept || c.injects(o, w.template)
 		c.run("replicas", o, w, 0)
 	}
 	return needs{}

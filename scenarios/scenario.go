@@ -41,9 +41,9 @@ type Scenario struct {
 	Mesh Mesh `yaml:"mesh,omitempty"`
 	// Knative holds options of Knative Serving, for scenarios that need it.
 	Knative KnativeOptions `yaml:"knative,omitempty"`
-	// Witnesses are the Deployments of which one proxy each is dumped. Expectations are
+	// Witnesses are the workloads of which one sidecar each is dumped. Expectations are
 	// checked on the first. Default: the first Deployment with a sidecar that a step
-	// creates.
+	// creates, else the first other workload that keeps its pods.
 	Witnesses []Witness `yaml:"witnesses,omitempty"`
 	// Steps are done in order. Expectations are changes relative to the first step.
 	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
@@ -117,10 +117,15 @@ type KnativeOptions struct {
 	Config map[string]map[string]string `yaml:"config,omitempty"`
 }
 
-// Witness names a Deployment of which one proxy is dumped.
+// Witness names a workload of which one sidecar is dumped: a Deployment, or Kind and Name.
 type Witness struct {
-	Namespace  string `yaml:"namespace" jsonschema:"required"`
-	Deployment string `yaml:"deployment" jsonschema:"required"`
+	Namespace string `yaml:"namespace" jsonschema:"required"`
+	// Deployment is the name of a Deployment.
+	Deployment string `yaml:"deployment,omitempty"`
+	// Kind and Name are those of a workload of another kind, StatefulSet, DaemonSet,
+	// ReplicaSet or Pod, in place of Deployment.
+	Kind string `yaml:"kind,omitempty" jsonschema:"enum=Deployment,enum=StatefulSet,enum=DaemonSet,enum=ReplicaSet,enum=ReplicationController,enum=Pod"`
+	Name string `yaml:"name,omitempty"`
 }
 
 // Step is a list of actions, followed by one measurement. In a file it can have a key

@@ -435,7 +435,7 @@ func TestPlanOfShapes(t *testing.T) {
 
 // TestWitnessOfAnotherKind: the proxy that is dumped may be of a StatefulSet.
 func TestWitnessOfAnotherKind(t *testing.T) {
-	for _, kind := range []string{"statefulset", "daemonset"} {
+	for action, kind := range map[string]string{"statefulset": "StatefulSet", "daemonset": "DaemonSet"} {
 		s, err := Load("test.yaml", []byte(`
 name: framed
 title: A scenario for tests
@@ -450,7 +450,7 @@ steps:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]Witness{{"ns1", "a"}}, s.Witnesses); diff != "" {
+		if diff := cmp.Diff([]Witness{{Namespace: "ns1", Kind: kind, Name: "a"}}, s.Witnesses); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		rendersToItself(t, s)

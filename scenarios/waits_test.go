@@ -50,7 +50,7 @@ func TestWaits(t *testing.T) {
 			name: "an upgrade's values", action: `{upgrade: {istio: 1.24.0, values: {env: {PILOT_DEBOUNCE_AFTER: 1100ms}}}}`,
 			want: Waits{DebounceAfter: 1100 * time.Millisecond}, limit: 3*minute + 2*time.Second,
 		},
-		{name: "what is no duration", values: `meshConfig: {defaultConfig: {drainDuration: 300}}`, want: DefaultWaits(), limit: 3 * minute},
+		{name: "what is no duration", values: `pilot: {env: {PILOT_DEBOUNCE_AFTER: soon}}`, want: DefaultWaits(), limit: 3 * minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := waitsScenario(c.values, c.action, "")

@@ -38,10 +38,10 @@ func TestSettings(t *testing.T) {
 			"Istio 1.22.3": "1.22.3//[]/map[]/10", "Istio 1.23.2": "1.23.2//[]/map[]/10",
 		}},
 		"an option of the mesh, beside a common one": {
-			[]string{"--vary", "mesh-set=" + delta + "=true,false", "--mesh-set", "a.b={x,y}", "--mesh-set", "c=1", "--real", "all"},
+			[]string{"--vary", "mesh-set=" + delta + "=true,false", "--mesh-set", "pilot.extraContainerArgs={x,y}", "--mesh-set", "pilot.env.C=1", "--real", "all"},
 			map[string]string{
-				delta + "=true":  "//[a.b={x,y} c=1 " + delta + "=true]/map[]/-1",
-				delta + "=false": "//[a.b={x,y} c=1 " + delta + "=false]/map[]/-1",
+				delta + "=true":  "//[pilot.extraContainerArgs={x,y} pilot.env.C=1 " + delta + "=true]/map[]/-1",
+				delta + "=false": "//[pilot.extraContainerArgs={x,y} pilot.env.C=1 " + delta + "=false]/map[]/-1",
 			}},
 		"all combinations": {
 			[]string{"--envoy", "1.39.3,1.40.0", "--vary", "set=replicas=5,10", "--istio", "1.24.0"},
@@ -50,8 +50,8 @@ func TestSettings(t *testing.T) {
 				"replicas=10, Envoy 1.39.3": "1.24.0/1.39.3/[]/map[replicas:10]/10", "replicas=10, Envoy 1.40.0": "1.24.0/1.40.0/[]/map[replicas:10]/10",
 			}},
 		"cases": {
-			[]string{"--set", "replicas=7", "--case", "as it is:", "--case", "lean: --mesh-set a=b --real 2 --set replicas=3"},
-			map[string]string{"as it is": "//[]/map[replicas:7]/10", "lean": "//[a=b]/map[replicas:3]/2"}},
+			[]string{"--set", "replicas=7", "--case", "as it is:", "--case", "lean: --mesh-set pilot.env.A=b --real 2 --set replicas=3"},
+			map[string]string{"as it is": "//[]/map[replicas:7]/10", "lean": "//[pilot.env.A=b]/map[replicas:3]/2"}},
 		"a flag of run": {[]string{"--vary", "real=1,all"}, map[string]string{"real 1": "//[]/map[]/1", "real all": "//[]/map[]/-1"}},
 	}
 	for name, tt := range tests {

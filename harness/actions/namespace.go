@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,15 +10,8 @@ import (
 )
 
 func namespace(ctx context.Context, on *On, n *scenarios.Namespace) error {
-	labels := maps.Clone(n.Labels)
-	if n.Injection {
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		labels["istio-injection"] = "enabled"
-	}
 	_, err := on.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.AllLabels()},
 	}, metav1.CreateOptions{})
 	return err
 }

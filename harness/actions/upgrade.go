@@ -27,6 +27,12 @@ func upgrade(ctx context.Context, on *On, u *scenarios.Upgrade) error {
 	if err != nil {
 		return err
 	}
+	key, value := u.InjectionLabel()
+	for _, name := range u.Namespaces {
+		if err := selectMesh(ctx, on, name, key, value); err != nil {
+			return err
+		}
+	}
 	for i := range u.Restart {
 		if err := restart(ctx, on, &u.Restart[i]); err != nil {
 			return fmt.Errorf("%s: %w", &u.Restart[i], err)

@@ -6,6 +6,7 @@ package assemble
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"k8s.io/client-go/rest"
@@ -14,6 +15,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
+	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -64,11 +66,32 @@ func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, 
 	if err != nil {
 		return nil, &cluster.OptionError{Err: err}
 	}
-	var given scenarios.Mesh
-	for _, layer := range layers {
-		given = given.With(layer.Values)
+	rules := o.rules(layers)
+	s, err := scenarios.Loader{Set: set, Mesh: rules, Values: rules.Values}.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers), Values: given.Values}.Open(name)
+	versions := []string{rules.Version(s.Mesh.Istio)}
+	for _, v := range s.Plan().Upgrades {
+		if !slices.Contains(versions, v) {
+			versions = append(versions, v)
+		}
+	}
+	for _, v := range versions {
+		if err := mesh.CheckLayers(layers, meshfacts.Of(v), rules.DualStack); err != nil {
+			return nil, &cluster.OptionError{Err: err}
+		}
+	}
+	return s, nil
+}
+
+// rules are those of the mesh that these options install, with the values of a command
+// line.
+func (o Options) rules(layers []mesh.Layer) scenarios.MeshRules {
+	rules := mesh.Rules(layers)
+	rules.Version = o.version
+	rules.DualStack = o.Source.DualStack()
+	return rules
 }
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
@@ -201,6 +224,9 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 			Progress: func(text string) { o.Progress.Status("%s", text) },
 		}
 	}
+	if err := o.checkCharts(ctx, made, n.istio); err != nil {
+		return nil, err
+	}
 	made.provisioning = harness.Provisioning{
 		Provider: offer.Provider,
 		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
@@ -212,9 +238,30 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	return made, nil
 }
 
+// checkCharts checks the values for versions that the program knows nothing of, by their
+// own charts.
+func (o Options) checkCharts(ctx context.Context, made *assembled, versions []string) error {
+	for _, version := range versions {
+		if meshfacts.Of(version) != nil {
+			continue // checked when the scenario was loaded
+		}
+		options := made.meshes[version]
+		facts, err := options.Charts.Facts(ctx, version)
+		if err != nil {
+			return fmt.Errorf("read the charts of Istio %s: %w", version, err)
+		}
+		if err := mesh.CheckLayers(options.Values, facts, o.Source.DualStack()); err != nil {
+			return &cluster.OptionError{Err: err}
+		}
+		o.Progress.Note("Istio %s is not pinned: values were checked by its charts, the fields of meshConfig were not", version)
+	}
+	return nil
+}
+
 // upgrade makes the mesh that an upgrade leads to.
 func (a *assembled) upgrade(cfg *rest.Config, to *scenarios.Upgrade) (harness.Upgrader, error) {
 	options := a.meshes[to.Istio]
-	options.Values = append(slices.Clone(options.Values), mesh.Layer{Name: "the upgrade", Values: to.Values})
+	installed := mesh.Merge(options.Values)
+	options.Values = append(slices.Clone(options.Values), mesh.Layer{Name: "the upgrade", Values: to.ValuesOver(installed)})
 	return mesh.New(cfg, options)
 }

@@ -47,9 +47,9 @@ func (m *Mesh) adoptCRDs(ctx context.Context, base *chart.Chart) error {
 		return nil
 	}
 	var ns *corev1.Namespace
-	ns, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+	ns, err := m.client.CoreV1().Namespaces().Get(ctx, m.namespace, metav1.GetOptions{})
 	if err != nil {
-		return fmt.Errorf("read namespace %s: %w", Namespace, err)
+		return fmt.Errorf("read namespace %s: %w", m.namespace, err)
 	}
 	if ns.Labels[createdLabel] != "true" {
 		return nil
@@ -61,7 +61,7 @@ func (m *Mesh) adoptCRDs(ctx context.Context, base *chart.Chart) error {
 	const managedBy = "app.kubernetes.io/managed-by"
 	marks, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"labels":      map[string]any{managedBy: "Helm"},
-		"annotations": map[string]any{"meta.helm.sh/release-name": releaseNames[baseChart], "meta.helm.sh/release-namespace": Namespace},
+		"annotations": map[string]any{"meta.helm.sh/release-name": releaseNames[baseChart], "meta.helm.sh/release-namespace": m.namespace},
 	}})
 	if err != nil {
 		return err

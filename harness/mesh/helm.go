@@ -34,7 +34,7 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	configuration := &action.Configuration{}
 	discard := func(string, ...any) {}
 	// Storage as secrets is Helm's default, so `helm list` shows the releases.
-	if err := configuration.Init(&clientGetter{config: config}, Namespace, "secrets", discard); err != nil {
+	if err := configuration.Init(&clientGetter{config: config, namespace: m.namespace}, m.namespace, "secrets", discard); err != nil {
 		return fmt.Errorf("prepare Helm: %w", err)
 	}
 	return inBackground(ctx, func() error { return do(ctx, configuration) })
@@ -87,6 +87,7 @@ func (b *boundBody) Close() error {
 // minutes has no use for a cache on disk.
 type clientGetter struct {
 	config    *rest.Config
+	namespace string
 	discovery discovery.CachedDiscoveryInterface
 }
 
@@ -112,6 +113,6 @@ func (g *clientGetter) ToRESTMapper() (meta.RESTMapper, error) {
 }
 
 func (g *clientGetter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
-	overrides := &clientcmd.ConfigOverrides{Context: clientcmdapi.Context{Namespace: Namespace}}
+	overrides := &clientcmd.ConfigOverrides{Context: clientcmdapi.Context{Namespace: g.namespace}}
 	return clientcmd.NewDefaultClientConfig(*clientcmdapi.NewConfig(), overrides)
 }

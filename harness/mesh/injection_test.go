@@ -20,6 +20,11 @@ func TestInjectionRulesAreTheCharts(t *testing.T) {
 		for _, values := range []map[string]any{
 			{},
 			{"revision": "blue"},
+			{"revision": "green", "revisionTags": []any{"blue"}},
+			{"revision": "green", "revisionTags": []any{"default", "blue"}},
+			{"revisionTags": []any{"blue"}, "profile": "demo"},
+			{"revision": "green", "revisionTags": []any{"default"}, "sidecarInjectorWebhook": map[string]any{"enableNamespacesByDefault": true}},
+			{"global": map[string]any{"istioNamespace": "mesh-system"}},
 			{"sidecarInjectorWebhook": map[string]any{"enableNamespacesByDefault": true}},
 		} {
 			objects := render(t, newMesh(t, Options{Version: version, Charts: charts, Values: []Layer{{Name: "the test", Values: values}}}), istiodChart)
@@ -45,8 +50,8 @@ func TestInjectionRulesAreTheCharts(t *testing.T) {
 						return matches(t, h.NamespaceSelector, namespace) && matches(t, h.ObjectSelector, pod)
 					})
 					got := scenarios.IstioInjects(scenarios.NewPod{
-						Namespace: "ns1", NamespaceLabels: namespace, Labels: pod, Mesh: scenarios.Mesh{Istio: version, Values: values},
-					})
+						Namespace: "ns1", NamespaceLabels: namespace, Labels: pod, Meshes: []scenarios.Mesh{{Istio: version, Values: values}},
+					}).Proxy
 					if got != want {
 						t.Errorf("values %v, namespace %v, pod %v: the rules say %t, the chart's webhooks %t", values, namespace, pod, got, want)
 					}

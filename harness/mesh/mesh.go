@@ -25,8 +25,9 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Namespace is where istiod lives.
-const Namespace = "istio-system"
+// DefaultNamespace is where istiod lives unless the value global.istioNamespace names
+// another namespace.
+const DefaultNamespace = "istio-system"
 
 // DefaultTimeout is how long Install and Upgrade wait for istiod unless told otherwise.
 const DefaultTimeout = 5 * time.Minute
@@ -61,8 +62,11 @@ type Options struct {
 type Mesh struct {
 	options Options
 	values  map[string]any
-	client  kubernetes.Interface
-	config  *rest.Config
+	// namespace is where istiod lives, and revision the control plane's name; "" for one
+	// without.
+	namespace, revision string
+	client              kubernetes.Interface
+	config              *rest.Config
 }
 
 // New checks the options and merges the values; it does not touch the cluster.
@@ -90,7 +94,28 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 	options.Values = append([]Layer{baseValues(options)}, options.Values...)
 	values := merge(options.Values)
 	metadataAsText(values)
-	return &Mesh{options: options, values: values, client: client, config: config}, nil
+	revision, _ := values["revision"].(string)
+	return &Mesh{
+		options: options, values: values, client: client, config: config,
+		namespace: namespaceOf(values), revision: revision,
+	}, nil
+}
+
+// namespaceOf is where the values put istiod.
+func namespaceOf(values map[string]any) string {
+	global, _ := values["global"].(map[string]any)
+	if name, _ := global["istioNamespace"].(string); name != "" {
+		return name
+	}
+	return DefaultNamespace
+}
+
+// release is the name of a chart's Helm release: of the chart istiod, each revision has one.
+func (m *Mesh) release(chart string) string {
+	if chart == istiodChart && m.revision != "" {
+		return releaseNames[chart] + "-" + m.revision
+	}
+	return releaseNames[chart]
 }
 
 // Install installs the charts base and istiod, or upgrades what an earlier Install left,
@@ -102,14 +127,15 @@ func (m *Mesh) Install(ctx context.Context) (observations.Mesh, error) {
 }
 
 // Upgrade brings an installed mesh to the options' charts and values and waits as Install
-// does. Unlike Install it is an error if there is nothing to upgrade.
+// does. A revision that is not there yet is installed beside the others. Unlike Install it
+// is an error if there is nothing to upgrade.
 func (m *Mesh) Upgrade(ctx context.Context) (observations.Mesh, error) {
-	last, err := m.lastRelease(ctx, istiodChart)
+	last, err := m.lastRelease(ctx, baseChart)
 	if err != nil {
 		return observations.Mesh{}, err
 	}
 	if last == nil {
-		return observations.Mesh{}, fmt.Errorf("upgrade Istio: namespace %s has no Helm release %s: install it first", Namespace, releaseNames[istiodChart])
+		return observations.Mesh{}, fmt.Errorf("upgrade Istio: namespace %s has no Helm release %s: install it first", m.namespace, m.release(baseChart))
 	}
 	return m.put(ctx)
 }
@@ -123,16 +149,23 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 		}
 		charts[name] = c
 	}
-	if err := checkUsed(m.options.Values, charts[baseChart], charts[istiodChart]); err != nil {
-		return observations.Mesh{}, err
-	}
 	if err := m.ensureNamespace(ctx); err != nil {
 		return observations.Mesh{}, err
 	}
-	if err := m.adoptCRDs(ctx, charts[baseChart]); err != nil {
+	names := chartNames
+	keep, err := m.keepsBase(ctx, charts[baseChart])
+	if err != nil {
 		return observations.Mesh{}, err
 	}
-	for _, name := range chartNames {
+	if keep {
+		names = []string{istiodChart}
+	} else if err := m.adoptCRDs(ctx, charts[baseChart]); err != nil {
+		return observations.Mesh{}, err
+	}
+	if err := m.takeTags(ctx); err != nil {
+		return observations.Mesh{}, err
+	}
+	for _, name := range names {
 		m.options.Progress(fmt.Sprintf("installing chart %s of Istio %s", name, m.options.Version))
 		if err := m.putRelease(ctx, name, charts[name]); err != nil {
 			return observations.Mesh{}, fmt.Errorf("install Istio's chart %s from %s: %w", name, m.options.Charts, err)
@@ -158,23 +191,23 @@ func (m *Mesh) chart(ctx context.Context, name string) (*chart.Chart, error) {
 	return c, err
 }
 
-// ensureNamespace makes istio-system, marked as ours, unless it is there. One that is
+// ensureNamespace makes istiod's namespace, marked as ours, unless it is there. One that is
 // being deleted is waited for.
 func (m *Mesh) ensureNamespace(ctx context.Context) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{createdLabel: "true"}}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: m.namespace, Labels: map[string]string{createdLabel: "true"}}}
 	err := wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
 		_, err := m.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
 			return err == nil, err
 		}
-		found, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+		found, err := m.client.CoreV1().Namespaces().Get(ctx, m.namespace, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, nil
 		}
 		return err == nil && found.DeletionTimestamp == nil, err
 	})
 	if err != nil {
-		return fmt.Errorf("make namespace %s: %w", Namespace, err)
+		return fmt.Errorf("make namespace %s: %w", m.namespace, err)
 	}
 	return nil
 }
@@ -188,16 +221,13 @@ func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart) erro
 	}
 	values := m.values
 	if name == baseChart {
-		values = baseChartValues(values)
+		if values, err = m.baseValues(ctx, last); err != nil {
+			return err
+		}
 	}
 	if last != nil && last.Info.Status == release.StatusDeployed {
 		return m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
-			upgrade := action.NewUpgrade(configuration)
-			upgrade.Namespace = Namespace
-			upgrade.Timeout = m.options.Timeout
-			upgrade.MaxHistory = 2
-			upgrade.DisableOpenAPIValidation = true
-			_, err := upgrade.RunWithContext(ctx, releaseNames[name], c, values)
+			_, err := m.newUpgrade(configuration).RunWithContext(ctx, m.release(name), c, values)
 			return err
 		})
 	}
@@ -207,7 +237,7 @@ func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart) erro
 		}
 	}
 	return m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
-		_, err := newInstall(configuration, name, m.options.Timeout).RunWithContext(ctx, c, values)
+		_, err := newInstall(configuration, m.release(name), m.namespace, m.options.Timeout).RunWithContext(ctx, c, values)
 		return err
 	})
 }
@@ -215,11 +245,11 @@ func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart) erro
 // newInstall is Helm's installation as this package uses it: without Helm's own wait,
 // whose errors do not say what is wrong with a pod, and without checking the charts'
 // objects against the cluster's OpenAPI document, which is megabytes to parse.
-func newInstall(configuration *action.Configuration, name string, timeout time.Duration) *action.Install {
+func newInstall(configuration *action.Configuration, release, namespace string, timeout time.Duration) *action.Install {
 	install := action.NewInstall(configuration)
-	install.ReleaseName = releaseNames[name]
+	install.ReleaseName = release
 	install.Labels = map[string]string{createdLabel: "true"}
-	install.Namespace = Namespace
+	install.Namespace = namespace
 	install.Timeout = timeout
 	install.DisableOpenAPIValidation = true
 	return install
@@ -228,7 +258,7 @@ func newInstall(configuration *action.Configuration, name string, timeout time.D
 // lastRelease is the newest revision of a chart's release; nil when there is none. One that
 // somebody else made is an error.
 func (m *Mesh) lastRelease(ctx context.Context, name string) (*release.Release, error) {
-	name = releaseNames[name]
+	name = m.release(name)
 	var last *release.Release
 	err := m.helm(ctx, func(_ context.Context, configuration *action.Configuration) error {
 		var err error
@@ -239,10 +269,10 @@ func (m *Mesh) lastRelease(ctx context.Context, name string) (*release.Release, 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for Helm release %s in namespace %s: %w", name, Namespace, err)
+		return nil, fmt.Errorf("look for Helm release %s in namespace %s: %w", name, m.namespace, err)
 	}
 	if last != nil && last.Labels[createdLabel] != "true" {
-		return nil, fmt.Errorf("namespace %s has a Helm release %s that meshbench did not make: uninstall that mesh first or use another cluster", Namespace, name)
+		return nil, fmt.Errorf("namespace %s has a Helm release %s that meshbench did not make: uninstall that mesh first or use another cluster", m.namespace, name)
 	}
 	return last, nil
 }
@@ -261,13 +291,13 @@ func (m *Mesh) removeRelease(ctx context.Context, name string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("remove Helm release %s from namespace %s: %w", last.Name, Namespace, err)
+		return fmt.Errorf("remove Helm release %s from namespace %s: %w", last.Name, m.namespace, err)
 	}
 	return nil
 }
 
-// Uninstall removes both releases, the config maps that istiod put into every namespace
-// and, where Install made it, namespace istio-system; it returns when that is gone. Nothing
+// Uninstall removes the releases, this revision's alone of the chart istiod, the config maps that istiod put into every namespace
+// and, where Install made it, istiod's namespace; it returns when that is gone. Nothing
 // to remove is no error. Sidecars that run keep running.
 func (m *Mesh) Uninstall(ctx context.Context) error {
 	m.options.Progress("removing Istio")
@@ -292,7 +322,7 @@ func (m *Mesh) Uninstall(ctx context.Context) error {
 // istiod keeps a copy in every namespace, once no istiod is left to make it again.
 func (m *Mesh) removeRootCertificates(ctx context.Context) error {
 	err := wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
-		pods, err := m.client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
+		pods, err := m.client.CoreV1().Pods(m.namespace).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
 		return err == nil && len(pods.Items) == 0, err
 	})
 	if err != nil {
@@ -315,16 +345,16 @@ func (m *Mesh) removeRootCertificates(ctx context.Context) error {
 }
 
 func (m *Mesh) removeNamespace(ctx context.Context) error {
-	found, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+	found, err := m.client.CoreV1().Namespaces().Get(ctx, m.namespace, metav1.GetOptions{})
 	if err == nil && found.Labels[createdLabel] != "true" {
 		return nil
 	}
 	if err == nil {
-		err = m.client.CoreV1().Namespaces().Delete(ctx, Namespace, metav1.DeleteOptions{})
+		err = m.client.CoreV1().Namespaces().Delete(ctx, m.namespace, metav1.DeleteOptions{})
 	}
 	if err == nil {
 		err = wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
-			_, err := m.client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
+			_, err := m.client.CoreV1().Namespaces().Get(ctx, m.namespace, metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return true, nil
 			}
@@ -332,7 +362,7 @@ func (m *Mesh) removeNamespace(ctx context.Context) error {
 		})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete namespace %s: %w", Namespace, err)
+		return fmt.Errorf("delete namespace %s: %w", m.namespace, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -27,7 +28,7 @@ const (
 // installation is what is waited for.
 func (m *Mesh) installation() readiness.Installation {
 	return readiness.Installation{
-		Name: "istiod", Client: m.client, Namespace: Namespace, Selector: istiodSelector,
+		Name: "istiod", Client: m.client, Namespace: m.namespace, Selector: m.ownSelector(),
 		Timeout: m.options.Timeout, Progress: m.options.Progress,
 	}
 }
@@ -52,7 +53,7 @@ func (m *Mesh) ready(ctx context.Context) (*corev1.Pod, error) {
 	if err := m.installation().Available(ctx, istiod); err != nil {
 		return nil, err
 	}
-	if _, err := m.client.CoreV1().ConfigMaps(Namespace).Get(ctx, rootCertificate, metav1.GetOptions{}); err != nil {
+	if _, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(ctx, rootCertificate, metav1.GetOptions{}); err != nil {
 		return nil, notYet(err, "istiod has not published its root certificate (config map %s)", rootCertificate)
 	}
 	if err := m.webhooksTrusted(ctx); err != nil {
@@ -70,27 +71,28 @@ func notYet(err error, format string, args ...any) error {
 	return readiness.Unreadyf("%s: %v", fmt.Sprintf(format, args...), err)
 }
 
-// istiod is istiod's Deployment.
+// istiod is istiod's Deployment, of this revision.
 func (m *Mesh) istiod(ctx context.Context) (*appsv1.Deployment, error) {
-	found, err := m.client.AppsV1().Deployments(Namespace).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
+	found, err := m.client.AppsV1().Deployments(m.namespace).List(ctx, metav1.ListOptions{LabelSelector: m.ownSelector()})
 	if err != nil {
 		return nil, readiness.Unreadyf("reading istiod's Deployment: %v", err)
 	}
 	if len(found.Items) == 0 {
-		return nil, fmt.Errorf("the charts made no Deployment with label %s in namespace %s: check the charts and the mesh's values", istiodSelector, Namespace)
+		return nil, fmt.Errorf("the charts made no Deployment with label %s in namespace %s: check the charts and the mesh's values", m.ownSelector(), m.namespace)
 	}
 	return &found.Items[0], nil
 }
 
 // webhooksTrusted tells whether istiod has put its certificate authority into all of its
-// webhooks, which the API server needs in order to call them.
+// webhooks, which the API server needs in order to call them. It does so for those of its
+// own revision only.
 func (m *Mesh) webhooksTrusted(ctx context.Context) error {
-	injectors, err := m.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: "app=sidecar-injector"})
+	injectors, err := m.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: "app=sidecar-injector," + revisionLabel + "=" + cmp.Or(m.revision, "default")})
 	if err != nil {
 		return readiness.Unreadyf("reading the injector's webhooks: %v", err)
 	}
 	if len(injectors.Items) == 0 {
-		return readiness.Unreadyf("no webhook injects sidecars (MutatingWebhookConfiguration with label app=sidecar-injector)")
+		return readiness.Unreadyf("no webhook injects sidecars (MutatingWebhookConfiguration with labels app=sidecar-injector, %s=%s)", revisionLabel, cmp.Or(m.revision, "default"))
 	}
 	for _, configuration := range injectors.Items {
 		for _, hook := range configuration.Webhooks {
@@ -99,7 +101,7 @@ func (m *Mesh) webhooksTrusted(ctx context.Context) error {
 			}
 		}
 	}
-	validators, err := m.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
+	validators, err := m.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: m.ownSelector()})
 	if err != nil {
 		return readiness.Unreadyf("reading the validating webhooks: %v", err)
 	}
@@ -118,10 +120,10 @@ func (m *Mesh) webhooksTrusted(ctx context.Context) error {
 // injector, since istio-system itself has no injection label.
 func (m *Mesh) probe(ctx context.Context) (*corev1.Pod, error) {
 	labels := map[string]string{"sidecar.istio.io/inject": "true"}
-	if revision, ok := m.values["revision"].(string); ok && revision != "" {
-		labels["istio.io/rev"] = revision
+	if m.revision != "" {
+		labels[revisionLabel] = m.revision
 	}
-	pod, err := m.client.CoreV1().Pods(Namespace).Create(ctx, &corev1.Pod{
+	pod, err := m.client.CoreV1().Pods(m.namespace).Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "meshbench-injection-probe", Labels: labels},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "nginx"}}},
 	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

@@ -24,19 +24,19 @@ import (
 
 // installed are the objects of a mesh that works.
 func installed() (*appsv1.Deployment, *corev1.Pod, *corev1.ConfigMap, *admission.MutatingWebhookConfiguration, *admission.ValidatingWebhookConfiguration) {
-	istiod := metav1.ObjectMeta{Name: "istiod", Namespace: Namespace, Labels: map[string]string{"app": "istiod"}}
+	istiod := metav1.ObjectMeta{Name: "istiod", Namespace: DefaultNamespace, Labels: map[string]string{"app": "istiod", "istio.io/rev": "default"}}
 	bundle := admission.WebhookClientConfig{CABundle: []byte("x")}
 	pod := istiod
 	pod.Name = "istiod-1"
 	return &appsv1.Deployment{ObjectMeta: istiod, Status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}},
 		&corev1.Pod{ObjectMeta: pod, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 			Name: "discovery", Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: rootCertificate, Namespace: Namespace}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: rootCertificate, Namespace: DefaultNamespace}},
 		&admission.MutatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector", Labels: map[string]string{"app": "sidecar-injector"}},
+			ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector", Labels: map[string]string{"app": "sidecar-injector", "istio.io/rev": "default"}},
 			Webhooks:   []admission.MutatingWebhook{{Name: "namespace.sidecar-injector.istio.io", ClientConfig: bundle}}},
 		&admission.ValidatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "istio-validator", Labels: map[string]string{"app": "istiod"}},
+			ObjectMeta: metav1.ObjectMeta{Name: "istio-validator", Labels: map[string]string{"app": "istiod", "istio.io/rev": "default"}},
 			Webhooks:   []admission.ValidatingWebhook{{Name: "rev.validation.istio.io", ClientConfig: bundle}}}
 }
 
@@ -50,7 +50,7 @@ func inject(client *fake.Clientset, containers ...corev1.Container) {
 }
 
 func meshOn(client *fake.Clientset, timeout time.Duration) *Mesh {
-	return &Mesh{client: client, values: map[string]any{}, options: Options{Timeout: timeout, Progress: func(string) {}}}
+	return &Mesh{client: client, namespace: DefaultNamespace, values: map[string]any{}, options: Options{Timeout: timeout, Progress: func(string) {}}}
 }
 
 func TestReady(t *testing.T) {
@@ -197,7 +197,7 @@ func TestRemoveLeftovers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := fake.NewClientset(certificate("ns1"), certificate("ns2"), other,
-				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: test.labels}})
+				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: DefaultNamespace, Labels: test.labels}})
 			m := meshOn(client, time.Minute)
 			for range 2 { // the second time there is nothing to remove
 				if err := errors.Join(m.removeRootCertificates(t.Context()), m.removeNamespace(t.Context())); err != nil {

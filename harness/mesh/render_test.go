@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
-	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -108,7 +107,7 @@ func render(t *testing.T, m *Mesh, name string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install := newInstall(&action.Configuration{Log: t.Logf}, name, time.Second)
+	install := newInstall(&action.Configuration{Log: t.Logf}, m.release(name), m.namespace, time.Second)
 	install.ClientOnly, install.DryRun = true, true
 	values := m.values
 	if name == baseChart {
@@ -185,7 +184,7 @@ func testRenderedIstiod(t *testing.T, version string, charts Charts) {
 	if deployment.Spec.Replicas == nil || *deployment.Spec.Replicas != 1 {
 		t.Errorf("replicas %v, want 1", deployment.Spec.Replicas)
 	}
-	if deployment.Namespace != Namespace {
+	if deployment.Namespace != DefaultNamespace {
 		t.Errorf("namespace %q", deployment.Namespace)
 	}
 	if got := maxConnectionAge(deployment); got != 30*time.Minute {
@@ -260,49 +259,6 @@ func TestRenderedLayers(t *testing.T) {
 	}
 	if _, ok := objects["HorizontalPodAutoscaler/istiod"]; !ok {
 		t.Error("the command line cannot turn the autoscaler on")
-	}
-}
-
-func TestUnusedValues(t *testing.T) { eachCharts(t, testUnusedValues) }
-
-func testUnusedValues(t *testing.T, _ string, charts Charts) {
-	load := func(name string) *chart.Chart {
-		c, err := charts.load(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	base, istiod := load(baseChart), load(istiodChart)
-	good, err := CommandLine(nil, []string{"pilot.env.X=1", "pilot.resources.requests.cpu=1", "meshConfig.accessLogFile=/dev/stdout",
-		"global.proxy.resources.limits.cpu=1", "profile=demo", "compatibilityVersion=1.22", "base.validationURL=", "defaultRevision=", "revision=x",
-		"pilot.cni.enabled=false", "sidecarInjectorWebhook.rewriteAppHTTPProbe=false"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkUsed(append(good, UpstreamEnvoyValues(), baseValues(Options{})), base, istiod); err != nil {
-		t.Error(err)
-	}
-	// Only the first levels of charts before 1.24 have this one.
-	gone, err := CommandLine(nil, []string{"istio_cni.chained=true"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, later := crds(base); (checkUsed(gone, base, istiod) != nil) != later {
-		t.Errorf("istio_cni is refused: %v, charts from 1.24 on: %v", !later, later)
-	}
-	bad, err := CommandLine(nil, []string{"pilot.evn.X=1", "meshconfig.accessLogFile=/dev/stdout"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = checkUsed(bad, base, istiod)
-	if err == nil {
-		t.Fatal("accepted")
-	}
-	for _, want := range []string{`mesh value "pilot.evn.X=1"`, "uses the value pilot.evn:", "uses the value meshconfig:"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in: %v", want, err)
-		}
 	}
 }
 

@@ -3,12 +3,10 @@ package mesh
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"os"
 	"strconv"
-	"strings"
 
-	"helm.sh/helm/v3/pkg/chart"
+	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/strvals"
 )
@@ -19,7 +17,44 @@ type Layer struct {
 	Name string
 	// Values are in the charts' own shape: {"pilot": {"env": {...}}}.
 	Values map[string]any
+
+	// node is the file's YAML; nil for values that are not of a file.
+	node *yaml.Node
 }
+
+// place is where a value was given: the layer's name, and the line where it has lines.
+func (l Layer) place(path []string) string {
+	n := l.node
+	line := 0
+	if n != nil && n.Kind == yaml.DocumentNode {
+		n = n.Content[0]
+	}
+	for _, key := range path {
+		if n != nil && n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		if n == nil {
+			break
+		}
+		next := (*yaml.Node)(nil)
+		for i, child := range n.Content {
+			switch {
+			case n.Kind == yaml.MappingNode && i%2 == 0 && child.Value == key:
+				next, line = n.Content[i+1], child.Line
+			case n.Kind == yaml.SequenceNode && key == fmt.Sprintf("[%d]", i):
+				next, line = child, child.Line
+			}
+		}
+		n = next
+	}
+	if line == 0 {
+		return l.Name
+	}
+	return fmt.Sprintf("%s:%d", l.Name, line)
+}
+
+// Merge returns the values of all layers, a later one over an earlier one.
+func Merge(layers []Layer) map[string]any { return merge(layers) }
 
 // UpstreamEnvoyValues make istiod send only what an Envoy without Istio's own filters
 // accepts: no istio.stats (the default telemetry provider), no istio.alpn, no
@@ -56,34 +91,6 @@ func baseChartValues(values map[string]any) map[string]any {
 		}
 	}
 	return known
-}
-
-// checkUsed refuses values that no template of the charts mentions: Helm ignores them, and
-// a misspelt option would be measured as if it had no effect. Only the first level and
-// what is below pilot can be told; other tables are handed on whole.
-func checkUsed(layers []Layer, charts ...*chart.Chart) error {
-	var text strings.Builder
-	for _, c := range charts {
-		for _, f := range slices.Concat(c.Templates, c.Files) {
-			text.Write(f.Data)
-		}
-	}
-	templates := text.String()
-	// Charts from 1.24 on copy what is below pilot to the first level before using it.
-	flattened := strings.Contains(templates, `(index $.Values "pilot")`)
-	used := func(name string) bool { return strings.Contains(templates, "Values."+name) }
-	var problems []error
-	for _, layer := range layers {
-		pilot, _ := layer.Values["pilot"].(map[string]any)
-		for prefix, values := range map[string]map[string]any{"": layer.Values, "pilot.": pilot} {
-			for _, key := range slices.Sorted(maps.Keys(values)) {
-				if !used(prefix+key) && !(flattened && (prefix+key == "pilot" || prefix != "" && used(key))) {
-					problems = append(problems, fmt.Errorf("%s: no template of Istio's charts uses the value %s%s: check its spelling", layer.Name, prefix, key))
-				}
-			}
-		}
-	}
-	return errors.Join(problems...)
 }
 
 // merge lays later layers over earlier ones, as Helm does with several value files: maps
@@ -141,7 +148,14 @@ func CommandLine(files, settings []string) ([]Layer, error) {
 			problems = append(problems, fmt.Errorf("mesh values %s: %w", file, err))
 			continue
 		}
-		layers = append(layers, Layer{Name: "mesh values " + file, Values: values})
+		layer := Layer{Name: file, Values: values}
+		if text, err := os.ReadFile(file); err == nil {
+			var node yaml.Node
+			if yaml.Unmarshal(text, &node) == nil {
+				layer.node = &node
+			}
+		}
+		layers = append(layers, layer)
 	}
 	for _, setting := range settings {
 		values, err := strvals.Parse(setting)
@@ -149,7 +163,7 @@ func CommandLine(files, settings []string) ([]Layer, error) {
 			problems = append(problems, fmt.Errorf("mesh value %q: %w: write it as pilot.env.NAME=value", setting, err))
 			continue
 		}
-		layers = append(layers, Layer{Name: fmt.Sprintf("mesh value %q", setting), Values: values})
+		layers = append(layers, Layer{Name: fmt.Sprintf("--mesh-set %s", setting), Values: values})
 	}
 	return layers, errors.Join(problems...)
 }

@@ -42,7 +42,7 @@ func TestMergeLeavesLayersAlone(t *testing.T) {
 	first, second := UpstreamEnvoyValues(), Layer{Values: table{"pilot": table{"env": table{"X": "y"}}}}
 	merged := merge([]Layer{first, second})
 	merged["pilot"].(table)["env"].(table)["Z"] = "z"
-	if diff := cmp.Diff(UpstreamEnvoyValues(), first); diff != "" {
+	if diff := cmp.Diff(UpstreamEnvoyValues().Values, first.Values); diff != "" {
 		t.Errorf("first layer (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(table{"pilot": table{"env": table{"X": "y"}}}, second.Values); diff != "" {

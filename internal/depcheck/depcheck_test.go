@@ -49,6 +49,11 @@ var rules = []rule{
 		only:    []string{"internal"},
 	},
 	{
+		about:   "what versions of Istio do is known without a cluster and without scenarios",
+		folders: []string{"meshfacts"},
+		only:    []string{"internal"},
+	},
+	{
 		about:   "a proxy's configuration is counted in the log's terms, and needs nothing else",
 		folders: []string{"proxyconfig"},
 		only:    []string{"observations", "internal", "proxyconfig"},
@@ -60,7 +65,7 @@ var rules = []rule{
 	},
 	{
 		about:   "nothing is built on the commands or on what belongs to no room",
-		folders: []string{"harness", "observations", "instances", "proxyconfig", "internal"},
+		folders: []string{"harness", "observations", "instances", "proxyconfig", "meshfacts", "internal"},
 		never:   []string{"cmd", "e2e", "reports"},
 	},
 }

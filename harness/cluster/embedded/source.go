@@ -29,6 +29,9 @@ func (s *Source) Flags(f *pflag.FlagSet) {
 // RunsImages implements cluster.Source: containers of unknown images are simulated.
 func (*Source) RunsImages() bool { return false }
 
+// DualStack implements [cluster.Source]: the cluster has IPv4 alone.
+func (*Source) DualStack() bool { return false }
+
 // Check implements cluster.Source.
 func (s *Source) Check(_ context.Context, request cluster.Request) error {
 	_, err := s.stores(request)

@@ -38,6 +38,9 @@ func (s *Source) Flags(f *pflag.FlagSet) {
 // RunsImages implements cluster.Source: nodes are real.
 func (*Source) RunsImages() bool { return true }
 
+// DualStack implements [cluster.Source]: the clusters are made with IPv4 alone.
+func (*Source) DualStack() bool { return false }
+
 // Check implements cluster.Source.
 func (s *Source) Check(_ context.Context, request cluster.Request) error {
 	if _, err := s.readConfig(); err != nil {
