@@ -140,6 +140,10 @@ func scopesOf(objects []*Object) scopes {
 	return known
 }
 
+// Serves reports whether every cluster with the mesh, Knative Serving or the Gateway API
+// serves the object's kind, or the manifest defines it.
+func (m *Manifest) Serves(o *Object) bool { return m.scopes.of(o) != unknown }
+
 func (s scopes) of(o *Object) scope { return s[o.Group()+"/"+o.Kind] }
 
 // isDefinition reports whether the object defines a kind of its own.

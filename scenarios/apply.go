@@ -225,6 +225,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		if o.kind == "Namespace" {
 			c.namespaceLabels[o.name] = m.Metadata.Labels
 		}
+		at.kind(manifest, of)
 		pods, ok := m.pods()
 		if !ok {
 			continue
@@ -249,6 +250,18 @@ type manifestPlace struct {
 	*checker
 	field string // of the action
 	file  string // "" for a manifest in the scenario file
+}
+
+// kind warns of a kind that no manifest so far defines.
+func (m manifestPlace) kind(manifest *manifests.Manifest, o *manifests.Object) {
+	if group, kind, ok := o.Defines(); ok {
+		m.defined[group+"/"+kind] = true
+	}
+	key := o.Group() + "/" + o.Kind
+	if !manifest.Serves(o) && !m.defined[key] {
+		m.defined[key] = true // say it once
+		m.warnAt(join(m.path, m.field), "%s: no step defines kind %s of %s; a cluster without it refuses the manifest: apply its CustomResourceDefinition, too", o, o.Kind, o.APIVersion)
+	}
 }
 
 // leftOut warns of what is not applied, once for all copies of the action.

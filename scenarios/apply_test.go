@@ -131,6 +131,19 @@ func TestApplyProblems(t *testing.T) {
 	}
 }
 
+// TestUnknownKinds holds that a kind which no step defines is a warning, once.
+func TestUnknownKinds(t *testing.T) {
+	const definition = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: as.example.com}, spec: {group: example.com, scope: Namespaced, names: {kind: A}}}"
+	const list = "{kind: List, items: [{apiVersion: example.com/v1, kind: A, metadata: {name: a}}, {apiVersion: example.com/v1, kind: B, metadata: {name: b}}, {apiVersion: example.com/v1, kind: B, metadata: {name: c}}, {apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s}}]}"
+	s, err := Load("test.yaml", frame("", `{apply: {manifest: "`+definition+`"}}, {apply: {namespace: ns1, manifest: "`+list+`"}}, {apply: {namespace: ns1, manifest: "`+list+`"}}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := s.Warnings(); len(w) != 1 || w[0].Path != "steps[1].actions[1].apply.manifest" || !strings.HasPrefix(w[0].Message, "B ns1/b: no step defines kind B of example.com/v1; ") {
+		t.Errorf("warnings %v", w)
+	}
+}
+
 // TestLeftOut holds that what is not applied is a warning, once for all copies.
 func TestLeftOut(t *testing.T) {
 	s, err := Load("test.yaml", frame("", `{repeat: {var: i, from: 1, to: 3}, apply: {namespace: ns1, manifest: "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Event, metadata: {name: e}}, {apiVersion: v1, kind: Pod, metadata: {name: p}}]}"}}`), nil)
