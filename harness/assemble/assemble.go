@@ -14,6 +14,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
+	"github.com/meshbench/meshbench/harness/render"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -68,8 +69,12 @@ func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, 
 	for _, layer := range layers {
 		given = given.With(layer.Values)
 	}
-	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers), Values: given.Values}.Open(name)
+	return scenarios.Loader{Set: set, Mesh: mesh.Rules(layers), Values: given.Values, Render: Renderer()}.Open(name)
 }
+
+// Renderer renders the charts and Kustomize folders that scenarios apply, for the version of
+// Kubernetes that is pinned here.
+func Renderer() scenarios.Renderer { return render.Local{Kubernetes: components.Kubernetes} }
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.
