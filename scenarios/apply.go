@@ -27,8 +27,8 @@ const (
 
 // Apply creates or updates the objects of a manifest by server-side apply, in the order in
 // which a cluster can take them ([manifests.Order]). It has taken effect when all pods of
-// the Deployments in it are Ready; pods of other kinds are not checked against the nodes'
-// pod limit. Exactly one of Manifest, File, Kustomize and Chart is set.
+// the objects in it are Ready, or have ended where they belong to a Job; only pods of
+// Deployments are checked against the nodes' pod limit. Exactly one of Manifest, File, Kustomize and Chart is set.
 //
 // A manifest is what kubectl takes: YAML or JSON, any number of documents, lists. Left out
 // is what only the server that it was exported from could set, and what the cluster makes

@@ -123,7 +123,7 @@ func TestApplyProblems(t *testing.T) {
 	const at = "test.yaml:%d:%d: steps[1].actions[%d].apply.%s: %s\n"
 	want := fmt.Sprintf(at, 13, 23, 0, "file", `list.json:5: items[1] (Service nn1/b): metadata.namespace: no earlier step creates namespace "nn1", nor does the manifest; did you mean "ns1"?`) +
 		fmt.Sprintf(at, 18, 1, 1, "manifest", "Service c: metadata.namespace: is missing; name a namespace, or add namespace: to the action apply for all objects that name none") +
-		fmt.Sprintf(at, 25, 1, 1, "manifest", "Service ns1/: metadata.name: want a string, got the number 5; quote it") +
+		fmt.Sprintf(at, 25, 1, 1, "manifest", "Service: metadata.name: want a string, got the number 5; quote it") +
 		fmt.Sprintf(at, 27, 27, 2, "manifest", "line 4: Service: metadata.name: want a string, got true (YAML takes y, n, yes, no, on and off for true and false); quote it") +
 		fmt.Sprintf(at, 28, 28, 3, "namespace", `no earlier step creates namespace "nn1"; did you mean "ns1"?`) +
 		strings.TrimSuffix(fmt.Sprintf(at, 31, 27, 6, "manifest", "the manifest has no objects to apply; left out 1 Event: the cluster makes them itself"), "\n")
