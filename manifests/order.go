@@ -57,7 +57,7 @@ const (
 // scopes are the scopes of kinds, as group/kind.
 type scopes map[string]scope
 
-// clusterKinds and namespacedKinds are the kinds of Kubernetes 1.31 to 1.33, of Istio's own
+// clusterKinds and namespacedKinds are the kinds of Kubernetes 1.31 to 1.35, of Istio's own
 // resource definitions and of the Gateway API, by group. The scopes of the definitions in a
 // manifest are known too; of every other kind the cluster is asked at run time.
 func clusterKinds() map[string]string {
@@ -74,7 +74,7 @@ func clusterKinds() map[string]string {
 		"networking.k8s.io":            "IngressClass IPAddress ServiceCIDR",
 		"node.k8s.io":                  "RuntimeClass",
 		"rbac.authorization.k8s.io":    "ClusterRole ClusterRoleBinding",
-		"resource.k8s.io":              "DeviceClass ResourceSlice",
+		"resource.k8s.io":              "DeviceClass DeviceTaintRule ResourceSlice",
 		"scheduling.k8s.io":            "PriorityClass",
 		"storage.k8s.io":               "StorageClass VolumeAttachment CSIDriver CSINode VolumeAttributesClass",
 		"metrics.k8s.io":               "NodeMetrics",
@@ -85,6 +85,9 @@ func namespacedKinds() map[string]string {
 	return map[string]string{
 		"":                          "Binding ConfigMap Endpoints Event LimitRange PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount",
 		"apps":                      "ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet",
+		"authorization.k8s.io":      "LocalSubjectAccessReview",
+		"certificates.k8s.io":       "PodCertificateRequest",
+		"scheduling.k8s.io":         "Workload",
 		"autoscaling":               "HorizontalPodAutoscaler",
 		"batch":                     "CronJob Job",
 		"coordination.k8s.io":       "Lease LeaseCandidate",
@@ -139,6 +142,10 @@ func scopesOf(objects []*Object) scopes {
 	}
 	return known
 }
+
+// Serves reports whether every cluster with the mesh, Knative Serving or the Gateway API
+// serves the object's kind, or the manifest defines it.
+func (m *Manifest) Serves(o *Object) bool { return m.scopes.of(o) != unknown }
 
 func (s scopes) of(o *Object) scope { return s[o.Group()+"/"+o.Kind] }
 

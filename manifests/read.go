@@ -222,8 +222,8 @@ func (r *reader) identify(o *Object, value map[string]any, at location) bool {
 	wrong := func(field, format string, args ...any) {
 		ok = false
 		p := Problem{Line: at.line(join(at.path, field)), Place: o.Place, Field: field, Message: fmt.Sprintf(format, args...)}
-		if o.Kind != "" {
-			p.Object = strings.TrimSpace(o.String())
+		if p.Object = o.Kind; o.Kind != "" && o.Name != "" {
+			p.Object = o.String()
 		}
 		r.problem(p)
 	}

@@ -142,14 +142,14 @@ func TestLoadRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"no name": {"apiVersion: v1\nkind: Service\n", `x.yaml:1: Service: metadata.name: is missing; write the object's name`},
 		"no name in a list": {"apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a, namespace: ns}\n- apiVersion: v1\n  kind: Service\n  metadata:\n    namespace: ns\n",
-			`x.yaml:10: items[1] (Service ns/): metadata.name: is missing; write the object's name`},
+			`x.yaml:10: items[1] (Service): metadata.name: is missing; write the object's name`},
 		"no name in JSON": {"{\"kind\": \"List\", \"items\": [\n{\"apiVersion\": \"v1\", \"kind\": \"Service\",\n\t\"metadata\": {}}]}",
 			`x.yaml:3: items[0] (Service): metadata.name: is missing; write the object's name`},
 		"generateName": {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\n", `x.yaml:3: Pod: metadata.name: is missing; an object that is applied has a name, not a generateName`},
 		"no kind":      {"\napiVersion: v1\nmetadata: {name: a}\n", `x.yaml:2: kind: is missing; write what kind of object it is, Service or Deployment`},
 		"nothing": {"a: b\n", "x.yaml:1: apiVersion: is missing; write the kind's version, v1 or apps/v1\n" +
 			"x.yaml:1: kind: is missing; write what kind of object it is, Service or Deployment\nx.yaml:1: metadata.name: is missing; write the object's name"},
-		"a number":               {"apiVersion: v1\nkind: Service\nmetadata:\n  namespace: ns\n  name: 12\n", `x.yaml:5: Service ns/: metadata.name: want a string, got the number 12; quote it`},
+		"a number":               {"apiVersion: v1\nkind: Service\nmetadata:\n  namespace: ns\n  name: 12\n", `x.yaml:5: Service: metadata.name: want a string, got the number 12; quote it`},
 		"a label of YAML's":      {"apiVersion: v1\nkind: Service\nmetadata:\n  namespace: ns\n  name: a\n  labels:\n    a.b/c: x\n    sidecar.istio.io/inject: yes\n", `x.yaml:8: Service ns/a: metadata.labels.sidecar.istio.io/inject: want a string, got true (YAML takes y, n, yes, no, on and off for true and false); quote it`},
 		"no namespace":           {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", `x.yaml:1: Service a: metadata.namespace: is missing; name a namespace, or add namespace: to the action apply for all objects that name none`},
 		"twice":                  {service + "---\n" + service, `x.yaml:5: Service ns/a: metadata.name: the same object stands at line 1; remove one of them`},

@@ -27,8 +27,8 @@ const (
 
 // Apply creates or updates the objects of a manifest by server-side apply, in the order in
 // which a cluster can take them ([manifests.Order]). It has taken effect when all pods of
-// the Deployments in it are Ready; pods of other kinds are not checked against the nodes'
-// pod limit. Exactly one of Manifest and File is set.
+// the objects in it are Ready, or have ended where they belong to a Job; only pods of
+// Deployments are checked against the nodes' pod limit. Exactly one of Manifest, File, Kustomize and Chart is set.
 //
 // A manifest is what kubectl takes: YAML or JSON, any number of documents, lists. Left out
 // is what only the server that it was exported from could set, and what the cluster makes
@@ -41,6 +41,16 @@ type Apply struct {
 	// up to 3 MiB in all, and longer ones beside it, named by their hashes. Expressions in
 	// the file are not evaluated.
 	File string `yaml:"file,omitempty"`
+	// Kustomize is the path of a folder that is rendered as kustomize build does; a rendered
+	// scenario has the result. Remote resources are refused.
+	Kustomize string `yaml:"kustomize,omitempty"`
+	// Chart is the path of a Helm chart, a folder or an archive with its dependencies, that is
+	// rendered as helm template does; a rendered scenario has the result.
+	Chart string `yaml:"chart,omitempty"`
+	// Release is the name of the chart's release; by default that of the chart's folder.
+	Release string `yaml:"release,omitempty"`
+	// Values are the chart's.
+	Values map[string]any `yaml:"values,omitempty"`
 	// Namespace is that of objects that name none and whose kind has namespaces. An earlier
 	// step or the manifest itself must create it.
 	Namespace string `yaml:"namespace,omitempty"`
@@ -55,6 +65,7 @@ type Apply struct {
 type longFile struct {
 	files fs.FS // nil for the operating system's
 	path  string
+	text  string // what was rendered in place of a file; "" for a file
 	sum   string // SHA-256 when it was checked
 }
 
@@ -102,7 +113,12 @@ func (a *Apply) source() manifests.Source {
 	return manifests.Source{Name: a.long.path, Open: a.long.open}
 }
 
-func (f *longFile) open() (io.ReadCloser, error) { return Loader{Files: f.files}.open(f.path) }
+func (f *longFile) open() (io.ReadCloser, error) {
+	if f.text != "" {
+		return io.NopCloser(strings.NewReader(f.text)), nil
+	}
+	return Loader{Files: f.files}.open(f.path)
+}
 
 // kept is the path of the file beside a rendered scenario.
 func (f *longFile) kept() string {
@@ -121,18 +137,9 @@ func (a *Apply) MarshalYAML() (any, error) {
 
 // check also replaces File by the file's text, unless it is long.
 func (a *Apply) check(c *checker) needs {
-	at := manifestPlace{checker: c, field: "manifest"}
-	switch {
-	case (a.Manifest != "") == (a.File != ""):
-		c.wrong(at.field, "exactly one of manifest and file must be set")
+	at, ok := a.obtain(c)
+	if !ok {
 		return needs{}
-	case a.File != "":
-		at.field = "file"
-		var err error
-		if at.file, err = a.take(c); err != nil {
-			c.wrong(at.field, "%v", err)
-			return needs{}
-		}
 	}
 	c.inlined += renderedSize(a.Manifest)
 	m, err := a.Load()
@@ -167,24 +174,56 @@ func (a *Apply) check(c *checker) needs {
 	return a.checkObjects(at, m)
 }
 
-// take reads a file of up to 1 MiB into Manifest, and notes where a longer one is. It
+// obtain finds the manifest's text: that of a file, or what a source renders to.
+func (a *Apply) obtain(c *checker) (at manifestPlace, ok bool) {
+	at = manifestPlace{checker: c, field: "manifest"}
+	take, given := func(*checker) (string, error) { return "", nil }, 0
+	for _, source := range []struct {
+		field, value string
+		take         func(*checker) (file string, err error)
+	}{{"manifest", a.Manifest, take}, {"file", a.File, a.takeFile}, {"kustomize", a.Kustomize, a.takeKustomize}, {"chart", a.Chart, a.takeChart}} {
+		if source.value != "" {
+			at.field, take = source.field, source.take
+			given++
+		}
+	}
+	if given != 1 {
+		c.wrong("manifest", "exactly one of manifest, file, kustomize and chart must be set")
+		return at, false
+	}
+	if a.Chart == "" && (a.Release != "" || a.Values != nil) {
+		c.wrong(at.field, "release and values are for a chart")
+		return at, false
+	}
+	var err error
+	if at.file, err = take(c); err != nil {
+		c.wrong(at.field, "%v", err)
+		return at, false
+	}
+	return at, true
+}
+
+// takeFile reads a file of up to 1 MiB into Manifest, and notes where a longer one is. It
 // returns the file's path.
-func (a *Apply) take(c *checker) (file string, err error) {
-	file, size, err := c.findFile(a.File)
+func (a *Apply) takeFile(c *checker) (file string, err error) {
+	file, info, err := c.findFile(a.File)
 	if err != nil {
 		return "", err
 	}
-	kept := &longFile{files: c.loader.Files, path: file}
-	if size > maxInline {
-		a.long = kept
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s must be a regular file", file)
+	}
+	if info.Size() > maxInline {
+		a.long = &longFile{files: c.loader.Files, path: file}
 		return file, nil
 	}
 	text, err := c.readFile(file)
 	if err != nil {
 		return "", err
 	}
+	// In a rendered scenario, too many texts would be too long.
 	if c.inlined+renderedSize(text) > maxInlined {
-		a.long = kept
+		a.long = &longFile{files: c.loader.Files, path: file}
 		return file, nil
 	}
 	a.Manifest, a.File = text, ""
@@ -226,6 +265,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		if o.kind == "Namespace" {
 			c.namespaceLabels[o.name] = m.Metadata.Labels
 		}
+		at.kind(manifest, of)
 		pods, ok := m.pods()
 		if !ok {
 			continue
@@ -251,6 +291,18 @@ type manifestPlace struct {
 	*checker
 	field string // of the action
 	file  string // "" for a manifest in the scenario file
+}
+
+// kind warns of a kind that no manifest so far defines.
+func (m manifestPlace) kind(manifest *manifests.Manifest, o *manifests.Object) {
+	if group, kind, ok := o.Defines(); ok {
+		m.defined[group+"/"+kind] = true
+	}
+	key := o.Group() + "/" + o.Kind
+	if !manifest.Serves(o) && !m.defined[key] {
+		m.defined[key] = true // say it once
+		m.warnAt(join(m.path, m.field), "%s: no step defines kind %s of %s; a cluster without it refuses the manifest: apply its CustomResourceDefinition, too", o, o.Kind, o.APIVersion)
+	}
 }
 
 // leftOut warns of what is not applied, once for all copies of the action.

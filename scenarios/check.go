@@ -87,6 +87,8 @@ type checker struct {
 	hadSidecars map[object]bool
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
+	// defined holds the kinds that manifests define, as group/kind.
+	defined map[string]bool
 	// inlined is how much of the rendered scenario manifests from files take, in bytes.
 	inlined int
 	// full is set while the nodes cannot hold the pods, which is reported once.
@@ -103,7 +105,7 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 	c := &checker{
 		decoder: d, rules: rules, baseline: map[object]bool{}, objects: map[object]string{},
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
-		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{},
+		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},

@@ -39,6 +39,8 @@ type Loader struct {
 	// Values are Helm values from elsewhere, a command line's, that win over those of
 	// scenarios. They decide [Scenario.Waits].
 	Values map[string]any
+	// Render renders what actions apply besides manifests; nil if that is refused.
+	Render Renderer
 	// Files holds the scenario files and the manifests that they apply; nil for the
 	// operating system's files.
 	Files fs.FS
@@ -77,7 +79,7 @@ func (l Loader) Load(path string, data []byte) (*Scenario, error) {
 		return nil, problems.sorted()
 	}
 	if len(l.Set) > 0 {
-		if original, problems := (Loader{Mesh: l.Mesh, Values: l.Values, Files: l.Files}).load(path, data); len(problems) == 0 {
+		if original, problems := (Loader{Mesh: l.Mesh, Values: l.Values, Render: l.Render, Files: l.Files}).load(path, data); len(problems) == 0 {
 			dropPublished(s, original)
 		}
 	}
@@ -263,20 +265,16 @@ func (d *decoder) override(name, value, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: fmt.Sprintf("--set %s=%s", name, value), Message: fmt.Sprintf(format, args...)})
 }
 
-// findFile returns the path of a file in the scenario's folder or below it, and its size.
-func (d *decoder) findFile(name string) (path string, size int64, err error) {
+// findFile finds a file or folder in the scenario's folder or below it.
+func (d *decoder) findFile(name string) (path string, info fs.FileInfo, err error) {
 	if !filepath.IsLocal(name) {
-		return "", 0, fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
+		return "", nil, fmt.Errorf("%q is outside the scenario's folder; put the file next to the scenario", name)
 	}
 	path = filepath.Join(filepath.Dir(d.file), name)
-	info, err := d.loader.stat(path)
-	if err != nil {
-		return "", 0, fmt.Errorf("cannot read file: %w", err)
+	if info, err = d.loader.stat(path); err != nil {
+		return "", nil, fmt.Errorf("cannot read file: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return "", 0, fmt.Errorf("%s must be a regular file", path)
-	}
-	return path, info.Size(), nil
+	return path, info, nil
 }
 
 // readFile returns the text of a file.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -25,7 +26,7 @@ func validateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var problems []error
 			for _, name := range args {
-				s, err := scenarios.Open(name, set)
+				s, err := scenarios.Loader{Set: set, Render: assemble.Renderer()}.Open(name)
 				if err != nil {
 					problems = append(problems, err)
 					continue

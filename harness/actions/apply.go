@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/manifests"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
@@ -43,14 +46,12 @@ func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
 	return awaitPods(ctx, on, m)
 }
 
-// awaitPods waits for the pods of the objects.
+// awaitPods waits for the pods of all objects that bring any.
 func awaitPods(ctx context.Context, on *On, m *manifests.Manifest) error {
 	for _, o := range m.Objects {
-		switch o.Group() + "/" + o.Kind {
-		case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job":
-			if err := await(ctx, on, o.Kind, o.Namespace, o.Name); err != nil {
-				return err
-			}
+		kind := schema.GroupKind{Group: o.Group(), Kind: o.Kind}
+		if err := readiness.Await(ctx, on.Kube, kind, o.Namespace, o.Name, on.Progress.Status); err != nil {
+			return fmt.Errorf("all objects are in; %s (%s): %w", o, m.Place(o), err)
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
+	"github.com/meshbench/meshbench/harness/render"
 	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -67,7 +68,7 @@ func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, 
 		return nil, &cluster.OptionError{Err: err}
 	}
 	rules := o.rules(layers)
-	s, err := scenarios.Loader{Set: set, Mesh: rules, Values: rules.Values}.Open(name)
+	s, err := scenarios.Loader{Set: set, Mesh: rules, Values: rules.Values, Render: Renderer()}.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +94,10 @@ func (o Options) rules(layers []mesh.Layer) scenarios.MeshRules {
 	rules.DualStack = o.Source.DualStack()
 	return rules
 }
+
+// Renderer renders the charts and Kustomize folders that scenarios apply, for the version of
+// Kubernetes that is pinned here.
+func Renderer() scenarios.Renderer { return render.Local{Kubernetes: components.Kubernetes} }
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.

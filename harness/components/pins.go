@@ -23,6 +23,9 @@ const DefaultEnvoy = "1.40.0"
 // kubernetesRelease names the files in modules/ that are used.
 const kubernetesRelease = "1.31.4"
 
+// Kubernetes is the version that is pinned here.
+const Kubernetes = kubernetesRelease
+
 // A module for every release: <unit>-<release>.mod and .sum.
 //
 //go:embed modules
