@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -111,9 +112,14 @@ func All() ([]Case, error) {
 	return all, errors.Join(problems...)
 }
 
-// Words are a scenario's words, for comparing inputs that differ in one.
+// Words are a scenario's keys, each with its scalar value where it has one, for comparing
+// inputs that differ in one.
 func Words(text []byte) []string {
-	return strings.FieldsFunc(string(text), func(r rune) bool {
-		return strings.ContainsRune(" \t\n{}[],\"'", r)
+	words := strings.FieldsFunc(strings.NewReplacer(`"`, "", "'", "", "- ", "").Replace(string(text)), func(r rune) bool {
+		return strings.ContainsRune("\n{}[],", r)
 	})
+	for i, w := range words {
+		words[i] = strings.TrimSpace(w)
+	}
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }
