@@ -48,8 +48,8 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 		{"rollouts done", s.rolledOut},
 		{"endpoints agree", s.endpointsAgree},
 		{"pushes drained", s.drained},
-		{"configuration acknowledged", s.acknowledged},
-		{"old listeners gone", s.listenersGone},
+		{observations.Acknowledged, s.acknowledged},
+		{observations.ListenersGone, s.listenersGone},
 		{"memory windows agree", s.memoryAgrees},
 		{"metrics are of after the last push", s.metricsFresh},
 	}

@@ -60,3 +60,9 @@ const (
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).
 const BaselineEKS = "eks"
+
+// Conditions of settling that reports read ([Settle].Took, [Settle].Unmet).
+const (
+	Acknowledged  = "configuration acknowledged" // every proxy has what was sent to it
+	ListenersGone = "old listeners gone"         // nothing drains or warms up
+)

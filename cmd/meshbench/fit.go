@@ -64,7 +64,7 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "model.json", "the model's `file`; plots of the residuals are named after it")
-	cmd.Flags().BoolVar(&grown, "grown", false, "also fit sidecars and an istiod that lived through changes")
+	cmd.Flags().BoolVar(&grown, "grown", false, "also fit sidecars and an istiod that lived through changes, but through no deletion")
 	return cmd
 }
 

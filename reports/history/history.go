@@ -36,12 +36,6 @@ type History struct {
 	seen map[string]int // the first record with each pod's memory
 }
 
-// names of the conditions of settling, as logs have them.
-const (
-	acknowledged = "configuration acknowledged"
-	drained      = "old listeners gone"
-)
-
 // drainSeconds is how long the wait for old listeners must have taken to call it a drain: it
 // is looked at each second, and listeners that merely warm up are soon done.
 const drainSeconds = 5
@@ -175,11 +169,11 @@ func (r *reader) deletes(a *observations.Action) string {
 
 // drained says whether the wait was for listeners that drained.
 func (r *reader) drained(s *observations.Settle) bool {
-	if slices.ContainsFunc(s.Unmet, func(text string) bool { return strings.HasPrefix(text, drained+":") }) {
+	if slices.ContainsFunc(s.Unmet, func(text string) bool { return strings.HasPrefix(text, observations.ListenersGone+":") }) {
 		return true
 	}
-	until, ok := s.Took[drained]
-	since, ok2 := s.Took[acknowledged]
+	until, ok := s.Took[observations.ListenersGone]
+	since, ok2 := s.Took[observations.Acknowledged]
 	return ok && ok2 && until-since >= drainSeconds
 }
 

@@ -39,6 +39,16 @@ func istiod() []Metric {
 			return one(of(before, *s.Istiod))
 		}
 	}
+	// mean is unknown where there was nothing to take it of.
+	mean := func(of func(*observations.Istiod) observations.Histogram) func(*Step) []Value {
+		return func(s *Step) []Value {
+			before, ok := s.Work()
+			if !ok || of(s.Istiod).Count <= of(&before).Count {
+				return nil
+			}
+			return one(MeanSince(of(&before), of(s.Istiod)))
+		}
+	}
 	return []Metric{
 		{Name: "istiod_proxies", Title: "proxies connected to istiod", Help: "Proxies connected to istiod.", Source: own, Column: Column{Table: IstiodTable, Title: "proxies"},
 			Without: leave("real_sidecars says it, and is exact", Compare), Was: was("istiod.proxies", "istiod_proxies", "", ""),
@@ -59,7 +69,12 @@ func istiod() []Metric {
 			Read:    said(func(i *observations.Istiod) float64 { return float64(i.GoHeapBytes) })},
 		{Name: "istiod_cpu_cores", Title: "istiod's CPU", Help: "CPU that istiod used in the metrics API's last window.", Unit: Cores, Shown: Millicores, Better: Lower, Source: "the metrics API",
 			Without: and(leave("istiod_cpu_seconds is of the whole step", Compare), leave("istiod_cpu_seconds has a column", Tables)),
-			Read:    now(func(i *observations.Istiod) float64 { return float64(i.CPUNano) / 1e9 })},
+			Read: func(s *Step) []Value {
+				if s.Istiod == nil || s.Istiod.MemoryBytes == 0 {
+					return nil // the metrics API has not read it
+				}
+				return one(float64(s.Istiod.CPUNano) / 1e9)
+			}},
 		{Name: "istiod_rejected", Title: "configuration that proxies refused", Help: "Updates of configuration that proxies refused since istiod's start.", Better: Lower, Source: own,
 			Without: and(leave("a refusal ends the run, or is a warning", Compare), leave("a finding says it", Tables)),
 			Read:    now(func(i *observations.Istiod) float64 { return i.Rejected })},
@@ -80,14 +95,12 @@ func istiod() []Metric {
 				sortValues(values)
 				return values
 			}},
-		{Name: "istiod_push_seconds", Title: "istiod's mean time of a push", Help: "Mean time of a push in the step.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+		{Name: "istiod_push_seconds", Title: "istiod's mean time of a push", Help: "Mean time of a push in the step; unknown without a push.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
 			Column: Column{Table: IstiodTable, Title: "mean push", Decimals: 1}, Without: leave(fewSay, Compare), Was: was("istiod.meanPush", "istiod_push_seconds", "push-sec", ""),
-			Read: work(func(before, now observations.Istiod) float64 { return MeanSince(before.PushSeconds, now.PushSeconds) })},
-		{Name: "istiod_convergence_seconds", Title: "istiod's mean time of convergence", Help: "Mean time from a change to its arrival at a proxy, in the step.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+			Read: mean(func(i *observations.Istiod) observations.Histogram { return i.PushSeconds })},
+		{Name: "istiod_convergence_seconds", Title: "istiod's mean time of convergence", Help: "Mean time from a change to its arrival at a proxy, in the step; unknown without a push.", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
 			Column: Column{Table: IstiodTable, Title: "mean convergence", Decimals: 1}, Without: leave(fewSay, Compare),
-			Was: was("istiod.meanConvergence", "istiod_convergence_seconds", "convergence-sec", ""),
-			Read: work(func(before, now observations.Istiod) float64 {
-				return MeanSince(before.ConvergenceSeconds, now.ConvergenceSeconds)
-			})},
+			Was:  was("istiod.meanConvergence", "istiod_convergence_seconds", "convergence-sec", ""),
+			Read: mean(func(i *observations.Istiod) observations.Histogram { return i.ConvergenceSeconds })},
 	}
 }

@@ -250,11 +250,11 @@ func times() []Metric {
 				}
 				return one(s.Settle.Seconds)
 			}},
-		{Name: "step_duration_seconds", Title: "time of the step, with its wait for a quiet mesh", Help: "Time of the whole step; 0 where it was cut off.", Unit: Seconds, Shown: S, Better: Lower, Source: "record measure",
+		{Name: "step_duration_seconds", Title: "time of the step, with its wait for a quiet mesh", Help: "Time of the whole step; unknown where it was cut off.", Unit: Seconds, Shown: S, Better: Lower, Source: "record measure",
 			Column: Column{Table: WorkTable, Title: "step"}, Floor: 0.5, Was: was("step", "step_duration_seconds", "step-sec", "seconds"),
 			Read: func(s *Step) []Value {
 				if s.Measure == nil {
-					return one(0)
+					return nil
 				}
 				return one(s.Measure.Seconds)
 			}},
