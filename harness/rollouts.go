@@ -208,19 +208,23 @@ func (s *settler) failedJobs(jobs []batchv1.Job) {
 	}
 }
 
-// wanted are how many proxies must be connected to istiod, and the pods, as namespace/name,
-// that are not waited for, their workloads being lost.
-func (s *settler) wanted(pods []sample.Pod) (want int, lost map[string]bool) {
-	lost = map[string]bool{}
+// wanted are the pods, namespace/name, whose proxies must be connected to istiod, and those
+// whose proxies are not waited for although they may be: their workload is lost, or they
+// have ended and istiod has not noticed. A pilot-agent without an Envoy connects when its
+// application asks it to, which a simulated one never does.
+func (s *settler) wanted(pods []sample.Pod) (want []string, ignored map[string]bool) {
+	ignored = map[string]bool{}
 	for _, p := range pods {
+		name := p.NamespacedName().String()
 		switch {
-		case s.watch.lost(p.Workload):
-			lost[p.NamespacedName().String()] = true
-		case p.RealProxy && p.State != sample.Draining:
-			want++
+		case s.watch.lost(p.Workload) || p.State == sample.Ended:
+			ignored[name] = true
+		case p.State == sample.Draining || p.State == sample.Terminating:
+		case p.RealProxy && (p.Kind == observations.ProxySidecar || p.Kind == observations.ProxyGateway || p.Kind == observations.ProxyWaypoint):
+			want = append(want, name)
 		}
 	}
-	return want, lost
+	return want, ignored
 }
 
 // measured are the real proxies whose memory counts, a list for each kind: those never

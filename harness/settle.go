@@ -204,13 +204,19 @@ func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, er
 // acknowledged holds when every real proxy is connected and has acknowledged everything
 // that was sent to it. It uses the snapshot that drained took.
 func (s *settler) acknowledged(_ context.Context, pods []sample.Pod) (bool, string, error) {
-	want, lost := s.wanted(pods)
-	if s.quiet.Connected < want {
-		return false, fmt.Sprintf("%d of %d proxies are connected to istiod", s.quiet.Connected, want), nil
+	want, ignored := s.wanted(pods)
+	// By name: connections of proxies that are none of the mesh, or that have just ended, do
+	// not stand for those that are missing.
+	missing := slices.DeleteFunc(slices.Clone(want), func(pod string) bool {
+		_, found := slices.BinarySearch(s.quiet.Proxies, pod)
+		return found
+	})
+	if n := len(missing); n > 0 {
+		return false, fmt.Sprintf("%d of %d proxies are connected to istiod, not yet %s", len(want)-n, len(want), missing[0]), nil
 	}
 	stale := slices.DeleteFunc(slices.Clone(s.quiet.Stale), func(proxy string) bool {
 		name, _, _ := strings.Cut(proxy, ": ")
-		return lost[name]
+		return ignored[name]
 	})
 	if n := len(stale); n > 0 {
 		return false, fmt.Sprintf("%d proxies have not acknowledged: %s", n, stale[0]), nil

@@ -169,6 +169,9 @@ func (r *Report) findings() []sections.Finding {
 	if text := r.witnessEffect(); text != "" {
 		add(observations.Info, "witness", "", "%s", text)
 	}
+	if text, step := r.keptAlive(); text != "" {
+		add(observations.Info, observations.KeptAlive, step, "%s", text)
+	}
 	env := r.Environment
 	if n := len(r.Steps); n > 0 && r.Steps[n-1].Objects != nil {
 		o := r.Steps[n-1].Objects

@@ -1,8 +1,11 @@
 package reports
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/meshbench/meshbench/observations"
 )
 
 // Others are the proxies of one kind that are no sidecars, at a step. They are in none of
@@ -37,4 +40,27 @@ func group(kind string, read []Sidecar) Others {
 	}
 	o.Memory, o.WitnessMemory, o.CPU = memoryOf(memory), memoryOf(witness), cpuOf(cpu)
 	return o
+}
+
+// keptAlive says which pods do not complete for their sidecars, and since which step; "" for
+// none.
+func (r *Report) keptAlive() (text, step string) {
+	var pods []string
+	for _, e := range r.Events {
+		if e.Kind != observations.KeptAlive {
+			continue
+		}
+		if len(pods) == 0 {
+			step = e.Step
+		}
+		pods = append(pods, e.Object)
+	}
+	if len(pods) == 0 {
+		return "", ""
+	}
+	more := ""
+	if n := len(pods) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more)", n)
+	}
+	return fmt.Sprintf("The application containers of %s%s have ended, but its sidecar, which is no native one, runs on: the pod does not complete, and its sidecar counts.", pods[0], more), step
 }

@@ -69,6 +69,8 @@ type IstiodState struct {
 type Quiet struct {
 	Istiods   []IstiodState
 	Connected int // proxies, over all istiods
+	// Proxies are their pods, namespace/name, sorted.
+	Proxies []string
 	// Stale names each proxy that has not answered everything, with the types:
 	// "ns1/test-0: Cluster, Listener".
 	Stale []string
@@ -104,6 +106,7 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 		q.Connected += len(statuses)
 		for _, status := range statuses {
 			name := status.Namespace + "/" + status.Pod
+			q.Proxies = append(q.Proxies, name)
 			if len(status.Stale) > 0 {
 				q.Stale = append(q.Stale, name+": "+strings.Join(status.Stale, ", "))
 			}
@@ -112,6 +115,7 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 			}
 		}
 	}
+	slices.Sort(q.Proxies)
 	slices.Sort(q.Stale)
 	slices.Sort(q.Rejected)
 	return q, nil

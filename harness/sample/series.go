@@ -34,8 +34,8 @@ const seriesPods = 5 * time.Second
 // node with two sidecars costs 0.6 ms of CPU here, 1.3 ms in the API server and 0.9 ms
 // on the node: 20 nodes take 6 % of a core. A new node is found within 5 s. A node that
 // reads its containers more rarely than that, as a real kubelet does (every 10 to 15 s),
-// repeats a reading until it has another: a repeated one is left out. In its first 5 s a
-// gateway may be told as a sidecar: its other records tell what it is.
+// repeats a reading until it has another: a repeated one is left out, and so is
+// one of a pod that cannot be found.
 //
 // It returns when ctx ends, with what failed in the last tick, or nil.
 func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) error {
@@ -43,23 +43,27 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	defer ticks.Stop()
 	var (
 		nodes   []string
-		kinds   map[types.NamespacedName]string
+		kinds   = map[types.NamespacedName]string{} // of every proxy ever found
 		looked  time.Time
 		lookErr error
 		failed  []error // of each node
 		seen    readings
 	)
+	look := func() {
+		looked = time.Now()
+		found, err := s.seriesNodes(ctx, kinds)
+		if err == nil && !slices.Equal(nodes, found) { // else the nodes of the last look stay
+			nodes, failed = found, make([]error, len(found))
+		}
+		if ctx.Err() == nil {
+			lookErr = err
+		}
+	}
 	for {
 		if time.Since(looked) >= seriesPods {
-			looked = time.Now()
-			found, of, err := s.seriesNodes(ctx)
-			if err == nil { // else the nodes of the last look stay
-				nodes, kinds, failed = found, of, make([]error, len(found))
-			}
-			if ctx.Err() == nil {
-				lookErr = err
-			}
+			look()
 		}
+		records := make([]observations.Series, len(nodes))
 		var group errgroup.Group
 		group.SetLimit(4) // this shares the machine with what it measures
 		for i, node := range nodes {
@@ -68,19 +72,28 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 				if ctx.Err() == nil {
 					failed[i] = err
 				}
-				if err == nil && len(record.Containers) > 0 {
-					for i := range record.Containers {
-						c := &record.Containers[i]
-						if c.Container == observations.SidecarContainer {
-							c.Kind = kinds[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
-						}
-					}
-					sink(record)
+				if err == nil {
+					records[i] = record
 				}
 				return nil
 			})
 		}
 		_ = group.Wait()
+		if slices.ContainsFunc(records, func(r observations.Series) bool { return slices.ContainsFunc(r.Containers, stranger(kinds)) }) {
+			look()
+		}
+		for _, r := range records {
+			r.Containers = slices.DeleteFunc(r.Containers, stranger(kinds))
+			for i := range r.Containers {
+				c := &r.Containers[i]
+				if c.Container == observations.SidecarContainer {
+					c.Kind = kinds[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
+				}
+			}
+			if len(r.Containers) > 0 {
+				sink(r)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(append(failed, lookErr)...)
@@ -89,25 +102,33 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	}
 }
 
-// seriesNodes are the nodes worth a scrape, and the kinds of the proxies there that are no
-// sidecars.
-func (s *Sampler) seriesNodes(ctx context.Context) (nodes []string, kinds map[types.NamespacedName]string, err error) {
-	// Resource version 0 is answered from the API server's cache.
-	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase=Running"})
-	if err != nil {
-		return nil, nil, err
+// stranger tells a reading of a proxy whose kind is not known: a gateway must never be told
+// as a sidecar.
+func stranger(kinds map[types.NamespacedName]string) func(observations.SeriesPoint) bool {
+	return func(c observations.SeriesPoint) bool {
+		_, known := kinds[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
+		return c.Container == observations.SidecarContainer && !known
 	}
-	kinds = map[types.NamespacedName]string{}
+}
+
+// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds.
+func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string) (nodes []string, err error) {
+	// Resource version 0 is answered from the API server's cache. A native sidecar runs while
+	// its pod is Pending.
+	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range pods {
 		if p.Node != "" && (p.RealProxy || p.istiod) {
 			nodes = append(nodes, p.Node)
 		}
-		if p.Proxy && p.Kind != observations.ProxySidecar {
+		if p.Proxy {
 			kinds[p.NamespacedName()] = p.Kind
 		}
 	}
 	slices.Sort(nodes)
-	return slices.Compact(nodes), kinds, nil
+	return slices.Compact(nodes), nil
 }
 
 // readings are the nodes' own times of each container's last reading, by NAMESPACE/POD and

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
@@ -61,6 +62,7 @@ container_cpu_usage_seconds_total{container="discovery",namespace="istio-system"
 # TYPE container_memory_working_set_bytes gauge
 container_memory_working_set_bytes{container="istio-proxy",namespace="ns1",pod="a"} 3.0408704e+07 1763964000000
 container_memory_working_set_bytes{container="istio-proxy",namespace="ns1",pod="b"} 31457280 1763964000000
+container_memory_working_set_bytes{container="istio-proxy",namespace="ns1",pod="stranger"} 5e+08 1763964000000
 container_memory_working_set_bytes{container="discovery",namespace="istio-system",pod="istiod-0"} 1e+08 1763964000000
 # TYPE node_memory_working_set_bytes gauge
 node_memory_working_set_bytes 6e+08 1763964000000
@@ -77,7 +79,7 @@ func TestSeries(t *testing.T) {
 	w := newWorld(t)
 	w.pods(
 		newPod("ns1", "a", "real", []string{"istio-proxy=process://u/istio-proxy/0"}),
-		newPod("ns1", "b", "real", []string{"istio-proxy=process://u/istio-proxy/0"}),
+		newPod("ns1", "b", "real", []string{"istio-proxy=process://u/istio-proxy/0"}, func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"proxy", "router"} }),
 		newPod("istio-system", "istiod-0", "control", []string{"discovery=process://u/discovery/0"}, labelled("app", "istiod")),
 		newPod("ns1", "c", "simulated", []string{"istio-proxy=simulated://u/istio-proxy"}),
 		newPod("kube-system", "d", "other", []string{"metrics-server=process://u/metrics-server/0"}),
@@ -108,7 +110,8 @@ func TestSeries(t *testing.T) {
 	if scrapes < 3 {
 		t.Errorf("two readings after %d scrapes: a repeated one counts", scrapes)
 	}
-	want := observations.Series{Node: "real", Containers: resourcePoints}
+	want := observations.Series{Node: "real", Containers: slices.Clone(resourcePoints)}
+	want.Containers[2].Kind = observations.ProxyGateway
 	if diff := cmp.Diff([]observations.Series{want, want}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -157,6 +160,7 @@ func TestParseResource(t *testing.T) {
 	for _, p := range resourcePoints {
 		want = append(want, timed{p, 1763964000000})
 	}
+	want = append(want, timed{observations.SeriesPoint{Namespace: "ns1", Pod: "stranger", Container: "istio-proxy", MemoryBytes: 500000000}, 1763964000000})
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("parseResource = %+v, %v", got, err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/reportstest"
@@ -77,6 +78,23 @@ func TestGatewaysShown(t *testing.T) {
 		if i := strings.Index(none, "gateway"); i >= 0 {
 			t.Errorf("%s of a run without gateways: …%.80s…", format, none[max(0, i-20):])
 		}
+	}
+}
+
+// TestKeptAlive tells of Jobs that do not complete, once for all of them.
+func TestKeptAlive(t *testing.T) {
+	var records []observations.Record
+	for _, r := range reportstest.Log() {
+		records = append(records, r)
+		if r.Begin != nil && *r.Step == 1 {
+			for _, pod := range []string{"ns1/once-a", "ns1/once-b"} {
+				records = append(records, observations.Record{Time: r.Time, Step: r.Step, Event: &observations.Event{Level: observations.Info, Kind: observations.KeptAlive, Object: pod}})
+			}
+		}
+	}
+	text := strings.Join(strings.Fields(console(t, build(t, records))), " ")
+	if want := "hundred-pods: The application containers of ns1/once-a (and 1 more) have ended, but its sidecar"; !strings.Contains(text, want) {
+		t.Errorf("the report does not have %q:\n%s", want, text)
 	}
 }
 

@@ -71,8 +71,11 @@ func podStatus(pod *corev1.Pod, o observed, now time.Time) corev1.PodStatus {
 	unready := unready(pod, status)
 	status.Phase = phase(&pod.Spec, status.InitContainerStatuses, status.ContainerStatuses, o.done || o.ended)
 	status.Reason, status.Message = "", ""
-	if f := o.failure; f != nil && (o.done || o.ended) {
+	switch f := o.failure; {
+	case f != nil && (o.done || o.ended):
 		status.Phase, status.Reason, status.Message = corev1.PodFailed, f.reason, f.message
+	case f != nil && (status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed):
+		status.Phase = corev1.PodRunning // a last phase never changes, and this is not yet its own
 	}
 
 	set := func(kind corev1.PodConditionType, ok bool, reason, message string) {

@@ -84,6 +84,8 @@ func TestPodStatus(t *testing.T) {
 			done: true, failure: &failure{reasonDeadline, "too long"}, phase: corev1.PodFailed, initialized: true},
 		{name: "deadline passed, still ending", policy: corev1.RestartPolicyNever, main: two, seen: map[string]observation{"app": runningState, "proxy": runningState},
 			failure: &failure{reasonDeadline, "too long"}, phase: corev1.PodRunning, initialized: true, containers: true, ready: true, readyContainers: []string{"app", "proxy"}},
+		{name: "deadline passed, ended, not yet done", policy: corev1.RestartPolicyNever, main: two, seen: map[string]observation{"app": endedWell, "proxy": endedWell},
+			failure: &failure{reasonDeadline, "too long"}, phase: corev1.PodRunning, initialized: true},
 		{name: "deleted before it began", main: two, ended: true, phase: corev1.PodFailed, initialized: true},
 		{name: "deleted", main: two, seen: map[string]observation{"app": endedWell, "proxy": endedWell}, ended: true, phase: corev1.PodSucceeded, initialized: true},
 		{name: "deleted, badly", main: two, seen: map[string]observation{"app": endedWell, "proxy": endedBadly}, ended: true, phase: corev1.PodFailed, initialized: true},
