@@ -49,7 +49,7 @@ var configuration = map[string][]string{
 	},
 	"security.istio.io":         {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
 	"telemetry.istio.io":        {"Telemetry"},
-	"extensions.istio.io":       {"WasmPlugin"},
+	"extensions.istio.io":       {"WasmPlugin", "TrafficExtension"},
 	"gateway.networking.k8s.io": {"GatewayClass", "Gateway", "HTTPRoute", "GRPCRoute", "ReferenceGrant"},
 }
 

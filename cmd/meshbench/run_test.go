@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,4 +160,38 @@ func TestWorstOfSeveralRuns(t *testing.T) {
 		g.Expect(coded.code).To(Equal(exitInterrupted))
 		g.Expect(done).To(Equal(1))
 	})
+}
+
+// A limit on the command line that is shorter than a wait of the mesh is warned of.
+func TestWarnOfShortLimits(t *testing.T) {
+	s, err := scenarios.Load("long.yaml", []byte(`name: long
+title: a long debounce
+mesh: {values: {pilot: {env: {PILOT_DEBOUNCE_AFTER: 2m}}}}
+cluster: {nodes: [{type: m6i.large, count: 1}]}
+steps:
+  - name: one
+    actions:
+      - namespace: {name: ns1, injection: true}
+      - deployment: {namespace: ns1, name: test, image: nginx}
+    settle: {limit: 1m}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[time.Duration][]string{
+		0:                {"warning: long.yaml:10:"},
+		30 * time.Second: {"warning: long.yaml:10:", "warning: long: --settle-limit: draining listeners takes 45s", "warning: long: --settle-limit: istiod's debounce takes 2m0s"},
+		3 * time.Minute:  {"warning: long.yaml:10:"},
+	} {
+		var said strings.Builder
+		(&runner{settleLimit: limit}).warn(&said, []*scenarios.Scenario{s})
+		for _, text := range want {
+			if !strings.Contains(said.String(), text) {
+				t.Errorf("%s: %q, want %q", limit, said.String(), text)
+			}
+		}
+		if n := strings.Count(said.String(), "\n"); n != len(want) {
+			t.Errorf("%s: %d warnings, want %d: %s", limit, n, len(want), said.String())
+		}
+	}
 }
