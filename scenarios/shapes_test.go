@@ -445,7 +445,7 @@ steps:
     actions:
       - namespace: {name: ns1, injection: true}
       - job: {namespace: ns1, name: before, image: a}
-      - `+kind+`: {namespace: ns1, name: a, image: a}
+      - `+action+`: {namespace: ns1, name: a, image: a}
 `), nil)
 		if err != nil {
 			t.Fatal(err)
