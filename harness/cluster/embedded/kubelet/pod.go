@@ -106,6 +106,13 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 		p.grace = time.Duration(*s) * time.Second
 	}
 	p.choose(programs(n.manager.config.Images, object))
+	var err error
+	if p.lives, err = lives(object, p.programs); err != nil {
+		p.failure, p.isDone = &failure{reasonRefused, err.Error()}, true
+		return p, nil
+	}
+	p.mortal = mortal(object, p.lives)
+
 	for _, c := range object.Spec.InitContainers {
 		if prog, ok := p.programs[c.Name]; ok {
 			p.containers[c.Name] = newContainer(p, c, prog, p.initPolicy(c))
