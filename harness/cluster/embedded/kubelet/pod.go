@@ -112,6 +112,7 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 		return p, nil
 	}
 	p.mortal = mortal(object, p.lives)
+
 	for _, c := range object.Spec.InitContainers {
 		if prog, ok := p.programs[c.Name]; ok {
 			p.containers[c.Name] = newContainer(p, c, prog, p.initPolicy(c))
