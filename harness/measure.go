@@ -16,7 +16,8 @@ type meter struct {
 	recorder *recorder
 	// settler has read some of it already.
 	settler   *settler
-	witnesses witnesses
+	witnesses *witnesses
+	injection *injection
 	progress  Progress
 	// costs tells what the cluster costs the machine it runs on.
 	costs interface {
@@ -26,6 +27,7 @@ type meter struct {
 
 	rejections rejections
 	silent     bool // pilot-agent does not tell what it holds
+	dumped     bool // a witness was
 }
 
 // before reads the control plane before the first step: its own part of the cost is
@@ -92,7 +94,11 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err := m.cpu(ctx, pods); err != nil {
 		return nil, err
 	}
-	for _, witness := range m.witnesses.among(pods) {
+	picked, err := m.readable(ctx, pods)
+	if err != nil {
+		return nil, err
+	}
+	for _, witness := range picked {
 		if err := m.dump(ctx, witness, dumps); err != nil {
 			return nil, err
 		}
@@ -129,6 +135,7 @@ func (m *meter) dump(ctx context.Context, witness sample.Pod, dumps string) erro
 	if err := m.agent(ctx, witness); err != nil {
 		return err
 	}
+	m.dumped = true
 	proxy, err := m.sampler.Witness(ctx, witness, m.dir, dumps)
 	if err != nil {
 		return err

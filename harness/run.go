@@ -176,7 +176,7 @@ func (r *run) connect(istio string) (err error) {
 	if r.sampler, err = sample.New(cfg); err != nil {
 		return fmt.Errorf("prepare to sample: %w", err)
 	}
-	witnesses := witnesses{r.Scenario.Witnesses, r.sampler}
+	witnesses := &witnesses{wanted: r.Scenario.Witnesses, proxies: r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
 	seen, err := metadata.NewForConfig(cfg)
 	if err != nil {
@@ -189,7 +189,7 @@ func (r *run) connect(istio string) (err error) {
 		rollouts: rollouts{since: r.start.Truncate(time.Second)},
 	}
 	r.meter = &meter{
-		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, progress: r.Progress,
+		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
 		costs: r.cluster, dir: r.Dir,
 	}
 	r.on = &actions.On{

@@ -22,7 +22,7 @@ type settler struct {
 	watch     *watch
 	arrivals  *arrivals
 	refusals  *refusals
-	witnesses witnesses // whom the step's measurement will dump
+	witnesses *witnesses // whom the step's measurement will dump
 	progress  Progress
 	rollouts  rollouts
 

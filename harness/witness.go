@@ -3,6 +3,7 @@ package harness
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/scenarios"
@@ -10,6 +11,8 @@ import (
 
 // witnesses chooses the proxies to be dumped.
 type witnesses struct {
+	// wanted are the scenario's. Where none of them has a sidecar when the first is read,
+	// another workload that has one takes their place for the whole run.
 	wanted  []scenarios.Witness
 	proxies interface {
 		// IsWitness tells whether a proxy was ever dumped.
@@ -19,7 +22,7 @@ type witnesses struct {
 
 // among are the proxies to be dumped, one for each workload that the scenario names and
 // that is there already, in the scenario's order.
-func (w witnesses) among(pods []sample.Pod) []sample.Pod {
+func (w *witnesses) among(pods []sample.Pod) []sample.Pod {
 	var picked []sample.Pod
 	for _, d := range w.wanted {
 		if p, ok := w.of(pods, d.Workload()); ok {
@@ -31,7 +34,7 @@ func (w witnesses) among(pods []sample.Pod) []sample.Pod {
 
 // of picks the proxy of a workload: the one that was dumped before, so that as few as
 // possible are, else the first by name.
-func (w witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
+func (w *witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool {
 		return p.Workload != workload || !p.RealSidecar || !p.Ready || p.Deleting
 	})
@@ -45,4 +48,22 @@ func (w witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 		return sample.Pod{}, false
 	}
 	return pods[0], true
+}
+
+// instead takes the first workload that has a sidecar in place of those that are wanted, and
+// returns it; ok is false if none has one.
+func (w *witnesses) instead(pods []sample.Pod) (workload string, ok bool) {
+	var names []string
+	for _, p := range pods {
+		if _, has := w.of(pods, p.Workload); has {
+			names = append(names, p.Workload)
+		}
+	}
+	if len(names) == 0 {
+		return "", false
+	}
+	workload = slices.Min(names)
+	namespace, name, _ := strings.Cut(workload, "/")
+	w.wanted = []scenarios.Witness{{Namespace: namespace, Deployment: name}}
+	return workload, true
 }

@@ -40,6 +40,9 @@ type Pod struct {
 type Mesh struct {
 	Facts  *Facts
 	Values map[string]any
+	// Installed are the webhooks on a cluster, in place of those that the chart would make
+	// of the values; nil where there is no cluster.
+	Installed []Webhook
 }
 
 // Injection is the answer about a pod.
@@ -97,6 +100,9 @@ func matches(selector string, set labels.Set) bool {
 
 // webhooks are those that the values bring, with the names filled in.
 func (m Mesh) webhooks() []Webhook {
+	if m.Installed != nil {
+		return m.Installed
+	}
 	var all []Webhook
 	add := func(list []Webhook, name string) {
 		for _, w := range list {

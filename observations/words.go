@@ -52,6 +52,7 @@ const (
 	Upgraded  = "upgrade"    // istiod runs another version from here on
 	Gap       = "series"     // the finer series has a gap
 	Unread    = "agent"      // pilot-agent does not say what it holds
+	NoSidecar = "sidecar"    // a workload that one might expect in the mesh has no sidecar
 	KeptAlive = "kept-alive" // a sidecar keeps its Job's pod from completing
 	Adapted   = "manifest"   // part of a manifest was left out
 	Unseen    = "arrival"    // it is not known whether istiod has taken something in
