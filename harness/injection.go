@@ -93,7 +93,11 @@ func (i *injection) why(ctx context.Context, pod *corev1.Pod, namespace map[stri
 	if err != nil {
 		return "", err
 	}
-	question := fmt.Sprint(pod.Namespace, namespace, made.Labels, made.Annotations, made.Spec.HostNetwork, made.OwnerReferences)
+	maker := pod.UID
+	if ref := metav1.GetControllerOf(pod); ref != nil {
+		maker = ref.UID
+	}
+	question := fmt.Sprint(maker, namespace, made.Labels, made.Annotations, made.Spec.HostNetwork)
 	if why, asked := i.answers[question]; asked {
 		return why, nil
 	}

@@ -266,4 +266,9 @@ func Suggest(name string, known []string) string {
 	return "; known: " + strings.Join(known, ", ")
 }
 
-func isNear(name, known string) bool { return spelling.Distance(name, known) <= 1+len(name)/4 }
+// isNear reports whether a name may be a misspelling of a known one: few letters are others,
+// or all are there in another order.
+func isNear(name, known string) bool {
+	letters := func(s string) string { return string(slices.Sorted(slices.Values([]rune(strings.ToLower(s))))) }
+	return spelling.Distance(name, known) <= 1+len(name)/4 || letters(name) == letters(known)
+}
