@@ -78,12 +78,21 @@ func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, 
 			versions = append(versions, v)
 		}
 	}
-	for _, v := range versions {
-		if err := mesh.CheckLayers(layers, meshfacts.Of(v), rules.DualStack); err != nil {
-			return nil, &cluster.OptionError{Err: err}
-		}
+	if err := o.checkLayers(layers, versions); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// checkLayers checks the command line's values for each version. Those that the program
+// does not know are checked when their charts are there.
+func (o Options) checkLayers(layers []mesh.Layer, versions []string) error {
+	for _, v := range versions {
+		if err := mesh.CheckLayers(layers, meshfacts.Of(v), o.Source.DualStack()); err != nil {
+			return &cluster.OptionError{Err: err}
+		}
+	}
+	return nil
 }
 
 // rules are those of the mesh that these options install, with the values of a command
@@ -136,6 +145,13 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 
 // Cluster is Run for a cluster without a scenario; spec needs neither Name nor Dir yet.
 func (o Options) Cluster(ctx context.Context, spec cluster.Spec) (harness.Provisioning, error) {
+	layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
+	if err != nil {
+		return harness.Provisioning{}, &cluster.OptionError{Err: err}
+	}
+	if err := o.checkLayers(layers, []string{o.version("")}); err != nil {
+		return harness.Provisioning{}, err
+	}
 	made, err := o.assemble(ctx, needs{
 		spec: spec, istio: []string{o.version("")}, serving: serving{from: o.Knative},
 	})
