@@ -84,7 +84,21 @@ func (j *JobOptions) Annotate(pod map[string]string) map[string]string {
 
 func (j *Job) check(c *checker) needs {
 	c.job(&j.JobOptions, j.Annotations)
-	return c.makes("batch/v1", object{"Job", j.Namespace, j.Name}, j.Image, &j.PodOptions, j.workload())
+	o := object{"Job", j.Namespace, j.Name}
+	need := c.makes("batch/v1", o, j.Image, &j.PodOptions, j.workload())
+	if w, made := c.workloads[o]; made && j.ends(c.current(), w.injected) {
+		// Its pods have ended when the action is done, and leave their room to others.
+		w.replicas = 0
+		c.run("", o, w, 0)
+	}
+	return need
+}
+
+// ends reports whether the pods end by themselves within the action: they are not told to
+// last, and no classic sidecar keeps them alive.
+func (j *JobOptions) ends(mesh Mesh, injected bool) bool {
+	native := fmt.Sprint(mesh.value("pilot", "env", "ENABLE_NATIVE_SIDECARS")) == "true"
+	return j.Lasts == 0 && (!injected || native)
 }
 
 // workload are the pods that run at one time.

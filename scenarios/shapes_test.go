@@ -433,6 +433,31 @@ func TestPlanOfShapes(t *testing.T) {
 	}
 }
 
+// TestRoomOfJobs: pods that have ended leave their room to others; those that a classic
+// sidecar keeps alive, or that last, do not.
+func TestRoomOfJobs(t *testing.T) {
+	const plain = `{namespace: {name: plain}}, `
+	const more = `{deployment: {namespace: ns1, name: a, image: a, replicas: 60}}`
+	for name, c := range map[string]struct {
+		actions string
+		fits    bool
+	}{
+		"ended":              {plain + `{job: {namespace: plain, name: j, image: a, completions: 60, parallelism: 60}}, ` + more, true},
+		"told to last":       {plain + `{job: {namespace: plain, name: j, image: a, completions: 60, parallelism: 60, lasts: 1h}}, ` + more, false},
+		"kept by a sidecar":  {plain + `{job: {namespace: ns1, name: j, image: a, completions: 60, parallelism: 60}}, ` + more, false},
+		"deleted":            {plain + `{job: {namespace: ns1, name: j, image: a, completions: 60, parallelism: 60}}, {delete: {kind: Job, namespace: ns1, name: j}}, ` + more, true},
+		"too many at a time": {plain + `{job: {namespace: plain, name: j, image: a, completions: 200, parallelism: 200}}`, false},
+	} {
+		s, err := Load("test.yaml", frame("", c.actions), nil)
+		if (err == nil) != c.fits {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && s.Plan().MostPods != 61 {
+			t.Errorf("%s: %d pods at most, want 61", name, s.Plan().MostPods)
+		}
+	}
+}
+
 // TestWitnessOfAnotherKind: the proxy that is dumped may be of a StatefulSet.
 func TestWitnessOfAnotherKind(t *testing.T) {
 	for action, kind := range map[string]string{"statefulset": "StatefulSet", "daemonset": "DaemonSet"} {
