@@ -50,6 +50,12 @@ var _ = Describe("workloads", Label("shapes"), func() {
 		Expect(churn.Metrics["sidecar_memory_peak_bytes"].Value).To(BeNumerically(">=", churn.Memory.MaxBytes))
 	})
 
+	It("end as Jobs in every way, and are no part of the mesh then", Label(nightly), func() {
+		r, _ := ran("jobs")
+		Expect(r.Steps[1].Objects.EndedPods).To(Equal(6)) // 1, 1 and 4
+		Expect(r.Findings).To(ContainElement(HaveField("Text", ContainSubstring("ns1/failing: the Job failed: BackoffLimitExceeded"))))
+	})
+
 	It("leave a history in memory when they are filled again", Label(nightly), func() {
 		r, _ := ran("refill")
 		Expect(r.Findings).To(ContainElement(And(HaveField("Kind", "history"), HaveField("Step", "full-2"),

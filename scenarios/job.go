@@ -51,15 +51,18 @@ func (j *Job) String() string {
 
 // words describes the pods.
 func (j *JobOptions) words() string {
-	text := fmt.Sprintf("%d pods", j.Completions)
+	text := "1 pod"
+	if j.Completions > 1 {
+		text = fmt.Sprintf("%d pods", j.Completions)
+	}
 	if j.Parallelism < j.Completions {
 		text += fmt.Sprintf(", %d at a time", j.Parallelism)
 	}
 	if j.Lasts > 0 {
-		text += fmt.Sprintf(", which last %s", j.Lasts)
+		text += fmt.Sprintf(", lasting %s", j.Lasts)
 	}
 	if j.ExitCode != 0 {
-		text += fmt.Sprintf(", which end with code %d", j.ExitCode)
+		text += fmt.Sprintf(", ending with code %d", j.ExitCode)
 	}
 	return text
 }
