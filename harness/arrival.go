@@ -19,6 +19,9 @@ const (
 	// eventMargin is the longest that an event may stand in istiod's queue before it is
 	// counted as an update.
 	eventMargin = time.Second
+	// noiseMargin is how long events that lead to no update are waited for at most, where
+	// there are always more.
+	noiseMargin = 10 * time.Second
 	// queueMargin is how long the counters of pushes must stand still where not every proxy
 	// has had its turn by them: one may have left before.
 	queueMargin = 5 * time.Second
@@ -39,6 +42,7 @@ type counts map[sample.Event]float64
 type reception struct {
 	settings sample.Settings
 	last     sample.IstiodState
+	seen     seen // what had happened before the last snapshot
 
 	inboundAt time.Time // when the updates last moved
 	eventsAt  time.Time // when the events that are waited for last moved
@@ -60,7 +64,7 @@ type reception struct {
 func (r *reception) look(s sample.IstiodState, ours counts, gap bool) {
 	first := r.last.Started != s.Started || r.last.Answered.IsZero()
 	if first {
-		*r = reception{settings: r.settings, given: map[sample.Event]bool{}, ours: maps.Clone(ours), theirs: counts(maps.Clone(s.Events))}
+		*r = reception{settings: r.settings, seen: r.seen, given: map[sample.Event]bool{}, ours: maps.Clone(ours), theirs: counts(maps.Clone(s.Events))}
 	}
 	before := r.last
 	r.last = s
@@ -168,7 +172,8 @@ func (r *reception) quiet(begun time.Time, ours counts, changed time.Time) (ok b
 		{r.awakeAt, debounce + pushMargin, "istiod has only just answered again"},
 		{r.movedAt, pushMargin, "istiod is pushing"},
 	}
-	if r.eventsAt.After(r.inboundAt) {
+	// Some pods change all the time without any effect on the mesh.
+	if r.eventsAt.After(r.inboundAt) && now.Sub(later(begun, r.inboundAt)) < debounce+noiseMargin {
 		waits = append(waits, wait{r.eventsAt, debounce + pushMargin + eventMargin, "istiod may still make a push of what it has read"})
 	}
 	if r.last.Queued-r.turns < float64(min(r.proxies, r.last.Connected)) {
@@ -182,13 +187,18 @@ func (r *reception) quiet(begun time.Time, ours counts, changed time.Time) (ok b
 	return sooner == 0, waiting, sooner, forgone
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // still is how long nothing has moved.
 func (r *reception) still(begun, changed, now time.Time) time.Duration {
 	last := begun
 	for _, t := range []time.Time{r.inboundAt, r.eventsAt, r.movedAt, r.awakeAt, changed} {
-		if t.After(last) {
-			last = t
-		}
+		last = later(last, t)
 	}
 	return now.Sub(last)
 }

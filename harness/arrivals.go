@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -84,11 +83,18 @@ func (a *arrivals) look(ctx context.Context) (sample.Quiet, error) {
 		a.gap = true
 		return sample.Quiet{}, err
 	}
+	// What is expected of istiod had happened before it was asked: where something happens
+	// all the time, it would be behind for ever.
+	a.reached = a.reached || a.happened.reached(a.mark)
+	before := map[types.NamespacedName]seen{}
+	for pod, r := range a.receptions {
+		before[pod] = a.see(r.settings)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errNoAnswer)
 	defer cancel()
 	q, err := a.istiods.Quiet(ctx)
 	if err == nil {
-		err = a.take(ctx, q)
+		err = a.take(ctx, q, before)
 	}
 	if err != nil {
 		a.gap = true
@@ -109,13 +115,37 @@ func (a *arrivals) prepare(ctx context.Context) (err error) {
 	if err := a.happened.watch(a.watching); err != nil {
 		return err
 	}
-	a.mark, err = a.happened.mark(ctx)
-	return err
+	if a.mark, err = a.happened.mark(ctx); err != nil {
+		return err
+	}
+	// The watch is some milliseconds behind.
+	for range 10 {
+		if a.happened.reached(a.mark) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
-// take hands a snapshot to each istiod's reception. In the first of a wait each is asked
-// anew what it was told.
-func (a *arrivals) take(ctx context.Context, q sample.Quiet) error {
+// seen is what has happened for an istiod, and when last.
+type seen struct {
+	counts counts
+	at     time.Time
+}
+
+func (a *arrivals) see(s sample.Settings) seen {
+	counts, at := a.happened.seen(s)
+	return seen{counts, at}
+}
+
+// take hands a snapshot to each istiod's reception, with what had happened before. In the
+// first of a wait each is asked anew what it was told.
+func (a *arrivals) take(ctx context.Context, q sample.Quiet, before map[types.NamespacedName]seen) error {
 	now := map[types.NamespacedName]*reception{}
 	first := a.begun.IsZero()
 	for _, state := range q.Istiods {
@@ -126,13 +156,14 @@ func (a *arrivals) take(ctx context.Context, q sample.Quiet) error {
 				return err
 			}
 			a.note(settings)
-			if r == nil {
-				r = &reception{}
+			if r == nil || !r.settings.SameObjects(settings) {
+				r = &reception{} // what it reads from now on is counted anew
+				before[state.Pod] = a.see(settings)
 			}
 			r.settings = settings
 		}
-		ours, _ := a.happened.seen(r.settings)
-		r.look(state, ours, a.gap)
+		r.seen = before[state.Pod]
+		r.look(state, r.seen.counts, a.gap)
 		now[state.Pod] = r
 		if a.begun.IsZero() || state.Answered.After(a.begun) && first {
 			a.begun = state.Answered
@@ -164,14 +195,11 @@ func (a *arrivals) say(level, text, object string) {
 // nothing has moved; if not, what is waited for, and where time alone is missing, how much.
 func (a *arrivals) quiet() (ok bool, since time.Time, waiting string, sooner time.Duration) {
 	if !a.reached {
-		if a.reached = a.happened.reached(a.mark); !a.reached {
-			return false, a.begun, "what was done to be seen", 0
-		}
+		return false, a.begun, "what was done to be seen", 0
 	}
 	ok, since = true, a.begun
 	for pod, r := range a.receptions {
-		ours, changed := a.happened.seen(r.settings)
-		good, why, left, forgone := r.quiet(a.begun, ours, changed)
+		good, why, left, forgone := r.quiet(a.begun, r.seen.counts, r.seen.at)
 		for _, e := range forgone {
 			a.say(observations.Warning, fmt.Sprintf("istiod has counted no event for what happened to %s (%s): it is not waited for any more, so a step may be measured before it arrives", e.Type, e.What), pod.String())
 		}
@@ -191,7 +219,6 @@ func (a *arrivals) quiet() (ok bool, since time.Time, waiting string, sooner tim
 // settled notes that all has arrived.
 func (a *arrivals) settled() {
 	for _, r := range a.receptions {
-		ours, _ := a.happened.seen(r.settings)
-		r.settled(maps.Clone(ours))
+		r.settled(r.seen.counts)
 	}
 }

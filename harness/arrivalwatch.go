@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -310,7 +311,7 @@ func (o *objects) seen(settings sample.Settings) (counts, time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, v := range o.views {
-		if v.revision == settings.Revision && slices.EqualFunc(v.selectors, settings.Selectors, func(a, b labels.Selector) bool { return a.String() == b.String() }) {
+		if settings.SameObjects(sample.Settings{Revision: v.revision, Selectors: v.selectors}) {
 			return maps.Clone(v.counts), v.changed
 		}
 	}
@@ -354,29 +355,40 @@ func (o *objects) mark(ctx context.Context) (mark, error) {
 	o.gone = map[string]bool{}
 	o.mu.Unlock()
 	m := mark{}
+	var lists errgroup.Group
+	lists.SetLimit(8)
 	for gvr, k := range kinds {
 		now := &marked{objects: map[string]string{}}
 		m[gvr] = now
-		pages := pager.New(func(ctx context.Context, l metav1.ListOptions) (runtime.Object, error) {
-			page, err := o.metadata.Resource(gvr).List(ctx, l)
-			if err == nil {
-				now.version = page.ResourceVersion
-			}
-			return page, err
-		})
-		var l metav1.ListOptions
-		o.tweak(k, &l)
-		err := pages.EachListItem(ctx, l, func(obj runtime.Object) error {
-			if item, ok := obj.(metav1.Object); ok {
-				now.objects[cache.MetaObjectToName(item).String()] = item.GetResourceVersion()
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", gvr.Resource, err)
-		}
+		lists.Go(func() error { return o.list(ctx, k, now) })
+	}
+	if err := lists.Wait(); err != nil {
+		return nil, err
 	}
 	return m, nil
+}
+
+// list reads what there is of a kind.
+func (o *objects) list(ctx context.Context, k watched, now *marked) error {
+	pages := pager.New(func(ctx context.Context, l metav1.ListOptions) (runtime.Object, error) {
+		page, err := o.metadata.Resource(k.GroupVersionResource).List(ctx, l)
+		if err == nil {
+			now.version = page.ResourceVersion
+		}
+		return page, err
+	})
+	var l metav1.ListOptions
+	o.tweak(k, &l)
+	err := pages.EachListItem(ctx, l, func(obj runtime.Object) error {
+		if item, ok := obj.(metav1.Object); ok {
+			now.objects[cache.MetaObjectToName(item).String()] = item.GetResourceVersion()
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list %s: %w", k.Resource, err)
+	}
+	return nil
 }
 
 // reached tells whether the watch has seen all that there was at a mark, and all that there

@@ -36,6 +36,11 @@ type Settings struct {
 	Unknown []string
 }
 
+// SameObjects tells whether an istiod with other settings reads the same objects.
+func (s Settings) SameObjects(other Settings) bool {
+	return s.Revision == other.Revision && slices.EqualFunc(s.Selectors, other.Selectors, func(a, b klabels.Selector) bool { return a.String() == b.String() })
+}
+
 // Istio's defaults, of pilot/pkg/features/tuning.go in istio.io/istio.
 const (
 	defaultDebounceAfter = 100 * time.Millisecond
