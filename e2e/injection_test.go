@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -189,3 +190,31 @@ func writeJSON(value any) string {
 	Expect(file.Close()).To(Succeed())
 	return file.Name()
 }
+
+var _ = Describe("two revisions", Label("injection"), func() {
+	// moved checks that both istiods were measured, and which proxies each has in the end.
+	moved := func(flags ...string) {
+		GinkgoHelper()
+		scenario, err := filepath.Abs("testdata/canary.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		run := invoker.startRun(scenario, flags...)
+		run.wait(10 * time.Minute)
+		run.exits(0)
+		last := map[string]int{} // proxies by istiod's revision
+		for _, r := range run.records() {
+			if r.Istiod != nil {
+				for _, revision := range []string{"blue", "green"} {
+					if strings.Contains(r.Istiod.Pod, "/istiod-"+revision+"-") {
+						last[revision] = r.Istiod.Proxies
+					}
+				}
+			}
+		}
+		Expect(last).To(Equal(map[string]int{"blue": 0, "green": 2}))
+		run.leavesNothing(time.Second)
+	}
+
+	It("run side by side, and pods move from one to the other", func() { moved() })
+
+	It("may be of two versions", Label(nightly), func() { moved("--set", "same=0") })
+})

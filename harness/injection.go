@@ -74,11 +74,15 @@ func (i *injection) look(ctx context.Context, pods []sample.Pod) error {
 	return nil
 }
 
-// speaks reports whether labels or annotations speak of injection.
+// speaks reports whether labels or annotations speak of injection. Istiod's own, by which
+// it keeps out of the mesh, do not count.
 func speaks(namespace map[string]string, pod *corev1.Pod) bool {
+	if pod.Labels["app"] == "istiod" {
+		return false
+	}
 	for _, labels := range []map[string]string{namespace, pod.Labels} {
 		for _, key := range []string{meshfacts.InjectionLabel, meshfacts.RevisionLabel, meshfacts.InjectLabel} {
-			if _, says := labels[key]; says && !(key == meshfacts.RevisionLabel && pod.Labels["app"] == "istiod") {
+			if _, says := labels[key]; says {
 				return true
 			}
 		}

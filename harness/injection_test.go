@@ -89,6 +89,7 @@ func TestWhyWithoutASidecar(t *testing.T) {
 			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "x", errors.New("exceeded quota: q"))
 		}, "whether a new pod would get one is not known, since the API server takes none:"},
 		"nobody expects one": {nil, corev1.PodTemplateSpec{}, none, ""},
+		"istiod itself":      {nil, corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "istiod", "sidecar.istio.io/inject": "false"}}}, none, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, pod := meshOf(test.namespace, test.template, test.answer)

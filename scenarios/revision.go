@@ -16,7 +16,7 @@ func (c *checker) current() Mesh { return c.meshes[c.latest] }
 // install notes the mesh with which the scenario starts, and checks its values.
 func (c *checker) install(mesh Mesh) {
 	own := mesh.Values
-	mesh = mesh.With(c.rules.Values)
+	mesh = mesh.With(c.loader.Values)
 	mesh.Istio = c.rules.version(mesh.Istio)
 	c.meshes, c.latest = []Mesh{mesh}, 0
 	c.installed = mesh

@@ -21,9 +21,6 @@ type MeshRules struct {
 	// Version returns the version of Istio that is installed where a scenario asks for one, ""
 	// if it asks for none. It defaults to what is asked for, else [DefaultIstio].
 	Version func(asked string) string
-	// Values are Helm values over the scenario's own: those of a command line. Which of them
-	// the charts know is for the caller to check.
-	Values map[string]any
 	// Injects answers whether a pod created now gets a sidecar, which decides
 	// [Plan.Sidecars], [PlannedDeployment.Injected] and the default witness. It defaults to
 	// [IstioInjects].

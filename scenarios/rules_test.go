@@ -112,7 +112,7 @@ func TestMeshRules(t *testing.T) {
 // TestMoreValues checks that a caller's rules can add values that are not in the scenario.
 func TestMoreValues(t *testing.T) {
 	more := map[string]any{"sidecarInjectorWebhook": map[string]any{"enableNamespacesByDefault": true}}
-	loader := Loader{Mesh: MeshRules{Values: more}}
+	loader := Loader{Values: more}
 	data := frame("", `{namespace: {name: ns2}}, {deployment: {namespace: ns2, name: a, image: a, replicas: 3}}`)
 	data = append(data, "mesh: {values: {sidecarInjectorWebhook: {reinvocationPolicy: Never}}}\n"...)
 	s, err := loader.Load("test.yaml", data)

@@ -67,8 +67,8 @@ func (o Options) Open(name string, set map[string]string) (*scenarios.Scenario, 
 	if err != nil {
 		return nil, &cluster.OptionError{Err: err}
 	}
-	rules := o.rules(layers)
-	s, err := scenarios.Loader{Set: set, Mesh: rules, Values: rules.Values, Render: Renderer()}.Open(name)
+	rules := o.rules()
+	s, err := scenarios.Loader{Set: set, Mesh: rules, Values: mesh.Merge(layers), Render: Renderer()}.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -95,10 +95,9 @@ func (o Options) checkLayers(layers []mesh.Layer, versions []string) error {
 	return nil
 }
 
-// rules are those of the mesh that these options install, with the values of a command
-// line.
-func (o Options) rules(layers []mesh.Layer) scenarios.MeshRules {
-	rules := mesh.Rules(layers)
+// rules are those of the mesh that these options install.
+func (o Options) rules() scenarios.MeshRules {
+	rules := scenarios.IstioRules()
 	rules.Version = o.version
 	rules.DualStack = o.Source.DualStack()
 	return rules

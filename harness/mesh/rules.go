@@ -5,17 +5,7 @@ import (
 	"fmt"
 
 	"github.com/meshbench/meshbench/meshfacts"
-	"github.com/meshbench/meshbench/scenarios"
 )
-
-// Rules are what a scenario's checker wants to know of Istio as it will be installed: the
-// values of layers, which a user gave, win over the scenario's own, and may change who is
-// injected.
-func Rules(layers []Layer) scenarios.MeshRules {
-	rules := scenarios.IstioRules()
-	rules.Values = merge(layers)
-	return rules
-}
 
 // CheckLayers checks the values of layers that a user gave, as the checker of scenarios
 // checks a scenario's own. All problems are returned at once, each with its place. Without
