@@ -266,12 +266,17 @@ func (r *Report) Incomplete() string {
 	return b.String()
 }
 
+// toldApart is how many workloads without a sidecar are told of on their own, each with its
+// rule; of what is beyond that in a step only the number is said.
+const toldApart = 6
+
 // eventFindings are the run's warnings and errors, those of one kind in one step as one.
 func (r *Report) eventFindings() []sections.Finding {
 	type key struct{ step, kind string }
 	var found []sections.Finding
 	index := map[key]int{}
 	more := map[int]int{}
+	told := map[key]int{}
 	ends := r.told(func(s sections.Section) bool { return s.SidecarEnds })
 	for _, e := range r.Events {
 		// Settle records say it already, with the conditions.
@@ -283,7 +288,8 @@ func (r *Report) eventFindings() []sections.Finding {
 			continue
 		}
 		k := key{e.Step, e.Kind}
-		if i, ok := index[k]; ok {
+		told[k]++
+		if i, ok := index[k]; ok && (e.Kind != observations.NoSidecar || told[k] > toldApart) {
 			more[i]++
 			continue
 		}

@@ -381,3 +381,22 @@ func build(t testing.TB, records []observations.Record) *Report {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// TestWorkloadsWithoutSidecar: each is told of with its own rule, up to a number.
+func TestWorkloadsWithoutSidecar(t *testing.T) {
+	records := reportstest.Log()
+	for i := range toldApart + 2 {
+		records = append(records, observations.Record{Time: records[0].Time, Event: &observations.Event{
+			Level: observations.Warning, Kind: observations.NoSidecar, Object: fmt.Sprintf("ns1/odd-%d", i), Message: "has no sidecar: why",
+		}})
+	}
+	var texts []string
+	for _, f := range build(t, records).Findings {
+		if f.Kind == observations.NoSidecar {
+			texts = append(texts, f.Text)
+		}
+	}
+	if len(texts) != toldApart || !strings.HasSuffix(texts[toldApart-1], "odd-5: has no sidecar: why (and 2 more)") {
+		t.Errorf("%q", texts)
+	}
+}
