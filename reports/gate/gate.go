@@ -84,7 +84,7 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 	if b.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
 	}
-	limits = Defaults().with(b.Limits).with(metrics.Current(limits))
+	limits = Defaults().with(b.Limits).with(metrics.Current(limits)).shared()
 	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
 	var differ []string
 	for _, pair := range []struct {

@@ -212,6 +212,51 @@ func TestSameVersion(t *testing.T) {
 	}
 }
 
+// TestOtherProxies: a gateway or waypoint that grows is found as a sidecar is, and where the
+// baseline has none, it is not judged.
+func TestOtherProxies(t *testing.T) {
+	for kind, metric := range map[string]string{observations.ProxyGateway: "gateway_memory_bytes", observations.ProxyWaypoint: "waypoint_memory_bytes"} {
+		having := func(by float64) func([]observations.Record) []observations.Record {
+			return func(records []observations.Record) []observations.Record {
+				var all []observations.Record
+				for _, r := range records {
+					all = append(all, r)
+					if r.Usage == nil || *r.Step != 3 {
+						continue
+					}
+					usage := *r.Usage
+					usage.Kind, usage.Pod, usage.Workload = kind, "other-"+usage.Pod, usage.Namespace+"/other"
+					usage.MemoryBytes = int64(float64(usage.MemoryBytes) * by)
+					r.Usage = &usage
+					all = append(all, r)
+				}
+				return all
+			}
+		}
+		b := baseline(t, side(t, 1, random(1), having(1)))
+		if r := gated(t, b, side(t, 1, random(2), having(1.01)), nil); r.Kind() != OK {
+			t.Errorf("%s +1 %%: %v", metric, r.Findings)
+		}
+		r := gated(t, b, side(t, 1, random(2), having(1.3)), nil)
+		if r.Kind() != Regression || len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Text, "("+metric+") +") {
+			t.Errorf("%s +30 %%: %s %v", metric, r.Kind(), r.Findings)
+		}
+		for limits, want := range map[*Limits]Kind{
+			{"sidecar_memory_bytes": {Off: true}, "istiod_memory_bytes": {Off: true}}: OK, // counts alone
+			{"sidecar_memory_bytes": {Off: true}, metric: {Relative: 0.1, P: 0.05}}:   Regression,
+			{metric: {Off: true}}: OK,
+		} {
+			if r := gated(t, b, side(t, 1, random(2), having(1.3)), *limits); r.Kind() != want {
+				t.Errorf("%s +30 %% with %v: %s, want %s", metric, *limits, r.Kind(), want)
+			}
+		}
+		before := baseline(t, side(t, 1, random(1), nil))
+		if r := gated(t, before, side(t, 1, random(2), having(1.3)), nil); r.Kind() != OK {
+			t.Errorf("%s without a baseline of it: %v", metric, r.Findings)
+		}
+	}
+}
+
 // TestRise: a rise of 5 % at any one step is found in the log that the baseline was made
 // of and by five repeats; a single run finds one of 9 %, for its own noise may hide less.
 func TestRise(t *testing.T) {

@@ -57,6 +57,18 @@ func (l Limits) with(others Limits) Limits {
 	return all
 }
 
+// shared are the limits with those that metrics have of others (metrics.Metric.LimitAs).
+func (l Limits) shared() Limits {
+	all := maps.Clone(l)
+	for _, m := range metrics.In(metrics.Compare) {
+		of, given := l[m.LimitAs]
+		if _, own := l[m.Name]; given && !own {
+			all[m.Name] = of
+		}
+	}
+	return all
+}
+
 // check says the first limit that makes no sense.
 func (l Limits) check() error {
 	for _, name := range slices.Sorted(maps.Keys(l)) {

@@ -155,8 +155,11 @@ type Metric struct {
 	// medians of stats.MinRuns runs or more; see stats.Comparison.Exceeds. 0 for counts.
 	Floor float64
 	// Limit is how far it may move before gate calls it a regression, where a baseline says
-	// nothing else; the zero Limit is for metrics that are compared and not judged.
+	// nothing else; with the zero Limit and no LimitAs a metric is compared and not judged.
 	Limit Limit
+	// LimitAs names the metric whose limit it has, where neither a baseline nor the command
+	// gives it its own: that one's turned off turns it off.
+	LimitAs string
 	// Was are its names before 2026-11-29. Those of Compare are still read in baselines and
 	// in --limit.
 	Was []Old
