@@ -216,9 +216,8 @@ func (e syncStatus) status() proxyStatus {
 		status.Pod, status.Namespace = e.Proxy[:dot], e.Proxy[dot+1:]
 	}
 	stale := map[string]bool{
-		// A sidecar that was sent no clusters or listeners has only just connected.
-		"Cluster":               e.ClusterSent != e.ClusterAcked || e.ProxyType == "sidecar" && e.ClusterSent == "",
-		"Listener":              e.ListenerSent != e.ListenerAcked || e.ProxyType == "sidecar" && e.ListenerSent == "",
+		"Cluster":               e.ClusterSent != e.ClusterAcked || e.envoy() && e.ClusterSent == "",
+		"Listener":              e.ListenerSent != e.ListenerAcked || e.envoy() && e.ListenerSent == "",
 		"RouteConfiguration":    e.RouteSent != e.RouteAcked,
 		"ClusterLoadAssignment": e.EndpointSent != e.EndpointAcked,
 	}
@@ -238,6 +237,15 @@ func (e syncStatus) status() proxyStatus {
 		}
 	}
 	return status
+}
+
+// envoy tells whether the proxy is an Envoy, which asks for clusters, then for listeners, as
+// soon as it is connected: one that was sent none of a type has only just connected. A
+// gateway without any Gateway is sent its listeners too, an empty list with a nonce: the
+// generator answers nil, which is not sent, only to a push that does not concern the proxy
+// (pilot/pkg/xds/lds.go, delta.go and xdsgen.go, Istio 1.22 to 1.31).
+func (e syncStatus) envoy() bool {
+	return e.ProxyType == "sidecar" || e.ProxyType == "router" || e.ProxyType == "waypoint"
 }
 
 // typeName is the last word of a type URL:

@@ -110,6 +110,12 @@ func TestSyncz(t *testing.T) {
 			proxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"ClusterLoadAssignment", "RouteConfiguration"}}},
 		{"only just connected", `{"proxy":"a.ns1","proxy_type":"sidecar"}`,
 			proxyStatus{Namespace: "ns1", Pod: "a", Stale: []string{"Cluster", "Listener"}}},
+		{"a gateway that has only just connected", `{"proxy":"g.ns1","proxy_type":"router"}`,
+			proxyStatus{Namespace: "ns1", Pod: "g", Stale: []string{"Cluster", "Listener"}}},
+		{"a waypoint between its clusters and its listeners", `{"proxy":"w.ns1","proxy_type":"waypoint","cluster_sent":"c1","cluster_acked":"c1"}`,
+			proxyStatus{Namespace: "ns1", Pod: "w", Stale: []string{"Listener"}}},
+		{"a gateway without routes", `{"proxy":"g.ns1","proxy_type":"router",` + nonces + `"endpoint_sent":"e","endpoint_acked":"e"}`,
+			proxyStatus{Namespace: "ns1", Pod: "g"}},
 		{"a ztunnel has none of these", `{"proxy":"z.istio-system","proxy_type":"ztunnel"}`,
 			proxyStatus{Namespace: "istio-system", Pod: "z"}},
 		{"rejected, and a type of resources alone", `{"proxy":"a.ns1","proxy_type":"sidecar",` + nonces + `"resources":{
