@@ -20,8 +20,8 @@ import (
 const (
 	// istiodSelector are istiod's Deployment and pods.
 	istiodSelector = "app=istiod"
-	// rootCertificate is the config map that istiod keeps in every namespace; a pod with
-	// a sidecar cannot start before it is there.
+	// rootCertificate is the config map that istiod keeps in every namespace that its
+	// discoverySelectors select; a pod with a sidecar cannot start before it is there.
 	rootCertificate = "istio-ca-root-cert"
 )
 
@@ -53,8 +53,14 @@ func (m *Mesh) ready(ctx context.Context) (*corev1.Pod, error) {
 	if err := m.installation().Available(ctx, istiod); err != nil {
 		return nil, err
 	}
-	if _, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(ctx, rootCertificate, metav1.GetOptions{}); err != nil {
-		return nil, notYet(err, "istiod has not published its root certificate (config map %s)", rootCertificate)
+	published, err := m.publishesHere(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if published {
+		if _, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(ctx, rootCertificate, metav1.GetOptions{}); err != nil {
+			return nil, notYet(err, "istiod has not published its root certificate (config map %s)", rootCertificate)
+		}
 	}
 	if err := m.webhooksTrusted(ctx); err != nil {
 		return nil, err
