@@ -91,6 +91,18 @@ func (p Plan) Sidecars(real int) int {
 	return most
 }
 
+// OwnReal returns the workloads, as namespace/name, that say themselves how many of their
+// sidecars are real, and not that all are; each once.
+func (p Plan) OwnReal() []string {
+	var found []string
+	for _, c := range p.timeline {
+		if c.real != nil && *c.real >= 0 {
+			addOnce(&found, c.workload.namespace+"/"+c.workload.name)
+		}
+	}
+	return found
+}
+
 // needs is what one action needs besides the objects that it registers with the checker.
 // Every action's check returns one, so that a new kind of action has to state its needs.
 type needs struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
 	"github.com/meshbench/meshbench/harness/render"
+	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -106,6 +107,20 @@ func (o Options) rules() scenarios.MeshRules {
 // Renderer renders the charts and Kustomize folders that scenarios apply, for the version of
 // Kubernetes that is pinned here.
 func Renderer() scenarios.Renderer { return render.Local{Kubernetes: components.Kubernetes} }
+
+// Warnings says, in one sentence each, what of a scenario has no effect with these options.
+func (o Options) Warnings(s *scenarios.Scenario) []string {
+	own := s.Plan().OwnReal()
+	if !o.Source.RunsImages() || len(own) == 0 {
+		return nil
+	}
+	which := own[0]
+	if len(own) > 1 {
+		which += fmt.Sprintf(" and %d more", len(own)-1)
+	}
+	return []string{fmt.Sprintf("the number of real sidecars of %s (sidecars.real, annotation %s) has no effect on a %s cluster: all sidecars run there",
+		which, annotations.Real, o.Source.Name())}
+}
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.

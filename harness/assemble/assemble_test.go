@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -68,6 +69,49 @@ func TestSidecarsOfTheMeshThatIsInstalled(t *testing.T) {
 		}
 		if n.spec.Sidecars != tt.want {
 			t.Errorf("%+v: %d sidecars", tt, n.spec.Sidecars)
+		}
+	}
+}
+
+// Where all sidecars run, a number of real ones is said to have no effect, once.
+func TestRealWithoutEffect(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	for _, tt := range []struct {
+		source, a, b string
+		want         string // of the warning; "" for none
+	}{
+		{"kind", "sidecars: {real: 1}", "sidecars: {real: 2}", "of ns1/a and 1 more (sidecars.real, annotation meshbench.dev/real) has no effect on a kind cluster"},
+		{"kind", "labels: {a: b}", `annotations: {meshbench.dev/real: "0"}`, "of ns1/b ("},
+		{"kind", "sidecars: {real: all}", "labels: {a: b}", ""},
+		{"kind", "labels: {a: b}", `annotations: {inject.istio.io/templates: gateway}`, ""}, // all of a gateway is real anyway
+		{"embedded", "sidecars: {real: 1}", "sidecars: {real: 2}", ""},
+	} {
+		text := `apiVersion: meshbench.dev/v1
+name: x
+title: Numbers of their own
+cluster:
+  nodes: [{type: m6i.large, count: 1}]
+steps:
+  - name: one
+    actions:
+      - namespace: {name: ns1, injection: true}
+      - deployment: {namespace: ns1, name: a, image: nginx, replicas: 2, ` + tt.a + `}
+      - deployment: {namespace: ns1, name: b, image: nginx, replicas: 3, ` + tt.b + `}
+  - name: two
+    actions:
+      - scale: {namespace: ns1, deployment: a, replicas: 3}
+`
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Source: chosen(t, tt.source), Real: 10}
+		s, err := o.Open(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := o.Warnings(s)
+		if want := min(len(tt.want), 1); len(got) != want || want == 1 && !strings.Contains(got[0], tt.want) {
+			t.Errorf("%+v: %q", tt, got)
 		}
 	}
 }
