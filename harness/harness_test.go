@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -65,7 +66,7 @@ steps:
 func TestSteady(t *testing.T) {
 	const mi = 1 << 20
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	pods := []types.NamespacedName{{Namespace: "ns1", Name: "a"}}
+	pods := []sample.Pod{{Namespace: "ns1", Name: "a"}}
 	for _, c := range []struct {
 		name   string
 		series []int64 // Mi at each of the last seconds, the latest last
@@ -114,6 +115,32 @@ func TestSteady(t *testing.T) {
 			NewWithT(t).Expect(ok).To(Equal(c.steady), waiting)
 		})
 	}
+	t.Run("readings of the process before", func(t *testing.T) {
+		g := NewWithT(t)
+		var m recent
+		read := func(age time.Duration, bytes int64) {
+			m.add(now.Add(-age), observations.Series{Containers: []observations.SeriesPoint{
+				{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: bytes}}})
+		}
+		for age := 8 * time.Second; age > 3*time.Second; age -= time.Second {
+			read(age, 30*mi)
+		}
+		started := now.Add(-3 * time.Second)
+		renewed := []sample.Pod{{Namespace: "ns1", Name: "a", Started: started}}
+		ok, waiting := m.steady(now, renewed)
+		g.Expect(ok).To(BeFalse())
+		g.Expect(waiting).To(Equal("memory of ns1/a has not been read for 8s"))
+		_, known := m.last(types.NamespacedName{Namespace: "ns1", Name: "a"}, started, now)
+		g.Expect(known).To(BeFalse())
+		for _, age := range []time.Duration{3 * time.Second, 2 * time.Second, time.Second, 0, -time.Second, -2 * time.Second, -3 * time.Second} {
+			read(age, 30*mi)
+		}
+		ok, waiting = m.steady(now.Add(3*time.Second), renewed)
+		g.Expect(ok).To(BeTrue(), waiting)
+		p, known := m.last(types.NamespacedName{Namespace: "ns1", Name: "a"}, started, now)
+		g.Expect(known).To(BeTrue())
+		g.Expect(p.at).To(Equal(now))
+	})
 	t.Run("no sidecars", func(t *testing.T) {
 		ok, _ := new(recent).steady(now, nil)
 		NewWithT(t).Expect(ok).To(BeTrue())

@@ -124,7 +124,7 @@ func TestWhyWithoutASidecar(t *testing.T) {
 // undumped are proxies none of which was dumped before.
 type undumped struct{}
 
-func (undumped) IsWitness(string, string) bool { return false }
+func (undumped) IsWitness(string) bool { return false }
 
 // TestReadable: the proxy that is read is one that is there, and none is a failure.
 func TestReadable(t *testing.T) {

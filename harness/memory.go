@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -23,7 +24,9 @@ const (
 	longestInterval = 20 * time.Second
 )
 
-// recent keeps the last seconds of the series. It is safe for concurrent use.
+// recent keeps the last seconds of the series, by the pods' names, since nodes tell no more:
+// readers say since when the process has run that they ask about. It is safe for concurrent
+// use.
 type recent struct {
 	mu     sync.Mutex
 	points map[types.NamespacedName][]point
@@ -55,23 +58,26 @@ func (m *recent) add(at time.Time, series observations.Series) {
 	}
 }
 
-// last is a pod's last reading at or before a moment.
-func (m *recent) last(pod types.NamespacedName, before time.Time) (point, bool) {
+// last is the last reading of a pod's process that ran from one moment to another.
+func (m *recent) last(pod types.NamespacedName, started, ended time.Time) (point, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	points := m.points[pod]
 	for i := len(points) - 1; i >= 0; i-- {
-		if !points[i].at.After(before) {
+		if points[i].at.Before(started) {
+			break
+		}
+		if !points[i].at.After(ended) {
 			return points[i], true
 		}
 	}
 	return point{}, false
 }
 
-// steady tells whether the pods' memory stood still: during the two windows that end with
+// steady tells whether the memory of the pods' proxies stood still since their start: during the two windows that end with
 // each pod's last reading, or, where a node reads more rarely than that, between its last
 // two readings.
-func (m *recent) steady(now time.Time, pods []types.NamespacedName) (bool, string) {
+func (m *recent) steady(now time.Time, pods []sample.Pod) (bool, string) {
 	if len(pods) == 0 {
 		return true, ""
 	}
@@ -79,7 +85,8 @@ func (m *recent) steady(now time.Time, pods []types.NamespacedName) (bool, strin
 	defer m.mu.Unlock()
 	var earlier, later []float64
 	for _, pod := range pods {
-		points := m.points[pod]
+		// Of the process before, in a pod of that name, there may still be readings.
+		points := slices.DeleteFunc(slices.Clone(m.points[pod.NamespacedName()]), func(p point) bool { return p.at.Before(pod.Started) })
 		var sum, n [2]float64
 		for i := len(points) - 1; i >= 0; i-- {
 			window := int(points[len(points)-1].at.Sub(points[i].at) / memoryWindow)
@@ -91,10 +98,10 @@ func (m *recent) steady(now time.Time, pods []types.NamespacedName) (bool, strin
 			n[window]++
 		}
 		if n[1] == 0 {
-			return false, fmt.Sprintf("memory of %s has not been read for %s", pod, 2*memoryWindow)
+			return false, fmt.Sprintf("memory of %s has not been read for %s", pod.NamespacedName(), 2*memoryWindow)
 		}
 		if age := now.Sub(points[len(points)-1].at); age > longestInterval {
-			return false, fmt.Sprintf("memory of %s was last read %.0f s ago", pod, age.Seconds())
+			return false, fmt.Sprintf("memory of %s was last read %.0f s ago", pod.NamespacedName(), age.Seconds())
 		}
 		earlier, later = append(earlier, sum[1]/n[1]), append(later, sum[0]/n[0])
 	}

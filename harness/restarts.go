@@ -45,6 +45,7 @@ func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) erro
 
 // look records which of a pod's containers have ended since the last look.
 func (w *watch) look(p *corev1.Pod) {
+	w.replaced(p)
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for
 	}
@@ -62,6 +63,18 @@ func (w *watch) look(p *corev1.Pod) {
 			w.note(p, c, t, int(c.RestartCount))
 		}
 	}
+}
+
+// replaced counts the end of a proxy whose pod is gone: another has its name now, as those of
+// StatefulSets have.
+func (w *watch) replaced(p *corev1.Pod) {
+	name := kube.Name(p)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before, known := w.uids[name]; known && before != p.UID {
+		w.ended[name]++
+	}
+	w.uids[name] = p.UID
 }
 
 // note records one end, once.
@@ -90,10 +103,10 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 		Namespace: p.Namespace, Pod: p.Name, Container: c.Name, Workload: pod.Workload, Kind: pod.Kind,
 		Reason: t.Reason, ExitCode: int(t.ExitCode), Started: t.StartedAt.Time, Finished: t.FinishedAt.Time,
 		Count: max(count, 1), LimitBytes: pod.Limits[c.Name],
-		Revisions: w.revisions.Total(), Witness: c.Name == observations.SidecarContainer && w.proxies.IsWitness(p.Namespace, p.Name),
+		Revisions: w.revisions.Total(), Witness: c.Name == observations.SidecarContainer && w.proxies.IsWitness(t.ContainerID),
 	}
 	if c.Name == observations.SidecarContainer {
-		if before, ok := w.memory.last(name, t.FinishedAt.Time); ok {
+		if before, ok := w.memory.last(name, t.StartedAt.Time, t.FinishedAt.Time); ok {
 			end.LastBytes, end.LastAt = before.bytes, before.at
 		}
 	}
@@ -116,7 +129,7 @@ func (w *watch) Kills(workload string) int {
 // lost tells whether a workload's sidecars are killed on every start: it never gets quiet.
 func (w *watch) lost(workload string) bool { return w.Kills(workload) >= lostAfter }
 
-// ends is how often a pod's sidecar has ended.
+// ends is how often the sidecar of pods of a name has ended.
 func (w *watch) ends(pod types.NamespacedName) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -95,6 +95,15 @@ func TestReconnects(t *testing.T) {
 	w.ended[types.NamespacedName{Namespace: "ns1", Name: "a"}]++
 	look("3", time.Hour)
 	g.Expect(log.events).To(HaveLen(1))
+	// So does that of a pod made again under its name; seen again, the pod is the same.
+	for _, uid := range []types.UID{"u1", "u2", "u2"} {
+		w.look(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "a", UID: uid}})
+	}
+	look("4", 61*time.Minute)
+	g.Expect(log.events).To(HaveLen(1))
+	w.look(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "a", UID: "u2"}})
+	look("5", 91*time.Minute)
+	g.Expect(log.events).To(HaveLen(2))
 }
 
 // records is a log that keeps what tests look at.
@@ -116,7 +125,7 @@ func (r *records) Append(record observations.Record) error {
 // dumped are proxies that were all dumped before.
 type dumped struct{ proxies }
 
-func (dumped) IsWitness(string, string) bool { return true }
+func (dumped) IsWitness(string) bool { return true }
 
 // quietProgress shows nothing.
 type quietProgress struct{}

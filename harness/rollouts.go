@@ -229,19 +229,18 @@ func (s *settler) wanted(pods []sample.Pod) (want []string, ignored map[string]b
 
 // measured are the real proxies whose memory counts, a list for each kind: those never
 // dumped, or, where all of a kind were dumped, all.
-func (s *settler) measured(pods []sample.Pod) [][]types.NamespacedName {
-	never, all := map[string][]types.NamespacedName{}, map[string][]types.NamespacedName{}
+func (s *settler) measured(pods []sample.Pod) [][]sample.Pod {
+	never, all := map[string][]sample.Pod{}, map[string][]sample.Pod{}
 	for _, p := range pods {
 		if !p.RealProxy || p.Deleting || s.watch.lost(p.Workload) {
 			continue
 		}
-		name := p.NamespacedName()
-		all[p.Kind] = append(all[p.Kind], name)
-		if !s.sampler.IsWitness(p.Namespace, p.Name) {
-			never[p.Kind] = append(never[p.Kind], name)
+		all[p.Kind] = append(all[p.Kind], p)
+		if !s.sampler.IsWitness(p.Process) {
+			never[p.Kind] = append(never[p.Kind], p)
 		}
 	}
-	var lists [][]types.NamespacedName
+	var lists [][]sample.Pod
 	for _, kind := range slices.Sorted(maps.Keys(all)) {
 		if len(never[kind]) > 0 {
 			lists = append(lists, never[kind])

@@ -268,7 +268,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 	measured := slices.Concat(s.measured(pods)...)
 	missing := 0
 	for _, p := range measured {
-		if !fresh[p] {
+		if !fresh[p.NamespacedName()] {
 			missing++
 		}
 	}

@@ -14,8 +14,8 @@ import (
 
 // proxies is what a watch asks of the sampler.
 type proxies interface {
-	// IsWitness tells whether a proxy was ever dumped.
-	IsWitness(namespace, pod string) bool
+	// IsWitness tells whether a proxy's process was ever dumped.
+	IsWitness(process string) bool
 	// Connections are the proxies' connections to istiod.
 	Connections(context.Context) ([]sample.Connection, error)
 	// Series calls add with each scrape of each node until ctx ends.
@@ -36,7 +36,8 @@ type watch struct {
 	mu     sync.Mutex
 	seen   map[string]bool              // ids of containers that have ended
 	killed map[string]int               // OOM kills of sidecars by workload, namespace/name
-	ended  map[types.NamespacedName]int // ends of sidecars by pod
+	ended  map[types.NamespacedName]int // ends of sidecars by pod, with those of pods before of its name
+	uids   map[types.NamespacedName]types.UID
 
 	connected map[types.NamespacedName]connected // of watchConnections alone
 }
@@ -45,6 +46,7 @@ func newWatch(proxies proxies, recorder *recorder, progress Progress) *watch {
 	return &watch{
 		proxies: proxies, recorder: recorder, progress: progress,
 		seen: map[string]bool{}, killed: map[string]int{}, ended: map[types.NamespacedName]int{},
+		uids:      map[types.NamespacedName]types.UID{},
 		connected: map[types.NamespacedName]connected{},
 	}
 }

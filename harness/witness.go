@@ -15,8 +15,8 @@ type witnesses struct {
 	// another workload that has one takes their place for the whole run.
 	wanted  []scenarios.Witness
 	proxies interface {
-		// IsWitness tells whether a proxy was ever dumped.
-		IsWitness(namespace, pod string) bool
+		// IsWitness tells whether a proxy's process was ever dumped.
+		IsWitness(process string) bool
 	}
 }
 
@@ -40,7 +40,7 @@ func (w *witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 	})
 	slices.SortFunc(pods, func(a, b sample.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	for _, p := range pods {
-		if w.proxies.IsWitness(p.Namespace, p.Name) {
+		if w.proxies.IsWitness(p.Process) {
 			return p, true
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
@@ -139,7 +140,7 @@ func (s *Sampler) Envoy(ctx context.Context, pod Pod) (observations.Envoy, error
 		TotalPhysical: memory.Physical,
 		Version:       info.Version,
 		Workers:       info.Options.Concurrency,
-		Witness:       s.IsWitness(pod.Namespace, pod.Name),
+		Witness:       s.IsWitness(pod.Process),
 	}, nil
 }
 
@@ -238,7 +239,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	if err != nil {
 		return observations.Proxy{}, err
 	}
-	s.markWitness(pod.Namespace, pod.Name)
+	s.markWitness(pod.Process)
 
 	dumps := map[string]string{}
 	raw := map[string][]byte{}
@@ -251,6 +252,16 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		if raw[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
 			return observations.Proxy{}, err
 		}
+	}
+	// One that was started since pod was read was dumped as well.
+	now, err := s.kube.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		if process := PodFrom(now).Process; process != "" {
+			s.markWitness(process)
+		}
+	case !apierrors.IsNotFound(err):
+		return observations.Proxy{}, fmt.Errorf("read pod %s/%s after its dump: %w", pod.Namespace, pod.Name, err)
 	}
 	rows, objects, err := proxyconfig.Count(raw["config_dump"], raw["clusters"])
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/meshbench/meshbench/observations"
@@ -54,7 +55,7 @@ listener_manager.total_listeners_warming: 6
 cluster_manager.cds.update_duration: P0(nan,1) P25(nan,1.025)
 `
 
-var testPod = Pod{Namespace: "ns1", Name: "test-0.b", Workload: "ns1/test"}
+var testPod = Pod{Namespace: "ns1", Name: "test-0.b", Workload: "ns1/test", Process: "process://u/istio-proxy/0"}
 
 func TestEnvoy(t *testing.T) {
 	w := newWorld(t)
@@ -67,7 +68,7 @@ func TestEnvoy(t *testing.T) {
 		if got, err := s.Envoy(t.Context(), testPod); err != nil || got != want {
 			t.Errorf("Envoy = %+v, %v; want %+v", got, err, want)
 		}
-		s.markWitness("ns1", "test-0.b")
+		s.markWitness(testPod.Process)
 	}
 }
 
@@ -116,8 +117,24 @@ func TestWitness(t *testing.T) {
 			t.Errorf("the dump %s is %q, %v", name, raw, err)
 		}
 	}
-	if !s.IsWitness("ns1", "test-0.b") || s.IsWitness("ns1", "test-1") {
-		t.Error("the proxy that was dumped is the witness")
+	if !s.IsWitness(testPod.Process) || s.IsWitness("process://u/istio-proxy/1") || s.IsWitness("process://v/istio-proxy/0") {
+		t.Error("the process that was dumped is the witness, neither the next in its pod nor one in a pod made again")
+	}
+}
+
+// TestWitnessRestarted: a proxy that was started after the pods were listed was dumped, too.
+func TestWitnessRestarted(t *testing.T) {
+	w := newWorld(t)
+	w.listen(t, "ns1/test-0.b", envoyAdminPort, newAdmin())
+	p := newPod("ns1", "test-0.b", "n1", []string{"istio-proxy=process://u/istio-proxy/1"})
+	p.TypeMeta = metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}
+	w.answer("/api/v1/namespaces/ns1/pods/test-0.b", p)
+	s := w.sampler(t)
+	if _, err := s.Witness(t.Context(), testPod, t.TempDir(), "dumps"); err != nil {
+		t.Fatal(err)
+	}
+	if !s.IsWitness(testPod.Process) || !s.IsWitness("process://u/istio-proxy/1") {
+		t.Error("not marked")
 	}
 }
 
@@ -130,7 +147,7 @@ func TestWitnessMarksEarly(t *testing.T) {
 	if _, err := s.Witness(t.Context(), testPod, t.TempDir(), "dumps"); err == nil || !strings.Contains(err.Error(), "ns1/test-0.b") {
 		t.Errorf("error %v", err)
 	}
-	if !s.IsWitness("ns1", "test-0.b") {
+	if !s.IsWitness(testPod.Process) {
 		t.Error("not marked")
 	}
 }

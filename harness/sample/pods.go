@@ -64,6 +64,11 @@ type Pod struct {
 	// Proxy tells that the pod has a container istio-proxy that has not ended for good;
 	// RealProxy that this container runs now and is not simulated.
 	Proxy, RealProxy bool
+	// Process is the container id of a real proxy, and Started when it was started. A restart
+	// of the container has another id, as has a pod that was made again under its name: both
+	// are new processes, which the old one's dumps and memory say nothing of.
+	Process string
+	Started time.Time
 	// Sidecar and RealSidecar are the same of a proxy that is a sidecar.
 	Sidecar, RealSidecar bool
 	// Simulated tells that at least one container is simulated.
@@ -181,6 +186,9 @@ func (pod *Pod) judge(p *corev1.Pod) {
 	gone := own.endedForGood(p.Spec.RestartPolicy) || own.native && appsEnded && own.status.State.Terminated != nil
 	pod.Proxy = pod.State != Ended && !gone
 	pod.RealProxy = pod.Proxy && own.status.State.Running != nil && own.status.ContainerID != "" && !simulated(own.status)
+	if pod.RealProxy {
+		pod.Process, pod.Started = own.status.ContainerID, own.status.State.Running.StartedAt.Time
+	}
 	if pod.Kind == observations.ProxySidecar {
 		pod.Sidecar, pod.RealSidecar = pod.Proxy, pod.RealProxy
 	}

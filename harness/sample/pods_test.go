@@ -28,7 +28,7 @@ func TestPodFrom(t *testing.T) {
 			"a Deployment's, real",
 			newPod("ns1", "test-7955cf7657-8zbn8", "n1", []string{"nginx=simulated://u/nginx", "istio-proxy=process://u/istio-proxy/0"},
 				ownedBy("ReplicaSet", "test-7955cf7657"), labelled("pod-template-hash", "7955cf7657")),
-			Pod{Workload: "ns1/test", Owner: "ReplicaSet", State: Running, Proxy: true, RealProxy: true, Sidecar: true, RealSidecar: true, Simulated: true, Ready: true},
+			Pod{Workload: "ns1/test", Owner: "ReplicaSet", State: Running, Proxy: true, RealProxy: true, Process: "process://u/istio-proxy/0", Sidecar: true, RealSidecar: true, Simulated: true, Ready: true},
 		},
 		{
 			"a Deployment's, simulated, its name ending like a hash",
@@ -39,7 +39,7 @@ func TestPodFrom(t *testing.T) {
 		{
 			"on a real cluster",
 			newPod("ns1", "p", "n1", []string{"nginx=containerd://1", "istio-proxy=containerd://2"}, ownedBy("StatefulSet", "db")),
-			Pod{Workload: "ns1/db", Owner: "StatefulSet", State: Running, Proxy: true, RealProxy: true, Sidecar: true, RealSidecar: true, Ready: true},
+			Pod{Workload: "ns1/db", Owner: "StatefulSet", State: Running, Proxy: true, RealProxy: true, Process: "containerd://2", Sidecar: true, RealSidecar: true, Ready: true},
 		},
 		{
 			"not started, owned by a bare ReplicaSet",
@@ -54,7 +54,7 @@ func TestPodFrom(t *testing.T) {
 			newPod("ns1", "p", "n1", []string{"nginx=simulated://u/nginx"}, func(p *corev1.Pod) {
 				native(p, "process://u/istio-proxy/0", running)
 			}),
-			Pod{Workload: "ns1/p", State: Running, Proxy: true, RealProxy: true, Sidecar: true, RealSidecar: true, Simulated: true, Ready: true},
+			Pod{Workload: "ns1/p", State: Running, Proxy: true, RealProxy: true, Process: "process://u/istio-proxy/0", Sidecar: true, RealSidecar: true, Simulated: true, Ready: true},
 		},
 		{
 			"the control plane",

@@ -7,7 +7,7 @@
 // streams that live in this process only (see [Forwarder]).
 //
 // Reading changes what is read. /config_dump makes Envoy grow for good, so
-// [Sampler.Witness] marks its proxy, and every later reading of that proxy carries the
+// [Sampler.Witness] marks its process, and every later reading of that process carries the
 // mark (rules of measurement, 1). [Sampler.Envoy] and [Sampler.ProxyState] say what
 // their own reading costs the proxy.
 package sample
@@ -41,7 +41,7 @@ type Sampler struct {
 	http    *http.Client // dials "pod.Namespace:port" through port-forwards
 
 	mu        sync.Mutex
-	witnesses map[types.NamespacedName]bool
+	witnesses map[string]bool      // processes that were dumped; see Pod.Process
 	jobs      map[types.UID]string // the CronJob that made a Job; "" for none
 }
 
@@ -78,7 +78,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 			IdleConnTimeout:     20 * time.Second,
 			DisableCompression:  true,
 		}},
-		witnesses: map[types.NamespacedName]bool{},
+		witnesses: map[string]bool{},
 		jobs:      map[types.UID]string{},
 	}, nil
 }
@@ -86,16 +86,18 @@ func New(cfg *rest.Config) (*Sampler, error) {
 // Close ends the port-forwards that are kept open between readings.
 func (s *Sampler) Close() { s.http.CloseIdleConnections() }
 
-// markWitness records that a proxy's configuration was dumped.
-func (s *Sampler) markWitness(namespace, pod string) {
+// markWitness records that the configuration of a proxy's process was dumped.
+func (s *Sampler) markWitness(process string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.witnesses[types.NamespacedName{Namespace: namespace, Name: pod}] = true
+	s.witnesses[process] = true
 }
 
-// IsWitness tells whether the proxy's configuration was ever dumped.
-func (s *Sampler) IsWitness(namespace, pod string) bool {
+// IsWitness tells whether the configuration of a proxy's process ([Pod].Process) was ever
+// dumped. It is the process that a dump makes grow: after a restart of the container, or in a
+// pod that was made again under its name, runs one that was never dumped.
+func (s *Sampler) IsWitness(process string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.witnesses[types.NamespacedName{Namespace: namespace, Name: pod}]
+	return s.witnesses[process]
 }

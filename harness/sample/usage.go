@@ -14,8 +14,10 @@ import (
 // `kubectl top pod --containers -A` prints, with the API's own timestamps and windows.
 // Simulated containers use nothing and are not reported. Node and workload come from
 // pods; nil lists them afresh. A pod that is not in pods (it came or went between the
-// two readings) has neither. The metrics API still tells, until its next scrape, of a proxy
-// that has ended: that is left out.
+// two readings) has neither, and its proxy is left out: of which kind it is, and whether it
+// was dumped, is not known. The metrics API still tells, until its next scrape, of a proxy
+// that has ended, also where another was started in its place, in the same pod or in one
+// made again under its name: that is left out.
 //
 // The metrics API repeats a reading until its next scrape: compare Measured to tell
 // new ones.
@@ -39,7 +41,7 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 		p, ok := known[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]
 		for _, c := range m.Containers {
 			proxy := c.Name == observations.SidecarContainer
-			if ok && (p.State == Ended || proxy && !p.RealProxy) {
+			if ok && p.State == Ended || proxy && (!ok || !p.RealProxy || m.Timestamp.Time.Before(p.Started)) {
 				continue
 			}
 			kind := ""
@@ -57,7 +59,7 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 				CPUNano:     c.Usage.Cpu().ScaledValue(-9),
 				Window:      m.Window.Duration,
 				Measured:    m.Timestamp.Time,
-				Witness:     proxy && s.IsWitness(m.Namespace, m.Name),
+				Witness:     proxy && s.IsWitness(p.Process),
 				LimitBytes:  p.Limits[c.Name],
 			})
 		}

@@ -28,11 +28,11 @@ func TestUsage(t *testing.T) {
 		TypeMeta: metav1.TypeMeta{Kind: "PodMetricsList", APIVersion: "metrics.k8s.io/v1beta1"},
 		Items: []metricsv1beta1.PodMetrics{
 			podMetrics("ns1", "a", "istio-proxy", "29696Ki", "1234567n", "nginx", "3Mi", "0"),
-			podMetrics("ns1", "gone", "istio-proxy", "1Mi", "2m"),
+			podMetrics("ns1", "gone", "istio-proxy", "1Mi", "2m", "nginx", "1Mi", "2m"),
 		},
 	})
 	s := w.sampler(t)
-	s.markWitness("ns1", "a")
+	s.markWitness("process://u/istio-proxy/0")
 	got, err := s.Usage(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestUsage(t *testing.T) {
 			MemoryBytes: 29696 << 10, CPUNano: 1234567, Window: 10 * time.Second, Measured: measured, Witness: true},
 		{Namespace: "ns1", Pod: "a", Container: "nginx", Node: "n1", Workload: "ns1/test",
 			MemoryBytes: 3 << 20, Window: 10 * time.Second, Measured: measured},
-		{Namespace: "ns1", Pod: "gone", Container: "istio-proxy",
+		{Namespace: "ns1", Pod: "gone", Container: "nginx",
 			MemoryBytes: 1 << 20, CPUNano: 2000000, Window: 10 * time.Second, Measured: measured},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -117,6 +117,46 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// TestUsageAfterARestart: what the metrics API still tells of a proxy that was dumped is not
+// told of the one in its place, in a pod made again under its name or after a restart.
+func TestUsageAfterARestart(t *testing.T) {
+	for name, test := range map[string]struct {
+		process string
+		started time.Time // read at 6:00:00
+		want    []bool    // witness, of each reading
+	}{
+		"the same process":         {"process://u/istio-proxy/0", time.Date(2026, 11, 24, 5, 0, 0, 0, time.UTC), []bool{true}},
+		"restarted, not read yet":  {"process://u/istio-proxy/1", time.Date(2026, 11, 24, 6, 0, 1, 0, time.UTC), nil},
+		"restarted, read":          {"process://u/istio-proxy/1", time.Date(2026, 11, 24, 5, 59, 0, 0, time.UTC), []bool{false}},
+		"made again, not read yet": {"process://v/istio-proxy/0", time.Date(2026, 11, 24, 6, 0, 1, 0, time.UTC), nil},
+		"made again, read":         {"process://v/istio-proxy/0", time.Date(2026, 11, 24, 5, 59, 0, 0, time.UTC), []bool{false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pods(newPod("ns1", "a-0", "n1", []string{"istio-proxy=" + test.process}, func(p *corev1.Pod) {
+				p.Status.ContainerStatuses[0].State.Running.StartedAt = metav1.NewTime(test.started)
+			}))
+			w.answer("/apis/metrics.k8s.io/v1beta1/pods", metricsv1beta1.PodMetricsList{
+				TypeMeta: metav1.TypeMeta{Kind: "PodMetricsList", APIVersion: "metrics.k8s.io/v1beta1"},
+				Items:    []metricsv1beta1.PodMetrics{podMetrics("ns1", "a-0", "istio-proxy", "40Mi", "0")},
+			})
+			s := w.sampler(t)
+			s.markWitness("process://u/istio-proxy/0")
+			usage, err := s.Usage(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []bool
+			for _, u := range usage {
+				got = append(got, u.Witness)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestCPU: of real sidecars, once, from the nodes that they are on.
 func TestCPU(t *testing.T) {
 	w := newWorld(t)
@@ -128,9 +168,9 @@ func TestCPU(t *testing.T) {
 		fmt.Fprint(rw, resourceText)
 	})
 	s := w.sampler(t)
-	s.markWitness("ns1", "b")
+	s.markWitness("process://u/istio-proxy/0")
 	pods := []Pod{
-		{Namespace: "ns1", Name: "b", Node: "real", Workload: "ns1/test", RealProxy: true},
+		{Namespace: "ns1", Name: "b", Node: "real", Workload: "ns1/test", RealProxy: true, Process: "process://u/istio-proxy/0"},
 		{Namespace: "ns1", Name: "a", Node: "real", Workload: "ns1/test", RealProxy: true},
 		{Namespace: "ns1", Name: "young", Node: "real", RealProxy: true}, // not told of yet
 		{Namespace: "ns1", Name: "c", Node: "simulated", Sidecar: true},
