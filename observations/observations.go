@@ -276,6 +276,9 @@ type CPU struct {
 	Kind    string  `json:"kind,omitempty"`
 	Node    string  `json:"node"`
 	Seconds float64 `json:"seconds"` // since the container's start
+	// Process tells the container's processes apart, also those of pods made again under
+	// their names; "" in older logs.
+	Process string `json:"process,omitempty"`
 	// Witness is set when the proxy's configuration was ever dumped before this reading.
 	Witness bool `json:"witness,omitempty"`
 }

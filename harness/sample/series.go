@@ -198,7 +198,7 @@ func (s *Sampler) CPU(ctx context.Context, pods []Pod) ([]observations.CPU, erro
 			}
 			used = append(used, observations.CPU{
 				Namespace: c.Namespace, Pod: c.Pod, Workload: p.Workload, Kind: p.Kind, Node: node,
-				Seconds: c.CPUSeconds, Witness: s.IsWitness(p.Process),
+				Seconds: c.CPUSeconds, Process: p.Process, Witness: s.IsWitness(p.Process),
 			})
 		}
 	}

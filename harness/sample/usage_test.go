@@ -178,7 +178,7 @@ func TestCPU(t *testing.T) {
 	}
 	want := []observations.CPU{
 		{Namespace: "ns1", Pod: "a", Workload: "ns1/test", Node: "real", Seconds: 0.25},
-		{Namespace: "ns1", Pod: "b", Workload: "ns1/test", Node: "real", Seconds: 1.5, Witness: true},
+		{Namespace: "ns1", Pod: "b", Workload: "ns1/test", Node: "real", Seconds: 1.5, Process: "process://u/istio-proxy/0", Witness: true},
 	}
 	for range 2 { // a reading that comes again is one, too
 		got, err := s.CPU(t.Context(), pods)

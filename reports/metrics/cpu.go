@@ -23,9 +23,10 @@ func cpuSeconds(kind string) func(*Step) []Value {
 		}
 		var values []Value
 		for pod, now := range used(s) {
-			// A container that was restarted counts from zero.
-			if was := before[pod].Seconds; was <= now.Seconds {
-				now.Seconds -= was
+			// A container that was restarted counts from zero, and so does one of a pod that
+			// was made again under its name. Older logs tell neither but by a smaller sum.
+			if was := before[pod]; was.Process == now.Process && was.Seconds <= now.Seconds {
+				now.Seconds -= was.Seconds
 			}
 			if !now.Witness && now.Kind == kind {
 				values = append(values, Value{Of: pod, Workload: now.Workload, Node: now.Node, Value: now.Seconds})

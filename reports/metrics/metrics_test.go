@@ -160,3 +160,29 @@ func TestRead(t *testing.T) {
 		t.Error("istiod worked in a step that began before it was read")
 	}
 }
+
+// TestCPUOfTheStep: what was used before is taken off only where the process is the same.
+func TestCPUOfTheStep(t *testing.T) {
+	cpuSeconds := func() Metric {
+		all := Table()
+		return all[slices.IndexFunc(all, func(m Metric) bool { return m.Name == "sidecar_cpu_seconds" })]
+	}()
+	step := func(process string, seconds float64) *Step {
+		return &Step{Records: []observations.Record{{CPU: &observations.CPU{Namespace: "ns1", Pod: "a-0", Process: process, Seconds: seconds}}}}
+	}
+	for name, tt := range map[string]struct {
+		before, now *Step
+		want        float64
+	}{
+		"the same process":             {step("u/0", 3), step("u/0", 5), 2},
+		"restarted":                    {step("u/0", 3), step("u/1", 5), 5},
+		"made again under its name":    {step("u/0", 3), step("v/0", 5), 5},
+		"older logs":                   {step("", 3), step("", 5), 2},
+		"older logs, surely restarted": {step("", 3), step("", 1), 1},
+	} {
+		tt.now.Before = tt.before
+		if got := cpuSeconds.Read(tt.now); len(got) != 1 || got[0].Value != tt.want {
+			t.Errorf("%s: %+v, want %g", name, got, tt.want)
+		}
+	}
+}
