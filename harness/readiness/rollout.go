@@ -97,9 +97,7 @@ func unplaced(pods []corev1.Pod) string {
 // unready is what the oldest pod that is not ready says of itself; "" for nothing.
 func unready(ctx context.Context, client kubernetes.Interface, pods []corev1.Pod) string {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p corev1.Pod) bool {
-		return p.DeletionTimestamp != nil || slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
+		return p.DeletionTimestamp != nil || kube.Ready(&p)
 	})
 	if len(pods) == 0 {
 		return ""
