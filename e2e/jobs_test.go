@@ -26,7 +26,7 @@ var _ = Describe("pods that end", Label("jobs"), func() {
 		{later, "auto", false},
 	} {
 		It("are no part of the mesh, on Istio "+test.istio+" with native sidecars "+test.setting, Label(nightly), func() {
-			scenario, err := filepath.Abs("testdata/jobs.yaml")
+			scenario, err := filepath.Abs("testdata/jobs-and-gateway.yaml")
 			Expect(err).NotTo(HaveOccurred())
 			run := invoker.startRun(scenario, "--istio", test.istio, "--mesh-set=pilot.env.ENABLE_NATIVE_SIDECARS="+test.setting)
 			run.wait(8 * time.Minute)

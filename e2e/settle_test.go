@@ -16,11 +16,16 @@ import (
 )
 
 var _ = Describe("settling", Label("settle"), func() {
-	scenario := func(name string) string {
+	scenario := func(file string) string {
 		GinkgoHelper()
-		path, err := filepath.Abs("testdata/" + name + ".yaml")
+		path, err := filepath.Abs(file)
 		Expect(err).NotTo(HaveOccurred())
 		return path
+	}
+	// latePush starts the case whose istiod waits for 20 s before it pushes.
+	latePush := func(args ...string) *command {
+		GinkgoHelper()
+		return invoker.startRun(scenario("cases/testdata/late-push.yaml"), args...)
 	}
 	// settled checks that a run's steps were settled and its expectations hold, and returns
 	// how long each step settled.
@@ -44,7 +49,7 @@ var _ = Describe("settling", Label("settle"), func() {
 	It("waits for a debounce of 20 s, 20 times of 20", Label(nightly), func() {
 		for i := range 20 {
 			By(fmt.Sprintf("run %d", i+1))
-			run := invoker.startRun(scenario("late-push"))
+			run := latePush()
 			run.wait(5 * time.Minute)
 			took := settled(run)
 			Expect(took).To(HaveLen(2))
@@ -53,14 +58,14 @@ var _ = Describe("settling", Label("settle"), func() {
 	})
 
 	It("waits for a debounce of 30 s", Label(nightly), func() {
-		run := invoker.startRun(scenario("late-push"), "--set", "debounce=30")
+		run := latePush("--mesh-set", "pilot.env.PILOT_DEBOUNCE_AFTER=30s")
 		run.wait(5 * time.Minute)
 		settled(run)
 	})
 
 	It("waits for an istiod that is stopped for 20 s", Label(nightly), func() {
 		// Applying asks istiod's webhook, so istiod is stopped right afterwards, in its debounce.
-		run := invoker.startRun(scenario("late-push"), "--set", "debounce=5")
+		run := latePush("--mesh-set", "pilot.env.PILOT_DEBOUNCE_AFTER=5s")
 		Eventually(func() bool {
 			records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
 			return err == nil && slices.ContainsFunc(records, func(r observations.Record) bool {
@@ -86,7 +91,7 @@ var _ = Describe("settling", Label("settle"), func() {
 
 	for _, istio := range []string{components.DefaultIstio, components.IstioVersions()[0], components.IstioVersions()[len(components.IstioVersions())-1]} {
 		It("expects of each object what Istio "+istio+" does with it", Label(nightly), func() {
-			run := invoker.startRun(scenario("arrivals"), "--istio", istio)
+			run := invoker.startRun(scenario("testdata/arrivals.yaml"), "--istio", istio)
 			run.wait(10 * time.Minute)
 			for i, seconds := range settled(run) {
 				Expect(seconds).To(BeNumerically("<", 20), "step %d waited for what never comes", i+1)

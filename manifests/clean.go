@@ -34,8 +34,11 @@ func factOf(o *Object, value map[string]any) fact {
 	f := fact{uid: text(value, "metadata", "uid")}
 	references, _ := lookup(value, "metadata", "ownerReferences").([]any)
 	for _, r := range references {
-		if reference, ok := r.(map[string]any); ok && reference["controller"] == true {
-			f.owner = owner{groupOf(text(reference, "apiVersion")), text(reference, "kind"), text(reference, "name"), text(reference, "uid")}
+		by := owner{groupOf(text(r, "apiVersion")), text(r, "kind"), text(r, "name"), text(r, "uid")}
+		// Istio does not call the Gateway of what it makes for it a controller
+		// (istio.io/istio, files/kube-gateway.yaml of the chart istiod).
+		if lookup(r, "controller") == true || by.isGateway() {
+			f.owner = by
 		}
 	}
 	if o.builtin() {

@@ -242,11 +242,13 @@ func TestLeaveOut(t *testing.T) {
 	}{
 		"all of a Deployment": {pod + replicaSet + deployment, "Deployment ns/web",
 			[]string{"left out 1 Pod, 1 ReplicaSet: their controllers in the manifest make them"}},
-		"without the ReplicaSet":         {deployment + pod, "Deployment ns/web", []string{"left out 1 Pod: their controllers in the manifest make them"}},
-		"without the Deployment":         {replicaSet + pod, "ReplicaSet ns/web-5d8f", []string{"left out 1 Pod: their controllers in the manifest make them"}},
-		"the Pod alone":                  {pod, "Pod ns/web-5d8f-x", nil},
-		"another Deployment":             {object("apps/v1", "Deployment", "other", "") + pod, "Deployment ns/other, Pod ns/web-5d8f-x", nil},
-		"an owner that runs nowhere":     {object("example.com/v1", "App", "a", "  uid: a1") + object("apps/v1", "Deployment", "a", owned("example.com/v1", "App", "a", "a1")), "App ns/a, Deployment ns/a", nil},
+		"without the ReplicaSet":     {deployment + pod, "Deployment ns/web", []string{"left out 1 Pod: their controllers in the manifest make them"}},
+		"without the Deployment":     {replicaSet + pod, "ReplicaSet ns/web-5d8f", []string{"left out 1 Pod: their controllers in the manifest make them"}},
+		"the Pod alone":              {pod, "Pod ns/web-5d8f-x", nil},
+		"another Deployment":         {object("apps/v1", "Deployment", "other", "") + pod, "Deployment ns/other, Pod ns/web-5d8f-x", nil},
+		"an owner that runs nowhere": {object("example.com/v1", "App", "a", "  uid: a1") + object("apps/v1", "Deployment", "a", owned("example.com/v1", "App", "a", "a1")), "App ns/a, Deployment ns/a", nil},
+		"a Gateway's Service": {object("gateway.networking.k8s.io/v1", "Gateway", "g", "  uid: g1") +
+			object("v1", "Service", "g-istio", strings.Replace(owned("gateway.networking.k8s.io/v1", "Gateway", "g", "g1"), ", controller: true", "", 1)), "Gateway ns/g", []string{"left out 1 Service: their controllers in the manifest make them"}},
 		"a Gateway's Deployment":         {object("gateway.networking.k8s.io/v1", "Gateway", "g", "  uid: g1") + object("apps/v1", "Deployment", "g-istio", owned("gateway.networking.k8s.io/v1", "Gateway", "g", "g1")), "Gateway ns/g", []string{"left out 1 Deployment: their controllers in the manifest make them"}},
 		"a static Pod":                   {object("v1", "Pod", "etcd", owned("v1", "Node", "n1", "n1")), "", []string{"left out 1 Pod: each node makes them itself"}},
 		"Pods that ended":                {object("v1", "Pod", "a", "status: {phase: Succeeded}") + object("v1", "Pod", "b", "status: {phase: Failed}") + object("v1", "Pod", "c", "status: {phase: Running}"), "Pod ns/c", []string{"left out 2 Pods that had ended: applied, they would run again"}},

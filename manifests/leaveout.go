@@ -54,10 +54,12 @@ func (o owner) makes() bool {
 	switch o.group {
 	case "", "apps", "batch":
 		return true
-	case "gateway.networking.k8s.io": // Istio makes a Gateway's Deployment and Service
-		return o.kind == "Gateway"
 	case "serving.knative.dev", "autoscaling.internal.knative.dev", "networking.internal.knative.dev":
 		return true
 	}
-	return false
+	return o.isGateway()
 }
+
+// isGateway reports whether the owner is a Gateway, of which Istio makes a Deployment, a
+// Service and what these need.
+func (o owner) isGateway() bool { return o.group == "gateway.networking.k8s.io" && o.kind == "Gateway" }

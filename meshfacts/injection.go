@@ -10,6 +10,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/meshbench/meshbench/internal/annotations"
 )
 
 // Labels and annotations that decide about injection.
@@ -20,8 +22,6 @@ const (
 	InjectionLabel = "istio-injection"
 	// RevisionLabel is of both.
 	RevisionLabel = "istio.io/rev"
-	// TemplatesAnnotation names what a pod is given in place of the sidecar's template.
-	TemplatesAnnotation = "inject.istio.io/templates"
 	// nameLabel is what the API server gives every namespace.
 	nameLabel = "kubernetes.io/metadata.name"
 )
@@ -246,7 +246,7 @@ func (m Mesh) anySelector(p Pod, name string) bool {
 // it. A template of the values is known by its text alone.
 func (m Mesh) templates(p Pod) Injection {
 	var names []string
-	if given := p.Annotations[TemplatesAnnotation]; given != "" {
+	if given := p.Annotations[annotations.Templates]; given != "" {
 		for name := range strings.SplitSeq(given, ",") {
 			names = append(names, strings.TrimSpace(name))
 		}

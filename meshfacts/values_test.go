@@ -149,12 +149,12 @@ func TestProxyConfig(t *testing.T) {
 
 func TestDualStack(t *testing.T) {
 	for text, want := range map[string]string{
-		`pilot: {env: {ISTIO_DUAL_STACK: "true"}}`:  "pilot.env.ISTIO_DUAL_STACK: asks for dual-stack; this cluster has IPv4 alone",
-		`pilot: {env: {ISTIO_DUAL_STACK: "false"}}`: "",
-		`pilot: {ipFamilyPolicy: RequireDualStack}`: "pilot.ipFamilyPolicy: asks for",
-		`pilot: {ipFamilyPolicy: PreferDualStack}`:  "",
-		`pilot: {ipFamilies: [IPv4, IPv6]}`:         "pilot.ipFamilies: asks for IPv6",
-		`pilot: {ipFamilies: [IPv4]}`:               "",
+		`pilot: {env: {ISTIO_DUAL_STACK: "true"}}`:                               "pilot.env.ISTIO_DUAL_STACK: asks for dual-stack; this cluster has IPv4 alone",
+		`pilot: {env: {ISTIO_DUAL_STACK: "false"}}`:                              "",
+		`pilot: {ipFamilyPolicy: RequireDualStack}`:                              "pilot.ipFamilyPolicy: asks for",
+		`pilot: {ipFamilyPolicy: PreferDualStack}`:                               "",
+		`pilot: {ipFamilies: [IPv4, IPv6]}`:                                      "pilot.ipFamilies: asks for IPv6",
+		`pilot: {ipFamilies: [IPv4]}`:                                            "",
 		`meshConfig: {defaultConfig: {proxyMetadata: {ISTIO_DUAL_STACK: true}}}`: "meshConfig.defaultConfig.proxyMetadata.ISTIO_DUAL_STACK",
 	} {
 		var values map[string]any

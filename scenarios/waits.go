@@ -107,7 +107,7 @@ func (c *checker) settleLimits(s *Scenario) {
 		}
 	}
 	for _, m := range c.made {
-		waits = waits.Longest(proxyWaits(m.template.annotations["proxy.istio.io/config"]))
+		waits = waits.Longest(proxyWaits(m.template.annotations[proxyConfigAnnotation]))
 	}
 	s.waits = waits
 	for i, step := range s.Steps {

@@ -8,8 +8,8 @@ import (
 	"github.com/meshbench/meshbench/harness/readiness"
 )
 
-// await waits until a workload has what it asks for, and no other pods; see
-// [readiness.Done].
+// await waits until a workload of one of the kinds that actions make has what it asks for,
+// and no other pods; see [readiness.Await].
 func await(ctx context.Context, on *On, kind, namespace, name string) error {
 	group := "apps"
 	if kind == "Job" {

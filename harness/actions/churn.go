@@ -69,7 +69,7 @@ func churnPods(ctx context.Context, on *On, x *scenarios.Churn, round int, done 
 			switch {
 			case gone[all[i].UID] || all[i].DeletionTimestamp != nil:
 				leaving++
-			case isReady(&all[i]):
+			case kube.Ready(&all[i]):
 				ready++
 			}
 		}
@@ -109,12 +109,6 @@ func podsOf(ctx context.Context, on *On, x *scenarios.Churn) ([]corev1.Pod, erro
 		owner := metav1.GetControllerOf(&p)
 		return owner == nil || owner.Kind == "Job"
 	}), nil
-}
-
-func isReady(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // churnNamespaces deletes a share of the namespaces and makes them again with what was in

@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -28,5 +27,5 @@ func deployment(ctx context.Context, on *On, d *scenarios.Deployment) error {
 	if err != nil {
 		return err
 	}
-	return readiness.AwaitRollout(ctx, on.Kube, d.Namespace, d.Name, on.Progress.Status)
+	return await(ctx, on, "Deployment", d.Namespace, d.Name)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
-	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -83,7 +82,7 @@ func awaitDeployments(ctx context.Context, on *On) error {
 		return fmt.Errorf("list the Deployments: %w", err)
 	}
 	for _, d := range all.Items {
-		if err := readiness.AwaitRollout(ctx, on.Kube, d.Namespace, d.Name, on.Progress.Status); err != nil {
+		if err := await(ctx, on, "Deployment", d.Namespace, d.Name); err != nil {
 			return err
 		}
 	}

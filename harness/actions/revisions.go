@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/harness/knative/revisions"
-	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -42,7 +41,7 @@ func revise(ctx context.Context, on *On, r *scenarios.Revisions) error {
 		}
 	}
 	if r.MinScale > 0 {
-		return readiness.AwaitRollout(ctx, on.Kube, r.Namespace, r.Deployment(), on.Progress.Status)
+		return await(ctx, on, "Deployment", r.Namespace, r.Deployment())
 	}
 	return nil
 }

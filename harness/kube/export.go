@@ -2,22 +2,27 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+
+	"github.com/meshbench/meshbench/manifests"
 )
 
 // Export reads a namespace and all that somebody put into it, in an order in which it can be
 // applied again: without what controllers make by themselves (pods and ReplicaSets of a
 // Deployment, endpoints of a Service with a selector, every namespace's default account and
-// certificates, events), and without what the API server sets (addresses, versions, status).
+// certificates, events), without pods that have ended, and without what the API server sets
+// (addresses, versions, status); see package manifests.
 func (c *Client) Export(ctx context.Context, namespace string) ([]*unstructured.Unstructured, error) {
 	kinds, err := c.namespacedKinds()
 	if err != nil {
@@ -40,7 +45,11 @@ func (c *Client) Export(ctx context.Context, namespace string) ([]*unstructured.
 			objects = append(objects, &list.Items[i])
 		}
 	}
-	return exported(objects), nil
+	kept, err := exported(objects)
+	if err != nil {
+		return nil, fmt.Errorf("read what is in namespace %s: %w", namespace, err)
+	}
+	return kept, nil
 }
 
 // namespacedKinds are the resources with namespaces that can be listed and created, in order.
@@ -61,107 +70,48 @@ func (c *Client) namespacedKinds() ([]schema.GroupVersionResource, error) {
 	return kinds, nil
 }
 
-// exported leaves out what others make, cleans the rest and puts it in order.
-func exported(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
-	selecting := map[string]bool{} // Services whose endpoints a controller makes
+// exported leaves out what others make, cleans the rest and puts it in order, as reading a
+// manifest does.
+func exported(objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	var items []any
 	for _, o := range objects {
-		if selector, _, _ := unstructured.NestedStringMap(o.Object, "spec", "selector"); o.GetKind() == "Service" && len(selector) > 0 {
-			selecting[o.GetName()] = true
+		// Whatever controller made it is on this cluster, and makes it again.
+		if metav1.GetControllerOf(o) == nil {
+			withNewAddresses(o)
+			items = append(items, o.Object)
 		}
 	}
-	kept := slices.DeleteFunc(slices.Clone(objects), func(o *unstructured.Unstructured) bool {
-		return isMade(o) || o.GetKind() == "Endpoints" && selecting[o.GetName()]
-	})
-	for _, o := range kept {
-		clean(o)
+	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(kept, func(a, b *unstructured.Unstructured) int { return rank(a.GetKind()) - rank(b.GetKind()) })
-	return kept
+	m, err := manifests.Load(manifests.Text(string(text)), manifests.Options{})
+	if err != nil {
+		return nil, err
+	}
+	kept := make([]*unstructured.Unstructured, len(m.Objects))
+	for i, o := range m.Objects {
+		kept[i] = o.Unstructured()
+	}
+	return kept, nil
 }
 
-// isMade tells whether a controller makes the object by itself.
-func isMade(o *unstructured.Unstructured) bool {
-	if metav1.GetControllerOf(o) != nil {
-		return true
+// withNewAddresses removes the addresses and ports that the cluster chose for a Service: as
+// for any new one, it chooses them again.
+func withNewAddresses(o *unstructured.Unstructured) {
+	if o.GroupVersionKind().GroupKind() != (schema.GroupKind{Kind: "Service"}) {
+		return
 	}
-	labels := o.GetLabels()
-	switch o.GetKind() {
-	case "Event", "Lease", "ControllerRevision", "PodMetrics":
-		return true
-	case "ServiceAccount":
-		return o.GetName() == "default"
-	case "ConfigMap":
-		return o.GetName() == "kube-root-ca.crt" || labels["istio.io/config"] == "true"
-	case "Secret":
-		kind, _, _ := unstructured.NestedString(o.Object, "type")
-		return kind == "kubernetes.io/service-account-token"
-	case "EndpointSlice":
-		return strings.HasSuffix(labels["endpointslice.kubernetes.io/managed-by"], ".k8s.io")
+	spec, _ := o.Object["spec"].(map[string]any)
+	if spec["clusterIP"] != corev1.ClusterIPNone {
+		delete(spec, "clusterIP")
+		delete(spec, "clusterIPs")
 	}
-	return false
-}
-
-// clean removes what the API server and controllers set, so that the object can be made anew.
-func clean(o *unstructured.Unstructured) {
-	delete(o.Object, "status")
-	for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "ownerReferences", "deletionTimestamp", "deletionGracePeriodSeconds"} {
-		unstructured.RemoveNestedField(o.Object, "metadata", field)
-	}
-	annotations := o.GetAnnotations()
-	delete(annotations, "deployment.kubernetes.io/revision")
-	delete(annotations, "deprecated.daemonset.template.generation")
-	delete(annotations, "endpoints.kubernetes.io/last-change-trigger-time")
-	if len(annotations) == 0 {
-		annotations = nil
-	}
-	o.SetAnnotations(annotations)
-	remove := func(path ...string) { unstructured.RemoveNestedField(o.Object, path...) }
-	switch o.GetKind() {
-	case "Namespace":
-		remove("spec")
-		labels := o.GetLabels()
-		delete(labels, "kubernetes.io/metadata.name")
-		o.SetLabels(labels)
-	case "Service":
-		if ip, _, _ := unstructured.NestedString(o.Object, "spec", "clusterIP"); ip != "None" {
-			remove("spec", "clusterIP")
-			remove("spec", "clusterIPs")
-		}
-		remove("spec", "healthCheckNodePort")
-		ports, _, _ := unstructured.NestedSlice(o.Object, "spec", "ports")
-		for _, port := range ports {
-			if fields, ok := port.(map[string]any); ok {
-				delete(fields, "nodePort")
-			}
-		}
-		if len(ports) > 0 {
-			_ = unstructured.SetNestedSlice(o.Object, ports, "spec", "ports")
-		}
-	case "Pod":
-		remove("spec", "nodeName")
-	case "Job":
-		if manual, _, _ := unstructured.NestedBool(o.Object, "spec", "manualSelector"); !manual {
-			remove("spec", "selector")
-			for _, label := range []string{"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"} {
-				remove("spec", "template", "metadata", "labels", label)
-				remove("metadata", "labels", label)
-			}
+	delete(spec, "healthCheckNodePort")
+	ports, _ := spec["ports"].([]any)
+	for _, port := range ports {
+		if fields, ok := port.(map[string]any); ok {
+			delete(fields, "nodePort")
 		}
 	}
-}
-
-// rank orders kinds so that what others need comes first: a namespace, accounts and
-// configuration, Services, all else, and at last what makes pods.
-func rank(kind string) int {
-	switch kind {
-	case "Namespace":
-		return 0
-	case "ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Secret", "ResourceQuota", "LimitRange", "PersistentVolumeClaim":
-		return 1
-	case "Service":
-		return 2
-	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "Pod":
-		return 4
-	}
-	return 3
 }

@@ -20,9 +20,13 @@ func TestExported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept, err := exported(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var got []string
 	byName := map[string]*unstructured.Unstructured{}
-	for _, o := range exported(objects) {
+	for _, o := range kept {
 		got = append(got, o.GetKind()+" "+o.GetName())
 		byName[o.GetKind()+" "+o.GetName()] = o
 	}

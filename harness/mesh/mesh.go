@@ -92,7 +92,7 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 		return nil, fmt.Errorf("make a client for the cluster: %w", err)
 	}
 	options.Values = append([]Layer{baseValues(options)}, options.Values...)
-	values := merge(options.Values)
+	values := Merge(options.Values)
 	metadataAsText(values)
 	revision, _ := values["revision"].(string)
 	return &Mesh{

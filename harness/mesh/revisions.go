@@ -102,7 +102,7 @@ func (m *Mesh) takeTags(ctx context.Context) error {
 			continue
 		}
 		m.options.Progress(fmt.Sprintf("taking tags from Helm release %s", r.Name))
-		values := merge([]Layer{{Values: r.Config}, {Values: map[string]any{"revisionTags": left}}})
+		values := Merge([]Layer{{Values: r.Config}, {Values: map[string]any{"revisionTags": left}}})
 		err := m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
 			_, err := m.newUpgrade(configuration).RunWithContext(ctx, r.Name, r.Chart, values)
 			return err

@@ -53,9 +53,6 @@ func (l Layer) place(path []string) string {
 	return fmt.Sprintf("%s:%d", l.Name, line)
 }
 
-// Merge returns the values of all layers, a later one over an earlier one.
-func Merge(layers []Layer) map[string]any { return merge(layers) }
-
 // UpstreamEnvoyValues make istiod send only what an Envoy without Istio's own filters
 // accepts: no istio.stats (the default telemetry provider), no istio.alpn, no
 // metadata exchange. They are for clusters whose sidecars are upstream Envoy.
@@ -93,9 +90,9 @@ func baseChartValues(values map[string]any) map[string]any {
 	return known
 }
 
-// merge lays later layers over earlier ones, as Helm does with several value files: maps
+// Merge lays later layers over earlier ones, as Helm does with several value files: maps
 // are merged, everything else is replaced. The layers are left as they are.
-func merge(layers []Layer) map[string]any {
+func Merge(layers []Layer) map[string]any {
 	merged := map[string]any{}
 	for _, layer := range layers {
 		overlay(merged, layer.Values)

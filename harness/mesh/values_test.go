@@ -31,7 +31,7 @@ func TestMerge(t *testing.T) {
 			for _, values := range test.layers {
 				layers = append(layers, Layer{Values: values})
 			}
-			if diff := cmp.Diff(test.want, merge(layers)); diff != "" {
+			if diff := cmp.Diff(test.want, Merge(layers)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
@@ -40,7 +40,7 @@ func TestMerge(t *testing.T) {
 
 func TestMergeLeavesLayersAlone(t *testing.T) {
 	first, second := UpstreamEnvoyValues(), Layer{Values: table{"pilot": table{"env": table{"X": "y"}}}}
-	merged := merge([]Layer{first, second})
+	merged := Merge([]Layer{first, second})
 	merged["pilot"].(table)["env"].(table)["Z"] = "z"
 	if diff := cmp.Diff(UpstreamEnvoyValues().Values, first.Values); diff != "" {
 		t.Errorf("first layer (-want +got)\n%s", diff)
@@ -65,7 +65,7 @@ func TestCommandLine(t *testing.T) {
 		"global": table{"proxy": table{"logLevel": "debug"}},
 		"x":      []any{int64(1), int64(2)},
 	}
-	if diff := cmp.Diff(want, merge(layers)); diff != "" {
+	if diff := cmp.Diff(want, Merge(layers)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -92,7 +92,7 @@ func TestMetadataAsText(t *testing.T) {
 		t.Fatal(err)
 	}
 	layers = append(layers, Layer{Values: table{"meshConfig": table{"defaultConfig": table{"concurrency": 4, "proxyMetadata": table{"F": 2000000.0, "S": "x"}}}}})
-	values := merge(layers)
+	values := Merge(layers)
 	metadataAsText(values)
 	want := table{"meshConfig": table{"accessLogFile": "/dev/stdout", "defaultConfig": table{"concurrency": 4,
 		"proxyMetadata": table{"ISTIO_DELTA_XDS": "false", "N": "3", "F": "2000000", "S": "x"}}}}

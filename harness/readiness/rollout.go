@@ -26,21 +26,10 @@ const (
 	placeLimit = 3 * time.Minute
 )
 
-// AwaitRollout waits until a Deployment's rollout is done: every replica updated and
-// available, and no other pod left. It tells status how far it is, and, when nothing has
-// changed for doubtAfter, what a pod that is not ready says of itself. It gives up when
-// pods are unschedulable for placeLimit and nothing else goes on. When ctx ends, the error
-// wraps ctx's cause.
-func AwaitRollout(ctx context.Context, client kubernetes.Interface, namespace, name string, status func(string, ...any)) error {
-	return patiently(ctx, client, status, func(ctx context.Context) (bool, string, error) {
-		return rollout(ctx, client, namespace, name)
-	}, func(ctx context.Context) ([]corev1.Pod, error) {
-		return podsNamed(ctx, client, namespace, name)
-	})
-}
-
-// patiently waits until check holds, which says what is being waited for; the pods are asked
-// why where nothing changes.
+// patiently waits until check holds, which says what is being waited for. It tells status
+// that, and, when nothing has changed for doubtAfter, what a pod that is not ready says of
+// itself. It gives up when pods are unschedulable for placeLimit and nothing else goes on.
+// When ctx ends, the error wraps ctx's cause.
 func patiently(ctx context.Context, client kubernetes.Interface, status func(string, ...any),
 	check func(context.Context) (bool, string, error), list func(context.Context) ([]corev1.Pod, error),
 ) error {
@@ -108,9 +97,7 @@ func unplaced(pods []corev1.Pod) string {
 // unready is what the oldest pod that is not ready says of itself; "" for nothing.
 func unready(ctx context.Context, client kubernetes.Interface, pods []corev1.Pod) string {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p corev1.Pod) bool {
-		return p.DeletionTimestamp != nil || slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-		})
+		return p.DeletionTimestamp != nil || kube.Ready(&p)
 	})
 	if len(pods) == 0 {
 		return ""

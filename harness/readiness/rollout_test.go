@@ -11,12 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/meshbench/meshbench/harness/kube"
 )
 
-func TestAwaitRollout(t *testing.T) {
+func TestAwaitDeployment(t *testing.T) {
 	labels := map[string]string{"app": "web"}
 	pod := func(i int, condition corev1.PodCondition) runtime.Object {
 		ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse}
@@ -69,7 +70,7 @@ func TestAwaitRollout(t *testing.T) {
 				}
 				var told string
 				begun := time.Now()
-				err := AwaitRollout(t.Context(), client, "ns1", "web", func(format string, args ...any) { told = fmt.Sprintf(format, args...) })
+				err := Await(t.Context(), client, schema.GroupKind{Group: "apps", Kind: "Deployment"}, "ns1", "web", func(format string, args ...any) { told = fmt.Sprintf(format, args...) })
 				if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
 					t.Errorf("got %v, want %q", err, test.want)
 				}

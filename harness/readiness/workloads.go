@@ -187,14 +187,20 @@ func Pod(p sample.Pod, now time.Time, lasting time.Duration) (done bool, waiting
 
 // Await waits until an object that brings pods has what it asks for ([Done]; containers that
 // are told to last need only run) and has no other pods. It tells status how far it is, and
-// gives up as AwaitRollout does. An object of any other kind is not waited for.
+// what a pod that is not ready says of itself when nothing has changed for half a minute. It
+// gives up when pods are unschedulable for three minutes and nothing else goes on. When ctx
+// ends, the error wraps ctx's cause. An object of any other kind is not waited for.
 func Await(ctx context.Context, client kubernetes.Interface, kind schema.GroupKind, namespace, name string, status func(string, ...any)) error {
 	get, ok := getters(client)[kind.String()]
 	switch {
 	case !ok:
 		return nil
 	case kind.Kind == "Deployment":
-		return AwaitRollout(ctx, client, namespace, name, status)
+		return patiently(ctx, client, status, func(ctx context.Context) (bool, string, error) {
+			return rollout(ctx, client, namespace, name)
+		}, func(ctx context.Context) ([]corev1.Pod, error) {
+			return podsNamed(ctx, client, namespace, name)
+		})
 	}
 	owned := func(ctx context.Context) (runtime.Object, []corev1.Pod, error) {
 		object, err := get(ctx, namespace, name)

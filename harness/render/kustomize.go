@@ -66,17 +66,17 @@ func (c *check) folder(dir string) error {
 	}
 	for key, value := range fields {
 		place := c.relative(filepath.Join(dir, name)) + ": " + key
-		switch key {
-		case "helmCharts", "helmChartInflationGenerator", "helmGlobals":
+		switch strings.ToLower(key) { // Kustomize takes any case
+		case "helmcharts", "helmchartinflationgenerator", "helmglobals":
 			return fmt.Errorf("%s: charts inside a kustomization are not rendered; name the chart in an action of its own", place)
-		case "resources", "bases", "components", "crds", "configurations", "generators", "transformers", "validators", "patchesStrategicMerge":
+		case "resources", "bases", "components", "crds", "configurations", "generators", "transformers", "validators", "patchesstrategicmerge":
 			list, _ := value.([]any)
 			for _, item := range list {
 				if err := c.entry(dir, place, item); err != nil {
 					return err
 				}
 			}
-		default:
+		case "configmapgenerator", "secretgenerator", "patches", "patchesjson6902", "replacements", "openapi":
 			if err := c.within(dir, place, value); err != nil {
 				return err
 			}
@@ -97,11 +97,12 @@ func (c *check) within(dir, place string, value any) error {
 	case map[string]any:
 		for key, value := range v {
 			var items []any
-			switch key {
+			switch key = strings.ToLower(key); key {
 			case "path", "env":
 				items = []any{value}
 			case "files", "envs":
 				items, _ = value.([]any)
+			case "options": // labels and annotations, of any name
 			default:
 				if err := c.within(dir, place, value); err != nil {
 					return err

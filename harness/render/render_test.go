@@ -97,7 +97,10 @@ func TestKustomize(t *testing.T) {
 		"base/service.yaml":       "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n",
 		"over/kustomization.yml": "resources: [../base]\nnamespace: ns1\nnamePrefix: my-\n" +
 			"configMapGenerator: [{name: text, files: [key=file.txt], literals: ['url=https://example.com']}]\ngeneratorOptions: {disableNameSuffixHash: true}\n" +
-			"patches: [{path: patch.yaml}]\n",
+			"patches: [{path: patch.yaml}]\n" +
+			// Labels and annotations of these names are no files.
+			"commonLabels: {env: prod}\nlabels: [{pairs: {path: x}}]\ncommonAnnotations: {files: z.txt}\n" +
+			"secretGenerator: [{name: s, literals: [a=b], options: {labels: {env: prod}, annotations: {path: x}}}]\n",
 		"over/file.txt":   "x",
 		"over/patch.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: web, labels: {a: b}}\n",
 	})
@@ -105,7 +108,7 @@ func TestKustomize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := objects(t, text), "ConfigMap ns1/my-text, Service ns1/my-web"; got != want && got != "Service ns1/my-web, ConfigMap ns1/my-text" {
+	if got, want := objects(t, text), "ConfigMap ns1/my-text, Secret ns1/my-s, Service ns1/my-web"; got != want && got != "Service ns1/my-web, ConfigMap ns1/my-text, Secret ns1/my-s" {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if !strings.Contains(string(text), "a: b") {
@@ -119,6 +122,9 @@ func TestKustomizeRefuses(t *testing.T) {
 		"a URL":              {"resources: [https://example.com/a.yaml]", "kustomization.yaml: resources: https://example.com/a.yaml is no local file or folder, and nothing is downloaded"},
 		"a repository":       {"bases: ['github.com/example/a?ref=b']", "is no local file or folder"},
 		"a URL in a patch":   {"patches: [{path: https://example.com/a.yaml}]", "is no local file or folder"},
+		"a URL in capitals":  {"Resources: [https://example.com/a.yaml]", "is no local file or folder"},
+		"a URL in a field":   {"patches: [{Path: https://example.com/a.yaml}]", "is no local file or folder"},
+		"a chart, capitals":  {"HELMCHARTS: [{name: a, repo: 'https://example.com'}]", "charts inside a kustomization are not rendered"},
 		"a URL in a map":     {"configMapGenerator: [{name: a, files: ['a=https://example.com/a']}]", "is no local file or folder"},
 		"a URL below":        {"resources: [below]", "below/kustomization.yaml: resources: https://example.com/b is no local file or folder"},
 		"outside":            {"resources: ['" + outside + "']", "is no local file or folder"},

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -33,7 +34,7 @@ func (s *Sampler) istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	}
 	var keys []types.NamespacedName
 	for _, p := range list.Items {
-		if p.DeletionTimestamp == nil && isReady(&p) {
+		if p.DeletionTimestamp == nil && kube.Ready(&p) {
 			keys = append(keys, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
 		}
 	}
@@ -41,12 +42,6 @@ func (s *Sampler) istiods(ctx context.Context) ([]types.NamespacedName, error) {
 		return nil, errors.New("no pod with label app=istiod is ready")
 	}
 	return keys, nil
-}
-
-func isReady(p *corev1.Pod) bool {
-	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // families are metrics by name.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/internal/simulate"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -295,10 +296,10 @@ func proxyKind(p *corev1.Pod, c corev1.Container) string {
 	default:
 		return kind // ztunnel
 	}
-	templates := strings.FieldsFunc(p.Annotations["inject.istio.io/templates"], func(r rune) bool { return r == ',' || r == ' ' })
+	templates := strings.FieldsFunc(p.Annotations[annotations.Templates], func(r rune) bool { return r == ',' || r == ' ' })
 	_, named := p.Labels["gateway.networking.k8s.io/gateway-name"]
 	switch {
-	case p.Labels["gateway.istio.io/managed"] == "istio.io-mesh-controller", slices.Contains(templates, "waypoint"):
+	case p.Labels[annotations.Managed] == "istio.io-mesh-controller", slices.Contains(templates, "waypoint"):
 		return observations.ProxyWaypoint
 	case named, slices.Contains(templates, "gateway"), slices.Contains(templates, "kube-gateway"),
 		slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "ISTIO_META_ROUTER_MODE" }):

@@ -36,20 +36,22 @@ func IsReal(annotations map[string]string) (real int, given bool, err error) {
 }
 
 const (
-	// templates names the templates by which Istio's injector makes a pod's proxy.
-	templates = "inject.istio.io/templates"
-	// waypointLabel is on the pods of a waypoint.
-	waypointLabel = "gateway.istio.io/managed"
+	// Templates names the templates by which Istio's injector makes a pod's proxy, in place
+	// of the sidecar's; several are separated by commas.
+	Templates = "inject.istio.io/templates"
+	// Managed is a label of pods that the Gateway API's controllers have made: a waypoint's
+	// and a gateway's.
+	Managed = "gateway.istio.io/managed"
 )
 
 // IsGateway reports whether a pod's proxy is a gateway, by what the pod says before it is
 // injected: the injector's template gateway or waypoint, or a label of the Gateway API's
 // controller.
 func IsGateway(labels, annotations map[string]string) bool {
-	if labels[waypointLabel] != "" {
+	if labels[Managed] != "" {
 		return true
 	}
-	for _, template := range strings.Split(annotations[templates], ",") {
+	for _, template := range strings.Split(annotations[Templates], ",") {
 		switch strings.TrimSpace(template) {
 		case "gateway", "waypoint", "grpc-gateway", "kube-gateway":
 			return true

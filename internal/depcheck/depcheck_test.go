@@ -49,6 +49,11 @@ var rules = []rule{
 		only:    []string{"internal"},
 	},
 	{
+		about:   "what must come out of a mesh is not asked of the program that is tested",
+		folders: []string{"e2e/cases"},
+		only:    []string{"internal"},
+	},
+	{
 		about:   "what versions of Istio do is known without a cluster and without scenarios",
 		folders: []string{"meshfacts"},
 		only:    []string{"internal"},

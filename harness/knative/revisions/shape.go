@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/meshbench/meshbench/harness/knative"
@@ -231,7 +232,7 @@ func (s *shaped) activator(ctx context.Context) (corev1.EndpointAddress, error) 
 		err = s.makeActivator(ctx)
 	}
 	if err == nil {
-		err = readiness.AwaitRollout(ctx, s.kube, knative.Namespace, activatorName, s.status)
+		err = readiness.Await(ctx, s.kube, schema.GroupKind{Group: appsv1.GroupName, Kind: "Deployment"}, knative.Namespace, activatorName, s.status)
 	}
 	if err != nil {
 		return corev1.EndpointAddress{}, fmt.Errorf("make a pod that stands for Knative's activator: %w", err)
