@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -297,7 +298,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := Load(Text(text), Options{Namespace: "x"})
 		lines := strings.Count(text, "\n") + 1
-		if problems, ok := err.(*Problems); ok {
+		if problems := (*Problems)(nil); errors.As(err, &problems) {
 			for _, p := range problems.List {
 				if p.Line < 1 || p.Line > lines || p.Message == "" {
 					t.Errorf("%+v of %d lines", p, lines)

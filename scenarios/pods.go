@@ -63,10 +63,9 @@ var realType = reflect.TypeFor[Real]()
 
 // real decodes a number, or all.
 func (d *decoder) real(n *yaml.Node, path string, v reflect.Value) {
-	text := n.Value
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
-		var ok bool
-		if text, ok = d.text(n, path, v.Type()); !ok {
+		text, ok := d.text(n, path, v.Type())
+		if !ok {
 			return
 		}
 		if text == annotations.All {
