@@ -111,7 +111,7 @@ func Renderer() scenarios.Renderer { return render.Local{Kubernetes: components.
 // Warnings says, in one sentence each, what of a scenario has no effect with these options.
 func (o Options) Warnings(s *scenarios.Scenario) []string {
 	own := s.Plan().OwnReal()
-	if !o.Source.RunsImages() || len(own) == 0 {
+	if len(own) == 0 || !o.Source.RunsImages() {
 		return nil
 	}
 	which := own[0]
