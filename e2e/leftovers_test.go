@@ -58,7 +58,7 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 	)
 
 	It("by a failure", func() {
-		run := invoker.startRun("one-pod", "--mesh-set", "pilot=broken")
+		run := invoker.startRun("one-pod", "--mesh-set", "global.imagePullPolicy=Broken")
 		run.wait(3 * time.Minute)
 		run.exits(1)
 		Expect(run.both.String()).To(ContainSubstring("istiod"))
