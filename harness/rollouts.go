@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,20 +35,25 @@ func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, strin
 	for _, p := range pods {
 		byOwner[p.OwnerUID] = append(byOwner[p.OwnerUID], p)
 	}
-	for _, list := range s.lists() {
-		objects, err := list(ctx)
+	for _, k := range s.kinds() {
+		objects, err := s.items(ctx, k)
 		if err != nil {
 			return false, "", err
 		}
 		for _, o := range objects {
-			meta := o.(metav1.Object)
-			if s.watch.lost(meta.GetNamespace() + "/" + meta.GetName()) {
+			of := o.(metav1.Object)
+			if s.watch.lost(of.GetNamespace() + "/" + of.GetName()) {
 				continue
 			}
-			if done, waiting := readiness.Done(o, byOwner[meta.GetUID()], time.Now(), readiness.Steady); !done {
+			if done, waiting := readiness.Done(o, byOwner[of.GetUID()], time.Now(), readiness.Steady); !done {
 				return false, waiting, nil
 			}
 		}
+	}
+	// After the Jobs: what CronJobs fired until then is among them.
+	var err error
+	if s.rollouts.schedules, err = s.fired(ctx, metav1.ListOptions{ResourceVersion: "0"}); err != nil {
+		return false, "", err
 	}
 	for _, p := range pods {
 		if p.State == sample.Terminating {
@@ -71,75 +78,54 @@ func answeredFor(p sample.Pod) bool {
 	return false
 }
 
-// lists read all objects that bring pods, from the API server's cache, a kind each: those
-// of which most meshes have the most come first, and the others are read once these are
-// done. CronJobs come last: what they fired until then is among the Jobs.
-func (s *settler) lists() []func(context.Context) ([]runtime.Object, error) {
-	cached := metav1.ListOptions{ResourceVersion: "0"}
-	return []func(context.Context) ([]runtime.Object, error){
-		func(ctx context.Context) ([]runtime.Object, error) {
-			l, err := s.kube.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return nil, fmt.Errorf("list the Deployments: %w", err)
-			}
-			return pointers(l.Items), nil
-		},
-		func(ctx context.Context) ([]runtime.Object, error) {
-			l, err := s.kube.AppsV1().DaemonSets(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return nil, fmt.Errorf("list the DaemonSets: %w", err)
-			}
-			return pointers(l.Items), nil
-		},
-		func(ctx context.Context) ([]runtime.Object, error) {
-			l, err := s.kube.AppsV1().StatefulSets(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return nil, fmt.Errorf("list the StatefulSets: %w", err)
-			}
-			return pointers(l.Items), nil
-		},
-		func(ctx context.Context) ([]runtime.Object, error) {
-			l, err := s.kube.AppsV1().ReplicaSets(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return nil, fmt.Errorf("list the ReplicaSets: %w", err)
-			}
-			// A Deployment answers for its own, the old ones included.
-			return slices.DeleteFunc(pointers(l.Items), func(o runtime.Object) bool {
-				return metav1.GetControllerOf(o.(metav1.Object)) != nil
-			}), nil
-		},
-		func(ctx context.Context) ([]runtime.Object, error) {
-			l, err := s.kube.CoreV1().ReplicationControllers(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return nil, fmt.Errorf("list the ReplicationControllers: %w", err)
-			}
-			return pointers(l.Items), nil
-		},
-		func(ctx context.Context) ([]runtime.Object, error) {
-			l, err := s.kube.BatchV1().Jobs(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return nil, fmt.Errorf("list the Jobs: %w", err)
-			}
-			s.failedJobs(l.Items)
-			return pointers(l.Items), nil
-		},
-		func(ctx context.Context) (_ []runtime.Object, err error) {
-			s.rollouts.schedules, err = s.fired(ctx, cached)
-			return nil, err
-		},
+// kind lists the objects of one kind that bring pods.
+type kind struct {
+	name string
+	list func(context.Context, metav1.ListOptions) (runtime.Object, error)
+}
+
+// kinds are all of them: those of which most meshes have the most come first, and the
+// others are read once these are done.
+func (s *settler) kinds() []kind {
+	const all = metav1.NamespaceAll
+	apps, core, batch := s.kube.AppsV1(), s.kube.CoreV1(), s.kube.BatchV1()
+	return []kind{
+		{"Deployments", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return apps.Deployments(all).List(ctx, o)
+		}},
+		{"DaemonSets", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return apps.DaemonSets(all).List(ctx, o)
+		}},
+		{"StatefulSets", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return apps.StatefulSets(all).List(ctx, o)
+		}},
+		{"ReplicaSets", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return apps.ReplicaSets(all).List(ctx, o)
+		}},
+		{"ReplicationControllers", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return core.ReplicationControllers(all).List(ctx, o)
+		}},
+		{"Jobs", func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return batch.Jobs(all).List(ctx, o)
+		}},
 	}
 }
 
-// pointers are the items of a list as objects.
-func pointers[T any, P interface {
-	*T
-	runtime.Object
-}](items []T) []runtime.Object {
-	objects := make([]runtime.Object, len(items))
-	for i := range items {
-		objects[i] = P(&items[i])
+// items lists the objects of a kind from the API server's cache, and notes Jobs that have
+// failed. ReplicaSets of a Deployment are left out: it answers for them, the old ones
+// included.
+func (s *settler) items(ctx context.Context, k kind) ([]runtime.Object, error) {
+	list, err := k.list(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("list the %s: %w", k.name, err)
 	}
-	return objects
+	switch l := list.(type) {
+	case *appsv1.ReplicaSetList:
+		l.Items = slices.DeleteFunc(l.Items, func(r appsv1.ReplicaSet) bool { return metav1.GetControllerOf(&r) != nil })
+	case *batchv1.JobList:
+		s.failedJobs(l.Items)
+	}
+	return meta.ExtractList(list)
 }
 
 // fired is when each CronJob, by namespace/name, has fired last.
