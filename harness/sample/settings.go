@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // Settings are what a running istiod was told, as far as its pushes depend on it.
@@ -41,12 +42,6 @@ func (s Settings) SameObjects(other Settings) bool {
 	return s.Revision == other.Revision && slices.EqualFunc(s.Selectors, other.Selectors, func(a, b klabels.Selector) bool { return a.String() == b.String() })
 }
 
-// Istio's defaults, of pilot/pkg/features/tuning.go in istio.io/istio.
-const (
-	defaultDebounceAfter = 100 * time.Millisecond
-	defaultDebounceMax   = 10 * time.Second
-)
-
 // Settings reads what an istiod was told: its container's environment, and the mesh's
 // configuration. What cannot be read is said in Unknown; an unknown debounce is taken as
 // the default of the longest, 10 s.
@@ -55,7 +50,7 @@ func (s *Sampler) Settings(ctx context.Context, pod types.NamespacedName) (Setti
 	if err != nil {
 		return Settings{}, fmt.Errorf("read the pod of istiod: %w", err)
 	}
-	settings := Settings{DebounceAfter: defaultDebounceAfter, DebounceMax: defaultDebounceMax}
+	settings := Settings{DebounceAfter: scenarios.DefaultDebounceAfter, DebounceMax: scenarios.DefaultDebounceMax}
 	i := slices.IndexFunc(p.Spec.Containers, func(c corev1.Container) bool { return c.Name == observations.IstiodContainer })
 	if i < 0 {
 		return Settings{}, fmt.Errorf("pod %s has no container %s", pod, observations.IstiodContainer)
@@ -126,7 +121,7 @@ func (e environment) duration(ctx context.Context, name string, to *time.Duratio
 	text, ok := e.value(ctx, name)
 	switch d, err := time.ParseDuration(text); {
 	case len(*e.unknown) > before:
-		*to = defaultDebounceMax
+		*to = scenarios.DefaultDebounceMax
 	case ok && err == nil: // Istio takes its default for what it cannot read
 		*to = d
 	}
@@ -172,5 +167,5 @@ func (e environment) fromConfigMap(ctx context.Context, name, configMap, key str
 }
 
 func (e environment) missing(name, why string) {
-	*e.unknown = append(*e.unknown, fmt.Sprintf("%s of istiod is not known: %s; taken as %s where it is a debounce", name, why, defaultDebounceMax))
+	*e.unknown = append(*e.unknown, fmt.Sprintf("%s of istiod is not known: %s; taken as %s where it is a debounce", name, why, scenarios.DefaultDebounceMax))
 }
