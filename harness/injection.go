@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	installed "github.com/meshbench/meshbench/harness/mesh"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/meshfacts"
@@ -38,6 +39,12 @@ func newInjection(client kubernetes.Interface, recorder *recorder) *injection {
 // look records the workloads without a sidecar in namespaces where one might expect one:
 // those whose labels, or whose pods' labels, speak of injection.
 func (i *injection) look(ctx context.Context, pods []sample.Pod) error {
+	pods = slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool {
+		return p.Proxy || p.State == sample.Ended || p.Deleting || strings.HasPrefix(p.Namespace, "kube-")
+	})
+	if len(pods) == 0 {
+		return nil
+	}
 	namespaces, err := i.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("list namespaces: %w", err)
@@ -46,18 +53,23 @@ func (i *injection) look(ctx context.Context, pods []sample.Pod) error {
 	for _, n := range namespaces.Items {
 		labels[n.Name] = n.Labels
 	}
+	list, err := i.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	now := map[types.NamespacedName]*corev1.Pod{}
+	for j := range list.Items {
+		now[kube.Name(&list.Items[j])] = &list.Items[j]
+	}
 	seen := map[string]bool{}
 	for _, p := range pods {
-		if p.Proxy || p.State == sample.Ended || p.Deleting || seen[p.Workload] || strings.HasPrefix(p.Namespace, "kube-") {
+		if seen[p.Workload] {
 			continue
 		}
 		seen[p.Workload] = true
-		pod, err := i.client.CoreV1().Pods(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{ResourceVersion: "0"})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read pod %s/%s: %w", p.Namespace, p.Name, err)
+		pod := now[p.NamespacedName()]
+		if pod == nil {
+			continue // it is gone
 		}
 		if !speaks(labels[p.Namespace], pod) {
 			continue
