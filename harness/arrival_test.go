@@ -151,7 +151,6 @@ func (m *mesh) Quiet(ctx context.Context) (q sample.Quiet, err error) {
 		state.Events = maps.Clone(state.Events)
 		state.Asked, state.Answered = asked, time.Now()
 		q.Istiods = append(q.Istiods, state)
-		q.Connected += state.Connected
 		d.mu.Unlock()
 	}
 	return q, nil

@@ -108,7 +108,7 @@ func TestWantedAndMeasured(t *testing.T) {
 	g.Expect(want).To(Equal([]string{"ns1/a", "ns1/b", "ns1/gw", "ns1/kept"}))
 	g.Expect(ignored).To(Equal(map[string]bool{"ns1/completed": true}))
 	// One that has ended and is still connected stands for nobody, and is not waited for.
-	s.quiet = sample.Quiet{Connected: 4, Proxies: []string{"ns1/a", "ns1/completed", "ns1/gw", "ns1/kept"}, Stale: []string{"ns1/completed: Cluster"}}
+	s.quiet = sample.Quiet{Proxies: []string{"ns1/a", "ns1/completed", "ns1/gw", "ns1/kept"}, Stale: []string{"ns1/completed: Cluster"}}
 	ok, waiting, _ := s.acknowledged(t.Context(), pods)
 	g.Expect(ok).To(BeFalse())
 	g.Expect(waiting).To(Equal("3 of 4 proxies are connected to istiod, not yet ns1/b"))

@@ -147,7 +147,7 @@ func istiodFrom(f families) observations.Istiod {
 		ResidentBytes:      int64(f.sum("process_resident_memory_bytes")),
 		CPUSeconds:         f.sum("process_cpu_seconds_total"),
 		GoHeapBytes:        int64(f.sum("go_memstats_heap_inuse_bytes")),
-		Rejected:           f.sum("pilot_total_xds_rejects"),
+		Rejected:           f.sum(metricRejected),
 	}
 }
 

@@ -159,7 +159,7 @@ func TestQuiet(t *testing.T) {
 		}
 	}
 	want := Quiet{
-		Istiods: []IstiodState{state("istiod-0"), state("istiod-1")}, Connected: 2, Proxies: []string{"ns1/app-0", "ns1/b"},
+		Istiods: []IstiodState{state("istiod-0"), state("istiod-1")}, Proxies: []string{"ns1/app-0", "ns1/b"},
 		Rejected: []string{"ns1/b: Cluster: no such type"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(IstiodState{}, "Asked", "Answered", "Events")); diff != "" {

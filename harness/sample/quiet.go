@@ -24,6 +24,7 @@ const (
 	metricConfig    = "pilot_k8s_cfg_events"
 	metricRegistry  = "pilot_k8s_reg_events"
 	metricStarted   = "process_start_time_seconds"
+	metricRejected  = "pilot_total_xds_rejects"
 )
 
 // Event is a kind of event that istiod counts. Type is a kind of configuration
@@ -67,9 +68,8 @@ type IstiodState struct {
 
 // Quiet is what tells whether istiods' pushes have drained and been acknowledged.
 type Quiet struct {
-	Istiods   []IstiodState
-	Connected int // proxies, over all istiods
-	// Proxies are their pods, namespace/name, sorted.
+	Istiods []IstiodState
+	// Proxies are the pods that are connected, namespace/name, sorted.
 	Proxies []string
 	// Stale names each proxy that has not answered everything, with the types:
 	// "ns1/test-0: Cluster, Listener".
@@ -103,7 +103,6 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 		}
 		state.Connected = len(statuses)
 		q.Istiods = append(q.Istiods, state)
-		q.Connected += len(statuses)
 		for _, status := range statuses {
 			name := status.Namespace + "/" + status.Pod
 			q.Proxies = append(q.Proxies, name)
@@ -159,7 +158,7 @@ func (s *Sampler) Refused(ctx context.Context) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		total += f.sum("pilot_total_xds_rejects")
+		total += f.sum(metricRejected)
 	}
 	return total, nil
 }
