@@ -18,17 +18,17 @@ func DualStack(values map[string]any) []Problem {
 		{"meshConfig", "defaultConfig", "proxyMetadata", "ISTIO_DUAL_STACK"},
 		{"meshConfig", "defaultConfig", "proxyMetadata", "ISTIO_AGENT_DUAL_STACK"},
 	} {
-		if value := lookup(values, path...); value != nil && slices.Contains([]string{"true", "TRUE", "True", "t", "T", "1"}, fmt.Sprint(value)) {
+		if value := Lookup(values, path...); value != nil && slices.Contains([]string{"true", "TRUE", "True", "t", "T", "1"}, fmt.Sprint(value)) {
 			add("dual-stack", path...)
 		}
 	}
 	for _, prefix := range [][]string{nil, {"pilot"}, {"global"}} {
 		policy := append(slices.Clone(prefix), "ipFamilyPolicy")
-		if lookup(values, policy...) == "RequireDualStack" {
+		if Lookup(values, policy...) == "RequireDualStack" {
 			add("a Service with addresses of both families (PreferDualStack takes what there is)", policy...)
 		}
 		families := append(slices.Clone(prefix), "ipFamilies")
-		if list, ok := lookup(values, families...).([]any); ok && slices.Contains(list, any("IPv6")) {
+		if list, ok := Lookup(values, families...).([]any); ok && slices.Contains(list, any("IPv6")) {
 			add("IPv6", families...)
 		}
 	}

@@ -318,9 +318,10 @@ func (m Mesh) truth(path ...string) bool {
 }
 
 // value returns the Helm value at a path of keys, or nil.
-func (m Mesh) value(path ...string) any { return lookup(m.Values, path...) }
+func (m Mesh) value(path ...string) any { return Lookup(m.Values, path...) }
 
-func lookup(values map[string]any, path ...string) any {
+// Lookup returns the Helm value at a path of keys; nil where there is none.
+func Lookup(values map[string]any, path ...string) any {
 	var value any = values
 	for _, key := range path {
 		table, _ := value.(map[string]any)

@@ -165,14 +165,7 @@ func (m Mesh) namespace() string {
 }
 
 // value returns the Helm value at a path of keys, or nil.
-func (m Mesh) value(path ...string) any {
-	var value any = m.Values
-	for _, key := range path {
-		table, _ := value.(map[string]any)
-		value = table[key]
-	}
-	return value
-}
+func (m Mesh) value(path ...string) any { return meshfacts.Lookup(m.Values, path...) }
 
 // With returns the mesh with further Helm values, which override its own as with several
 // value files. The mesh's own values are not changed.

@@ -3,6 +3,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/meshbench/meshbench/harness/readiness"
+	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -103,11 +105,8 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 
 // namespaceOf is where the values put istiod.
 func namespaceOf(values map[string]any) string {
-	global, _ := values["global"].(map[string]any)
-	if name, _ := global["istioNamespace"].(string); name != "" {
-		return name
-	}
-	return DefaultNamespace
+	name, _ := meshfacts.Lookup(values, "global", "istioNamespace").(string)
+	return cmp.Or(name, DefaultNamespace)
 }
 
 // release is the name of a chart's Helm release: of the chart istiod, each revision has one.
