@@ -3,6 +3,7 @@ package scenarios
 import (
 	"cmp"
 	"fmt"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 
@@ -68,22 +69,36 @@ type Fields func(path ...string) (names []string, known bool)
 // for the versions that it knows. For others, injection is that of the nearest version, and
 // values are not checked.
 func IstioRules() MeshRules {
+	of, near := kept(meshfacts.Of), kept(meshfacts.Near)
 	return MeshRules{
-		Injects:        IstioInjects,
-		InjectionLabel: injectionLabelOf,
+		Injects:        func(p NewPod) meshfacts.Injection { return injects(p, near) },
+		InjectionLabel: func(meshes []Mesh) (key, value string) { return injectionLabelOf(factsOf(meshes, near)) },
 		Unchecked:      unchecked,
 		HelmValues: func(istio string, values map[string]any) []meshfacts.Problem {
-			if facts := meshfacts.Of(istio); facts != nil {
+			if facts := of(istio); facts != nil {
 				return facts.CheckValues(values)
 			}
 			return nil
 		},
 		ProxyConfig: func(istio string, config any) []meshfacts.Problem {
-			if facts := meshfacts.Of(istio); facts != nil {
+			if facts := of(istio); facts != nil {
 				return facts.ProxyConfig(config)
 			}
 			return nil
 		},
+	}
+}
+
+// kept reads the facts of each version once: a pod template asks for them, and a manifest may
+// have thousands.
+func kept(read func(istio string) *meshfacts.Facts) func(istio string) *meshfacts.Facts {
+	var known sync.Map
+	return func(istio string) *meshfacts.Facts {
+		if facts, ok := known.Load(istio); ok {
+			return facts.(*meshfacts.Facts)
+		}
+		facts, _ := known.LoadOrStore(istio, read(istio))
+		return facts.(*meshfacts.Facts)
 	}
 }
 
@@ -123,31 +138,32 @@ func (r MeshRules) version(asked string) string {
 
 // IstioInjects answers whether Istio's injector gives a pod a sidecar, by the webhooks that
 // Istio's chart installs and the injector's own rules; see [meshfacts.Injects].
-func IstioInjects(p NewPod) meshfacts.Injection {
+func IstioInjects(p NewPod) meshfacts.Injection { return injects(p, meshfacts.Near) }
+
+func injects(p NewPod, near func(istio string) *meshfacts.Facts) meshfacts.Injection {
 	return meshfacts.Injects(meshfacts.Pod{
 		Namespace: p.Namespace, NamespaceLabels: p.NamespaceLabels,
 		Labels: p.Labels, Annotations: p.Annotations, HostNetwork: p.HostNetwork,
-	}, factsOf(p.Meshes)...)
+	}, factsOf(p.Meshes, near)...)
 }
 
 // injectionLabelOf is the label of the control plane without a name, else of the first.
-func injectionLabelOf(meshes []Mesh) (key, value string) {
-	known := factsOf(meshes)
-	for _, m := range known {
+func injectionLabelOf(meshes []meshfacts.Mesh) (key, value string) {
+	for _, m := range meshes {
 		if m.IsDefault() {
 			return m.Label()
 		}
 	}
-	return known[0].Label()
+	return meshes[0].Label()
 }
 
-func factsOf(meshes []Mesh) []meshfacts.Mesh {
+func factsOf(meshes []Mesh, near func(istio string) *meshfacts.Facts) []meshfacts.Mesh {
 	if len(meshes) == 0 {
 		meshes = []Mesh{{}}
 	}
 	known := make([]meshfacts.Mesh, len(meshes))
 	for i, m := range meshes {
-		known[i] = meshfacts.Mesh{Facts: meshfacts.Near(cmp.Or(m.Istio, DefaultIstio)), Values: m.Values}
+		known[i] = meshfacts.Mesh{Facts: near(cmp.Or(m.Istio, DefaultIstio)), Values: m.Values}
 	}
 	return known
 }
