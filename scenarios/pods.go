@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/meshbench/meshbench/internal/annotations"
@@ -200,28 +199,30 @@ func ContainerName(image string) string {
 // another: their controllers, and what waits for them, would count those as their own.
 func (c *checker) disjoint(o object, w workload) {
 	matches := func(selector, pods map[string]string) bool {
-		return len(selector) > 0 && labels.SelectorFromSet(selector).Matches(labels.Set(pods))
-	}
-	var others []object
-	for other := range c.workloads {
-		if other.namespace == o.namespace && other != o {
-			others = append(others, other)
-		}
-	}
-	slices.SortFunc(others, func(a, b object) int { return strings.Compare(a.kind+a.name, b.kind+b.name) })
-	for _, other := range others {
-		exists := c.workloads[other]
-		selector, whose := w.selector, "selects the pods of"
-		if !matches(selector, exists.template.labels) {
-			selector, whose = exists.selector, "its pods are selected by"
-			if !matches(selector, w.template.labels) {
-				continue
+		for key, value := range selector {
+			if given, has := pods[key]; !has || given != value {
+				return false
 			}
 		}
-		c.wrong("name", "%s %s %s (%s); give each a label of its own and select by it, e.g. labels: {app: %s, version: v1}",
-			whose, other.kind, other.name, labelText(selector), w.template.labels["app"])
+		return len(selector) > 0
+	}
+	var clashes []object
+	for other, exists := range c.workloads {
+		if other.namespace == o.namespace && other != o &&
+			(matches(w.selector, exists.template.labels) || matches(exists.selector, w.template.labels)) {
+			clashes = append(clashes, other)
+		}
+	}
+	if len(clashes) == 0 {
 		return
 	}
+	other := slices.MinFunc(clashes, func(a, b object) int { return strings.Compare(a.kind+a.name, b.kind+b.name) })
+	selector, whose := w.selector, "selects the pods of"
+	if !matches(selector, c.workloads[other].template.labels) {
+		selector, whose = c.workloads[other].selector, "its pods are selected by"
+	}
+	c.wrong("name", "%s %s %s (%s); give each a label of its own and select by it, e.g. labels: {app: %s, version: v1}",
+		whose, other.kind, other.name, labelText(selector), w.template.labels["app"])
 }
 
 // labelText lists labels as kubectl writes them, in order.
