@@ -13,6 +13,7 @@ package gate
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
@@ -33,16 +34,42 @@ const (
 	Missed      Kind = "missed expectation"
 	Unsettled   Kind = "unsettled step"
 	Regression  Kind = "regression"
+	CannotTell  Kind = "cannot tell" // what was measured does not carry the verdict that was asked for
 	Improvement Kind = "improvement"
 	OK          Kind = "ok"
 )
 
+type kindWords struct {
+	kind     Kind
+	one, all string
+}
+
+// kinds are those of findings, in their order, with the words for several.
+var kinds = []kindWords{
+	{TimedOut, "time-out", "time-outs"}, {Unfinished, "thing not measured", "things not measured"}, {Missed, "missed expectation", "missed expectations"},
+	{Unsettled, "unsettled step", "unsettled steps"}, {Regression, "regression", "regressions"}, {CannotTell, "thing that cannot be told", "things that cannot be told"},
+	{Improvement, "improvement", "improvements"},
+}
+
 // Finding is one thing that was found.
 type Finding struct {
-	Kind Kind
-	Step string // "" for none
-	Text string // the whole of it, for people
+	Kind Kind   `json:"kind"`
+	Step string `json:"step,omitempty"` // "" for none
+	Text string `json:"text"`           // the whole of it, for people
 }
+
+// Worst is the kind of the worst finding; OK for none.
+func Worst(findings []Finding) Kind {
+	for _, k := range kinds {
+		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Kind == k.kind }) {
+			return k.kind
+		}
+	}
+	return OK
+}
+
+// Passed says whether what was measured may go through.
+func (k Kind) Passed() bool { return k == OK || k == Improvement }
 
 // Result is what a gate has to say.
 type Result struct {
@@ -53,15 +80,10 @@ type Result struct {
 }
 
 // Kind is the worst of what was found.
-func (r *Result) Kind() Kind {
-	if len(r.Findings) == 0 {
-		return OK
-	}
-	return r.Findings[0].Kind
-}
+func (r *Result) Kind() Kind { return Worst(r.Findings) }
 
 // Passed says whether the runs may go through.
-func (r *Result) Passed() bool { return r.Kind() == OK || r.Kind() == Improvement }
+func (r *Result) Passed() bool { return r.Kind().Passed() }
 
 // Options say how runs are judged.
 type Options struct {
@@ -122,7 +144,7 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 			}
 		}
 	}
-	r.sort()
+	Sort(r.Findings)
 	return r, nil
 }
 
@@ -264,33 +286,25 @@ func widened(c *stats.Comparison) string {
 	return fmt.Sprintf(", times %g with so few runs", stats.SingleRuns)
 }
 
-// sort brings the worst to the front and keeps the order of the steps.
-func (r *Result) sort() {
-	var sorted []Finding
-	for _, kind := range []Kind{TimedOut, Unfinished, Missed, Unsettled, Regression, Improvement} {
-		for _, f := range r.Findings {
-			if f.Kind == kind {
-				sorted = append(sorted, f)
-			}
-		}
+// Sort brings the worst to the front and keeps the order of the steps.
+func Sort(findings []Finding) {
+	rank := func(f Finding) int {
+		return slices.IndexFunc(kinds, func(k kindWords) bool { return k.kind == f.Kind })
 	}
-	r.Findings = sorted
+	slices.SortStableFunc(findings, func(a, b Finding) int { return rank(a) - rank(b) })
 }
 
 // Summary is the verdict in one line.
-func (r *Result) Summary() string {
+func (r *Result) Summary() string { return Summary(r.Findings, r.judged) }
+
+// Summary is a verdict in one line, of what was found among so many figures.
+func Summary(findings []Finding, judged int) string {
 	counts := map[Kind]int{}
-	for _, f := range r.Findings {
+	for _, f := range findings {
 		counts[f.Kind]++
 	}
 	var parts []string
-	for _, k := range []struct {
-		kind     Kind
-		one, all string
-	}{
-		{TimedOut, "time-out", "time-outs"}, {Unfinished, "thing not measured", "things not measured"}, {Missed, "missed expectation", "missed expectations"},
-		{Unsettled, "unsettled step", "unsettled steps"}, {Regression, "regression", "regressions"}, {Improvement, "improvement", "improvements"},
-	} {
+	for _, k := range kinds {
 		switch n := counts[k.kind]; n {
 		case 0:
 		case 1:
@@ -300,13 +314,13 @@ func (r *Result) Summary() string {
 		}
 	}
 	word := "PASS"
-	if !r.Passed() {
+	if !Worst(findings).Passed() {
 		word = "FAIL"
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "nothing changed")
 	}
-	return fmt.Sprintf("%s: %s; %d figures judged", word, strings.Join(parts, ", "), r.judged)
+	return fmt.Sprintf("%s: %s; %d figures judged", word, strings.Join(parts, ", "), judged)
 }
 
 // Document is the result for people, the comparison beneath it.

@@ -160,6 +160,12 @@ type Metric struct {
 	// LimitAs names the metric whose limit it has, where neither a baseline nor the command
 	// gives it its own: that one's turned off turns it off.
 	LimitAs string
+	// Alarm is the smallest rise, as a share, that a gate of pairs raises an alarm for; with 0
+	// and no LimitAs such a gate shows the metric and does not judge it.
+	Alarm float64
+	// Spread is the standard deviation of a run's value around that of its version, as a
+	// share: what the number of pairs is planned by. 0 where it is not known.
+	Spread float64
 	// Was are its names before 2026-11-29. Those of Compare are still read in baselines and
 	// in --limit.
 	Was []Old

@@ -159,6 +159,7 @@ func memory() []Metric {
 		{Name: "sidecar_memory_bytes", Title: "memory of a sidecar", Help: "Working set of a real sidecar (container istio-proxy: pilot-agent and Envoy) whose configuration was never dumped.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Word: "memory",
 			Column: Column{Table: SidecarTable, Title: "", Decimals: 1}, Floor: 0.035, Limit: Limit{Relative: 0.035, Absolute: 0.5 * words.Mi},
+			Alarm: 0.02, Spread: 0.01, // see gate.Defaults
 			Was:  append(was("memory", "sidecar_memory_bytes{witness=false}", "sidecar-B", "memory"), Old{CSV, "workloadMemory"}),
 			Read: usage(false, bytes)},
 		{Name: "sidecar_memory_peak_bytes", Title: "peak memory of a sidecar in the step", Help: "The most memory that any real sidecar never dumped had from the step's begin until it was measured; unknown where the log has no series of it.",

@@ -98,6 +98,9 @@ type Pair struct {
 	Position int `json:"position"`
 	// Seed is the number that determined the order within all pairs of the set.
 	Seed uint64 `json:"seed"`
+	// Planned is the number of pairs that the set was to have at most, which its looks depend
+	// on; 0 where it was measured without a verdict.
+	Planned int `json:"planned,omitempty"`
 	// Asked is how the side was to be measured, as the command line had it: istio=1.27.0.
 	Asked string `json:"asked,omitempty"`
 }
@@ -206,6 +209,8 @@ func (p *Pair) check() error {
 		return fmt.Errorf("pair number %d: expected 1 or more", p.Number)
 	case p.Side != Reference && p.Side != Candidate:
 		return fmt.Errorf("side %q of a pair: expected %s or %s", p.Side, Reference, Candidate)
+	case p.Planned < 0:
+		return fmt.Errorf("%d planned pairs: expected 0 or more", p.Planned)
 	case p.Position != 1 && p.Position != 2:
 		return fmt.Errorf("position %d in a pair: expected 1 or 2", p.Position)
 	}

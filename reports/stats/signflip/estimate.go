@@ -130,7 +130,7 @@ func (p Power) Finds() float64 {
 				shifted[i] = d + shift
 				sum += shifted[i]
 			}
-			if sum*statisticScale(shifted, p.Floor) >= p.Critical-equal && EstimateOf(shifted).Center >= p.Least {
+			if sum*statisticScale(shifted, p.Floor) >= p.Critical-equal && middle(walsh(shifted)) >= p.Least {
 				n++
 			}
 		}
