@@ -93,7 +93,7 @@ func (s *Side) At(step string) (*Side, error) {
 // ReadRuns reads the folder of a run, or of a repeated run with all runs in it. Errors
 // name the folder and what was expected.
 func ReadRuns(dir string) (*Side, error) {
-	dirs, err := runFolders(dir)
+	dirs, err := RunFolders(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func Join(name string, sides ...*Side) (*Side, error) {
 	return joined, nil
 }
 
-// runFolders are the folders of the runs in dir, which is one itself or that of a
+// RunFolders are the folders of the runs in dir, which is one itself or that of a
 // repeated run.
-func runFolders(dir string) ([]string, error) {
+func RunFolders(dir string) ([]string, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: no such folder; give a run's folder, e.g. one in runs/", dir)

@@ -58,7 +58,11 @@ func (v *Verdict) design() string {
 	if !v.Exact {
 		how = fmt.Sprintf("%d drawn flips", v.Flips)
 	}
-	text += fmt.Sprintf("; any false alarm in all figures and looks together: at most %g %%, until now %.1f %%, by %s", 100*v.Alpha, 100*v.Level, how)
+	text += fmt.Sprintf("; a false alarm in any figure at any look: at most %g %%", 100*v.Alpha)
+	if v.Level < v.Alpha {
+		text += fmt.Sprintf(", until this look %.1f %%", 100*v.Level)
+	}
+	text += ", by " + how
 	return text
 }
 

@@ -86,7 +86,7 @@ func (v *Verdict) count(m compare.Metric, step string, pairs []pair, o Options) 
 
 // figure is a noisy metric at a step, not yet tested.
 func (v *Verdict) figure(m compare.Metric, step string, pairs []pair, o Options) (Figure, bool) {
-	alarm := o.alarm(m)
+	alarm := o.Alarm(m)
 	reference, candidate, missing := values(m, step, pairs)
 	if v.partly(m, step, missing, reference, candidate, alarm > 0) {
 		return Figure{}, false

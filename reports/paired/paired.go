@@ -61,8 +61,9 @@ func (o Options) check() error {
 	return nil
 }
 
-// alarm is the smallest change worth an alarm; 0 where the metric is not judged.
-func (o Options) alarm(m compare.Metric) float64 {
+// Alarm is the smallest change for the worse of a noisy metric worth an alarm, as a share; 0
+// where it is not judged.
+func (o Options) Alarm(m compare.Metric) float64 {
 	given := metrics.Current(o.Alarms)
 	a, ok := given[m.Name]
 	if !ok {
