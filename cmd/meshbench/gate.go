@@ -57,10 +57,10 @@ significantly, is one; a drop of that size is an improvement and passes. Limits 
 baseline's own, else 3.5 % and 0.5 Mi for memory, 150 % and 32 Mi for istiod's memory. They
 are made for repeats: with fewer than four runs on a side they are 1.4 times as wide.
 
-Runs that differ from the baseline in what memory depends on are refused; on another
-machine counts alone can be judged, with --limit sidecar_memory_bytes=off
---limit istiod_memory_bytes=off. docs/metrics.md lists the metrics.
---accept makes the runs the new baseline, with a dated line in its history that says why.
+A baseline keeps a class for each machine: how memory is read, CPUs, the build of Envoy and
+the like. On a machine without a class counts alone are judged, which the verdict says.
+--accept makes the runs the class of their machine, in place of the one before, with a dated
+line in its history that says why; other classes stay. docs/metrics.md lists the metrics.
 
 Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was missed,
 4 the run hit its time limit or is not complete, 5 regression, 6 a step was measured
@@ -166,7 +166,7 @@ func acceptRuns(cmd *cobra.Command, path string, before *gate.Baseline, runs *co
 		return err
 	}
 	if before != nil {
-		c, err := compare.Compare([]*compare.Side{before.Side(path + " before"), runs})
+		c, err := compare.Compare([]*compare.Side{before.SideOf(path+" before", runs.Environment), runs})
 		if err != nil {
 			return err
 		}
@@ -177,11 +177,15 @@ func acceptRuns(cmd *cobra.Command, path string, before *gate.Baseline, runs *co
 	if err := b.Write(path); err != nil {
 		return err
 	}
-	last := b.History[len(b.History)-1]
+	class := b.Latest()
+	last := class.History[len(class.History)-1]
 	plural := "s"
 	if len(last.Runs) == 1 {
 		plural = ""
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s is now made of %d run%s: %s, %s\n", path, len(last.Runs), plural, last.Date, last.Why)
+	if n := len(b.Classes); n > 1 {
+		fmt.Fprintf(cmd.OutOrStdout(), "They are its class of %s; those of other machines are as before (%d)\n", class, n-1)
+	}
 	return nil
 }

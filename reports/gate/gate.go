@@ -77,6 +77,8 @@ type Result struct {
 	Notes      []string  // what was not judged, and why
 	Comparison *compare.Comparison
 	judged     int
+	// unjudged says what could not be judged on this machine; "" for nothing.
+	unjudged string
 }
 
 // Kind is the worst of what was found.
@@ -94,10 +96,10 @@ type Options struct {
 	AllowUnsettled bool
 }
 
-// Gate holds runs against the baseline, whose name is for people. It refuses runs of another scenario and runs that differ from the
-// baseline, or among themselves, in what the figures depend on. With the limits of all
-// noisy metrics off, counts alone are judged, and only what they depend on must be the
-// same.
+// Gate holds runs against the class of the baseline that their machine is of. The baseline's
+// name is for people. Runs of another scenario are refused, and those that differ from the
+// baseline, or among themselves, in what counts depend on. Without a class for the machine,
+// and with the limits of all noisy metrics off, counts alone are judged.
 func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, error) {
 	limits := o.Limits
 	if err := limits.check(); err != nil {
@@ -108,28 +110,41 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 	}
 	limits = Defaults().with(b.Limits).with(metrics.Current(limits)).shared()
 	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
-	var differ []string
-	for _, pair := range []struct {
-		differences []compare.Difference
-		a, b        string
-		versions    bool // the Istio version may differ
-	}{{b.Environment.Differences(runs.Environment), "the baseline", "the run", true}, {runs.Mixed, "one run", "another", false}} {
-		for _, d := range pair.differences {
-			if !(d.Subject && pair.versions) && (d.Subject || d.Counts || len(limits) > 0) {
-				differ = append(differ, d.In(pair.a, pair.b))
-			}
+	class, fits := b.of(runs.Environment)
+	var differ, machine []string
+	for _, d := range class.Environment.Differences(runs.Environment) {
+		switch {
+		case d.Subject:
+		case d.Counts:
+			differ = append(differ, d.In("the baseline", "the run"))
+		default:
+			machine = append(machine, d.In("the baseline", "the run"))
+		}
+	}
+	for _, d := range runs.Mixed {
+		if d.Subject || d.Counts || len(limits) > 0 {
+			differ = append(differ, d.In("one run", "another"))
 		}
 	}
 	if len(differ) > 0 {
 		return nil, fmt.Errorf("cannot compare %s with %s: environments differ: %s; "+
 			"run it the same way, look at the differences with meshbench compare, or accept a new baseline with --accept", runs.Name, name, strings.Join(differ, "; "))
 	}
-	side := b.Side(name)
+	side, r := b.side(name, class), &Result{}
+	if !fits && len(limits) > 0 {
+		var classes []string
+		for i := range b.Classes {
+			classes = append(classes, b.Classes[i].String())
+		}
+		r.unjudged = fmt.Sprintf("memory and all else that is noisy: %s has no class of this machine (%s); it has: %s. Counts alone were judged. Add this machine with --accept --why TEXT, or judge pairs with --reference and --candidate",
+			name, strings.Join(machine, "; "), strings.Join(classes, "; "))
+		limits = Limits{}
+	}
 	comparison, err := compare.Compare([]*compare.Side{side, runs})
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Comparison: comparison}
+	r.Comparison = comparison
 	r.completeness(runs)
 	r.quiet(runs, o.AllowUnsettled)
 	r.coverage(side, runs, limits)
@@ -295,7 +310,13 @@ func Sort(findings []Finding) {
 }
 
 // Summary is the verdict in one line.
-func (r *Result) Summary() string { return Summary(r.Findings, r.judged) }
+func (r *Result) Summary() string {
+	text := Summary(r.Findings, r.judged)
+	if r.unjudged != "" {
+		text += ", memory was not"
+	}
+	return text
+}
 
 // Summary is a verdict in one line, of what was found among so many figures.
 func Summary(findings []Finding, judged int) string {
@@ -331,6 +352,9 @@ func (r *Result) Document() *compare.Document {
 	d.Lines, d.Folded = nil, true
 	for _, f := range r.Findings {
 		d.Lines = append(d.Lines, strings.ToUpper(string(f.Kind))+" "+f.Text)
+	}
+	if r.unjudged != "" {
+		d.Lines = append(d.Lines, "NOT JUDGED "+r.unjudged+".")
 	}
 	if r.Passed() && r.Kind() == Improvement {
 		d.Lines = append(d.Lines, "Accept what has improved with --accept --why TEXT: from then on falling back is a regression.")
