@@ -31,9 +31,6 @@ type measurement struct {
 	records  []store.Record // those of this folder's set
 }
 
-// set is the name of the pairs in the store.
-func (m *measurement) set() string { return filepath.Base(m.dir) }
-
 // read takes in what the store has of this set. Half of a record at its end is removed: its
 // pair is measured again.
 func (m *measurement) read() error {
@@ -51,7 +48,7 @@ func (m *measurement) read() error {
 		return err
 	}
 	for _, r := range all {
-		if r.Pair != nil && r.Pair.Set == m.set() {
+		if r.Pair != nil && r.Pair.Set == m.set {
 			m.records = append(m.records, r)
 		}
 	}
@@ -212,7 +209,7 @@ func (m *measurement) both(ctx context.Context, number int) (records []*store.Re
 		if !m.collect {
 			planned = m.repeat
 		}
-		pair := store.Pair{Set: m.set(), Number: number, Side: sideNames[of[j.dir]], Position: i + 1, Seed: m.seed, Planned: planned, Asked: m.sides[of[j.dir]]}
+		pair := store.Pair{Set: m.set, Number: number, Side: sideNames[of[j.dir]], Position: i + 1, Seed: m.seed, Planned: planned, Asked: m.sides[of[j.dir]]}
 		text, e := json.Marshal(pair)
 		if e == nil {
 			e = os.WriteFile(filepath.Join(j.dir, store.PairFile), append(text, '\n'), 0o644)

@@ -41,6 +41,7 @@ type pairs struct {
 	discard  bool
 	all      bool
 	minutes  int
+	set      string // the pairs' name in a store
 	common   runner // the flags that both sides have in common
 	options  paired.Options
 }
@@ -330,6 +331,8 @@ type measuredPairs struct {
 	Planned int    `json:"planned"`
 	Judged  bool   `json:"judged"`
 	Seed    uint64 `json:"seed"`
+	// Set is the name of the pairs in a store, which may hold those of other folders.
+	Set string `json:"set"`
 }
 
 // resume reads the folder's plan, or writes it where there is none. One that was made
@@ -345,6 +348,8 @@ func (p *pairs) resume(cmd *cobra.Command, dir string) error {
 			p.seed = rand.Uint64()
 		}
 		now.Seed = p.seed
+		now.Set = filepath.Base(dir) + time.Now().UTC().Format("-20060102-150405")
+		p.set = now.Set
 		text, err := json.MarshalIndent(now, "", "  ")
 		if err == nil {
 			err = os.WriteFile(path, append(text, '\n'), 0o644)
@@ -364,6 +369,7 @@ func (p *pairs) resume(cmd *cobra.Command, dir string) error {
 	if !cmd.Flags().Changed("seed") {
 		now.Seed = was.Seed
 	}
+	now.Set = was.Set
 	// Collected pairs are judged apart, so more of them do no harm.
 	if !was.Judged && !now.Judged {
 		now.Planned = was.Planned
@@ -373,7 +379,7 @@ func (p *pairs) resume(cmd *cobra.Command, dir string) error {
 	if !bytes.Equal(a, b) {
 		return fmt.Errorf("%s holds pairs that were measured otherwise: %s, now %s; go on with the same flags, or give another folder", dir, a, b)
 	}
-	p.seed = was.Seed
+	p.seed, p.set = was.Seed, was.Set
 	return nil
 }
 
