@@ -188,7 +188,7 @@ func gate(random *rand.Rand, metrics, pairs int, drift float64) []Metric {
 // TestFalseAlarms holds the chance of any false alarm of a whole gate, all looks and metrics,
 // to Alpha, with noise that is correlated, has heavy tails and drifts along.
 func TestFalseAlarms(t *testing.T) {
-	const gates = 1500
+	const gates = 800
 	for name, tt := range map[string]struct {
 		plan    Plan
 		metrics int
