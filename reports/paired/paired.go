@@ -193,6 +193,9 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 		Reference: side(first.reference), Candidate: side(first.candidate), Differences: differences,
 		Pairs: len(pairs), Figures: []Figure{}, Counts: []Count{},
 	}
+	if first.reference.ScenarioHash == "" {
+		v.note("The rendered scenarios are not known: runs of another scenario of this name would not be noticed")
+	}
 	plan := planOf(pairs)
 	v.Planned, v.Looks, v.Alpha = plan.Looks[len(plan.Looks)-1], plan.Looks, plan.Alpha
 	v.complete(pairs, o.AllowUnsettled)

@@ -105,6 +105,13 @@ func TestJudge(t *testing.T) {
 			}
 		})
 	}
+	unhashed := runs(6, 0.003, nil)
+	for i := range unhashed {
+		unhashed[i].ScenarioHash = ""
+	}
+	if v, err := Judge(unhashed, Options{}); err != nil || !strings.Contains(strings.Join(v.Notes, "\n"), "rendered scenarios are not known") {
+		t.Errorf("%+v, %v", v, err)
+	}
 	unstable := runs(6, 0.003, nil)
 	unstable[4].Steps[0].Values["pods"] = 8 // of the reference
 	if v, err := Judge(unstable, Options{}); err != nil || v.Kind != gate.CannotTell || !strings.Contains(v.Findings[0].Text, "7 to 8 among the runs of the reference") {

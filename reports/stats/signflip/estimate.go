@@ -114,27 +114,30 @@ func (p Power) Finds() float64 {
 	if math.IsInf(p.Critical, 1) {
 		return math.Inf(1)
 	}
+	// A shift adds itself to the estimate, so that each sample is sorted once.
+	type sample struct{ sum, squares, center float64 }
 	random := rand.New(rand.NewPCG(uint64(p.Pairs), 95))
-	noise := make([][]float64, simulations)
+	noise, differences := make([]sample, simulations), make([]float64, p.Pairs)
 	for i := range noise {
-		for range p.Pairs {
-			noise[i] = append(noise[i], p.Spread*random.NormFloat64())
+		n := &noise[i]
+		for k := range differences {
+			d := p.Spread * random.NormFloat64()
+			differences[k] = d
+			n.sum, n.squares = n.sum+d, n.squares+d*d
 		}
+		n.center = middle(walsh(differences))
 	}
+	pairs := float64(p.Pairs)
 	found := func(shift float64) bool {
-		n := 0
-		for _, differences := range noise {
-			shifted := make([]float64, len(differences))
-			sum := 0.0
-			for i, d := range differences {
-				shifted[i] = d + shift
-				sum += shifted[i]
-			}
-			if sum*statisticScale(shifted, p.Floor) >= p.Critical-equal && middle(walsh(shifted)) >= p.Least {
-				n++
+		times := 0
+		for _, n := range noise {
+			sum := n.sum + pairs*shift
+			squares := n.squares + 2*shift*n.sum + pairs*(shift*shift+p.Floor*p.Floor)
+			if sum >= (p.Critical-equal)*math.Sqrt(max(squares, 0)) && n.center+shift >= p.Least {
+				times++
 			}
 		}
-		return float64(n) >= Sought*simulations
+		return float64(times) >= Sought*simulations
 	}
 	// A shift that is far above noise and floor makes the statistic as large as it gets.
 	low, high := 0.0, max(p.Spread, p.Floor, p.Least)

@@ -50,8 +50,9 @@ const (
 	// MinPairs is the least number of pairs: with five, one flip of 32 is 3 %, which leaves
 	// room for no second one, and the interval of the estimate has 94 %.
 	MinPairs = 6
-	// between is the number of pairs between two looks.
-	between = 2
+	// between is the least number of pairs between two looks, mostLooks their number at most.
+	between   = 2
+	mostLooks = 6
 	// exact is the number of pairs up to which all flips are done; beyond, draws of them are
 	// drawn from the seed.
 	exact = 12
@@ -73,10 +74,12 @@ type Plan struct {
 // Once is a plan with one look, at all pairs.
 func Once(pairs int) Plan { return Plan{Alpha: Alpha, Looks: []int{pairs}} }
 
-// Early is a plan with looks from MinPairs on, every second pair, and at all pairs.
+// Early is a plan with looks from MinPairs on, every second pair (more seldom from 17 pairs on),
+// and at all pairs.
 func Early(pairs int) Plan {
 	p := Plan{Alpha: Alpha}
-	for n := MinPairs; n < pairs; n += between {
+	step := max(between, (pairs-MinPairs+mostLooks-2)/(mostLooks-1))
+	for n := MinPairs; n < pairs; n += step {
 		p.Looks = append(p.Looks, n)
 	}
 	p.Looks = append(p.Looks, pairs)

@@ -75,6 +75,12 @@ func TestLevel(t *testing.T) {
 	if got := p.Level(6); math.Abs(got-0.0310057) > 1e-6 {
 		t.Errorf("half of the pairs may use up %g", got)
 	}
+	for n := MinPairs; n < 200; n++ {
+		looks := Early(n).Looks
+		if len(looks) > mostLooks || looks[0] != MinPairs || looks[len(looks)-1] != n || n <= 16 && len(looks) > 1 && looks[1] != min(n, 8) {
+			t.Errorf("looks of %d pairs: %v", n, looks)
+		}
+	}
 	if odd := Early(7).Looks; len(odd) != 2 || odd[1] != 7 {
 		t.Errorf("looks of 7 pairs: %v", odd)
 	}
