@@ -33,7 +33,11 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 		It(c.Name, labels, func() {
 			scenario := filepath.Join(invoker.dir, c.Name+".yaml")
 			Expect(os.WriteFile(scenario, c.Text, 0o644)).To(Succeed())
-			run := invoker.startRun(scenario, c.Args...)
+			args := c.Args
+			if !c.Drains {
+				args = append(slices.Clone(args), "--mesh-set", "meshConfig.defaultConfig.drainDuration=5s")
+			}
+			run := invoker.startRun(scenario, args...)
 			run.wait(time.Duration(cmp.Or(c.Within, 6)) * time.Minute)
 			run.exits(c.Exit)
 			for _, words := range c.Says {
