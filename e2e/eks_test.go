@@ -139,6 +139,6 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	})
 
 	It("leaves nothing", func() {
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 })
