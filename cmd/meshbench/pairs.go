@@ -146,8 +146,6 @@ func (p *pairs) check(cmd *cobra.Command, args []string) (err error) {
 		return fmt.Errorf("--repeat %d: give 1 or more", p.repeat)
 	case p.repeat < signflip.MinPairs && !p.collect:
 		return fmt.Errorf("--repeat %d: give %d or more: fewer pairs cannot tell a change from chance", p.repeat, signflip.MinPairs)
-	case p.discard && p.store == "" && p.out == "":
-		return errors.New("--discard leaves records alone: say where, with --store or --out")
 	case p.minutes < 0:
 		return fmt.Errorf("--max-minutes %d: give 1 or more", p.minutes)
 	}
