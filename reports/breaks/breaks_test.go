@@ -1,4 +1,4 @@
-package history
+package breaks
 
 import (
 	"testing"
@@ -103,7 +103,7 @@ func TestBreaks(t *testing.T) {
 				c.more(&w)
 			}
 			w.end()
-			breaks := Of(w.records).Breaks
+			breaks := Of(w.records).All
 			if c.want == "" {
 				if len(breaks) != 0 {
 					t.Errorf("got %+v, want none", breaks)

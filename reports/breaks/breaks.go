@@ -1,11 +1,11 @@
-// Package history says where the memory of a run has a history: a pure function of its log.
+// Package breaks says what gave the memory of a run a past: a pure function of its log.
 //
 // Envoy and istiod give little of their memory back. What was held by configuration that is
 // gone leaves holes, into which later configuration fits: a program that lived through a
 // deletion holds more than one that never had what was deleted, and grows less than its
 // configuration does. Memory after a deletion or a drain therefore says nothing of growth,
 // and no line is fitted through it.
-package history
+package breaks
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Break is something that gave memory a history: a deletion, or listeners that drained.
+// Break is something that gave memory a past: a deletion, or listeners that drained.
 type Break struct {
 	Step string // its name
 	Why  string // in words
@@ -28,10 +28,10 @@ type Break struct {
 	at   int // the record that it was over with
 }
 
-// History is that of one run.
-type History struct {
-	// Breaks are in the log's order.
-	Breaks []Break
+// Breaks are those of one run.
+type Breaks struct {
+	// All are in the log's order.
+	All []Break
 
 	seen map[string]int // the first record with each pod's memory
 }
@@ -41,9 +41,9 @@ type History struct {
 const drainSeconds = 5
 
 // Of reads a run's log.
-func Of(records []observations.Record) *History {
-	h := &History{seen: map[string]int{}}
-	r := reader{History: h, replicas: map[string]int{}, configs: map[string]observations.ConfigObjects{}}
+func Of(records []observations.Record) *Breaks {
+	past := &Breaks{seen: map[string]int{}}
+	r := reader{Breaks: past, replicas: map[string]int{}, configs: map[string]observations.ConfigObjects{}}
 	for i, rec := range records {
 		r.pods(i, rec)
 		if rec.Step == nil {
@@ -71,7 +71,7 @@ func Of(records []observations.Record) *History {
 			r.revisions = rec.Revisions.Total
 		case rec.Settle != nil:
 			if r.drained(rec.Settle) && !r.broken {
-				r.Breaks = append(r.Breaks, Break{Step: r.name, Why: "listeners drained", Drain: true, step: r.step, at: r.restarted})
+				r.All = append(r.All, Break{Step: r.name, Why: "listeners drained", Drain: true, step: r.step, at: r.restarted})
 			}
 		case rec.Objects != nil:
 			r.objects(rec.Objects)
@@ -79,12 +79,12 @@ func Of(records []observations.Record) *History {
 			r.proxy(rec.Proxy)
 		}
 	}
-	return h
+	return past
 }
 
-// reader is a history on its way through the log.
+// reader are breaks on their way through the log.
 type reader struct {
-	*History
+	*Breaks
 	step int
 	name string
 	// replaced is the record of the step's last action that may have removed something without
@@ -121,7 +121,7 @@ func (r *reader) pods(i int, rec observations.Record) {
 func (r *reader) note(b Break) {
 	r.broken = true
 	b.Step, b.step = r.name, r.step
-	r.Breaks = append(r.Breaks, b)
+	r.All = append(r.All, b)
 }
 
 // inferred adds a deletion that only its effect shows. Where an action said it already,
@@ -215,19 +215,19 @@ func (r *reader) proxy(p *observations.Proxy) {
 // Lived is the first break that a proxy's pod, namespace/name, had lived through at the end of
 // a step, counted from 0; nil for none. A pod of whose memory the log has nothing lived
 // through none.
-func (h *History) Lived(pod string, step int) *Break { return h.lived(pod, step, true) }
+func (past *Breaks) Lived(pod string, step int) *Break { return past.lived(pod, step, true) }
 
 // IstiodLived is the same of istiod's pod, to which drains are nothing.
-func (h *History) IstiodLived(pod string, step int) *Break { return h.lived(pod, step, false) }
+func (past *Breaks) IstiodLived(pod string, step int) *Break { return past.lived(pod, step, false) }
 
-func (h *History) lived(pod string, step int, proxy bool) *Break {
-	seen, known := h.seen[pod]
+func (past *Breaks) lived(pod string, step int, proxy bool) *Break {
+	seen, known := past.seen[pod]
 	if !known {
 		return nil
 	}
-	for i, b := range h.Breaks {
+	for i, b := range past.All {
 		if b.step <= step && seen < b.at && (proxy || !b.Drain) {
-			return &h.Breaks[i]
+			return &past.All[i]
 		}
 	}
 	return nil
@@ -235,20 +235,20 @@ func (h *History) lived(pod string, step int, proxy bool) *Break {
 
 // Deletion is the first break until the end of a step, counted from 0, that is no drain; nil
 // for none. It concerns what ran from before the first step.
-func (h *History) Deletion(until int) *Break {
-	i := slices.IndexFunc(h.Breaks, func(b Break) bool { return b.step <= until && !b.Drain })
+func (past *Breaks) Deletion(until int) *Break {
+	i := slices.IndexFunc(past.All, func(b Break) bool { return b.step <= until && !b.Drain })
 	if i < 0 {
 		return nil
 	}
-	return &h.Breaks[i]
+	return &past.All[i]
 }
 
 // Between is the first break after a step and until the end of another, counted from 0; nil
 // for none.
-func (h *History) Between(after, until int) *Break {
-	for i, b := range h.Breaks {
+func (past *Breaks) Between(after, until int) *Break {
+	for i, b := range past.All {
 		if b.step > after && b.step <= until {
-			return &h.Breaks[i]
+			return &past.All[i]
 		}
 	}
 	return nil
