@@ -32,9 +32,9 @@ type Environment struct {
 	Choices map[string]string `json:"choices,omitempty"`
 }
 
-// environmentOf is the environment of a run. The log's records are read beside the
+// EnvironmentOf is the environment of a run. The log's records are read beside the
 // report: the proxies' own word on their worker threads counts, not what was asked for.
-func environmentOf(r *reports.Report, records []observations.Record) Environment {
+func EnvironmentOf(r *reports.Report, records []observations.Record) Environment {
 	run := r.Environment
 	e := Environment{
 		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.Cluster.MemorySource,

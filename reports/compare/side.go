@@ -182,7 +182,7 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 		Name: name, Started: r.Started, Outcome: r.Outcome, Error: r.Error,
 		Finished: r.Finished, Missing: r.Missing, Missed: r.Missed(),
 	}
-	side := &Side{Name: name, Scenario: r.Scenario, Environment: environmentOf(r, records)}
+	side := &Side{Name: name, Scenario: r.Scenario, Environment: EnvironmentOf(r, records)}
 	all := Metrics()
 	for i := range r.Steps {
 		s := &r.Steps[i]
