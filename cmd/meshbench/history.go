@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ type follow struct {
 	insert   string
 	store    string
 	mend     bool
+	report   string
 }
 
 func historyCommand() *cobra.Command {
@@ -51,7 +53,8 @@ or kept apart is reported.
 --append adds the runs to a store, one line for each run, and follows all that the store then
 has. Old lines are never changed, a run that is there is not added again, and several
 programs may append at a time. A failed run is kept with the steps it measured.
---html writes one page without scripts, whose points lead to the runs' reports.
+--html writes one page without scripts. Its points lead to the runs' reports: to those in
+the folders, else to the addresses that --report-url gave the store.
 --insert replaces the text between two lines of a Markdown file, which stay:
   <!-- meshbench history: what follows is generated -->
   <!-- meshbench history: end -->`,
@@ -66,6 +69,10 @@ programs may append at a time. A failed run is kept with the steps it measured.
 				return usage(cmd, fmt.Errorf("--by %s: give one of %s", f.by, strings.Join(orders, ", ")))
 			case f.mend && f.store == "":
 				return usage(cmd, errors.New("--mend goes with --append: it mends that store"))
+			case f.report != "" && f.store == "":
+				return usage(cmd, errors.New("--report-url goes with --append: the store keeps it"))
+			case f.report != "" && !store.IsAddress(f.report):
+				return usage(cmd, fmt.Errorf("--report-url %s: give an address that begins with https:// or http://", f.report))
 			}
 			return f.run(cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 		},
@@ -76,6 +83,7 @@ programs may append at a time. A failed run is kept with the steps it measured.
 	cmd.Flags().StringVar(&f.insert, "insert", "", "insert it as Markdown into `FILE`, between the lines that mark the place")
 	cmd.Flags().StringVar(&f.store, "append", "", "add the runs to the store `FILE`, and follow what it then has")
 	cmd.Flags().BoolVar(&f.mend, "mend", false, "with --append: first remove the half of a record that a store which was cut off ends with")
+	cmd.Flags().StringVar(&f.report, "report-url", "", "with --append: the address `URL` where the runs' reports are, for links from pages of the store")
 	return cmd
 }
 
@@ -142,7 +150,9 @@ func (f *follow) append(stderr io.Writer, runs []history.Run) error {
 	}
 	var records []*store.Record
 	for _, r := range runs {
-		records = append(records, r.Record)
+		record := *r.Record
+		record.Report = cmp.Or(f.report, record.Report)
+		records = append(records, &record)
 	}
 	added, err := store.AppendOnce(f.store, records...)
 	if errors.Is(err, store.ErrCut) {

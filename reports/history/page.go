@@ -65,7 +65,8 @@ type pageFigure struct {
 type pageRun struct{ Date, Name, Href, Istio, Envoy, Meshbench, Outcome string }
 
 // HTML prints the history as one page that needs nothing else: no network, no script. Links
-// lead to the runs' own reports, where those are, seen from the page's folder.
+// lead to the runs' own reports, in their folders as seen from the page's, else where their
+// records say.
 func (h *History) HTML(w io.Writer, dir string) error {
 	t, err := template.New("history").Parse(pageTemplate)
 	if err != nil {
@@ -125,6 +126,7 @@ func (s *Section) page(id string, by Order, dir string) (pageSection, error) {
 		if r.Dir != "" {
 			links[i].Href = compare.ReportLink(r.Dir, dir)
 		}
+		links[i].Href = cmp.Or(links[i].Href, r.Report)
 		p.Runs = append(p.Runs, pageRun{r.Date.UTC().Format("2006-01-02 15:04"), r.Run, links[i].Href, r.Environment.Istio, r.Environment.Envoy, r.Meshbench, cmp.Or(r.Outcome, "cut off")})
 	}
 	days := first.UTC().Format(time.DateOnly)
@@ -139,6 +141,9 @@ func (s *Section) page(id string, by Order, dir string) (pageSection, error) {
 		if t := s.LevelTable(m); len(t.Rows) > 0 {
 			p.Levels = append(p.Levels, t)
 		}
+	}
+	if len(s.Runs) == 1 {
+		return p, nil // nothing is over time
 	}
 	for i, step := range s.Steps {
 		one := pageStep{ID: fmt.Sprint(id, "-", i+1), Name: step.Name}
