@@ -63,7 +63,7 @@ type Change struct {
 // which nothing can have changed: the repeats of one version. A block of one measurement
 // each allows a change anywhere. Blocks may be empty. Measurements are finite numbers.
 //
-// The time is that of n log n splits for n blocks: 0.1 s for a thousand.
+// The time grows as n log n for n blocks: 10 ms for a thousand without a change.
 func Find(blocks [][]float64, o Options) []Change {
 	s := newSeries(blocks)
 	intervals := seeded(len(blocks))
