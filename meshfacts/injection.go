@@ -3,7 +3,6 @@ package meshfacts
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	texttemplate "text/template"
@@ -53,6 +52,8 @@ type Injection struct {
 	Gateway bool
 	// Why says, without a proxy, which rule refuses it: "its pods use the host's network".
 	Why string
+	// Stuck says, with a proxy, why it can never start; "" for one that can.
+	Stuck string
 	// Mesh is the index of the control plane that injects; -1 without a proxy.
 	Mesh int
 }
@@ -75,6 +76,8 @@ func Injects(p Pod, meshes ...Mesh) Injection {
 		answer.Mesh = i
 		if !answer.Proxy {
 			answer.Mesh = -1
+		} else if !slices.ContainsFunc(meshes, func(m Mesh) bool { return m.RootCertificate() == "" || m.Reads(p.Namespace, p.NamespaceLabels) }) {
+			answer.Stuck = fmt.Sprintf("meshConfig.discoverySelectors leave out namespace %s, where istiod then keeps no config map %s, without which no proxy starts", p.Namespace, m.RootCertificate())
 		}
 		return answer
 	}
@@ -86,8 +89,7 @@ func Injects(p Pod, meshes ...Mesh) Injection {
 
 // selects reports whether one of the webhooks selects the pod.
 func (m Mesh) selects(p Pod) bool {
-	namespace := labels.Set{nameLabel: p.Namespace}
-	maps.Copy(namespace, p.NamespaceLabels)
+	namespace := namespaceSet(p.Namespace, p.NamespaceLabels)
 	return slices.ContainsFunc(m.webhooks(), func(w Webhook) bool {
 		return matches(w.Namespace, namespace) && matches(w.Object, p.Labels)
 	})
@@ -320,12 +322,17 @@ func (m Mesh) truth(path ...string) bool {
 // value returns the Helm value at a path of keys, or nil.
 func (m Mesh) value(path ...string) any { return Lookup(m.Values, path...) }
 
-// Lookup returns the Helm value at a path of keys; nil where there is none.
+// Lookup returns the Helm value at a path of keys; nil where there is none. Below meshConfig
+// the keys are fields; see [Field].
 func Lookup(values map[string]any, path ...string) any {
 	var value any = values
-	for _, key := range path {
+	for i, key := range path {
 		table, _ := value.(map[string]any)
-		value = table[key]
+		if i > 0 && path[0] == "meshConfig" {
+			value = Field(table, key)
+		} else {
+			value = table[key]
+		}
 	}
 	return value
 }

@@ -67,6 +67,26 @@ func TestWithoutASidecar(t *testing.T) {
 	}
 }
 
+// TestUnreadNamespace: a sidecar in a namespace that istiod does not read would wait for ever.
+func TestUnreadNamespace(t *testing.T) {
+	const selects = `values: {meshConfig: {discoverySelectors: [{matchLabels: {mesh: "yes"}}]}}`
+	for name, test := range map[string]struct{ mesh, actions, want string }{
+		"left out": {selects, odd("istio-injection: enabled", "", ""),
+			"t.yaml:7:85: steps[0].actions[1].apply: the pods of ns1/odd would wait for ever: meshConfig.discoverySelectors leave out namespace ns1"},
+		"in the other writing":  {strings.Replace(selects, "discoverySelectors", "discovery_selectors", 1), odd("istio-injection: enabled", "", ""), "would wait for ever"},
+		"selected":              {selects, odd(`istio-injection: enabled, mesh: "yes"`, "", ""), ""},
+		"for the whole cluster": {`values: {pilot: {env: {ENABLE_CLUSTER_TRUST_BUNDLE_API: "true"}}, ` + selects[len("values: {"):], odd("istio-injection: enabled", "", ""), ""},
+		"without a sidecar":     {selects, odd("istio-injection: disabled", "", "") + `, {namespace: {name: ns2, injection: true, labels: {mesh: "yes"}}}, {deployment: {namespace: ns2, name: a, image: nginx}}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Load("t.yaml", meshScenario(test.mesh, test.actions), nil)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
 // TestInjectionLabel: a namespace with injection gets the label that selects the mesh.
 func TestInjectionLabel(t *testing.T) {
 	const actions = `{namespace: {name: ns1, injection: true}}, {deployment: {namespace: ns1, name: a, image: nginx}}`

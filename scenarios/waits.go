@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/meshbench/meshbench/meshfacts"
 )
 
 // Defaults of Istio 1.22 to 1.31: drainDuration and terminationDrainDuration of
@@ -140,15 +142,12 @@ func (m Mesh) waits() Waits {
 
 // proxyWaits returns the waits that the annotation proxy.istio.io/config of a pod sets.
 func proxyWaits(annotation string) (w Waits) {
-	var config struct {
-		Drain       any `yaml:"drainDuration"`
-		Termination any `yaml:"terminationDrainDuration"`
-	}
+	var config map[string]any
 	if annotation == "" || yaml.Unmarshal([]byte(annotation), &config) != nil {
 		return w
 	}
-	setDuration(&w.Drain, config.Drain)
-	setDuration(&w.TerminationDrain, config.Termination)
+	setDuration(&w.Drain, meshfacts.Field(config, "drainDuration"))
+	setDuration(&w.TerminationDrain, meshfacts.Field(config, "terminationDrainDuration"))
 	return w
 }
 

@@ -23,6 +23,10 @@ func TestWaits(t *testing.T) {
 			want: Waits{Drain: 5 * minute}, limit: 3*minute + 255*time.Second,
 		},
 		{
+			name: "a long drain, written as in Istio's protocol", values: `meshConfig: {default_config: {drain_duration: 300s}}`,
+			want: Waits{Drain: 5 * minute}, limit: 3*minute + 255*time.Second,
+		},
+		{
 			name: "a long debounce", values: `pilot: {env: {PILOT_DEBOUNCE_AFTER: 20s, PILOT_DEBOUNCE_MAX: 60s}}`,
 			want: Waits{DebounceAfter: 20 * time.Second, DebounceMax: minute}, limit: 3*minute + 2*19900*time.Millisecond,
 		},

@@ -8,7 +8,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/meshbench/meshbench/harness/readiness"
@@ -30,13 +29,17 @@ func TestDiscoverySelectors(t *testing.T) {
 		"selected by the second":   {`{meshConfig: {discoverySelectors: [{matchLabels: {mesh: "yes"}}, {matchLabels: {kubernetes.io/metadata.name: istio-system}}]}}`, true},
 		"selected as one without":  {`{meshConfig: {discoverySelectors: [{matchExpressions: [{key: mesh, operator: NotIn, values: ["no"]}]}]}}`, true},
 		"selected by an empty one": {`{meshConfig: {discoverySelectors: [{}]}}`, true},
+		"another name":             {`{global: {trustBundleName: own}}`, false},
+		"in istiod's environment":  {`{pilot: {env: {PILOT_CA_CERT_CONFIGMAP: own}}}`, false},
+		"for the whole cluster":    {`{pilot: {env: {ENABLE_CLUSTER_TRUST_BUNDLE_API: true}}}`, false},
 		"one that istiod drops":    {`{meshConfig: {discoverySelectors: [{matchExpressions: [{key: mesh, operator: Like}]}]}}`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, pod, c, m, v := installed()
 			c.Namespace = "other"
-			client := fake.NewClientset(d, pod, c, m, v, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-				Name: DefaultNamespace, Labels: map[string]string{"kubernetes.io/metadata.name": DefaultNamespace}}})
+			own := c.DeepCopy()
+			own.Namespace, own.Name = DefaultNamespace, "own"
+			client := fake.NewClientset(d, pod, c, own, m, v, ownNamespace())
 			inject(client, corev1.Container{Name: observations.SidecarContainer})
 			mesh := meshOn(client, time.Minute)
 			if err := yaml.Unmarshal([]byte(test.values), &mesh.values); err != nil {

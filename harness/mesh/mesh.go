@@ -329,10 +329,10 @@ func (m *Mesh) removeRootCertificates(ctx context.Context) error {
 	}
 	copies, err := m.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: "istio.io/config=true"})
 	if err != nil {
-		return fmt.Errorf("list config maps %s: %w", rootCertificate, err)
+		return fmt.Errorf("list config maps %s: %w", m.rootCertificate(), err)
 	}
 	for _, c := range copies.Items {
-		if c.Name != rootCertificate {
+		if c.Name != m.rootCertificate() {
 			continue
 		}
 		err := m.client.CoreV1().ConfigMaps(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{})

@@ -17,13 +17,8 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-const (
-	// istiodSelector are istiod's Deployment and pods.
-	istiodSelector = "app=istiod"
-	// rootCertificate is the config map that istiod keeps in every namespace that its
-	// discoverySelectors select; a pod with a sidecar cannot start before it is there.
-	rootCertificate = "istio-ca-root-cert"
-)
+// istiodSelector are istiod's Deployment and pods.
+const istiodSelector = "app=istiod"
 
 // installation is what is waited for.
 func (m *Mesh) installation() readiness.Installation {
@@ -58,8 +53,9 @@ func (m *Mesh) ready(ctx context.Context) (*corev1.Pod, error) {
 		return nil, err
 	}
 	if published {
-		if _, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(ctx, rootCertificate, metav1.GetOptions{}); err != nil {
-			return nil, notYet(err, "istiod has not published its root certificate (config map %s)", rootCertificate)
+		name := m.rootCertificate()
+		if _, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
+			return nil, notYet(err, "istiod has not published its root certificate (config map %s)", name)
 		}
 	}
 	if err := m.webhooksTrusted(ctx); err != nil {

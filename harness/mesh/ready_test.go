@@ -31,7 +31,7 @@ func installed() (*appsv1.Deployment, *corev1.Pod, *corev1.ConfigMap, *admission
 	return &appsv1.Deployment{ObjectMeta: istiod, Status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}},
 		&corev1.Pod{ObjectMeta: pod, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 			Name: "discovery", Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: rootCertificate, Namespace: DefaultNamespace}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "istio-ca-root-cert", Namespace: DefaultNamespace}},
 		&admission.MutatingWebhookConfiguration{
 			ObjectMeta: metav1.ObjectMeta{Name: "istio-sidecar-injector", Labels: map[string]string{"app": "sidecar-injector", "istio.io/rev": "default"}},
 			Webhooks:   []admission.MutatingWebhook{{Name: "namespace.sidecar-injector.istio.io", ClientConfig: bundle}}},
@@ -47,6 +47,11 @@ func inject(client *fake.Clientset, containers ...corev1.Container) {
 		pod.Spec.Containers = append(pod.Spec.Containers, containers...)
 		return true, pod, nil
 	})
+}
+
+// ownNamespace is istiod's.
+func ownNamespace() *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: DefaultNamespace, Labels: map[string]string{"kubernetes.io/metadata.name": DefaultNamespace}}}
 }
 
 func meshOn(client *fake.Clientset, timeout time.Duration) *Mesh {
@@ -92,7 +97,7 @@ func TestReady(t *testing.T) {
 			if test.change != nil {
 				test.change(d, c, m, v)
 			}
-			client := fake.NewClientset(d, pod, c, m, v)
+			client := fake.NewClientset(d, pod, c, m, v, ownNamespace())
 			inject(client, test.inject...)
 			got, err := meshOn(client, time.Minute).ready(t.Context())
 			if test.want == "" {
@@ -110,7 +115,7 @@ func TestReady(t *testing.T) {
 
 func TestProbeLeavesNothing(t *testing.T) {
 	d, pod, c, m, v := installed()
-	client := fake.NewClientset(d, pod, c, m, v)
+	client := fake.NewClientset(d, pod, c, m, v, ownNamespace())
 	inject(client, corev1.Container{Name: observations.SidecarContainer})
 	if _, err := meshOn(client, time.Minute).ready(t.Context()); err != nil {
 		t.Fatal(err)
@@ -159,7 +164,7 @@ func TestBrokenIstiod(t *testing.T) {
 			d, pod, c, m, v := installed()
 			d.Status.AvailableReplicas = 0
 			pod.Status = test.status
-			_, err := meshOn(fake.NewClientset(d, pod, c, m, v), 300*time.Millisecond).waitReady(t.Context())
+			_, err := meshOn(fake.NewClientset(d, pod, c, m, v, ownNamespace()), 300*time.Millisecond).waitReady(t.Context())
 			if err == nil {
 				t.Fatal("ready")
 			}
@@ -176,7 +181,7 @@ func TestIstiodWithoutPod(t *testing.T) {
 	d, _, c, m, v := installed()
 	d.Status = appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{{
 		Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: "exceeded quota"}}}
-	_, err := meshOn(fake.NewClientset(d, c, m, v), 300*time.Millisecond).waitReady(t.Context())
+	_, err := meshOn(fake.NewClientset(d, c, m, v, ownNamespace()), 300*time.Millisecond).waitReady(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "istiod has no pod: FailedCreate: exceeded quota") {
 		t.Error(err)
 	}
@@ -184,7 +189,7 @@ func TestIstiodWithoutPod(t *testing.T) {
 
 func TestRemoveLeftovers(t *testing.T) {
 	certificate := func(namespace string) *corev1.ConfigMap {
-		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: rootCertificate, Namespace: namespace, Labels: map[string]string{"istio.io/config": "true"}}}
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "istio-ca-root-cert", Namespace: namespace, Labels: map[string]string{"istio.io/config": "true"}}}
 	}
 	other := certificate("ns1")
 	other.Name = "other"
@@ -220,7 +225,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 	d, pod, c, m, v := installed()
 	d.Status.AvailableReplicas = 0
 	ctx, cancel := context.WithCancelCause(t.Context())
-	mesh := meshOn(fake.NewClientset(d, pod, c, m, v), time.Hour)
+	mesh := meshOn(fake.NewClientset(d, pod, c, m, v, ownNamespace()), time.Hour)
 	stopped := errors.New("stopped by hand")
 	mesh.options.Progress = func(string) { cancel(stopped) }
 	if _, err := mesh.waitReady(ctx); !errors.Is(err, stopped) {

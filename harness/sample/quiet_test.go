@@ -105,6 +105,10 @@ func TestSettings(t *testing.T) {
 	}{
 		{name: "the defaults", objects: []runtime.Object{configMap("istio", map[string]string{"mesh": ""})}, want: Settings{DebounceAfter: 100 * time.Millisecond, DebounceMax: 10 * time.Second}},
 		{
+			name: "in the other writing", objects: []runtime.Object{configMap("istio", map[string]string{"mesh": "default_config: {drain_duration: 300s}\ndiscovery_selectors: [{matchLabels: {mesh: \"yes\"}}]"})},
+			want: Settings{DebounceAfter: 100 * time.Millisecond, DebounceMax: 10 * time.Second, Drain: 5 * time.Minute},
+		},
+		{
 			name: "all that is told", objects: []runtime.Object{mesh, configMap("istio-canary", mesh.Data)},
 			env: []corev1.EnvVar{
 				{Name: "PILOT_DEBOUNCE_AFTER", Value: "1s"}, {Name: "PILOT_DEBOUNCE_AFTER", Value: "20s"}, {Name: "PILOT_DEBOUNCE_MAX", Value: "1m"},

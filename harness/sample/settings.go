@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -82,28 +83,22 @@ func (s *Sampler) meshConfig(ctx context.Context, namespace string, settings *Se
 		unknown(err)
 		return
 	}
-	var mesh struct {
-		DiscoverySelectors []metav1.LabelSelector `json:"discoverySelectors"`
-		DefaultConfig      struct {
-			Drain            string `json:"drainDuration"`
-			TerminationDrain string `json:"terminationDrainDuration"`
-		} `json:"defaultConfig"`
-	}
+	var mesh map[string]any
 	if err := yaml.Unmarshal([]byte(config.Data["mesh"]), &mesh); err != nil {
 		unknown(err)
 		return
 	}
-	for i := range mesh.DiscoverySelectors {
-		selector, err := metav1.LabelSelectorAsSelector(&mesh.DiscoverySelectors[i])
-		if err != nil {
-			unknown(err)
-			return
-		}
-		settings.Selectors = append(settings.Selectors, selector)
+	if settings.Selectors, err = meshfacts.DiscoverySelectors(mesh); err != nil {
+		unknown(err)
 	}
-	// A duration that Istio takes, Go takes as well.
-	settings.Drain, _ = time.ParseDuration(mesh.DefaultConfig.Drain)
-	settings.TerminationDrain, _ = time.ParseDuration(mesh.DefaultConfig.TerminationDrain)
+	proxies, _ := meshfacts.Field(mesh, "defaultConfig").(map[string]any)
+	duration := func(name string) (d time.Duration) {
+		if text, ok := meshfacts.Field(proxies, name).(string); ok {
+			d, _ = time.ParseDuration(text) // one that Istio takes, Go takes as well
+		}
+		return d
+	}
+	settings.Drain, settings.TerminationDrain = duration("drainDuration"), duration("terminationDrainDuration")
 }
 
 // environment is a container's.
