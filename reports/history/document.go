@@ -83,7 +83,11 @@ func (s *Section) Summary() []string {
 	case len(all) == 0:
 		all = append(all, "No count changed.")
 	}
-	if !tested {
+	switch {
+	case tested:
+	case len(s.Blocks) == 1:
+		all = append(all, fmt.Sprintf("All runs are of %s, so there is no level to compare theirs with.", s.Blocks[0].Label))
+	default:
 		all = append(all, "There are too few runs to look for changes of level.")
 	}
 	return all
