@@ -122,7 +122,7 @@ const measure = `(() => {
 
 // Open shows a page of the disk in a window of a width in pixels and a colour scheme, light or
 // dark, and measures it.
-func Open(t *testing.T, browser context.Context, path string, width int64, scheme string) *Page {
+func Open(browser context.Context, t *testing.T, path string, width int64, scheme string) *Page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser) // a tab
 	defer cancel()

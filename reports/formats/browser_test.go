@@ -33,7 +33,7 @@ func TestPageInABrowser(t *testing.T) {
 					continue // a browser takes its time; the colours are the same
 				}
 				t.Run(fmt.Sprintf("%s-%d-%s", name, width, scheme), func(t *testing.T) {
-					page := browsertest.Open(t, browser, filepath.Join(dir, "report.html"), width, scheme)
+					page := browsertest.Open(browser, t, filepath.Join(dir, "report.html"), width, scheme)
 					page.Check(t, plots, 200)
 					shot := filepath.Join(t.ArtifactDir(), fmt.Sprintf("%s-%d-%s.png", name, width, scheme))
 					if err := os.WriteFile(shot, page.Screenshot, 0o644); err != nil {

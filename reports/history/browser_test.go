@@ -40,7 +40,7 @@ func TestPageInABrowser(t *testing.T) {
 					continue // a browser takes its time; the colours are the same
 				}
 				t.Run(fmt.Sprintf("%s-%d-%s", c.name, width, scheme), func(t *testing.T) {
-					page := browsertest.Open(t, browser, path, width, scheme)
+					page := browsertest.Open(browser, t, path, width, scheme)
 					page.Check(t, c.plots, c.texts)
 					shot := filepath.Join(t.ArtifactDir(), fmt.Sprintf("%s-%d-%s.png", c.name, width, scheme))
 					if err := os.WriteFile(shot, page.Screenshot, 0o644); err != nil {
