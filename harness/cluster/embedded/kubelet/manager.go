@@ -25,7 +25,6 @@ import (
 
 	"github.com/virtual-kubelet/virtual-kubelet/log"
 	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
-	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -85,7 +84,7 @@ type Manager struct {
 	nodeIPs  *addresses
 	podIPs   *addresses
 	events   record.EventBroadcaster
-	auth     nodeutil.Auth
+	access   *access
 	factory  informers.SharedInformerFactory // what all nodes read
 	named    []namedServices                 // Services that pods find by name
 	changed  chan struct{}                   // their endpoints have changed
@@ -145,7 +144,7 @@ func New(config Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the nodes' client: %w", err)
 	}
-	auth, err := newAuth(client, config.ClientCA)
+	access, err := newAccess(client, config.ClientCA)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +156,7 @@ func New(config Config) (*Manager, error) {
 		nodeIPs: newAddresses(config.Nodes),
 		podIPs:  newAddresses(config.Pods),
 		events:  record.NewBroadcaster(),
-		auth:    auth,
+		access:  access,
 		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields)),
 		named: []namedServices{
 			{SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {

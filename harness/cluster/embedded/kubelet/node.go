@@ -16,11 +16,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	"github.com/virtual-kubelet/virtual-kubelet/node"
-	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -98,7 +98,9 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 		}
 	}()
 
-	podFactory := informers.NewSharedInformerFactoryWithOptions(m.client, 0, nodeutil.PodInformerFilter(n.name))
+	podFactory := informers.NewSharedInformerFactoryWithOptions(m.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", n.name).String()
+	}))
 	podInformer := podFactory.Core().V1().Pods()
 	n.pods = podInformer.Lister()
 	pods, err := node.NewPodController(node.PodControllerConfig{
@@ -119,19 +121,15 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 		return nil, fmt.Errorf("make pod controller of %s: %w", n.name, err)
 	}
 	nodes, err := node.NewNodeController(node.NaiveNodeProvider{}, object, m.client.CoreV1().Nodes(),
-		node.WithNodeEnableLeaseV1(nodeutil.NodeLeaseV1Client(m.client), node.DefaultLeaseDuration))
+		node.WithNodeEnableLeaseV1(m.client.CoordinationV1().Leases(corev1.NamespaceNodeLease), node.DefaultLeaseDuration))
 	if err != nil {
 		return nil, fmt.Errorf("make node controller of %s: %w", n.name, err)
-	}
-	handler, err := n.handler()
-	if err != nil {
-		return nil, err
 	}
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(ip, kubeletPort).String())
 	if err != nil {
 		return nil, fmt.Errorf("serve the kubelet API of %s: %w", n.name, err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+	server := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 30 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	n.ended.Go(func() { _ = server.Serve(tls.NewListener(listener, m.config.TLS)) }) // always ends with an error: closed
 
