@@ -14,9 +14,11 @@ FUZZTIME ?= 30s
 SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-# One set of flags for building and testing: what differs in them is compiled twice.
+# One set of flags for building, testing, and the components (goFlags in harness/components):
+# what differs in them is compiled twice, the standard library first of all. Debug information
+# is not made, as the linker drops it (-s -w); for a debugger, build without make.
 export CGO_ENABLED := 0
-export GOFLAGS     := $(GOFLAGS) -trimpath
+export GOFLAGS     := $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false
 
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
