@@ -12,7 +12,7 @@ BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 GATE     ?=
 FUZZTIME ?= 30s
-SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh harness/components/modules/*.sh))
+SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for building and testing: what differs in them is compiled twice.
@@ -22,7 +22,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary lint vuln clean help
+.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary false-alarms regressions lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -92,6 +92,13 @@ nightly: build ## every scenario, REPEAT times, held against its baseline; limit
 	  test -f reports/baselines/$$s.json || continue; \
 	  bin/meshbench gate --baseline reports/baselines/$$s.json $(GATE) --html runs/nightly/$$s.html --markdown runs/nightly/$$s.md runs/nightly/$$s || code=$$?; \
 	done; exit $$code
+
+# 120 pairs, two minutes each on two CPUs: call it again until it is done.
+false-alarms: build ## gates of a version against itself, measured for MINUTES (60), from a store
+	e2e/gates/falsealarms.sh $(or $(STORE),e2e/gates/falsealarms.jsonl) $(or $(MINUTES),60)
+
+regressions: build ## what a gate by pairs must find, each with at most eight pairs of one-pod
+	e2e/gates/regressions.sh
 
 ci-summary: ## the last nightly's verdicts as Markdown
 	@cat runs/nightly/*.md
