@@ -388,7 +388,7 @@ func TestLinks(t *testing.T) {
 	}
 	d := compared(t, a, b).Document()
 	d.LinkFrom(filepath.Join(root, "pages"))
-	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a & b/report.html"}}, d.Links); diff != "" {
+	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a%20&%20b/report.html"}}, d.Links); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	var page bytes.Buffer

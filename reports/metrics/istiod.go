@@ -53,7 +53,7 @@ func istiod() []Metric {
 		{Name: "istiod_proxies", Title: "proxies connected to istiod", Help: "Proxies connected to istiod.", Source: own, Column: Column{Table: IstiodTable, Title: "proxies"},
 			Without: leave("real_sidecars says it, and is exact", Compare), Was: was("istiod.proxies", "istiod_proxies", "", ""),
 			Read: now(func(i *observations.Istiod) float64 { return float64(i.Proxies) })},
-		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: "the metrics API",
+		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Trend: true, Source: "the metrics API",
 			Column: Column{Table: IstiodTable, Title: "memory", Decimals: 1}, Floor: 1.5, Limit: Limit{Relative: 1.5, Absolute: 32 * words.Mi},
 			Was:  was("istiod.memory", "istiod_memory_bytes", "istiod-B", "istiod.memory"),
 			Read: said(func(i *observations.Istiod) float64 { return float64(i.MemoryBytes) })},

@@ -169,6 +169,8 @@ type Metric struct {
 	// Was are its names before 2026-11-29. Those of Compare are still read in baselines and
 	// in --limit.
 	Was []Old
+	// Trend says that history draws it over runs, for each step; it judges all that Compare has.
+	Trend bool
 	// Rare says that its column stands only in reports that have a value of it.
 	Rare bool
 	// Read takes the values out of a step's records; none where it was not read. It is nil

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,6 +45,8 @@ type Record struct {
 	// Machine is what it ran on, Environment what its figures depend on beside that.
 	Machine     observations.Host   `json:"machine"`
 	Environment compare.Environment `json:"environment"`
+	// Report is the address of the run's report on the web, or of what holds it; "" for none.
+	Report string `json:"report,omitempty"`
 	// Pair says which run this one was measured in turns with; nil for none.
 	Pair *Pair `json:"pair,omitempty"`
 	// Outcome is the word that the run ended with (observations.End); "" when cut off.
@@ -217,6 +220,12 @@ func (p *Pair) check() error {
 	return nil
 }
 
+// IsAddress says whether a text is an address on the web, which a page may link to.
+func IsAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
 // check says the first thing of a record that makes no sense.
 func (r *Record) check() error {
 	switch {
@@ -226,6 +235,9 @@ func (r *Record) check() error {
 		return errors.New("it names no scenario")
 	case r.Date.IsZero():
 		return errors.New("it has no date")
+	}
+	if r.Report != "" && !IsAddress(r.Report) {
+		return fmt.Errorf("report %q: expected an address that begins with https:// or http://", r.Report)
 	}
 	seen := map[string]bool{}
 	for i, s := range r.Steps {
