@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // JSON writes the verdict for programs.
@@ -42,7 +43,7 @@ func (v *Verdict) Document() *compare.Document {
 
 // design is how the pairs were tested.
 func (v *Verdict) design() string {
-	text := plural(v.Pairs)
+	text := words.Plural(v.Pairs, "pair")
 	if v.Planned > v.Pairs {
 		text += fmt.Sprintf(" of at most %d", v.Planned)
 	}

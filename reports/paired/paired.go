@@ -23,6 +23,7 @@ import (
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats/signflip"
 	"github.com/meshbench/meshbench/reports/store"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // ErrTooFew says that there are fewer pairs than a verdict needs.
@@ -183,7 +184,7 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	differences, err := comparable(pairs)
+	differences, err := alike(pairs)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +205,9 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 	}
 	if v.Pairs < v.Planned && !v.Regressed() {
 		v.add(gate.Unfinished, "", "%d of %d pairs were measured", v.Pairs, v.Planned)
+	}
+	if v.Judged == 0 {
+		v.add(gate.CannotTell, "", "nothing was judged: no count and no metric with an alarm was read")
 	}
 	gate.Sort(v.Findings)
 	v.Kind = gate.Worst(v.Findings)
@@ -228,7 +232,7 @@ func (v *Verdict) measure(pairs []pair, plan signflip.Plan, o Options) error {
 	}
 	if v.Pairs < signflip.MinPairs {
 		if v.Regressed() {
-			v.note("%s: too few to judge what is noisy, which takes %d", plural(v.Pairs), signflip.MinPairs)
+			v.note("%s: too few to judge what is noisy, which takes %d", words.Plural(v.Pairs, "pair"), signflip.MinPairs)
 			for _, k := range family {
 				v.Figures[k].Judged = false
 			}
@@ -242,13 +246,6 @@ func (v *Verdict) measure(pairs []pair, plan signflip.Plan, o Options) error {
 	}
 	v.Judged += len(family)
 	return v.noisy(family, pairs, plan, o)
-}
-
-func plural(pairs int) string {
-	if pairs == 1 {
-		return "1 pair"
-	}
-	return fmt.Sprintf("%d pairs", pairs)
 }
 
 func (v *Verdict) add(kind gate.Kind, step, format string, args ...any) {
