@@ -31,6 +31,7 @@ func (v *Verdict) Document() *compare.Document {
 		d.Lines = append(d.Lines, strings.ToUpper(string(f.Kind))+" "+f.Text)
 	}
 	d.Lines = append(d.Lines, v.power()...)
+	d.Charts = v.charts()
 	d.Notes = []string{"Changes are those within pairs (Hodges and Lehmann's estimate) with the interval of that one metric. " +
 		"p is corrected for all metrics, steps and looks of this gate (Westfall and Young's max-T over flips of whole pairs). " +
 		"The last column is the least change for the worse that so many pairs with this noise find 95 % of the time; figures without one are shown and not judged."}
@@ -39,6 +40,22 @@ func (v *Verdict) Document() *compare.Document {
 	}
 	d.Notes = append(d.Notes, v.Notes...)
 	return d
+}
+
+// charts show the changes within pairs of what regressed.
+func (v *Verdict) charts() []compare.Chart {
+	var charts []compare.Chart
+	for _, f := range v.Figures {
+		if !f.Regressed {
+			continue
+		}
+		c := compare.Chart{Title: fmt.Sprintf("%s at %s, candidate against reference", f.metric.Title, f.Step), YName: "change in %"}
+		for i, change := range f.Changes {
+			c.X, c.Y = append(c.X, fmt.Sprintf("pair %d", i+1)), append(c.Y, 100*change)
+		}
+		charts = append(charts, c)
+	}
+	return charts
 }
 
 // design is how the pairs were tested.

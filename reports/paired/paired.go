@@ -143,8 +143,12 @@ type Figure struct {
 	Lo         *float64 `json:"lo"`
 	Hi         *float64 `json:"hi"`
 	Confidence float64  `json:"confidence,omitempty"`
+	// Changes are those within the pairs, in the order in which they were measured.
+	Changes []float64 `json:"changes"`
 	// Spread is the standard deviation of the changes within pairs.
 	Spread float64 `json:"spread"`
+	// Regressed says that it is a regression.
+	Regressed bool `json:"regressed"`
 	// P is the p-value of a change for the worse, corrected for all metrics, steps and earlier
 	// looks; nil where it is not judged. It was significant with At pairs, 0 for never.
 	P  *float64 `json:"p,omitempty"`

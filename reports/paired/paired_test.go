@@ -313,8 +313,10 @@ func TestForms(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, console.String())
 		}
 	}
-	if !strings.Contains(markdown.String(), "REGRESSION headless") {
-		t.Error(markdown.String())
+	for _, want := range []string{"REGRESSION headless", "```mermaid\nxychart-beta\n", `x-axis ["pair 1", "pair 2", "pair 3", "pair 4", "pair 5", "pair 6"]`, `y-axis "change in %" 0 --> `} {
+		if !strings.Contains(markdown.String(), want) {
+			t.Errorf("no %q in:\n%s", want, markdown.String())
+		}
 	}
 	t.Log(console.String())
 }
