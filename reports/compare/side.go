@@ -178,6 +178,9 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 	if err != nil {
 		return nil, err
 	}
+	if r.Environment.CPUProfile {
+		return nil, fmt.Errorf("run %s was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without", name)
+	}
 	run := Run{
 		Name: name, Started: r.Started, Outcome: r.Outcome, Error: r.Error,
 		Finished: r.Finished, Missing: r.Missing, Missed: r.Missed(),

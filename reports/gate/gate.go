@@ -84,7 +84,8 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 	if b.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
 	}
-	limits = Defaults().with(b.Limits).with(metrics.Current(limits)).shared()
+	given := b.Limits.with(metrics.Current(limits))
+	limits = Defaults().with(given).shared(given)
 	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
 	var differ []string
 	for _, pair := range []struct {
@@ -93,7 +94,9 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 		versions    bool // the Istio version may differ
 	}{{b.Environment.Differences(runs.Environment), "the baseline", "the run", true}, {runs.Mixed, "one run", "another", false}} {
 		for _, d := range pair.differences {
-			if !(d.Subject && pair.versions) && (d.Subject || d.Counts || len(limits) > 0) {
+			switch {
+			case d.Collected: // the comparison says so, and leaves out what depends on it
+			case !(d.Subject && pair.versions) && (d.Subject || d.Counts || len(limits) > 0):
 				differ = append(differ, d.In(pair.a, pair.b))
 			}
 		}
