@@ -22,7 +22,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary lint vuln clean help
+.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark fuzz nightly history versions versions-doc ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -92,6 +92,18 @@ nightly: build ## every scenario, REPEAT times, held against its baseline; limit
 	  test -f reports/baselines/$$s.json || continue; \
 	  bin/meshbench gate --baseline reports/baselines/$$s.json $(GATE) --html runs/nightly/$$s.html --markdown runs/nightly/$$s.md runs/nightly/$$s || code=$$?; \
 	done; exit $$code
+
+# A night that failed appends what it has, too.
+history: build ## append the last nightly's runs to the store in the branch history, and publish its page there
+	.ci/history runs/nightly
+
+# The machine must have nothing else to do. Takes about two minutes a run, and as long as it
+# takes to build what was never built here.
+versions: build ## run SCENARIO with every pinned Istio, three times each, into docs/data/versions.jsonl
+	.ci/versions
+
+versions-doc: build ## write the tables of docs/versions.md from docs/data/versions.jsonl
+	bin/meshbench history docs/data/versions.jsonl --insert docs/versions.md >/dev/null
 
 ci-summary: ## the last nightly's verdicts as Markdown
 	@cat runs/nightly/*.md

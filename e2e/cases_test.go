@@ -33,7 +33,11 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 		It(c.Name, labels, func() {
 			scenario := filepath.Join(invoker.dir, c.Name+".yaml")
 			Expect(os.WriteFile(scenario, c.Text, 0o644)).To(Succeed())
-			run := invoker.startRun(scenario, c.Args...)
+			args := c.Args
+			if !c.Drains {
+				args = append(slices.Clone(args), "--mesh-set", "meshConfig.defaultConfig.drainDuration=5s")
+			}
+			run := invoker.startRun(scenario, args...)
 			run.wait(time.Duration(cmp.Or(c.Within, 6)) * time.Minute)
 			run.exits(c.Exit)
 			for _, words := range c.Says {
@@ -47,7 +51,7 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 			report, err := reports.Build(records, truncated)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(wrong(report, c.Steps)).To(BeEmpty(), "%s", tail(run.both.String(), 40))
-			run.leavesNothing(time.Second)
+			run.leavesNothing(soon)
 		})
 	}
 })

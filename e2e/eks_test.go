@@ -158,6 +158,6 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	})
 
 	It("leaves nothing", func() {
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 })

@@ -151,6 +151,10 @@ func (t *trace) left() []string {
 	return left
 }
 
+// soon is how long a machine that does other things may take to end a cluster's processes
+// after its command.
+const soon = 10 * time.Second
+
 // leavesNothing waits until nothing is left of a command that has ended: no process,
 // namespace, cgroup, state folder, and on the host no mount and no interface.
 func (c *command) leavesNothing(limit time.Duration) {

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/breaks"
 	"github.com/meshbench/meshbench/reports/growth"
-	"github.com/meshbench/meshbench/reports/history"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
@@ -63,7 +63,7 @@ type Report struct {
 	Environment observations.Run `json:"environment"`
 
 	// past is where the run's memory has a history.
-	past *history.History
+	past *breaks.Breaks
 
 	// Sections are the topics of this run beside what every run has.
 	Sections []sections.Section `json:"-"`
@@ -239,7 +239,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Findings:    []sections.Finding{},
 		Events:      []Event{},
 		Environment: run,
-		past:        history.Of(records),
+		past:        breaks.Of(records),
 	}
 	var (
 		steps  = make([]*readings, len(run.Steps)) // nil until begun

@@ -356,7 +356,7 @@ func TestPublishedSteps(t *testing.T) {
 
 func TestTooManyPods(t *testing.T) {
 	_, err := Open("eks-nginx", map[string]string{"replicas": "300", "nodes": "20"})
-	want := "scenarios/eks-nginx.yaml:109:61: steps[7].actions[2].scale.replicas: 600 Deployment pods and 44 system pods do not fit: 20 x m6i.large can hold 580 pods; use more or larger nodes, or raise maxPods"
+	want := "scenarios/eks-nginx.yaml:114:61: steps[7].actions[2].scale.replicas: 600 Deployment pods and 44 system pods do not fit: 20 x m6i.large can hold 580 pods; use more or larger nodes, or raise maxPods"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -105,11 +105,14 @@ func kubernetesUnit(release string) (*unit, error) {
 			// 0.8.0 for 0.33. This is upstream's own change in between (commit
 			// cc3047ea5ce3, "bump the gomod-dependencies"); with it metrics-server shares
 			// all of its packages with the API server instead of compiling k8s.io twice.
+			// The last edit is ours: 0.7.2 takes no resolution below 10 s, which a run would
+			// wait for at each step; the cluster package chooses a shorter one.
 			patch: &patch{module: metricsServer, pkg: metricsServer + "/cmd/metrics-server", edits: []string{
 				"\tgenericoptions \"k8s.io/apiserver/pkg/server/options\"\n",
 				"\tgenericoptions \"k8s.io/apiserver/pkg/server/options\"\n\tutilversion \"k8s.io/apiserver/pkg/util/version\"\n",
 				"serverConfig.Version = &versionGet", "serverConfig.EffectiveVersion = utilversion.DefaultKubeEffectiveVersion()",
 				"serverConfig.Version.String()", "versionGet.String()",
+				"if o.MetricResolution < 10*time.Second {", "if o.MetricResolution < time.Second {",
 			}},
 		},
 	}

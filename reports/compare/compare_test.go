@@ -277,7 +277,7 @@ func TestForcedGC(t *testing.T) {
 func TestProfiled(t *testing.T) {
 	records := comparetest.Log("x", comparetest.Seen, random(1))
 	records[0].Run.CPUProfile = true
-	const want = "run run-01 was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without"
+	const want = "run x was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without"
 	if s, err := FromLog("run-01", records, false); err == nil || err.Error() != want {
 		t.Errorf("%v, %v", s, err)
 	}
@@ -443,7 +443,7 @@ func TestLinks(t *testing.T) {
 	}
 	d := compared(t, a, b).Document()
 	d.LinkFrom(filepath.Join(root, "pages"))
-	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a & b/report.html"}}, d.Links); diff != "" {
+	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a%20&%20b/report.html"}}, d.Links); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	var page bytes.Buffer

@@ -35,9 +35,9 @@ type Environment struct {
 	ForcedGC bool `json:"forcedGC,omitempty"`
 }
 
-// environmentOf is the environment of a run. The log's records are read beside the
+// EnvironmentOf is the environment of a run. The log's records are read beside the
 // report: the proxies' own word on their worker threads counts, not what was asked for.
-func environmentOf(r *reports.Report, records []observations.Record) Environment {
+func EnvironmentOf(r *reports.Report, records []observations.Record) Environment {
 	run := r.Environment
 	e := Environment{
 		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.Cluster.MemorySource,
@@ -51,7 +51,7 @@ func environmentOf(r *reports.Report, records []observations.Record) Environment
 		if rec.Envoy != nil && rec.Envoy.Workers > 0 {
 			e.Workers = rec.Envoy.Workers
 		}
-		e.ForcedGC = e.ForcedGC || run.ForcedGC && rec.Live != nil
+		e.ForcedGC = e.ForcedGC || run.ForcedGC && rec.Live != nil && rec.Live.Container == observations.IstiodContainer
 	}
 	return e
 }

@@ -122,7 +122,7 @@ func HTML(w io.Writer, r *reports.Report) error {
 
 func newPage(r *reports.Report) (*page, error) {
 	p := &page{
-		Report: r, Verdict: r.Verdict(), Title: title(r), Style: template.CSS(plot.Style()),
+		Report: r, Verdict: r.Verdict(), Title: title(r), Style: template.CSS(plot.PageStyle()),
 		Plots: map[string]pagePlot{}, HelmValues: strings.TrimSpace(r.Environment.Mesh.Values),
 		StepHeader: tableHeader,
 	}

@@ -339,8 +339,8 @@ func TestRise(t *testing.T) {
 		t.Helper()
 		r := gated(t, b, runs, nil)
 		for _, f := range r.Findings {
-			if f.Kind != Regression || f.Step != b.Steps[step].Name {
-				t.Errorf("raised at %s: %v", b.Steps[step].Name, f)
+			if f.Kind != Regression || f.Step != b.Classes[0].Steps[step].Name {
+				t.Errorf("raised at %s: %v", b.Classes[0].Steps[step].Name, f)
 			}
 		}
 		return len(r.Findings) > 0
@@ -377,10 +377,8 @@ func TestRefused(t *testing.T) {
 		limits Limits
 		want   string // "" for not refused
 	}{
-		"scenario":    {side(t, 1, random(2), first(func(r *observations.Run) { r.Scenario = "headless" })), nil, "b.json is the baseline of scenario eks-nginx, runs/new a run of headless"},
-		"CPUs":        {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs = 4 })), nil, "host CPUs: 2 in the baseline, 4 in the run"},
-		"two at once": {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs, r.Cluster.MemorySource = 4, "proc" })), nil, "way of reading memory: cgroup2 in the baseline, proc in the run; host CPUs"},
-		"repeats":     {side(t, 2, random(2), first(func(r *observations.Run) { n++; r.Mesh.XDS = []string{"delta", "sotw"}[n-1] })), nil, "xDS: delta in one run, sotw in another"},
+		"scenario": {side(t, 1, random(2), first(func(r *observations.Run) { r.Scenario = "headless" })), nil, "b.json is the baseline of scenario eks-nginx, runs/new a run of headless"},
+		"repeats":  {side(t, 2, random(2), first(func(r *observations.Run) { n++; r.Mesh.XDS = []string{"delta", "sotw"}[n-1] })), nil, "xDS: delta in one run, sotw in another"},
 		"Istio": {side(t, 1, random(2), first(func(r *observations.Run) {
 			r.Mesh.Istio, r.Mesh.Values = "1.24.0", strings.ReplaceAll(r.Mesh.Values, "1.23.2", "1.24.0")
 		})), nil, ""},
@@ -397,6 +395,79 @@ func TestRefused(t *testing.T) {
 		} else if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
+	}
+}
+
+// TestClasses: a baseline keeps a class for each machine, and judges each run by its own.
+func TestClasses(t *testing.T) {
+	on := func(cpus int, source string, then func([]observations.Record) []observations.Record) func([]observations.Record) []observations.Record {
+		return func(records []observations.Record) []observations.Record {
+			records[0].Run.Host.CPUs, records[0].Run.Cluster.MemorySource = cpus, source
+			if then != nil {
+				return then(records)
+			}
+			return records
+		}
+	}
+	b := baseline(t, side(t, 5, random(1), nil))
+	row := each(func(r observations.Record) {
+		if r.Proxy != nil && *r.Step == 2 {
+			r.Proxy.Objects.VirtualHosts--
+		}
+	})
+
+	// Without a class of the machine memory is not judged, which is said; counts are.
+	r := gated(t, b, side(t, 5, random(2), on(4, "proc", raise(3, 1.2))), nil)
+	if r.Kind() != OK || !strings.HasSuffix(r.Summary(), "figures judged, memory was not") {
+		t.Errorf("%s: %v", r.Summary(), r.Findings)
+	}
+	lines := strings.Join(r.Document().Lines, "\n")
+	for _, want := range []string{"NOT JUDGED memory and all else that is noisy: b.json has no class of this machine", "way of reading memory: cgroup2 in the baseline, proc in the run; host CPUs: 2 in the baseline, 4 in the run", "it has: embedded cluster, memory by cgroup2, 2 CPUs"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("no %q in:\n%s", want, lines)
+		}
+	}
+	if r := gated(t, b, side(t, 1, random(2), on(4, "proc", row)), nil); r.Kind() != Regression || !strings.Contains(r.Findings[0].Text, "virtual hosts") {
+		t.Errorf("%v", r.Findings)
+	}
+
+	// Its class is added beside the other, whose memory is another one.
+	both, err := Accept(b, side(t, 5, random(3), on(4, "proc", raise(3, 1.2))), nil, "a runner", day.AddDate(0, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "both.json")
+	if err := both.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if both, err = ReadBaseline(path); err != nil {
+		t.Fatal(err)
+	}
+	if len(both.Classes) != 2 || len(both.Classes[0].History) != 1 || len(both.Classes[1].History) != 1 {
+		t.Fatalf("%d classes", len(both.Classes))
+	}
+	for _, tt := range []struct {
+		cpus   int
+		source string
+		by     float64
+		kind   Kind
+	}{{2, "cgroup2", 1, OK}, {2, "cgroup2", 1.2, Regression}, {4, "proc", 1.2, OK}, {4, "proc", 1, Improvement}, {4, "cgroup2", 1.5, OK}} {
+		if r := gated(t, both, side(t, 5, random(4), on(tt.cpus, tt.source, raise(3, tt.by))), nil); r.Kind() != tt.kind {
+			t.Errorf("%d CPUs, %s, times %g: %s, want %s: %v", tt.cpus, tt.source, tt.by, r.Kind(), tt.kind, r.Findings)
+		}
+	}
+
+	// Accepting replaces the one of the same machine and leaves the other.
+	again, err := Accept(both, side(t, 5, random(5), raise(3, 1.2)), nil, "dearer", day.AddDate(0, 0, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(both.Classes[1], again.Classes[0]); diff != "" || len(again.Classes) != 2 || len(again.Classes[1].History) != 2 {
+		t.Errorf("%d classes: %s", len(again.Classes), diff)
+	}
+	again.Classes[0].Environment = again.Classes[1].Environment
+	if err := again.check(); err == nil || !strings.Contains(err.Error(), "class 2: it is of the same machines as class 1") {
+		t.Error(err)
 	}
 }
 

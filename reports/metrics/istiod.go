@@ -76,8 +76,9 @@ func istiod() []Metric {
 			Read: now(func(i *observations.Istiod) float64 { return float64(i.Proxies) })},
 		// See docs/metrics.md for how far repeats differ.
 		{Name: "istiod_live_heap_bytes", Title: "istiod's live heap", Help: "What istiod's heap holds after two collections that were forced at the step's end, after everything else was read; " + collections + ".",
-			Unit: Bytes, Shown: Mi, Better: Lower, Source: "istiod's /debug/pprof/heap?gc=1", Collected: true, Rare: true,
+			Unit: Bytes, Shown: Mi, Better: Lower, Trend: true, Source: "istiod's /debug/pprof/heap?gc=1", Collected: true, Rare: true,
 			Column: Column{Table: IstiodTable, Title: "live heap", Decimals: 1}, Floor: 0.02, Limit: Limit{Relative: 0.03, Absolute: 0.5 * words.Mi}, LimitAs: "istiod_memory_bytes",
+			Alarm: 0.03, Spread: 0.006,
 			Read: func(s *Step) []Value {
 				if s.Istiod == nil {
 					return nil
@@ -88,7 +89,7 @@ func istiod() []Metric {
 				}
 				return values
 			}},
-		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Source: "the metrics API",
+		{Name: "istiod_memory_bytes", Title: "istiod's memory", Help: "istiod's working set at the step's end.", Unit: Bytes, Shown: Mi, Better: Lower, Trend: true, Source: "the metrics API",
 			Column: Column{Table: IstiodTable, Title: "memory", Decimals: 1}, Floor: 1.5, Collected: true,
 			Was:  was("istiod.memory", "istiod_memory_bytes", "istiod-B", "istiod.memory"),
 			Read: said(func(i *observations.Istiod) float64 { return float64(i.MemoryBytes) })},
@@ -181,6 +182,7 @@ var istiodText = []string{
 	"every 5 s. The last stays in `profiles/`, for `go tool pprof`. Such a profile is of what was in use at",
 	"the runtime's last own collection. The steps are the one with the largest product of sidecars that",
 	"run and of Services and pods, and the one at which that product grows most. Where istiod serves no",
-	"profiles (`--profile=false`, `ENABLE_DEBUG_ON_HTTP=false`), an event and a finding say so, and",
-	"nothing is 0.",
+	"profiles (`--profile=false`), an event and a finding say so, and nothing is 0. An istiod without",
+	"its debug endpoints (`ENABLE_DEBUG_ON_HTTP=false`) cannot be measured at all: they tell when the",
+	"mesh is quiet.",
 }

@@ -164,9 +164,17 @@ type Metric struct {
 	// Collected says that it depends on whether garbage is collected by force at the end of
 	// each step (observations.Run.ForcedGC): runs that differ in it are not compared by it.
 	Collected bool
+	// Alarm is the smallest rise, as a share, that a gate of pairs raises an alarm for; with 0
+	// and no LimitAs such a gate shows the metric and does not judge it.
+	Alarm float64
+	// Spread is the standard deviation of a run's value around that of its version, as a
+	// share: what the number of pairs is planned by. 0 where it is not known.
+	Spread float64
 	// Was are its names before 2026-11-29. Those of Compare are still read in baselines and
 	// in --limit.
 	Was []Old
+	// Trend says that history draws it over runs, for each step; it judges all that Compare has.
+	Trend bool
 	// Rare says that its column stands only in reports that have a value of it.
 	Rare bool
 	// Read takes the values out of a step's records; none where it was not read. It is nil

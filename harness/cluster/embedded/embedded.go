@@ -165,6 +165,7 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []c
 		Logs:              spec.Dir,
 		Server:            "https://" + listener.Addr().String(),
 		Nodes:             spec.Nodes,
+		MostNodes:         spec.MostNodes,
 		RealPerDeployment: spec.RealPerDeployment,
 		Memory:            memory,
 		Components:        programs,

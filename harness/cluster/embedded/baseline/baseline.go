@@ -39,8 +39,23 @@ const (
 // Pods is the number of pods of the baseline on a cluster of that many nodes.
 func Pods(nodes int) int { return 2*nodes + 3 }
 
-// Apply writes all objects. It may be repeated.
-func Apply(ctx context.Context, config *rest.Config) error {
+// PublishedResolution is the shortest time from one reading of all nodes to the next that
+// metrics-server takes as it is published (cmd/metrics-server/app/options of 0.7.2).
+const PublishedResolution = 10 * time.Second
+
+// Resolution is that time for a cluster of so many nodes at most, where metrics-server takes
+// any: each step of a run waits for such a reading. metrics-server spreads its requests to
+// the nodes over 8 ms a node, 4 s at most (pkg/scraper), which must fit in.
+func Resolution(nodes int) time.Duration {
+	if nodes > 100 {
+		return PublishedResolution
+	}
+	return 3 * time.Second
+}
+
+// Apply writes all objects; metrics-server reads the nodes once each resolution. It may be
+// repeated.
+func Apply(ctx context.Context, config *rest.Config, resolution time.Duration) error {
 	client, err := kube.New(config)
 	if err != nil {
 		return fmt.Errorf("make the baseline: %w", err)
@@ -50,11 +65,34 @@ func Apply(ctx context.Context, config *rest.Config) error {
 		return err
 	}
 	for _, object := range all {
+		if err := resolve(object, resolution); err != nil {
+			return fmt.Errorf("make the baseline: %w", err)
+		}
 		if err := client.Apply(ctx, object); err != nil {
 			return fmt.Errorf("make the baseline: %w", err)
 		}
 	}
 	return nil
+}
+
+// resolve gives metrics-server its resolution and the time that a node may take, which must
+// be less than nine tenths of it. Other objects stay as they are.
+func resolve(o *unstructured.Unstructured, resolution time.Duration) error {
+	if o.GetKind() != "Deployment" || o.GetName() != "metrics-server" {
+		return nil
+	}
+	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+	if err != nil {
+		return fmt.Errorf("read the containers of metrics-server: %w", err)
+	}
+	if len(containers) != 1 {
+		return fmt.Errorf("metrics-server has %d containers, want 1", len(containers))
+	}
+	container, _ := containers[0].(map[string]any)
+	args, _ := container["args"].([]any)
+	container["args"] = append(args,
+		"--metric-resolution="+resolution.String(), "--kubelet-request-timeout="+(resolution*4/5).String())
+	return unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers")
 }
 
 // objects are the manifests, decoded.

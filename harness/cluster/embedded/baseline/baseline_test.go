@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,5 +76,35 @@ func TestEndpointsAreTheAPIServers(t *testing.T) {
 	}
 	if seen != 2 {
 		t.Errorf("%d objects are named kubernetes, want Endpoints and EndpointSlice", seen)
+	}
+}
+
+// metrics-server refuses a resolution that is not the larger of its two times.
+func TestResolution(t *testing.T) {
+	for nodes, want := range map[int]string{1: "3s 2.4s", 100: "3s 2.4s", 101: "10s 8s"} {
+		all, err := objects()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, object := range all {
+			if err := resolve(object, Resolution(nodes)); err != nil {
+				t.Fatal(err)
+			}
+			if object.GetKind() != "Deployment" || object.GetName() != "metrics-server" {
+				continue
+			}
+			containers, _, _ := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+			for _, arg := range containers[0].(map[string]any)["args"].([]any) {
+				for _, flag := range []string{"--metric-resolution=", "--kubelet-request-timeout="} {
+					if value, found := strings.CutPrefix(arg.(string), flag); found {
+						got = strings.TrimSpace(got + " " + value)
+					}
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%d nodes: %q, want %q", nodes, got, want)
+		}
 	}
 }

@@ -45,8 +45,9 @@ type Config struct {
 	Logs string
 	// Server is the URL at which the host reaches the listener.
 	Server string
-	// Nodes, RealPerDeployment: see cluster.Spec.
+	// Nodes, MostNodes, RealPerDeployment: see cluster.Spec.
 	Nodes             []cluster.NodeGroup
+	MostNodes         int
 	RealPerDeployment int
 	// Memory is how memory is read.
 	Memory runtime.MemoryMode

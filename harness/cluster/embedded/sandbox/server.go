@@ -197,12 +197,16 @@ func (s *server) startNodes(ctx context.Context) error {
 	took("nodes", since)
 	since = time.Now()
 	s.events.status("starting system pods and the metrics API")
-	if err := baseline.Apply(ctx, rest); err != nil {
-		return err
-	}
 	nodes := 0
 	for _, group := range s.config.Nodes {
 		nodes += group.Count
+	}
+	resolution := baseline.Resolution(max(nodes, s.config.MostNodes))
+	if s.config.Components[components.MetricsServer].Image != "" {
+		resolution = baseline.PublishedResolution
+	}
+	if err := baseline.Apply(ctx, rest, resolution); err != nil {
+		return err
 	}
 	if err := baseline.Wait(ctx, rest, nodes); err != nil {
 		return err
