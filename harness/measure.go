@@ -59,8 +59,8 @@ func (m *meter) control(ctx context.Context) ([]observations.Istiod, error) {
 }
 
 // measure reads everything once. The order is a rule: memory before any dump, and garbage is
-// collected by force after all of it. dumps is the folder for dumps, relative to the run's. refused is what Envoys have refused since the
-// last measurement.
+// collected by force after all of it. dumps is the folder for dumps, relative to the run's.
+// refused is what Envoys have refused since the last measurement.
 func (m *meter) measure(ctx context.Context, dumps string) (refused []string, err error) {
 	m.progress.Status("reading memory")
 	objects, err := m.sampler.Objects(ctx)
