@@ -34,9 +34,18 @@ func (h *History) Method() string {
 // Document is the history for a terminal or as Markdown.
 func (h *History) Document() *compare.Document {
 	d := &compare.Document{Title: h.Title(), Warnings: h.Notes, Notes: []string{h.Method()}}
+	var alone []string
+	for _, s := range h.Sections {
+		if len(s.Runs) == 1 {
+			alone = append(alone, s.Title())
+		}
+	}
 	for _, s := range h.Sections {
 		d.Legend = append(d.Legend, fmt.Sprintf("%s: %s; %s", s.Title(), words.Plural(len(s.Runs), "run"), s.Conditions))
 		for _, text := range s.Summary() {
+			if len(s.Runs) == 1 && len(alone) > 1 {
+				continue // one sentence says it of all of them
+			}
 			d.Lines = append(d.Lines, prefixed(len(h.Sections) > 1, s.Title(), text))
 		}
 		for _, t := range s.Tables() {
@@ -44,6 +53,9 @@ func (h *History) Document() *compare.Document {
 			d.Tables = append(d.Tables, t)
 		}
 		d.Notes = append(d.Notes, s.Notes...)
+	}
+	if len(alone) > 1 {
+		d.Lines = append(d.Lines, "One run each, so there is nothing to compare it with: "+strings.Join(alone, ", ")+".")
 	}
 	return d
 }
