@@ -183,9 +183,13 @@ func otherTable(r *reports.Report) sections.Table {
 // profileTable has a row for each function that a kept profile of istiod names.
 func profileTable(r *reports.Report) sections.Table {
 	t := sections.Table{Title: "istiod at its peak: functions that hold or use most (flat)",
-		Header: []string{"step", "profile", "taken", "function", "flat", "share %"}}
+		Header: []string{"step", "profile", "taken", "flat", "share %", "function"}}
 	for _, s := range r.Steps {
 		for _, p := range s.Profiles {
+			of := p.Kind
+			if slices.ContainsFunc(s.Profiles, func(o observations.Profile) bool { return o.Pod != p.Pod }) {
+				of += " of " + p.Pod
+			}
 			shown, taken := metrics.Mi, fmt.Sprintf("at %s Mi in use", words.Mib(p.InUseBytes))
 			flat := func(v int64) float64 { return float64(v) }
 			if p.Kind == observations.ProfileCPU {
@@ -193,8 +197,8 @@ func profileTable(r *reports.Report) sections.Table {
 				flat = func(v int64) float64 { return float64(v) / 1e9 }
 			}
 			for _, f := range p.Top {
-				t.Rows = append(t.Rows, []string{s.Name, p.Kind + " of " + p.Pod, taken, f.Name,
-					shown.Format(flat(f.Flat)) + " " + string(shown), fmt.Sprintf("%.1f", 100*float64(f.Flat)/float64(p.Total))})
+				t.Rows = append(t.Rows, []string{s.Name, of, taken,
+					shown.Format(flat(f.Flat)) + " " + string(shown), fmt.Sprintf("%.1f", 100*float64(f.Flat)/float64(p.Total)), f.Name})
 			}
 		}
 	}
