@@ -67,12 +67,13 @@ func (o Options) check() error {
 func (o Options) Alarm(m compare.Metric) float64 {
 	given := metrics.Current(o.Alarms)
 	a, ok := given[m.Name]
-	if !ok {
-		a, ok = given[m.LimitAs]
+	// One with an alarm of its own shares only that it is turned off.
+	if of, there := given[m.LimitAs]; !ok && there && (of == 0 || m.Alarm == 0) {
+		a, ok = of, true
 	}
 	if !ok {
 		a = m.Alarm
-		if as, err := compare.MetricNamed(m.LimitAs); err == nil {
+		if as, err := compare.MetricNamed(m.LimitAs); err == nil && a == 0 {
 			a = as.Alarm
 		}
 	}
@@ -222,7 +223,11 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 // measure judges what was measured.
 func (v *Verdict) measure(pairs []pair, plan signflip.Plan, o Options) error {
 	var family []int // the judged ones among figures
+	apart := pairs[0].reference.Environment.ForcedGC != pairs[0].candidate.Environment.ForcedGC
 	for _, m := range compare.Metrics() {
+		if m.Collected && apart {
+			continue // the differences say so
+		}
 		for _, s := range pairs[0].reference.Steps {
 			if m.Exact {
 				v.count(m, s.Name, pairs, o)

@@ -204,6 +204,9 @@ func subject(p pair) func(compare.Difference) bool {
 		istio, set = p.reference.Environment.Istio != p.candidate.Environment.Istio, true
 	}
 	return func(d compare.Difference) bool {
+		if d.Collected {
+			return program // another version of it may not collect
+		}
 		switch d.What {
 		case "Istio version":
 			return istio
