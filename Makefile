@@ -11,7 +11,7 @@ LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 FUZZTIME ?= 30s
-SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh harness/components/modules/*.sh))
+SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for building, testing, and the components (goFlags in harness/components):
@@ -23,7 +23,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build first-run components generate test unit e2e user skips e2e-kind benchmark fuzz nightly history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build first-run components generate test unit e2e user skips e2e-kind benchmark fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -92,6 +92,13 @@ fuzz: ## every parser with made-up input, FUZZTIME each
 # last release; without one that comparison is left out. Memory is judged on any machine.
 nightly: build ## regressions in SCENARIOS, by pairs measured in turns
 	BEFORE="$$(.ci/before)" .ci/nightly $(SCENARIOS)
+
+# 120 pairs, two minutes each on two CPUs: call it again until it is done.
+false-alarms: build ## gates of a version against itself, measured for MINUTES (60), from a store
+	e2e/gates/falsealarms.sh $(or $(STORE),docs/data/falsealarms.jsonl) $(or $(MINUTES),60)
+
+regressions: build ## what a gate by pairs must find, each with at most eight pairs of one-pod
+	e2e/gates/regressions.sh
 
 # A night that failed appends what it has, too.
 history: build ## append the last nightly's runs to the store in the branch history, and publish its page there

@@ -54,8 +54,10 @@ repeats of one another.
 
 A count that changed is a regression. Memory that rose by more than its limit, and
 significantly, is one; a drop of that size is an improvement and passes. Limits are the
-baseline's own, else 3.5 % and 0.5 Mi for memory, 150 % and 32 Mi for istiod's memory. They
-are made for repeats: with fewer than four runs on a side they are 1.4 times as wide.
+baseline's own, else 3.5 % and 0.5 Mi for memory, 3 % and 0.5 Mi for istiod's live heap. They
+are made for repeats: with fewer than four runs on a side they are 1.4 times as wide. istiod's
+working set is shown and not judged, unless --limit istiod_memory_bytes=... says how; =off
+turns off the limit of its live heap, too.
 
 A baseline keeps a class for each machine: how memory is read, CPUs, the build of Envoy and
 the like. On a machine without a class counts alone are judged, which the verdict says.

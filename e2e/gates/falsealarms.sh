@@ -4,13 +4,14 @@
 #
 #   e2e/gates/falsealarms.sh [STORE [MINUTES]]
 #
-# STORE is the file of records (default e2e/gates/falsealarms.jsonl), MINUTES how long it may
+# STORE is the file of records (default docs/data/falsealarms.jsonl), MINUTES how long it may
 # measure in this call (default 60; 0 judges what is there). Environment: MESHBENCH, the program
 # (bin/meshbench); GATES, how many (20); ISTIO, the version (1.23.2); LOCK, a file that is locked
-# while it measures. Exit code: 1 for any alarm or failure, 4 while pairs are missing.
+# while it measures. Use one build for all calls: runs of different versions of meshbench make no
+# pairs of one gate. Exit code: 1 for any alarm or failure, 4 while pairs are missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-store=${1:-e2e/gates/falsealarms.jsonl} minutes=${2:-60}
+store=${1:-docs/data/falsealarms.jsonl} minutes=${2:-60}
 meshbench=${MESHBENCH:-bin/meshbench} gates=${GATES:-20} version=${ISTIO:-1.23.2}
 pairs=6
 

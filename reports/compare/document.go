@@ -23,6 +23,7 @@ type Document struct {
 	Good     bool
 	Warnings []string
 	Lines    []string // what was found, most important first
+	Charts   []Chart  // what was found, drawn
 	Legend   []string // what is compared
 	Tables   []Table
 	Lists    []List
@@ -320,6 +321,9 @@ func (d *Document) Markdown(w io.Writer) error {
 		fmt.Fprintf(out, "> **Warning:** %s\n\n", escape(text))
 	}
 	list(out, d.Lines)
+	for _, c := range d.Charts {
+		c.mermaid(out)
+	}
 	if d.Folded {
 		fmt.Fprint(out, "<details><summary>Figures</summary>\n\n")
 	}

@@ -172,10 +172,21 @@ func (s *Side) add(dir string) error {
 	return s.merge(side)
 }
 
+// Profiled is an error for a run that cannot be compared, since its CPU was profiled.
+func Profiled(r *reports.Report) error {
+	if !r.Environment.CPUProfile {
+		return nil
+	}
+	return fmt.Errorf("run %s was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without", r.Run)
+}
+
 // FromLog is the side that one run's log makes; truncated is what reading it said.
 func FromLog(name string, records []observations.Record, truncated bool) (*Side, error) {
 	r, err := reports.Build(records, truncated)
 	if err != nil {
+		return nil, err
+	}
+	if err := Profiled(r); err != nil {
 		return nil, err
 	}
 	run := Run{

@@ -27,9 +27,10 @@ func (c *Class) String() string {
 }
 
 // same says whether runs of an environment are of the class. What counts depend on too, and
-// Istio's version, is the experiment's and not the machine's.
+// Istio's version, is the experiment's and not the machine's, and so is whether garbage was
+// collected by force.
 func (c *Class) same(e compare.Environment) bool {
-	return !slices.ContainsFunc(c.Environment.Differences(e), func(d compare.Difference) bool { return !d.Subject && !d.Counts })
+	return !slices.ContainsFunc(c.Environment.Differences(e), func(d compare.Difference) bool { return !d.Subject && !d.Counts && !d.Collected })
 }
 
 // Latest is the class that was accepted last.

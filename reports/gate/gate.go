@@ -108,13 +108,15 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 	if b.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
 	}
-	limits = Defaults().with(b.Limits).with(metrics.Current(limits)).shared()
+	given := b.Limits.with(metrics.Current(limits))
+	limits = Defaults().with(given).shared(given)
 	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
 	class, fits := b.of(runs.Environment)
 	var differ, machine []string
 	for _, d := range class.Environment.Differences(runs.Environment) {
 		switch {
 		case d.Subject:
+		case d.Collected: // the comparison says so, and leaves out what depends on it
 		case d.Counts:
 			differ = append(differ, d.In("the baseline", "the run"))
 		default:
@@ -122,7 +124,7 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 		}
 	}
 	for _, d := range runs.Mixed {
-		if d.Subject || d.Counts || len(limits) > 0 {
+		if !d.Collected && (d.Subject || d.Counts || len(limits) > 0) {
 			differ = append(differ, d.In("one run", "another"))
 		}
 	}

@@ -175,12 +175,16 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// TestRepeats: with repeats on both sides istiod's memory is judged too, and a rise that
-// is small beside the noise of one run is found when the limit asks for it.
+// TestRepeats: with repeats on both sides istiod's live heap is judged too, its working set
+// is not, and a rise that is small beside the noise of one run is found when the limit asks
+// for it.
 func TestRepeats(t *testing.T) {
 	b := baseline(t, side(t, 6, random(1), nil))
 	r := gated(t, b, side(t, 6, random(2), each(func(r observations.Record) {
-		if r.Istiod != nil && *r.Step == 1 {
+		if r.Live != nil && *r.Step == 1 {
+			r.Live.Bytes = r.Live.Bytes * 11 / 10
+		}
+		if r.Istiod != nil && *r.Step == 2 {
 			r.Istiod.MemoryBytes *= 6
 		}
 		if r.Usage != nil && *r.Step == 3 {
@@ -193,6 +197,77 @@ func TestRepeats(t *testing.T) {
 	}
 	if want := []string{"headless", "pods"}; !slices.Equal(got, want) {
 		t.Errorf("%q: %v", got, r.Findings)
+	}
+}
+
+// uncollected makes a run one without forced collections, as those of older versions are.
+func uncollected(records []observations.Record) []observations.Record {
+	records[0].Run.ForcedGC = false
+	return slices.DeleteFunc(records, func(r observations.Record) bool { return r.Live != nil })
+}
+
+// TestForcedGC: istiod's memory with forced collections is not held against that without,
+// which is said; everything else is.
+func TestForcedGC(t *testing.T) {
+	limits := Limits{"istiod_memory_bytes": {Relative: 0.5, P: 0.05}, "istiod_cpu_seconds": {Relative: 0.5, P: 0.05}}
+	change := func(records []observations.Record) []observations.Record {
+		comparetest.Raise(records, 3, 1.08)
+		for _, r := range records {
+			if r.Istiod != nil {
+				r.Istiod.MemoryBytes *= 6
+				r.Istiod.CPUSeconds *= 6
+			}
+		}
+		return records
+	}
+	without := func(records []observations.Record) []observations.Record { return uncollected(change(records)) }
+	old := baseline(t, side(t, 6, random(1), uncollected))
+	for name, tt := range map[string]struct {
+		runs     *compare.Side
+		found    int
+		compared bool
+	}{
+		"with":    {side(t, 6, random(2), change), 1, false},
+		"without": {side(t, 6, random(2), without), 1 + 9 + 8, true}, // memory at every step, work since the first
+	} {
+		r := gated(t, old, tt.runs, limits)
+		said := slices.ContainsFunc(r.Document().Warnings, func(n string) bool {
+			return strings.Contains(n, "garbage collected by force at each step (--force-gc): no in b.json, yes in runs/new: the memory and CPU of istiod")
+		})
+		rows := slices.ContainsFunc(r.Comparison.Rows, func(row compare.Row) bool { return row.Metric.Name == "istiod_memory_bytes" && row.Against[0] != nil })
+		if len(r.Findings) != tt.found || said == tt.compared || rows != tt.compared {
+			t.Errorf("%s: said %t, compared %t, %d found: %v", name, said, rows, len(r.Findings), r.Findings)
+		}
+	}
+	n := 0
+	mixed := side(t, 2, random(2), func(records []observations.Record) []observations.Record {
+		if n++; n == 1 {
+			return uncollected(records)
+		}
+		return records
+	})
+	if _, err := Accept(nil, mixed, nil, "x", day); err == nil || !strings.Contains(err.Error(), "garbage collected by force") {
+		t.Errorf("a baseline of both: %v", err)
+	}
+}
+
+// TestLimitAs: turning the working set's limit off turns off that of the live heap, which
+// keeps its own otherwise.
+func TestLimitAs(t *testing.T) {
+	own := Defaults()["istiod_live_heap_bytes"]
+	given := Limit{Relative: 0.3, P: 0.01}
+	for _, tt := range []struct {
+		given Limits
+		want  Limit
+	}{
+		{nil, own},
+		{Limits{"istiod_memory_bytes": {Relative: 2, P: 0.05}}, own},
+		{Limits{"istiod_memory_bytes": {Off: true}}, Limit{Off: true}},
+		{Limits{"istiod_memory_bytes": {Off: true}, "istiod_live_heap_bytes": given}, given},
+	} {
+		if got := Defaults().with(tt.given).shared(tt.given)["istiod_live_heap_bytes"]; got != tt.want {
+			t.Errorf("%v: %+v, want %+v", tt.given, got, tt.want)
+		}
 	}
 }
 

@@ -158,8 +158,12 @@ type Metric struct {
 	// nothing else; with the zero Limit and no LimitAs a metric is compared and not judged.
 	Limit Limit
 	// LimitAs names the metric whose limit it has, where neither a baseline nor the command
-	// gives it its own: that one's turned off turns it off.
+	// gives it its own: that one's turned off turns it off. Of a metric with a Limit it is
+	// only that.
 	LimitAs string
+	// Collected says that it depends on whether garbage is collected by force at the end of
+	// each step (observations.Run.ForcedGC): runs that differ in it are not compared by it.
+	Collected bool
 	// Alarm is the smallest rise, as a share, that a gate of pairs raises an alarm for; with 0
 	// and no LimitAs such a gate shows the metric and does not judge it.
 	Alarm float64

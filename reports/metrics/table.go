@@ -167,7 +167,7 @@ func memory() []Metric {
 			Column: Column{Table: SidecarTable, Title: "peak", Decimals: 1}, Floor: 0.1,
 			Read: func(s *Step) []Value { return known(s.SidecarPeak) }},
 		{Name: "witness_memory_bytes", Title: "memory of a witness", Help: "Working set of a real sidecar whose configuration was dumped before, which makes Envoy grow.",
-			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04,
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04, Collected: true,
 			Without: leave(tablesSay, Tables), Was: was("witnessMemory", "sidecar_memory_bytes{witness=true}", "witness-B", "witnessMemory"),
 			Read: usage(true, bytes)},
 		{Name: "sidecar_cpu_cores", Title: "CPU of a sidecar", Help: "CPU that a real sidecar never dumped used in the metrics API's last window.",
@@ -201,7 +201,7 @@ func memory() []Metric {
 			}},
 		{Name: "agent_held_bytes", Title: "memory that its pilot-agent holds", Help: "Heap and stacks that the pilot-agent of a witness holds; a dump, which Envoy answers, does not change it.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: "pilot-agent's /debug/pprof/heap", Of: OfPod,
-			Column: Column{Table: SidecarTable, Title: "held by pilot-agent", Decimals: 1}, Floor: 0.1,
+			Column: Column{Table: SidecarTable, Title: "held by pilot-agent", Decimals: 1}, Floor: 0.1, Collected: true,
 			Was: was("agentHeld", "agent_held_bytes", "", "agentHeld"),
 			Read: func(s *Step) []Value {
 				var values []Value
@@ -212,6 +212,12 @@ func memory() []Metric {
 					values = append(values, Value{Of: a.Namespace + "/" + a.Pod, Workload: a.Workload, Value: float64(a.HeapBytes + a.StackBytes)})
 				}
 				return values
+			}},
+		{Name: "agent_live_heap_bytes", Title: "live heap of its pilot-agent", Help: "What the heap of a witness's pilot-agent holds after two collections that were forced after its dump; " + collections + ".",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: "pilot-agent's /debug/pprof/heap?gc=1", Of: OfPod, Collected: true, Rare: true,
+			Column: Column{Table: SidecarTable, Title: "live in pilot-agent", Decimals: 1}, Floor: 0.05,
+			Read: func(s *Step) []Value {
+				return live(s, observations.SidecarContainer, func(_ string, l *observations.Live) bool { return l.Kind == observations.ProxySidecar })
 			}},
 		{Name: "gateway_memory_bytes", Title: "memory of a gateway", Help: "Working set of a real gateway's container istio-proxy; its configuration was never dumped.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Trend: true, Without: leave(othersSay, Tables),

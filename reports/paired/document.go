@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // JSON writes the verdict for programs.
@@ -30,6 +31,7 @@ func (v *Verdict) Document() *compare.Document {
 		d.Lines = append(d.Lines, strings.ToUpper(string(f.Kind))+" "+f.Text)
 	}
 	d.Lines = append(d.Lines, v.power()...)
+	d.Charts = v.charts()
 	d.Notes = []string{"Changes are those within pairs (Hodges and Lehmann's estimate) with the interval of that one metric. " +
 		"p is corrected for all metrics, steps and looks of this gate (Westfall and Young's max-T over flips of whole pairs). " +
 		"The last column is the least change for the worse that so many pairs with this noise find 95 % of the time; figures without one are shown and not judged."}
@@ -40,9 +42,25 @@ func (v *Verdict) Document() *compare.Document {
 	return d
 }
 
+// charts show the changes within pairs of what regressed.
+func (v *Verdict) charts() []compare.Chart {
+	var charts []compare.Chart
+	for _, f := range v.Figures {
+		if !f.Regressed {
+			continue
+		}
+		c := compare.Chart{Title: fmt.Sprintf("%s at %s, candidate against reference", f.metric.Title, f.Step), YName: "change in %"}
+		for i, change := range f.Changes {
+			c.X, c.Y = append(c.X, fmt.Sprintf("pair %d", i+1)), append(c.Y, 100*change)
+		}
+		charts = append(charts, c)
+	}
+	return charts
+}
+
 // design is how the pairs were tested.
 func (v *Verdict) design() string {
-	text := plural(v.Pairs)
+	text := words.Plural(v.Pairs, "pair")
 	if v.Planned > v.Pairs {
 		text += fmt.Sprintf(" of at most %d", v.Planned)
 	}

@@ -97,6 +97,9 @@ func (v *Verdict) figure(m compare.Metric, step string, pairs []pair, o Options)
 	d := logs(reference, candidate)
 	e := signflip.EstimateOf(d)
 	f.Change, f.Spread = math.Expm1(e.Center), signflip.Spread(d)
+	for _, change := range d {
+		f.Changes = append(f.Changes, math.Expm1(change))
+	}
 	if e.Confidence > 0 {
 		lo, hi := math.Expm1(e.Lo), math.Expm1(e.Hi)
 		f.Lo, f.Hi, f.Confidence = &lo, &hi, e.Confidence
@@ -154,6 +157,7 @@ func (v *Verdict) noisy(family []int, pairs []pair, plan signflip.Plan, o Option
 		}
 		switch {
 		case outcome.Significant && center >= least:
+			f.Regressed = true
 			v.add(gate.Regression, f.Step, "%s", f.text(len(pairs)))
 		case improved.Metrics[i].Significant && -center >= least && !worse[i].TwoSided:
 			v.add(gate.Improvement, f.Step, "%s", f.text(len(pairs)))

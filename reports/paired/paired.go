@@ -23,6 +23,7 @@ import (
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats/signflip"
 	"github.com/meshbench/meshbench/reports/store"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // ErrTooFew says that there are fewer pairs than a verdict needs.
@@ -66,12 +67,13 @@ func (o Options) check() error {
 func (o Options) Alarm(m compare.Metric) float64 {
 	given := metrics.Current(o.Alarms)
 	a, ok := given[m.Name]
-	if !ok {
-		a, ok = given[m.LimitAs]
+	// One with an alarm of its own shares only that it is turned off.
+	if of, there := given[m.LimitAs]; !ok && there && (of == 0 || m.Alarm == 0) {
+		a, ok = of, true
 	}
 	if !ok {
 		a = m.Alarm
-		if as, err := compare.MetricNamed(m.LimitAs); err == nil {
+		if as, err := compare.MetricNamed(m.LimitAs); err == nil && a == 0 {
 			a = as.Alarm
 		}
 	}
@@ -142,8 +144,12 @@ type Figure struct {
 	Lo         *float64 `json:"lo"`
 	Hi         *float64 `json:"hi"`
 	Confidence float64  `json:"confidence,omitempty"`
+	// Changes are those within the pairs, in the order in which they were measured.
+	Changes []float64 `json:"changes"`
 	// Spread is the standard deviation of the changes within pairs.
 	Spread float64 `json:"spread"`
+	// Regressed says that it is a regression.
+	Regressed bool `json:"regressed"`
 	// P is the p-value of a change for the worse, corrected for all metrics, steps and earlier
 	// looks; nil where it is not judged. It was significant with At pairs, 0 for never.
 	P  *float64 `json:"p,omitempty"`
@@ -183,7 +189,7 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	differences, err := comparable(pairs)
+	differences, err := alike(pairs)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +211,9 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 	if v.Pairs < v.Planned && !v.Regressed() {
 		v.add(gate.Unfinished, "", "%d of %d pairs were measured", v.Pairs, v.Planned)
 	}
+	if v.Judged == 0 {
+		v.add(gate.CannotTell, "", "nothing was judged: no count and no metric with an alarm was read")
+	}
 	gate.Sort(v.Findings)
 	v.Kind = gate.Worst(v.Findings)
 	v.Passed, v.Summary = v.Kind.Passed(), gate.Summary(v.Findings, v.Judged)
@@ -214,7 +223,11 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 // measure judges what was measured.
 func (v *Verdict) measure(pairs []pair, plan signflip.Plan, o Options) error {
 	var family []int // the judged ones among figures
+	apart := pairs[0].reference.Environment.ForcedGC != pairs[0].candidate.Environment.ForcedGC
 	for _, m := range compare.Metrics() {
+		if m.Collected && apart {
+			continue // the differences say so
+		}
 		for _, s := range pairs[0].reference.Steps {
 			if m.Exact {
 				v.count(m, s.Name, pairs, o)
@@ -228,7 +241,7 @@ func (v *Verdict) measure(pairs []pair, plan signflip.Plan, o Options) error {
 	}
 	if v.Pairs < signflip.MinPairs {
 		if v.Regressed() {
-			v.note("%s: too few to judge what is noisy, which takes %d", plural(v.Pairs), signflip.MinPairs)
+			v.note("%s: too few to judge what is noisy, which takes %d", words.Plural(v.Pairs, "pair"), signflip.MinPairs)
 			for _, k := range family {
 				v.Figures[k].Judged = false
 			}
@@ -242,13 +255,6 @@ func (v *Verdict) measure(pairs []pair, plan signflip.Plan, o Options) error {
 	}
 	v.Judged += len(family)
 	return v.noisy(family, pairs, plan, o)
-}
-
-func plural(pairs int) string {
-	if pairs == 1 {
-		return "1 pair"
-	}
-	return fmt.Sprintf("%d pairs", pairs)
 }
 
 func (v *Verdict) add(kind gate.Kind, step, format string, args ...any) {

@@ -85,6 +85,7 @@ func TestJudge(t *testing.T) {
 		"not read":                {runs(6, 0.003, func(r *store.Record) { delete(r.Steps[0].Values, "sidecar_memory_bytes") }), Options{}, gate.Unfinished, "was not read in the candidate of pair 1"},
 		"read as 0":               {runs(6, 0.003, func(r *store.Record) { r.Steps[0].Values["sidecar_memory_bytes"] = 0 }), Options{}, gate.Unfinished, "was not read in the candidate of pair 1"},
 		"enough for what's asked": {runs(8, 0.004, nil), Options{Effect: 0.05}, gate.OK, ""},
+		"nothing judged":          {runs(6, 0.003, nil), Options{Alarms: map[string]float64{"memory": 0, "listener_rows": 0, "pods": 0}}, gate.CannotTell, "nothing was judged"},
 		"too few for that":        {runs(6, 0.03, nil), Options{Effect: 0.03}, gate.CannotTell, "not one of 3.0 %, which was asked for; it takes about "},
 	}
 	for name, tt := range tests {
@@ -312,8 +313,10 @@ func TestForms(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, console.String())
 		}
 	}
-	if !strings.Contains(markdown.String(), "REGRESSION headless") {
-		t.Error(markdown.String())
+	for _, want := range []string{"REGRESSION headless", "```mermaid\nxychart-beta\n", `x-axis ["pair 1", "pair 2", "pair 3", "pair 4", "pair 5", "pair 6"]`, `y-axis "change in %" 0 --> `} {
+		if !strings.Contains(markdown.String(), want) {
+			t.Errorf("no %q in:\n%s", want, markdown.String())
+		}
 	}
 	t.Log(console.String())
 }

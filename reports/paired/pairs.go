@@ -2,7 +2,6 @@ package paired
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,9 +139,9 @@ func end(r *store.Record) time.Time {
 	return r.Date.Add(time.Duration(r.Seconds * float64(time.Second)))
 }
 
-// comparable refuses pairs that differ in what was not asked for, and lists what they differ
+// alike refuses pairs that differ in what was not asked for, and lists what they differ
 // in as was asked for.
-func comparable(pairs []pair) (asked []string, err error) {
+func alike(pairs []pair) (asked []string, err error) {
 	first := pairs[0]
 	for _, p := range pairs {
 		for i, r := range p.runs() {
@@ -198,13 +197,16 @@ func comparable(pairs []pair) (asked []string, err error) {
 // subject says what the sides of pairs may differ in: what was asked for, and what follows
 // from that. Runs that do not say what was asked for may differ in Istio's version and values.
 func subject(p pair) func(compare.Difference) bool {
-	a, b := Asked(p.reference.Pair.Asked), Asked(p.candidate.Pair.Asked)
+	a, b := askedFor(p.reference.Pair.Asked), askedFor(p.candidate.Pair.Asked)
 	differs := func(keyword string) bool { return !slices.Equal(a[keyword], b[keyword]) }
 	istio, envoy, set, program := differs("istio"), differs("envoy"), differs("set"), differs("meshbench")
 	if p.reference.Pair.Asked == "" && p.candidate.Pair.Asked == "" {
 		istio, set = p.reference.Environment.Istio != p.candidate.Environment.Istio, true
 	}
 	return func(d compare.Difference) bool {
+		if d.Collected {
+			return program // another version of it may not collect
+		}
 		switch d.What {
 		case "Istio version":
 			return istio
@@ -221,8 +223,8 @@ func subject(p pair) func(compare.Difference) bool {
 	}
 }
 
-// Asked are the words of a side of a gate, istio=1.27.0,set=a.b=c, by their keys.
-func Asked(text string) map[string][]string {
+// askedFor are the words of a side of a gate, istio=1.27.0,set=a.b=c, by their keys.
+func askedFor(text string) map[string][]string {
 	asked := map[string][]string{}
 	for _, word := range strings.Split(text, ",") {
 		if name, value, ok := strings.Cut(word, "="); ok {
@@ -278,7 +280,7 @@ func Slice(records []store.Record, from, to int) ([]store.Record, error) {
 		}
 	}
 	if len(order) < to {
-		return nil, errors.Join(fmt.Errorf("the store has %d pairs, and none of the number %d", len(order), to), ErrTooFew)
+		return nil, fmt.Errorf("%w: the store has %d pairs, and none of the number %d", ErrTooFew, len(order), to)
 	}
 	return slice, nil
 }

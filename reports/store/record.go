@@ -119,6 +119,9 @@ func FromFolder(dir string) (*Record, error) {
 		return nil, err
 	}
 	report, err := reports.Build(records, truncated)
+	if err == nil {
+		err = compare.Profiled(report)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}

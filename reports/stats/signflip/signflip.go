@@ -37,6 +37,7 @@ package signflip
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -136,7 +137,7 @@ type Outcome struct {
 // pairs, enough for the first look.
 func (p Plan) Test(family []Metric) (*Result, error) {
 	if len(family) == 0 {
-		return nil, fmt.Errorf("there is no metric to test")
+		return nil, errors.New("there is no metric to test")
 	}
 	pairs := len(family[0].Differences)
 	for _, m := range family {
