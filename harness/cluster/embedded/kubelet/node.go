@@ -22,13 +22,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/scheme"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/instances"
 )
 
@@ -98,17 +98,17 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 		}
 	}()
 
-	podFactory := informers.NewSharedInformerFactoryWithOptions(m.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+	podFactory := informers.New(m.client, informers.Options{Tweak: func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", n.name).String()
-	}))
-	podInformer := podFactory.Core().V1().Pods()
+	}})
+	podInformer := podFactory.Core().Pods()
 	n.pods = podInformer.Lister()
 	pods, err := node.NewPodController(node.PodControllerConfig{
 		PodClient:         m.client.CoreV1(),
 		PodInformer:       podInformer,
-		ConfigMapInformer: m.factory.Core().V1().ConfigMaps(),
-		SecretInformer:    m.factory.Core().V1().Secrets(),
-		ServiceInformer:   m.factory.Core().V1().Services(),
+		ConfigMapInformer: m.factory.Core().ConfigMaps(),
+		SecretInformer:    m.factory.Core().Secrets(),
+		ServiceInformer:   m.factory.Core().Services(),
 		// virtual-kubelet's own events, one or two a pod, tell nobody anything.
 		EventRecorder:                        &record.FakeRecorder{},
 		Provider:                             n,
@@ -134,7 +134,7 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 	n.ended.Go(func() { _ = server.Serve(tls.NewListener(listener, m.config.TLS)) }) // always ends with an error: closed
 
 	podFactory.Start(ctx.Done())
-	n.ended.Go(podFactory.Shutdown)
+	n.ended.Go(podFactory.Wait)
 	run := func(what string, run func() error) {
 		n.ended.Go(func() {
 			if err := run(); err != nil && ctx.Err() == nil {
