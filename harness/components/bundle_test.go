@@ -542,7 +542,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		root := t.TempDir()
 		s := writtenStore(filepath.Join(root, "cache", "components"), "x")
-		got, err := s.unpack(t.Context(), bytes.NewReader(b), func(string) {})
+		got, err := s.unpack(t.Context(), bytes.NewReader(b), s.units, func(string) {})
 		have := tree(t, root)
 		if err != nil {
 			if len(have) > 0 {

@@ -39,16 +39,20 @@ const importID = "import"
 // here uses and that are not there. r is read to its end and all of it is checked before
 // anything is put there: the platform, each file's name, size and hash, and that there is
 // nothing else. say is told what is being done and may be nil.
-func (s *Store) Import(ctx context.Context, r io.Reader, say func(string)) (_ *Imported, err error) {
+func (s *Store) Import(ctx context.Context, r io.Reader, say func(string)) (*Imported, error) {
 	if say == nil {
 		say = func(string) {}
+	}
+	units, err := s.pinnedUnits()
+	if err != nil {
+		return nil, err
 	}
 	z, err := zstd.NewReader(until{ctx, r}, zstd.WithDecoderMaxWindow(maxBundleBack))
 	if err != nil {
 		return nil, err
 	}
 	defer z.Close()
-	return s.unpack(ctx, z, say)
+	return s.unpack(ctx, z, units, say)
 }
 
 // place is where a bundle's component goes.
@@ -67,8 +71,8 @@ func (p place) status(m manifest) Status {
 	}
 }
 
-// unpack is Import of an archive that is not compressed.
-func (s *Store) unpack(ctx context.Context, r io.Reader, say func(string)) (*Imported, error) {
+// unpack is Import of an archive that is not compressed, of what units use.
+func (s *Store) unpack(ctx context.Context, r io.Reader, units []*unit, say func(string)) (*Imported, error) {
 	archive := tar.NewReader(r)
 	head, err := archive.Next()
 	if err != nil {
@@ -90,10 +94,7 @@ func (s *Store) unpack(ctx context.Context, r io.Reader, say func(string)) (*Imp
 	}
 	work := filepath.Join(s.root, "work", importID)
 	made := &Imported{Meshbench: list.Meshbench}
-	places, need, err := s.places(list, work, made)
-	if err != nil {
-		return nil, err
-	}
+	places, need := s.places(list, units, work, made)
 	if len(made.Unused) == len(list.Components) {
 		return nil, fmt.Errorf("it was made by meshbench %s and holds nothing that this one, built by %s, uses: take the bundle of this version", list.Meshbench, runtime.Version())
 	}
@@ -152,11 +153,7 @@ func (s *Store) unpack(ctx context.Context, r io.Reader, say func(string)) (*Imp
 
 // places finds out where each component of a bundle goes, and how many bytes have to be
 // unpacked. What is not is noted in made.
-func (s *Store) places(list *bundle, work string, made *Imported) ([]place, uint64, error) {
-	units, err := s.pinnedUnits()
-	if err != nil {
-		return nil, 0, err
-	}
+func (s *Store) places(list *bundle, units []*unit, work string, made *Imported) ([]place, uint64) {
 	used := map[string]place{} // by folder below the cache's
 	known := map[string]bool{} // by name and version
 	for _, u := range units {
@@ -185,7 +182,7 @@ func (s *Store) places(list *bundle, work string, made *Imported) ([]place, uint
 		}
 		places[i] = p
 	}
-	return places, need, nil
+	return places, need
 }
 
 // unpackComponent reads a component's files and checks them, and writes them below dir, a
