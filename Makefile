@@ -81,8 +81,8 @@ e2e-kind: build ## end-to-end tests on kind clusters
 benchmark: build ## seconds that headless and eks-nginx take with what is cached
 	go test ./e2e -run '^$$' -bench . -benchtime 1x -timeout 30m
 
-# The go command fuzzes one target of one package at a time. It spends a minute to make each
-# input of note smaller, of which archives have many.
+# The go command fuzzes one target of one package at a time. Left alone it takes up to a minute
+# to make one input smaller that covers something new, which for archives is all of the time.
 fuzz: ## every parser with made-up input, FUZZTIME each
 	@set -e; for p in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$p/*_test.go); do \

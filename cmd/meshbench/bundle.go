@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ puts into the cache of another machine of the same platform: for machines withou
 Go or Python, and for those that should not build. What is missing is obtained first.
 
 The file holds programs as they were built for this version of meshbench and its version of
-Go. Another version of meshbench takes from it what it would have built just so.`,
+Go. Another version of meshbench takes from it only what it would build in the same way.`,
 		Example: `  meshbench components export bundle.tar.zst
   meshbench components export bundle.tar.zst --istio 1.27.0
   meshbench components export clients.tar.zst kubectl istioctl
@@ -33,10 +34,10 @@ Go. Another version of meshbench takes from it what it would have built just so.
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all && len(args) > 1 {
-				return usage(cmd, fmt.Errorf("give --all or names of components, not both"))
+				return usage(cmd, errors.New("give --all or names of components, not both"))
 			}
 			if components.Source(programs.From) != components.FromModules || strings.Contains(programs.Envoy, "/") {
-				return usage(cmd, fmt.Errorf("a bundle holds what is pinned and built from modules, without --from images and an Envoy of your own"))
+				return usage(cmd, errors.New("a bundle holds what is pinned and built from modules, without --from images and an Envoy of your own"))
 			}
 			options, err := programs.Options(cmd.Context())
 			if err != nil {
