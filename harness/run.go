@@ -178,7 +178,11 @@ func (r *run) connect(istio string) (err error) {
 	}
 	witnesses := &witnesses{wanted: r.Scenario.Witnesses, proxies: r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
-	seen, err := metadata.NewForConfig(cfg)
+	// Of the thirty kinds that istiod watches all are listed at the begin of every wait: with
+	// client-go's 5 requests a second that took 10 s before the first step and 3 s in each.
+	unlimited := rest.CopyConfig(cfg)
+	unlimited.QPS = -1
+	seen, err := metadata.NewForConfig(unlimited)
 	if err != nil {
 		return fmt.Errorf("make a client for metadata: %w", err)
 	}
