@@ -44,8 +44,14 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 	}})
-	r.opened = err == nil
-	return err
+	if r.opened = err == nil; err != nil {
+		return err
+	}
+	provision := observations.Provision{Began: r.start.UTC(), Seconds: r.provisioned.Sub(r.start).Seconds()}
+	if r.Stopwatch != nil {
+		provision.Parts = r.Stopwatch.take(r.start, r.provisioned)
+	}
+	return r.recorder.Append(observations.Record{Provision: &provision})
 }
 
 // hostFacts describe this machine for the record.

@@ -92,8 +92,9 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 // run is one run on its way.
 type run struct {
 	Options
-	start  time.Time
-	opened bool // the first record is written
+	start       time.Time
+	provisioned time.Time // there were a cluster and a mesh
+	opened      bool      // the first record is written
 
 	cluster  cluster.Cluster
 	client   *kube.Client
@@ -134,7 +135,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.cluster = made.Cluster
+	r.cluster, r.provisioned = made.Cluster, time.Now()
 	defer func() { err = r.TakeDown(ctx, r.cluster, err) }()
 	if err := r.connect(made.Mesh.Istio); err != nil {
 		return err

@@ -174,6 +174,24 @@ func otherTable(r *reports.Report) sections.Table {
 	return t
 }
 
+// phaseTable is the wall time by kind of phase.
+func phaseTable(r *reports.Report) sections.Table {
+	t := sections.Table{Title: "Where the time went", Header: []string{"phase", "seconds", "share %"}}
+	totals := r.Phases.Totals()
+	var all float64
+	for _, one := range totals {
+		all += one.Seconds
+	}
+	for _, one := range totals {
+		share := ""
+		if all > 0 {
+			share = fmt.Sprintf("%.0f", 100*one.Seconds/all)
+		}
+		t.Rows = append(t.Rows, []string{one.Kind, fmt.Sprintf("%.1f", one.Seconds), share})
+	}
+	return t
+}
+
 func eventTable(r *reports.Report) sections.Table {
 	var rows [][]string
 	for _, e := range r.Events {
