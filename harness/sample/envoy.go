@@ -242,14 +242,14 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	s.markWitness(pod.Process)
 
 	dumps := map[string]string{}
-	raw := map[string][]byte{}
+	sizes := map[string]int64{}
 	for _, answer := range [][2]string{
 		{"config_dump", "/config_dump?include_eds"},
 		{"clusters", "/clusters?format=json"},
 	} {
 		name, path := answer[0], answer[1]
 		dumps[name] = filepath.Join(dir, fmt.Sprintf("%s.%s.%s.json", pod.Namespace, pod.Name, name))
-		if raw[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
+		if sizes[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
 			return observations.Proxy{}, err
 		}
 	}
@@ -263,7 +263,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	case !apierrors.IsNotFound(err):
 		return observations.Proxy{}, fmt.Errorf("read pod %s/%s after its dump: %w", pod.Namespace, pod.Name, err)
 	}
-	rows, objects, err := proxyconfig.Count(raw["config_dump"], raw["clusters"])
+	rows, objects, err := countFiles(filepath.Join(run, dumps["config_dump"]), filepath.Join(run, dumps["clusters"]))
 	if err != nil {
 		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
@@ -279,7 +279,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		Kind:      pod.Kind,
 		Rows:      rows,
 		Objects:   objects,
-		DumpBytes: int64(len(raw["config_dump"])),
+		DumpBytes: sizes["config_dump"],
 		Dumps:     dumps,
 		Rejected:  state.Rejected,
 		Stats:     stats,
@@ -304,33 +304,44 @@ func (s *Sampler) stats(ctx context.Context, pod Pod) (map[string]int, error) {
 	return counts, err
 }
 
-// dump writes an answer to a file, all of it or none, and returns it. Answers have been
-// seen of 70 MB: they go to the file as they come.
-func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte, error) {
+// countFiles counts what is in the files of a proxy's answers.
+func countFiles(configDump, clusters string) (rows observations.Counts, objects observations.ConfigObjects, err error) {
+	dump, err := os.Open(configDump)
+	if err != nil {
+		return rows, objects, err
+	}
+	defer dump.Close()
+	hosts, err := os.Open(clusters)
+	if err != nil {
+		return rows, objects, err
+	}
+	defer hosts.Close()
+	return proxyconfig.CountFrom(dump, hosts)
+}
+
+// dump writes an answer to a file, all of it or none, and returns its size. Answers have
+// been seen of 70 MB: they go to the file as they come, and are counted from there.
+func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) (size int64, err error) {
 	partial := file + ".partial"
-	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
+	err = s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
 		f, err := os.Create(partial) // again at each attempt
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, r)
+		size, err = io.Copy(f, r)
 		return errors.Join(err, f.Close())
 	})
 	if err != nil {
 		_ = os.Remove(partial)
-		return nil, err
+		return 0, err
 	}
 	if err := beginsJSON(partial); err != nil {
-		return nil, fmt.Errorf("get %s of %s/%s: %w", path, pod.Namespace, pod.Name, errors.Join(err, os.Remove(partial)))
+		return 0, fmt.Errorf("get %s of %s/%s: %w", path, pod.Namespace, pod.Name, errors.Join(err, os.Remove(partial)))
 	}
 	if err := os.Rename(partial, file); err != nil {
-		return nil, fmt.Errorf("keep %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
+		return 0, fmt.Errorf("keep %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
 	}
-	body, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read %s of %s/%s again: %w", path, pod.Namespace, pod.Name, err)
-	}
-	return body, nil
+	return size, nil
 }
 
 // beginsJSON is the error of [notJSON] for a file.
