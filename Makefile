@@ -22,7 +22,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark fuzz nightly ci-summary lint vuln clean help
+.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -71,8 +71,20 @@ skips: ## what the last tests skipped, and why
 e2e-kind: build ## end-to-end tests on kind clusters
 	MESHBENCH_E2E_KIND=1 go test ./e2e -count=1 -timeout 90m -v -ginkgo.v -ginkgo.label-filter=kind
 
-benchmark: build ## seconds that headless and eks-nginx take with what is cached
-	go test ./e2e -run '^$$' -bench . -benchtime 1x -timeout 30m
+# In the benchmark format, so that benchstat compares two of them. About ten minutes on two
+# cores that nobody else uses; BENCH chooses, and BENCH_ARGS sets sizes: of simulated pods
+# BENCH_ARGS='-bench.nodes 250,500,1000'.
+BENCH      ?= .
+BENCH_ARGS ?=
+benchmark: build ## measure speed: ratios and figures as a table, results in bin/benchmark.txt
+	bin/meshbench components istioctl kubectl >/dev/null
+	@echo "measuring; what is done is in bin/benchmark.txt"
+	go test ./proxyconfig -run '^$$' -bench '$(BENCH)' -benchtime 3x >bin/benchmark.txt || { cat bin/benchmark.txt; exit 1; }
+	go test ./e2e -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 2h -args $(BENCH_ARGS) >>bin/benchmark.txt 2>&1 || { tail -n 50 bin/benchmark.txt; exit 1; }
+	go run ./internal/performance bin/benchmark.txt
+
+performance-doc: benchmark ## the same, into docs/performance.md, with this machine and the date
+	go run ./internal/performance -version $(VERSION) -doc docs/performance.md bin/benchmark.txt
 
 # The go command fuzzes one target of one package at a time.
 fuzz: ## every parser with made-up input, FUZZTIME each
