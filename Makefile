@@ -10,9 +10,8 @@ REPEAT   ?= 4
 LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
-GATE     ?=
 FUZZTIME ?= 30s
-SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh harness/components/modules/*.sh))
+SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for building and testing: what differs in them is compiled twice.
@@ -22,7 +21,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly ci-summary lint vuln clean help
+.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -93,20 +92,32 @@ fuzz: ## every parser with made-up input, FUZZTIME each
 	    echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); \
 	  done; done
 
-# All scenarios are run before the first verdict, so that one regression does not hide
-# another; gate says which, and the target fails if any did. Scenarios without a baseline are
-# judged by their expectations alone: one that goes on until a kill ends elsewhere each time,
-# and those made for comparisons are held against one another.
-nightly: build ## every scenario, REPEAT times, held against its baseline; limits in GATE
-	rm -rf runs/nightly
-	bin/meshbench run $(SCENARIOS) --repeat $(REPEAT) --out runs/nightly; code=$$?; \
-	for s in $(SCENARIOS); do \
-	  test -f reports/baselines/$$s.json || continue; \
-	  bin/meshbench gate --baseline reports/baselines/$$s.json $(GATE) --html runs/nightly/$$s.html --markdown runs/nightly/$$s.md runs/nightly/$$s || code=$$?; \
-	done; exit $$code
+# The newest Istio against the accepted one, and this meshbench against BEFORE, by default the
+# last release; without one that comparison is left out. Memory is judged on any machine.
+nightly: build ## regressions in SCENARIOS, by pairs measured in turns
+	BEFORE="$$(.ci/before)" .ci/nightly $(SCENARIOS)
+
+# 120 pairs, two minutes each on two CPUs: call it again until it is done.
+false-alarms: build ## gates of a version against itself, measured for MINUTES (60), from a store
+	e2e/gates/falsealarms.sh $(or $(STORE),docs/data/falsealarms.jsonl) $(or $(MINUTES),60)
+
+regressions: build ## what a gate by pairs must find, each with at most eight pairs of one-pod
+	e2e/gates/regressions.sh
+
+# A night that failed appends what it has, too.
+history: build ## append the last nightly's runs to the store in the branch history, and publish its page there
+	.ci/history runs/nightly
+
+# The machine must have nothing else to do. Takes about two minutes a run, and as long as it
+# takes to build what was never built here.
+versions: build ## run SCENARIO with every pinned Istio, three times each, into docs/data/versions.jsonl
+	.ci/versions
+
+versions-doc: build ## write the tables of docs/versions.md from docs/data/versions.jsonl
+	bin/meshbench history docs/data/versions.jsonl --insert docs/versions.md >/dev/null
 
 ci-summary: ## the last nightly's verdicts as Markdown
-	@cat runs/nightly/*.md
+	@find runs/nightly -name gate.md | sort | xargs -r cat
 
 # A tool has a module of its own in tools, which pins it and all that it is made of. It is
 # built on its first use and kept in the go command's cache.

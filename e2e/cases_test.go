@@ -51,7 +51,7 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 			report, err := reports.Build(records, truncated)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(wrong(report, c.Steps)).To(BeEmpty(), "%s", tail(run.both.String(), 40))
-			run.leavesNothing(time.Second)
+			run.leavesNothing(soon)
 		})
 	}
 })

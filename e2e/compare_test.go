@@ -26,7 +26,7 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 		c := invoker.run(10*time.Minute, "compare", "--scenario", scenario, "--out", out,
 			"--case", "unnamed:", "--case", "again:", "--case", "http: --set port=http")
 		text := c.succeeds()
-		c.leavesNothing(time.Second)
+		c.leavesNothing(soon)
 		Expect(text).To(ContainSubstring("The sidecars' configuration of B is that of A."))
 		Expect(text).To(MatchRegexp(`(?m)^headless +rows of listeners +30 +30 +\+0 +25 +-5$`))
 
@@ -63,7 +63,7 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 		Expect(syscall.Kill(c.cmd.Process.Pid, syscall.SIGINT)).To(Succeed())
 		c.wait(time.Minute)
 		c.exits(130)
-		c.leavesNothing(time.Second)
+		c.leavesNothing(soon)
 		Expect(c.both.String()).To(ContainSubstring("What was measured until then is in " + out))
 		Expect(invoker.run(time.Minute, "compare", out).succeeds()).To(ContainSubstring("run run-01 is not complete (interrupted)"))
 	})
@@ -75,7 +75,7 @@ var _ = Describe("an upgrade in place", Label("compare", "upgrade", nightly), fu
 		run := invoker.startRun("upgrade", "--set", "replicas=3")
 		run.wait(30 * time.Minute)
 		run.exits(0)
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 		upgraded := 0
 		versions := map[int]string{} // of the witness's sidecar, by step
 		for _, r := range run.records() {

@@ -44,7 +44,7 @@ var _ = Describe("a program of the control plane that is killed", Label("control
 			Expect(end).NotTo(BeNil(), "the log has no end")
 			Expect(end.Outcome).To(Equal(observations.Failed))
 			Expect(end.Error).To(ContainSubstring("%s ended: signal: killed", program))
-			run.leavesNothing(time.Second)
+			run.leavesNothing(soon)
 		},
 		Entry("kube-apiserver", "kube-apiserver"),
 		Entry("etcd", Label(nightly), "etcd"),

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -82,6 +83,24 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 		}
 	})
 
+	It("reads what istiod's heap holds at every step, and which functions do near its peak", func() {
+		var profiled []string
+		for _, s := range found.Steps {
+			live := s.Metrics["istiod_live_heap_bytes"].Value
+			Expect(live).To(And(BeNumerically(">", 5<<20), BeNumerically("<", s.Metrics["istiod_memory_peak_bytes"].Value)), s.Name)
+			Expect(s.Metrics["agent_live_heap_bytes"].Value).To(BeNumerically(">", 0), s.Name)
+			Expect(s.Metrics["istiod_cpu_peak_cores"].Value).To(BeNumerically(">", 0), s.Name)
+			for _, p := range s.Profiles {
+				profiled = append(profiled, s.Name)
+				Expect(p.Top).To(HaveLen(10))
+				printed, err := exec.Command("go", "tool", "pprof", "-top", "-nodecount=1", "-sample_index=inuse_space", filepath.Join(run.out, p.Path)).Output()
+				Expect(err).NotTo(HaveOccurred())
+				Expect(string(printed)).To(ContainSubstring(p.Top[0].Name))
+			}
+		}
+		Expect(profiled).To(Equal([]string{"ns2", "services"}))
+	})
+
 	It("agrees with istioctl on every dump", func() {
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", len(published)))
 	})
@@ -139,6 +158,6 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	})
 
 	It("leaves nothing", func() {
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 })

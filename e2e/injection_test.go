@@ -211,7 +211,7 @@ var _ = Describe("two revisions", Label("injection"), func() {
 			}
 		}
 		Expect(last).To(Equal(map[string]int{"blue": 0, "green": 2}))
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	}
 
 	It("run side by side, and pods move from one to the other", func() { moved() })

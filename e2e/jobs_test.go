@@ -71,7 +71,7 @@ var _ = Describe("pods that end", Label("jobs"), func() {
 				Expect(events[observations.JobFailed]).To(Equal(1))
 			}
 			Expect(kinds).To(BeEmpty(), "proxies that ended with their pod are told as restarts")
-			run.leavesNothing(time.Second)
+			run.leavesNothing(soon)
 		})
 	}
 })

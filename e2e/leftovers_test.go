@@ -40,7 +40,7 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 				return
 			}
 			Expect(code).To(Equal(130))
-			run.leavesNothing(time.Second)
+			run.leavesNothing(soon)
 			if records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName)); err == nil && len(records) > 0 {
 				last := records[len(records)-1]
 				Expect(last.End).NotTo(BeNil(), "the log has no end")
@@ -62,14 +62,14 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 		run.wait(3 * time.Minute)
 		run.exits(1)
 		Expect(run.both.String()).To(ContainSubstring("istiod"))
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 
 	It("by its time limit", func() {
 		run := invoker.startRun("one-pod", "--timeout", "12s")
 		run.wait(3 * time.Minute)
 		run.exits(4)
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 
 	It("keeps its folder for somebody to look at", func() {

@@ -35,6 +35,6 @@ var _ = Describe("manifests", Label("manifests", nightly), func() {
 			MatchRegexp(`^left out (clusterIP 192\.168\.1\.1|nodePort 99|healthCheckNodePort 99)(, (clusterIP 192\.168\.1\.1|nodePort 99|healthCheckNodePort 99)){2} of Service ns1/exported: this cluster refuses it$`),
 			"took the injected sidecars out of 1 Pod: this mesh injects its own",
 		))
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 })

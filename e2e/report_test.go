@@ -31,7 +31,15 @@ type step struct {
 	EnvoyAllocated  memory
 	AgentHeld       memory
 	Settled         bool
-	Expectations    []struct {
+	Metrics         map[string]struct{ Value float64 }
+	Profiles        []struct {
+		Kind, Path string
+		Top        []struct {
+			Name string
+			Flat int64
+		}
+	}
+	Expectations []struct {
 		What string
 		Want int
 		Got  *int

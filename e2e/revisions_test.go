@@ -81,6 +81,6 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 		run.trace.look()
 		Expect(syscall.Kill(run.cmd.Process.Pid, syscall.SIGINT)).To(Succeed())
 		Expect(run.wait(20 * time.Second)).To(Equal(130))
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 })

@@ -53,6 +53,6 @@ var _ = Describe("other shapes of a mesh", Ordered, Label("shapes"), func() {
 	})
 
 	It("leaves nothing", func() {
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 })

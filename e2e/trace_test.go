@@ -14,6 +14,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 )
 
 // trace follows a command's process and all that come of it, so that what is left of them
@@ -137,8 +139,9 @@ func (t *trace) left() []string {
 			left = append(left, fmt.Sprintf("process %d: %s", pid, commandLine(pid)))
 		}
 		for _, ns := range namespacesOf(pid) {
-			// Between two looks a process may start that is not known by its parent.
-			if seen, ours := t.namespaces[ns]; ours && p.start <= seen+uint64(2*userHZ*lookEvery.Seconds()) {
+			// Between two looks a process may start that is not known by its parent. But the
+			// kernel may have given the number of a namespace that is gone to another cluster.
+			if seen, ours := t.namespaces[ns]; ours && p.start <= seen+uint64(2*userHZ*lookEvery.Seconds()) && !t.ofOther(pid) {
 				left = append(left, fmt.Sprintf("namespace %s with process %d: %s", ns, pid, commandLine(pid)))
 			}
 		}
@@ -150,6 +153,29 @@ func (t *trace) left() []string {
 	}
 	return left
 }
+
+// ofOther tells whether a process belongs to a cluster that is not the command's: one of its
+// ancestors is the first process of another.
+func (t *trace) ofOther(pid int) bool {
+	for pid > 1 {
+		p, parent, ok := readProcess(pid)
+		if !ok {
+			return false
+		}
+		if _, ours := t.processes[p]; ours {
+			return false
+		}
+		if words := strings.Fields(commandLine(pid)); len(words) > 1 && words[1] == sandbox.Command {
+			return true
+		}
+		pid = parent
+	}
+	return false
+}
+
+// soon is how long a machine that does other things may take to end a cluster's processes
+// after its command.
+const soon = 10 * time.Second
 
 // leavesNothing waits until nothing is left of a command that has ended: no process,
 // namespace, cgroup, state folder, and on the host no mount and no interface.

@@ -122,7 +122,7 @@ func (c *leftUp) down(who *identity) {
 	c.ended = true
 	c.up.trace.stop()
 	Expect(c.kubeconfig).NotTo(BeAnExistingFile())
-	c.up.leavesNothing(time.Second)
+	c.up.leavesNothing(soon)
 	who.run(time.Minute, "down", "--name", c.name).exits(1)
 }
 

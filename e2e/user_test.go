@@ -14,7 +14,7 @@ var _ = Describe("an ordinary user", Label("user"), func() {
 		run.wait(10 * time.Minute)
 		run.exits(0)
 		Expect(run.report().Finished).To(BeTrue())
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 		return run
 	}
 

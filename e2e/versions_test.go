@@ -68,7 +68,7 @@ var _ = Describe("versions", Label("versions"), func() {
 			run.wait(30 * time.Minute)
 			run.exits(0)
 			run.measuredQuietly(istio)
-			run.leavesNothing(time.Second)
+			run.leavesNothing(soon)
 		})
 	}
 
@@ -96,7 +96,7 @@ var _ = Describe("versions", Label("versions"), func() {
 		run.wait(5 * time.Minute)
 		run.exits(0)
 		run.measuredQuietly(components.DefaultIstio)
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 
 		c := leaveUp(invoker, native)
 		c.must("create", "namespace", "demo")
@@ -174,7 +174,7 @@ var _ = Describe("configuration that Envoy refuses", Label("versions"), func() {
 		run.exits(1)
 		Expect(run.both.String()).To(And(ContainSubstring("red/web-"), ContainSubstring("EnvoyFilter red/two-endpoints"), ContainSubstring("--allow-rejected")))
 		refused(run, 1, 1)
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 	})
 
 	It("is measured where that is allowed", func() {

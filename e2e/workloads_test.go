@@ -25,7 +25,7 @@ var _ = Describe("workloads", Label("shapes"), func() {
 		r, err := reports.Build(records, truncated)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(r.Verdict()).To(Equal("ok"))
-		run.leavesNothing(time.Second)
+		run.leavesNothing(soon)
 		return r, records
 	}
 

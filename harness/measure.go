@@ -23,11 +23,14 @@ type meter struct {
 	costs interface {
 		Costs(context.Context) (cluster.Costs, error)
 	}
-	dir string // the run's folder
+	dir      string // the run's folder
+	forcedGC bool   // collect garbage at the end of each step
 
 	rejections rejections
 	silent     bool // pilot-agent does not tell what it holds
 	dumped     bool // a witness was
+	// uncollected are the containers whose programs do not let their garbage be collected.
+	uncollected map[string]bool
 }
 
 // before reads the control plane before the first step: its own part of the cost is
@@ -55,9 +58,9 @@ func (m *meter) control(ctx context.Context) ([]observations.Istiod, error) {
 	return control, nil
 }
 
-// measure reads everything once. The order is a rule: memory before any dump. dumps is the
-// folder for dumps, relative to the run's. refused is what Envoys have refused since the
-// last measurement.
+// measure reads everything once. The order is a rule: memory before any dump, and garbage is
+// collected by force after all of it. dumps is the folder for dumps, relative to the run's.
+// refused is what Envoys have refused since the last measurement.
 func (m *meter) measure(ctx context.Context, dumps string) (refused []string, err error) {
 	m.progress.Status("reading memory")
 	objects, err := m.sampler.Objects(ctx)
@@ -103,7 +106,7 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 			return nil, err
 		}
 	}
-	return refused, nil
+	return refused, m.live(ctx, picked)
 }
 
 // cpu reads and records what the sidecars have used of the CPU. A cluster may keep its

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/metadata"
@@ -18,6 +19,7 @@ import (
 	"github.com/meshbench/meshbench/harness/actions"
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/profiles"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
@@ -54,6 +56,11 @@ type Options struct {
 	// AllowRejected lets the run go on when an Envoy refuses configuration; else it fails at
 	// the end of that step, as what is measured then is not what was asked for.
 	AllowRejected bool
+	// ForcedGC forces garbage collections in istiod, and in the witnesses' pilot-agents, at
+	// the end of every step, to read their live heaps.
+	ForcedGC bool
+	// CPUProfile profiles istiod's CPU throughout the steps. The run is marked.
+	CPUProfile bool
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -105,6 +112,8 @@ type run struct {
 	refusals *refusals
 	meter    *meter
 	on       *actions.On
+	profiles *profiles.Keeper
+	largest  []int // the steps whose heap is profiled
 }
 
 // outcome tells what kind of end err is.
@@ -195,8 +204,15 @@ func (r *run) connect(istio string) (err error) {
 	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
-		costs: r.cluster, dir: r.Dir,
+		costs: r.cluster, dir: r.Dir, forcedGC: r.ForcedGC,
 	}
+	r.profiles = &profiles.Keeper{
+		Source: r.sampler, Record: r.recorder.Append, Dir: r.Dir,
+		Unread: func(err error) {
+			r.recorder.event(observations.Warning, observations.Unprofiled, "istiod is not profiled: "+err.Error(), "")
+		},
+	}
+	r.largest = r.Scenario.Plan().Largest(r.Real)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
 	}
@@ -232,6 +248,9 @@ func (r *run) step(ctx context.Context, index int) error {
 	if err := r.recorder.Append(observations.Record{Begin: opening(r.Scenario, step)}); err != nil {
 		return err
 	}
+	folder := fmt.Sprintf("%02d-%s", index+1, step.Name)
+	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index), r.CPUProfile)
+	defer func() { _ = profiled() }() // where the step breaks, why says more
 	for _, action := range step.Actions {
 		if err := r.act(ctx, action.Change); err != nil {
 			return err
@@ -250,7 +269,11 @@ func (r *run) step(ctx context.Context, index int) error {
 	if !settled.Settled {
 		r.Progress.Note("step %s is not settled after %s: %s", step.Name, limit, settled.Unmet)
 	}
-	refused, err := r.meter.measure(ctx, filepath.Join("dumps", fmt.Sprintf("%02d-%s", index+1, step.Name)))
+	// What is measured must not be of a profile.
+	if err := profiled(); err != nil {
+		return err
+	}
+	refused, err := r.meter.measure(ctx, filepath.Join("dumps", folder))
 	if err != nil {
 		return err
 	}

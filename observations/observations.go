@@ -39,6 +39,8 @@ type Record struct {
 	Envoy     *Envoy     `json:"envoy,omitempty"`   // one Envoy's own account of its memory
 	Agent     *Agent     `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
 	Istiod    *Istiod    `json:"istiod,omitempty"`  // istiod's cost and pushes
+	Live      *Live      `json:"live,omitempty"`    // one Go program's live heap
+	Profile   *Profile   `json:"profile,omitempty"` // a profile of istiod was kept
 	Measure   *Measure   `json:"measure,omitempty"` // the step's measurement is complete
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
@@ -69,6 +71,13 @@ type Run struct {
 	Mesh            Mesh              `json:"mesh"`
 	Knative         *Knative          `json:"knative,omitempty"`    // where the scenario needs it
 	Components      map[string]string `json:"components,omitempty"` // component name to version
+	// ForcedGC says that istiod, and the witnesses' pilot-agents, were told to collect their
+	// garbage at the end of every step, after all that was read of it: see [Live]. What they
+	// hold at later steps depends on it. Logs without it are of runs that never did.
+	ForcedGC bool `json:"forcedGC,omitempty"`
+	// CPUProfile says that istiod's CPU was profiled throughout the steps, which costs time
+	// and memory: figures of such a run are not for comparing.
+	CPUProfile bool `json:"cpuProfile,omitempty"`
 }
 
 // Host is the machine the program runs on.

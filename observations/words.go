@@ -43,20 +43,27 @@ const (
 
 // Kinds of an [Event], and of what a report finds beside them.
 const (
-	OOMKill   = "oom-kill"   // a container was killed for its memory limit
-	Restarted = "restart"    // a container ended and was started again
-	Reconnect = "reconnect"  // a proxy connected to istiod again
-	Rejected  = "rejected"   // an Envoy refused configuration
-	Unsettled = "unsettled"  // a step was measured before the mesh was quiet
-	Lost      = "lost"       // a workload whose sidecar is killed on every start
-	Upgraded  = "upgrade"    // istiod runs another version from here on
-	Gap       = "series"     // the finer series has a gap
-	Unread    = "agent"      // pilot-agent does not say what it holds
-	NoSidecar = "sidecar"    // a workload that one might expect in the mesh has no sidecar
-	KeptAlive = "kept-alive" // a sidecar keeps its Job's pod from completing
-	Adapted   = "manifest"   // part of a manifest was left out
-	Unseen    = "arrival"    // it is not known whether istiod has taken something in
-	JobFailed = "job-failed" // a Job that a step made has failed
+	OOMKill    = "oom-kill"   // a container was killed for its memory limit
+	Restarted  = "restart"    // a container ended and was started again
+	Reconnect  = "reconnect"  // a proxy connected to istiod again
+	Rejected   = "rejected"   // an Envoy refused configuration
+	Unsettled  = "unsettled"  // a step was measured before the mesh was quiet
+	Lost       = "lost"       // a workload whose sidecar is killed on every start
+	Upgraded   = "upgrade"    // istiod runs another version from here on
+	Gap        = "series"     // the finer series has a gap
+	Unread     = "agent"      // pilot-agent does not say what it holds
+	NoSidecar  = "sidecar"    // a workload that one might expect in the mesh has no sidecar
+	KeptAlive  = "kept-alive" // a sidecar keeps its Job's pod from completing
+	Adapted    = "manifest"   // part of a manifest was left out
+	Unprofiled = "profile"    // istiod does not let itself be profiled
+	Unseen     = "arrival"    // it is not known whether istiod has taken something in
+	JobFailed  = "job-failed" // a Job that a step made has failed
+)
+
+// Kinds of a [Profile].
+const (
+	ProfileHeap = "heap"
+	ProfileCPU  = "cpu"
 )
 
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).

@@ -192,6 +192,9 @@ func (r *Report) findings() []sections.Finding {
 	if len(env.Cluster.Simulated) > 0 {
 		add(observations.Info, "simulated", "", "Not real on this cluster: %s.", strings.Join(env.Cluster.Simulated, "; "))
 	}
+	if env.CPUProfile {
+		add(observations.Warning, observations.Unprofiled, "", "istiod's CPU was profiled (--profile), which costs time and memory: the figures of this run are not for comparing.")
+	}
 	limits := ""
 	if env.Cluster.LimitsEnforcedBy != "" {
 		limits = "; limits are enforced by: " + env.Cluster.LimitsEnforcedBy

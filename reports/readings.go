@@ -42,6 +42,7 @@ type readings struct {
 	istiod       *observations.Istiod
 	measure      *observations.Measure
 	peaks        peaks
+	profiles     []observations.Profile // the last of each kind and pod
 	// records are all since the wait for quiet ended.
 	records []observations.Record
 	// before is the step that was begun before; nil for none.
@@ -100,6 +101,11 @@ func (in *readings) add(rec observations.Record) {
 		}
 	case rec.Istiod != nil:
 		in.istiod = rec.Istiod
+		in.peaks.istiodRead = in.settle != nil
+	case rec.Profile != nil:
+		p := *rec.Profile
+		same := func(o observations.Profile) bool { return o.Kind == p.Kind && o.Pod == p.Pod }
+		in.profiles = append(slices.DeleteFunc(in.profiles, same), p)
 	case rec.Measure != nil:
 		in.measure = rec.Measure
 	}
@@ -119,6 +125,7 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		Actions:      in.actions,
 		Churn:        in.churns,
 		Proxies:      in.proxies,
+		Profiles:     in.profiles,
 		Expectations: []Expectation{},
 		Istiod:       istiodCost(in.istiodBefore, in.istiod),
 		figures:      in.begin.PublishedFigures,
@@ -195,6 +202,7 @@ func (in *readings) counted(s *Step) *metrics.Step {
 		IstiodBefore: in.istiodBefore, Istiod: in.istiod, Records: in.records,
 	}
 	counted.SidecarPeak, counted.IstiodPeak = in.peaks.of(in)
+	counted.IstiodCPUPeak = in.peaks.istiodCPU
 	for i := range in.proxies {
 		if p := &in.proxies[i]; p.Namespace+"/"+p.Pod == s.Witness {
 			counted.Proxy = p

@@ -1,8 +1,10 @@
 package reports
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -105,6 +107,89 @@ func TestPeaks(t *testing.T) {
 				t.Errorf("%s: %s is %g without a series", s.Name, name, f.Value)
 			}
 		}
+	}
+}
+
+// TestIstiodPeaks: CPU is averaged over two seconds or more, within one process, and what comes
+// after istiod was measured is the measurement's own.
+func TestIstiodPeaks(t *testing.T) {
+	at := time.Date(2026, 11, 29, 6, 0, 0, 0, time.UTC)
+	scrape := func(seconds, cpu float64, mi int64) observations.Record {
+		return observations.Record{Time: at.Add(time.Duration(seconds * float64(time.Second))), Series: &observations.Series{Containers: []observations.SeriesPoint{
+			{Namespace: "istio-system", Pod: "istiod-1", Container: observations.IstiodContainer, MemoryBytes: mi << 20, CPUSeconds: cpu}}}}
+	}
+	for name, tt := range map[string]struct {
+		scrapes [][3]float64 // seconds, CPU seconds, Mi
+		cores   float64      // 0 for unknown
+	}{
+		"steady":                 {[][3]float64{{0, 1, 50}, {1, 1.5, 50}, {2, 2, 50}, {3, 2.5, 50}}, 0.5},
+		"a burst":                {[][3]float64{{0, 1, 50}, {1, 1, 50}, {2, 3, 50}, {3, 3, 50}, {4, 3, 50}}, 1},
+		"two scrapes close by":   {[][3]float64{{0, 1, 50}, {1.9, 1, 50}, {2.1, 2, 50}, {4.2, 2, 50}}, 1 / 2.1},
+		"readings that are rare": {[][3]float64{{0, 1, 50}, {15, 4, 50}}, 0.2},
+		"another process":        {[][3]float64{{0, 9, 50}, {1, 9, 50}, {2, 0.5, 50}, {3, 0.75, 50}, {4, 1, 50}}, 0.25},
+		"no two seconds":         {[][3]float64{{0, 1, 50}, {1, 2, 50}}, 0},
+		"no series":              {nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			step := 0
+			records := []observations.Record{
+				{Time: at, Run: &observations.Run{Schema: observations.Schema, Scenario: "x", Steps: []string{"one"}}},
+				{Time: at, Step: &step, Begin: &observations.Begin{Name: "one"}},
+			}
+			for _, s := range tt.scrapes {
+				records = append(records, scrape(s[0], s[1], int64(s[2])))
+			}
+			records = append(records,
+				observations.Record{Time: at.Add(20 * time.Second), Step: &step, Settle: &observations.Settle{Settled: true}},
+				observations.Record{Time: at.Add(20 * time.Second), Step: &step, Istiod: &observations.Istiod{Pod: "istio-system/istiod-1", MemoryBytes: 40 << 20}},
+				scrape(21, 100, 900), scrape(24, 200, 900), // a collection that is forced, perhaps
+				observations.Record{Time: at.Add(25 * time.Second), Step: &step, Measure: &observations.Measure{}})
+			m := build(t, records).Steps[0].Metrics
+			if f, ok := m["istiod_cpu_peak_cores"]; ok != (tt.cores > 0) || math.Abs(f.Value-tt.cores) > 1e-9 {
+				t.Errorf("%g cores, known %t; want %g", f.Value, ok, tt.cores)
+			}
+			if f, ok := m["istiod_memory_peak_bytes"]; ok != (tt.scrapes != nil) || ok && f.Value != 50<<20 {
+				t.Errorf("%g bytes, known %t", f.Value, ok)
+			}
+		})
+	}
+}
+
+// TestCollected: what a forced collection costs istiod is no work of the next step, and the
+// live heap is that of the istiod which was measured.
+func TestCollected(t *testing.T) {
+	at := time.Date(2026, 11, 29, 6, 0, 0, 0, time.UTC)
+	records := []observations.Record{{Time: at, Run: &observations.Run{Schema: observations.Schema, Scenario: "x", Steps: []string{"one", "two"}}}}
+	add := func(step int, r observations.Record) {
+		at = at.Add(time.Second)
+		r.Time, r.Step = at, &step
+		records = append(records, r)
+	}
+	for i, cpu := range []float64{3, 5} {
+		add(i, observations.Record{Begin: &observations.Begin{Name: []string{"one", "two"}[i]}})
+		for n := range 2 {
+			add(i, observations.Record{Profile: &observations.Profile{Pod: "istio-system/istiod-1", Kind: observations.ProfileHeap, Path: "x", Total: int64(1 + n)}})
+		}
+		add(i, observations.Record{Settle: &observations.Settle{Settled: true}})
+		add(i, observations.Record{Istiod: &observations.Istiod{Pod: "istio-system/istiod-1", CPUSeconds: cpu}})
+		for _, pod := range []string{"istiod-1", "istiod-other"} {
+			add(i, observations.Record{Live: &observations.Live{Namespace: "istio-system", Pod: pod, Container: observations.IstiodContainer, Bytes: int64(len(pod)), CPUSeconds: cpu + 0.75}})
+		}
+		add(i, observations.Record{Measure: &observations.Measure{}})
+	}
+	r := build(t, records)
+	two := r.Steps[1]
+	if got := two.Metrics["istiod_cpu_seconds"].Value; got != 5-3.75 {
+		t.Errorf("%g s of CPU in the second step", got)
+	}
+	if got := two.Metrics["istiod_live_heap_bytes"].Value; got != 8 {
+		t.Errorf("a live heap of %g", got)
+	}
+	if len(two.Profiles) != 1 || two.Profiles[0].Total != 2 {
+		t.Errorf("profiles %+v", two.Profiles)
+	}
+	if dumps := r.Dumps(); len(dumps) != 2 || dumps[0] != (Dump{"one", "istio-system/istiod-1", "heap profile", "x"}) {
+		t.Errorf("%+v", dumps)
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/breaks"
 	"github.com/meshbench/meshbench/reports/growth"
-	"github.com/meshbench/meshbench/reports/history"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/phases"
 	"github.com/meshbench/meshbench/reports/revisions"
@@ -64,7 +64,7 @@ type Report struct {
 	Environment observations.Run `json:"environment"`
 
 	// past is where the run's memory has a history.
-	past *history.History
+	past *breaks.Breaks
 
 	// Sections are the topics of this run beside what every run has.
 	Sections []sections.Section `json:"-"`
@@ -130,6 +130,10 @@ type Step struct {
 	Others []Others `json:"otherProxies,omitempty"`
 	// Proxies are all witnesses' configurations, in the log's order.
 	Proxies []observations.Proxy `json:"proxies,omitempty"`
+
+	// Profiles are those of istiod that were kept during the step, of its heap near the peak
+	// or of its CPU, with the functions that hold or use most.
+	Profiles []observations.Profile `json:"profiles,omitempty"`
 
 	figures *observations.Published
 	// counts are those that expectations and published figures are about, by their word.
@@ -240,7 +244,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Events:      []Event{},
 		Environment: run,
 		Phases:      phases.Of(records),
-		past:        history.Of(records),
+		past:        breaks.Of(records),
 	}
 	var (
 		steps  = make([]*readings, len(run.Steps)) // nil until begun
@@ -278,9 +282,15 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			return nil, fmt.Errorf("record %d of the log describes a second run: a log is of one run", i+2)
 		case rec.Istiod != nil:
 			istiod = rec.Istiod
+		case rec.Live != nil:
+			// Collecting by force is no work of the next step.
+			if l := rec.Live; istiod != nil && l.CPUSeconds > 0 && istiod.Pod == l.Namespace+"/"+l.Pod {
+				after := *istiod
+				after.CPUSeconds, istiod = l.CPUSeconds, &after
+			}
 		case rec.Series != nil:
 			if under != nil {
-				under.peaks.add(rec.Series, func(pod string) bool { return series[pod] != nil && !math.IsInf(series[pod].Dumped, 1) })
+				under.peaks.add(rec.Time, rec.Series, func(pod string) bool { return series[pod] != nil && !math.IsInf(series[pod].Dumped, 1) })
 			}
 			addSeries(series, rec.Series, rec.Time.Sub(r.Started).Seconds())
 		case rec.Proxy != nil:
@@ -411,13 +421,14 @@ func (s *Step) Count(what string) (n int, ok bool) {
 	return n, ok
 }
 
-// Dump is a raw answer of a proxy, beside the log.
+// Dump is a raw answer of a proxy or a profile of istiod, beside the log.
 type Dump struct {
 	Step, Pod, Kind string
 	Path            string // relative to the run's folder
 }
 
-// Dumps are the raw answers that the run kept, in the log's order.
+// Dumps are the raw answers that the run kept, in the log's order, and each step's profiles
+// after its own.
 func (r *Report) Dumps() []Dump {
 	var dumps []Dump
 	for _, s := range r.Steps {
@@ -425,6 +436,9 @@ func (r *Report) Dumps() []Dump {
 			for _, kind := range slices.Sorted(maps.Keys(p.Dumps)) {
 				dumps = append(dumps, Dump{s.Name, p.Namespace + "/" + p.Pod, kind, p.Dumps[kind]})
 			}
+		}
+		for _, p := range s.Profiles {
+			dumps = append(dumps, Dump{s.Name, p.Pod, p.Kind + " profile", p.Path})
 		}
 	}
 	return dumps

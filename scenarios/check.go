@@ -278,6 +278,7 @@ func (c *checker) check(s *Scenario) {
 				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
+		begin := len(c.plan.timeline)
 		for _, a := range step.Actions {
 			c.path = c.origins[a.Change]
 			need := a.Change.check(c)
@@ -287,6 +288,7 @@ func (c *checker) check(s *Scenario) {
 			c.plan.need(need)
 		}
 		c.path = ""
+		c.plan.loads = append(c.plan.loads, load{begin, len(c.plan.timeline), c.plan.pods + c.services()})
 		c.witness(s, at)
 	}
 	if s.Steps != nil && len(s.Steps) == 0 {

@@ -39,6 +39,7 @@ type Plan struct {
 	Applications bool
 
 	timeline []podChange
+	loads    []load // of the steps
 }
 
 // PlannedDeployment is a Deployment that a step creates.
@@ -69,7 +70,10 @@ func (s *Scenario) Plan() Plan { return s.plan }
 // must have room, gateways among them. real is the number of real pods per owner (Deployment,
 // DaemonSet), -1 for all; a workload's own number goes over it, and gateways are all real. A
 // rolling restart of a Deployment adds a quarter by default, rounded up.
-func (p Plan) Sidecars(real int) int {
+func (p Plan) Sidecars(real int) int { return p.mostSidecars(real, 0, len(p.timeline)) }
+
+// mostSidecars is Sidecars for some of the changes, with what was there before them.
+func (p Plan) mostSidecars(real, from, to int) int {
 	running := func(n int, own *int) int {
 		limit := real
 		if own != nil {
@@ -82,11 +86,17 @@ func (p Plan) Sidecars(real int) int {
 	}
 	now := map[object]int{}
 	sum, most := 0, 0
-	for _, c := range p.timeline {
+	for i, c := range p.timeline[:to] {
+		if i == from {
+			most = sum
+		}
 		runs := running(c.sidecars, c.real)
 		sum += runs - now[c.workload]
 		now[c.workload] = runs
 		most = max(most, sum+running(c.surge, c.real))
+	}
+	if from == to {
+		most = sum
 	}
 	return most
 }

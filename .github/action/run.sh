@@ -33,6 +33,7 @@ meaning() {
     4) echo "the time limit was hit, or the run is not complete" ;;
     5) echo "a regression" ;;
     6) echo "a step was measured before the mesh settled" ;;
+    7) echo "the pairs cannot tell" ;;
     130) echo interrupted ;;
     *) echo failed ;;
   esac

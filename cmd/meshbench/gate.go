@@ -13,46 +13,90 @@ import (
 	"github.com/meshbench/meshbench/reports/gate"
 )
 
-// exitRegression is for runs that are worse than, or other than, their baseline.
-const exitRegression = 5
+// Exit codes of gates.
+const (
+	exitRegression = 5 // runs are worse than, or other than, their baseline or reference
+	exitCannotTell = 7 // what was measured does not carry the verdict that was asked for
+)
 
 func gateCommand() *cobra.Command {
 	var (
-		baseline  string
-		limits    []string
-		accept    bool
-		why       string
-		unsettled bool
-		out       documentFiles
+		baseline string
+		limits   []string
+		accept   bool
+		why      string
+		byPairs  pairs
+		out      documentFiles
 	)
 	cmd := &cobra.Command{
-		Use:   "gate --baseline FILE RUN...",
-		Short: "Compare runs with a baseline, or accept them as the new baseline",
-		Long: `Compare runs with the baseline of their scenario. RUN is the folder of a run or of a
-repeated run; several are taken for repeats of one another.
+		Use:   "gate --baseline FILE RUN... | --reference A --candidate B [--scenario NAME]",
+		Short: "Find regressions: against a reference in turns on any machine, or a baseline",
+		Long: `Find regressions, by pairs or against a baseline.
+
+By pairs: measure a reference and a candidate in turns on this machine and judge what
+differs within the pairs. Each side is KEY=VALUE, comma-separated: istio=VERSION,
+envoy=VERSION or path, set=KEY=VALUE (a value of the istiod chart), meshbench=PATH (another
+meshbench, such as the last release). All other flags of run are shared. Or judge what was
+measured before: folders of runs of one machine, or a store of records.
+
+A count that differs in any pair is a regression at once. Memory regresses if it rises
+significantly within pairs and by 2 % or more (--alarm); istiod's memory is shown and not
+judged unless it has an --alarm. All steps and metrics of a gate together raise a false
+alarm at most 5 % of the time. The verdict names the least rise that so many pairs would
+have found; --effect fails a gate that would not have found as much. With more than six
+pairs (--repeat 8) the gate looks at 6, 8, … and stops on a regression.
+
+Runs lie in runs/gate-SCENARIO-TIME, with records.jsonl (one line a run), verdict.json,
+gate.md and gate.html. After an interruption, the same command with --out goes on.
+
+Against a baseline: RUN is the folder of a run or of a repeated run; several are taken for
+repeats of one another.
 
 A count that changed is a regression. Memory that rose by more than its limit, and
 significantly, is one; a drop of that size is an improvement and passes. Limits are the
-baseline's own, else 3.5 % and 0.5 Mi for memory, 150 % and 32 Mi for istiod's memory. They
-are made for repeats: with fewer than four runs on a side they are 1.4 times as wide.
+baseline's own, else 3.5 % and 0.5 Mi for memory, 3 % and 0.5 Mi for istiod's live heap. They
+are made for repeats: with fewer than four runs on a side they are 1.4 times as wide. istiod's
+working set is shown and not judged, unless --limit istiod_memory_bytes=... says how; =off
+turns off the limit of its live heap, too.
 
-Runs that differ from the baseline in what memory depends on are refused; on another
-machine counts alone can be judged, with --limit sidecar_memory_bytes=off
---limit istiod_memory_bytes=off. docs/metrics.md lists the metrics.
---accept makes the runs the new baseline, with a dated line in its history that says why.
+A baseline keeps a class for each machine: how memory is read, CPUs, the build of Envoy and
+the like. On a machine without a class counts alone are judged, which the verdict says.
+--accept makes the runs the class of their machine, in place of the one before, with a dated
+line in its history that says why; other classes stay. docs/metrics.md lists the metrics.
 
 Exit codes: 0 passed, 1 failure or refused, 2 bad usage, 3 an expectation was missed,
 4 the run hit its time limit or is not complete, 5 regression, 6 a step was measured
-before the mesh settled (unless --allow-unsettled). Where there are several, the first of
-4, 3, 6, 5 counts.`,
-		Example: `  meshbench gate --baseline reports/baselines/headless.json runs/headless-20261124-061500
+before the mesh settled (unless --allow-unsettled), 7 the pairs cannot tell. Where there are
+several, the first of 4, 3, 6, 5, 7 counts.`,
+		Example: `  meshbench gate --reference istio=1.23.2 --candidate istio=1.27.0 --scenario headless
+  meshbench gate --reference istio=1.23.2 --candidate istio=1.23.2,set=pilot.env.X=y --scenario headless --repeat 8 --effect 3%
+  meshbench gate --reference meshbench=/usr/bin/meshbench --candidate meshbench=bin/meshbench --scenario one-pod
+  meshbench gate --reference runs/gate-.../reference --candidate runs/gate-.../candidate
+  meshbench gate --store records.jsonl --pairs 1-6
+
+  meshbench gate --baseline reports/baselines/headless.json runs/headless-20261124-061500
   meshbench gate --baseline reports/baselines/headless.json --limit sidecar_memory_bytes=2%,1Mi,p=0.01 runs/nightly
   meshbench gate --baseline reports/baselines/headless.json --accept --why "Istio 1.24" runs/nightly`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			unsettled := byPairs.common.unsettled
+			if byPairs.wanted() {
+				for _, name := range []string{"baseline", "limit", "accept", "why"} {
+					if cmd.Flags().Changed(name) {
+						return usage(cmd, fmt.Errorf("--%s is for gates against a baseline, not for pairs", name))
+					}
+				}
+				return byPairs.run(cmd, args, &out)
+			}
+			for _, name := range append(flagsOfRun(), flagsOfPairs...) {
+				if name != "allow-unsettled" && cmd.Flags().Changed(name) {
+					return usage(cmd, fmt.Errorf("--%s is for gates by pairs: give --reference and --candidate", name))
+				}
+			}
 			switch {
 			case baseline == "":
-				return usage(cmd, errors.New("give the baseline: --baseline reports/baselines/NAME.json"))
+				return usage(cmd, errors.New("give the baseline: --baseline reports/baselines/NAME.json, or --reference and --candidate"))
+			case len(args) == 0:
+				return usage(cmd, errors.New("give the folder of a run"))
 			case accept && why == "":
 				return usage(cmd, errors.New("--accept needs --why TEXT: the reason for the new baseline, for its history"))
 			case !accept && why != "":
@@ -89,24 +133,14 @@ before the mesh settled (unless --allow-unsettled). Where there are several, the
 			if err := out.write(cmd.OutOrStdout(), r.Document()); err != nil {
 				return err
 			}
-			switch r.Kind() {
-			case gate.TimedOut, gate.Unfinished:
-				return &exit{code: exitTimeout}
-			case gate.Missed:
-				return &exit{code: exitMissed}
-			case gate.Unsettled:
-				return &exit{code: exitUnsettled}
-			case gate.Regression:
-				return &exit{code: exitRegression}
-			}
-			return nil
+			return exitOf(r.Kind())
 		},
 	}
 	cmd.Flags().StringVar(&baseline, "baseline", "", "the baseline's `FILE`, reports/baselines/NAME.json")
 	cmd.Flags().StringArrayVar(&limits, "limit", nil, "limit of a metric instead of the baseline's: `METRIC=PERCENT,ABSOLUTE,p=P`, e.g. sidecar_memory_bytes=3%,0.5Mi,p=0.05, or METRIC=off (repeatable); --accept keeps them in the baseline")
 	cmd.Flags().BoolVar(&accept, "accept", false, "make the runs the new baseline")
-	cmd.Flags().BoolVar(&unsettled, "allow-unsettled", false, "judge steps that were measured before the mesh settled (exit code 6 otherwise)")
 	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")
+	byPairs.flags(cmd)
 	out.flags(cmd)
 	return cmd
 }
@@ -134,7 +168,7 @@ func acceptRuns(cmd *cobra.Command, path string, before *gate.Baseline, runs *co
 		return err
 	}
 	if before != nil {
-		c, err := compare.Compare([]*compare.Side{before.Side(path + " before"), runs})
+		c, err := compare.Compare([]*compare.Side{before.SideOf(path+" before", runs.Environment), runs})
 		if err != nil {
 			return err
 		}
@@ -145,11 +179,15 @@ func acceptRuns(cmd *cobra.Command, path string, before *gate.Baseline, runs *co
 	if err := b.Write(path); err != nil {
 		return err
 	}
-	last := b.History[len(b.History)-1]
+	class := b.Latest()
+	last := class.History[len(class.History)-1]
 	plural := "s"
 	if len(last.Runs) == 1 {
 		plural = ""
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s is now made of %d run%s: %s, %s\n", path, len(last.Runs), plural, last.Date, last.Why)
+	if n := len(b.Classes); n > 1 {
+		fmt.Fprintf(cmd.OutOrStdout(), "They are its class of %s; those of other machines are as before (%d)\n", class, n-1)
+	}
 	return nil
 }

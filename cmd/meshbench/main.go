@@ -135,7 +135,7 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 		return usage(cmd, err)
 	})
 	root.AddCommand(runCommand(), upCommand(), downCommand(), listCommand(), validateCommand(),
-		componentsCommand(), reportCommand(), compareCommand(), gateCommand(),
+		componentsCommand(), reportCommand(), compareCommand(), gateCommand(), historyCommand(),
 		fitCommand(), predictCommand(), imagesCommand())
 	checkArgs(root)
 	return root

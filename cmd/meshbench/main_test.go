@@ -24,6 +24,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			// Nothing is built: the cache is empty, and what needs it must say so first.
 			e.Setenv("MESHBENCH_CACHE", e.WorkDir+"/cache")
+			repository, err := filepath.Abs("../..")
+			if err != nil {
+				return err
+			}
+			e.Setenv("REPOSITORY", repository)
 			// The first folder of PATH holds meshbench and nothing else.
 			e.Setenv("ONLY_MESHBENCH", filepath.SplitList(e.Getenv("PATH"))[0])
 			return nil

@@ -32,6 +32,8 @@ type runner struct {
 	settleLimit time.Duration
 	rejected    bool // allow rejected configuration
 	unsettled   bool // allow steps that did not settle
+	forcedGC    bool
+	profile     bool // istiod's CPU
 	cluster     clusterFlags
 	trace       string           // file for the phases; "" for none
 	options     assemble.Options // what the flags say; see read
@@ -72,6 +74,7 @@ mesh settled, 130 interrupted.`,
 	cmd.Flags().StringVar(&r.out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
 	traceFlag(cmd.Flags(), &r.trace)
 	cmd.Flags().IntVar(&r.repeat, "repeat", 1, "`times` that each scenario is run")
+	cmd.Flags().BoolVar(&r.profile, "profile", false, "profile istiod's CPU throughout each step; compare and gate refuse such a run, as profiling costs time and memory")
 	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that determines the order of several runs (default: random)")
 	return cmd
 }
@@ -83,6 +86,7 @@ func (r *runner) flags(f *pflag.FlagSet) {
 	f.DurationVar(&r.settleLimit, "settle-limit", 0, "longest wait for a quiet mesh at each step, unless the step sets its own (default 3m, and more where the mesh is told to drain or debounce longer)")
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
 	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
+	f.BoolVar(&r.forcedGC, "force-gc", true, "collect istiod's and the witnesses' pilot-agents' garbage at the end of each step, to measure their live heaps; istiod's memory and CPU are compared only among runs of one setting")
 	r.cluster.flags(f)
 	r.cluster.knativeFlag(f, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on clusters of components)")
 }
@@ -292,6 +296,7 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	if err != nil {
 		return "", err
 	}
+	run.ForcedGC, run.CPUProfile = r.forcedGC, r.profile
 	run.Dir, run.Timeout, run.SettleLimit, run.AllowRejected = j.dir, r.timeout, r.settleLimit, r.rejected
 	run.Meshbench, run.Command = version, os.Args[1:]
 	return harness.Run(ctx, run)

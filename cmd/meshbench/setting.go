@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,16 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/reports/compare"
-	"github.com/meshbench/meshbench/scenarios"
 )
-
-// setting is one side of a comparison that is not measured yet: how its runs are made.
-type setting struct {
-	name     string   // for people
-	flags    []string // of run, that the other settings have otherwise
-	runner   *runner
-	scenario *scenarios.Scenario
-}
 
 // comparison is the command compare where it measures first.
 type comparison struct {
@@ -82,7 +72,7 @@ func (c *comparison) settings(cmd *cobra.Command) ([]*setting, error) {
 		return nil, errors.New("nothing to compare: give two or more settings, e.g. --istio 1.22.3,1.23.2, --vary mesh-set=KEY=true,false or two --case")
 	}
 	for _, s := range all {
-		if err := c.prepare(cmd, s); err != nil {
+		if err := s.prepare(cmd, &c.common, c.scenario); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
@@ -142,56 +132,6 @@ func (c *comparison) axes(given *pflag.FlagSet) (axes [][]setting, err error) {
 	return axes, nil
 }
 
-// prepare makes the setting's runner: the common flags' values with the setting's own
-// flags over them.
-func (c *comparison) prepare(cmd *cobra.Command, s *setting) (err error) {
-	s.runner = &runner{}
-	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
-	s.runner.flags(f)
-	if err := inherit(f, cmd.Flags()); err != nil {
-		return err
-	}
-	if err := f.Parse(s.flags); err != nil {
-		return err
-	}
-	if rest := f.Args(); len(rest) > 0 {
-		return fmt.Errorf("%q is not a flag of run", rest[0])
-	}
-	set := maps.Clone(c.common.set)
-	if set == nil {
-		set = map[string]string{}
-	}
-	maps.Copy(set, s.runner.set)
-	s.runner.set = set
-	if err := s.runner.read(f); err != nil {
-		return err
-	}
-	if s.scenario, err = s.runner.options.Open(c.scenario, set); err != nil {
-		return err
-	}
-	return s.runner.options.Check(cmd.Context(), s.scenario)
-}
-
-// inherit gives flags the values that flags of the same name were given; a list's own
-// values are added to them later. The map of --set is left to the caller, since pflag's
-// maps cannot be added to.
-func inherit(to, from *pflag.FlagSet) error {
-	var errs []error
-	from.Visit(func(given *pflag.Flag) {
-		if to.Lookup(given.Name) == nil || given.Name == "set" {
-			return
-		}
-		values := []string{given.Value.String()}
-		if list, ok := given.Value.(pflag.SliceValue); ok {
-			values = list.GetSlice()
-		}
-		for _, value := range values {
-			errs = append(errs, to.Set(given.Name, value))
-		}
-	})
-	return errors.Join(errs...)
-}
-
 // planFile lies in the folder of a comparison that was measured.
 const planFile = "compare.json"
 
@@ -217,19 +157,8 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	if err != nil {
 		return "", usage(cmd, err)
 	}
-	// What cannot be had is reported before the first run, and no build heats the machine
-	// between two.
-	for _, s := range settings {
-		s.runner.warn(cmd.ErrOrStderr(), []*scenarios.Scenario{s.scenario})
-		p := newProgress(cmd.ErrOrStderr())
-		p.Phase("preparing " + s.name)
-		options := s.runner.options
-		options.Progress = p
-		_, err := options.Run(cmd.Context(), s.scenario)
-		p.Close()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", s.name, err)
-		}
+	if err := obtain(cmd, settings); err != nil {
+		return "", err
 	}
 	out := c.out
 	if out == "" {

@@ -42,6 +42,10 @@ func Compare(sides []*Side) (*Comparison, error) {
 			return nil, fmt.Errorf("%s is of scenario %s and %s of scenario %s: only runs of the same scenario can be compared", first.Name, first.Scenario, s.Name, s.Scenario)
 		}
 		for _, d := range s.Mixed {
+			if d.Collected {
+				c.Warnings = append(c.Warnings, fmt.Sprintf("the runs of %s differ among themselves: %s", s.Name, d.In("one", "another")))
+				continue
+			}
 			c.Warnings = append(c.Warnings, fmt.Sprintf("the runs of %s differ among themselves in what memory depends on: %s", s.Name, d.In("one", "another")))
 		}
 		for _, text := range s.Incomplete() {
@@ -51,12 +55,20 @@ func Compare(sides []*Side) (*Comparison, error) {
 			continue
 		}
 		for _, d := range first.Environment.Differences(s.Environment) {
-			if d.Subject || first.Setting && s.Setting {
+			switch {
+			case d.Subject || first.Setting && s.Setting:
 				c.Notes = append(c.Notes, d.In(first.Name, s.Name))
-			} else {
+			case d.Collected:
+				c.Warnings = append(c.Warnings, d.In(first.Name, s.Name))
+			default:
 				c.Warnings = append(c.Warnings, fmt.Sprintf("%s and %s differ in something memory depends on: %s; it alone may explain the differences below", first.Name, s.Name, d.In(first.Name, s.Name)))
 			}
 		}
+	}
+	// apart are the sides whose metrics that are marked Collected are not compared.
+	apart := make([]bool, len(sides))
+	for i, s := range sides {
+		apart[i] = collected(first.Mixed) || collected(s.Mixed) || collected(first.Environment.Differences(s.Environment))
 	}
 	steps := stepNames(sides)
 	for _, name := range steps {
@@ -81,7 +93,10 @@ func Compare(sides []*Side) (*Comparison, error) {
 				if own := m.Compare(step, step); own != nil {
 					row.Cells[i] = &own.New
 				}
-				if i == 0 {
+				if m.Collected && collected(s.Mixed) {
+					row.Cells[i] = nil // a median over both says nothing
+				}
+				if i == 0 || m.Collected && apart[i] {
 					continue
 				}
 				against := m.Compare(old, step)

@@ -228,6 +228,61 @@ func TestEnvironment(t *testing.T) {
 	})
 }
 
+// TestForcedGC: what depends on forced collections is shown for each side and not compared
+// where one side has them, and not shown of a side whose runs differ.
+func TestForcedGC(t *testing.T) {
+	with := side(t, "with", 2, random(1), nil)
+	without := side(t, "without", 2, random(2), func(records []observations.Record) { records[0].Run.ForcedGC = false })
+	n := 0
+	mixed := side(t, "mixed", 2, random(3), func(records []observations.Record) { n++; records[0].Run.ForcedGC = n == 1 })
+	unserved := side(t, "unserved", 2, random(4), func(records []observations.Record) {
+		for i := range records {
+			if records[i].Live != nil { // it was asked for, and could not be had
+				records[i].Live, records[i].Event = nil, &observations.Event{Level: observations.Warning, Kind: observations.Unprofiled}
+			}
+		}
+	})
+	for _, tt := range []struct {
+		sides           []*Side
+		compared, shown bool
+		said            string // by a warning; "" for none
+	}{
+		{[]*Side{with, with}, true, true, ""},
+		{[]*Side{without, unserved}, true, true, ""},
+		{[]*Side{with, without}, false, true, "garbage collected by force at each step (--force-gc): yes in with, no in without: the memory and CPU of istiod, the memory of witnesses and what pilot-agent holds depend on it and are not compared"},
+		{[]*Side{without, with}, false, true, "no in without, yes in with"},
+		{[]*Side{with, unserved}, false, true, "yes in with, no in unserved"},
+		{[]*Side{with, mixed}, false, false, "the runs of mixed differ among themselves: garbage collected by force"},
+	} {
+		c := compared(t, tt.sides...)
+		for _, row := range c.Rows {
+			switch row.Metric.Name {
+			case "istiod_memory_bytes", "istiod_cpu_seconds", "agent_held_bytes":
+				if (row.Against[0] != nil) != tt.compared || (row.Cells[1] != nil) != tt.shown {
+					t.Errorf("%s and %s: %s: compared %t, shown %t", tt.sides[0].Name, tt.sides[1].Name, row.Metric.Name, row.Against[0] != nil, row.Cells[1] != nil)
+				}
+			case "sidecar_memory_bytes", "listener_rows":
+				if row.Against[0] == nil {
+					t.Errorf("%s is not compared", row.Metric.Name)
+				}
+			}
+		}
+		if said := strings.Join(c.Warnings, "\n"); tt.said == "" && strings.Contains(said, "--force-gc") || !strings.Contains(said, tt.said) {
+			t.Errorf("%s and %s: warnings %q", tt.sides[0].Name, tt.sides[1].Name, said)
+		}
+	}
+}
+
+// TestProfiled: a run whose CPU was profiled is of no use for comparing.
+func TestProfiled(t *testing.T) {
+	records := comparetest.Log("x", comparetest.Seen, random(1))
+	records[0].Run.CPUProfile = true
+	const want = "run x was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without"
+	if s, err := FromLog("run-01", records, false); err == nil || err.Error() != want {
+		t.Errorf("%v, %v", s, err)
+	}
+}
+
 func TestIncomplete(t *testing.T) {
 	records := comparetest.Log("cut", comparetest.Seen, random(1))
 	cut := slices.IndexFunc(records, func(r observations.Record) bool { return r.Measure != nil && *r.Step == 4 })
@@ -388,7 +443,7 @@ func TestLinks(t *testing.T) {
 	}
 	d := compared(t, a, b).Document()
 	d.LinkFrom(filepath.Join(root, "pages"))
-	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a & b/report.html"}}, d.Links); diff != "" {
+	if diff := cmp.Diff([]Link{{Text: a.Runs[0].Dir, Href: "../runs/a%20&%20b/report.html"}}, d.Links); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	var page bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -22,6 +23,7 @@ type Document struct {
 	Good     bool
 	Warnings []string
 	Lines    []string // what was found, most important first
+	Charts   []Chart  // what was found, drawn
 	Legend   []string // what is compared
 	Tables   []Table
 	Lists    []List
@@ -43,22 +45,32 @@ type Link struct{ Text, Href string }
 func (d *Document) LinkFrom(dir string) {
 	d.Links = nil
 	for _, run := range d.dirs {
-		page := filepath.Join(run, "report.html")
-		if !exists(page) {
-			continue
-		}
-		from, err := filepath.Abs(dir)
-		if err != nil {
-			continue // a link less
-		}
-		to, err := filepath.Abs(page)
-		if err != nil {
-			continue
-		}
-		if href, err := filepath.Rel(from, to); err == nil {
-			d.Links = append(d.Links, Link{filepath.ToSlash(run), filepath.ToSlash(href)})
+		if href := ReportLink(run, dir); href != "" {
+			d.Links = append(d.Links, Link{filepath.ToSlash(run), href})
 		}
 	}
+}
+
+// ReportLink is the address of the report's page of a run in folder run, for a page in folder
+// dir; "" where the run has none.
+func ReportLink(run, dir string) string {
+	page := filepath.Join(run, "report.html")
+	if !exists(page) {
+		return ""
+	}
+	from, err := filepath.Abs(dir)
+	if err != nil {
+		return "" // a link less
+	}
+	to, err := filepath.Abs(page)
+	if err != nil {
+		return ""
+	}
+	href, err := filepath.Rel(from, to)
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Path: filepath.ToSlash(href)}).String()
 }
 
 // List is lines of text under a title.
@@ -309,6 +321,9 @@ func (d *Document) Markdown(w io.Writer) error {
 		fmt.Fprintf(out, "> **Warning:** %s\n\n", escape(text))
 	}
 	list(out, d.Lines)
+	for _, c := range d.Charts {
+		c.mermaid(out)
+	}
 	if d.Folded {
 		fmt.Fprint(out, "<details><summary>Figures</summary>\n\n")
 	}

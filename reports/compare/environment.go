@@ -30,11 +30,14 @@ type Environment struct {
 	Parameters        map[string]int `json:"parameters"`
 	// Choices are the parameters that are words.
 	Choices map[string]string `json:"choices,omitempty"`
+	// ForcedGC says that garbage was collected by force at the end of each step
+	// (observations.Run.ForcedGC), and was where that was possible.
+	ForcedGC bool `json:"forcedGC,omitempty"`
 }
 
-// environmentOf is the environment of a run. The log's records are read beside the
+// EnvironmentOf is the environment of a run. The log's records are read beside the
 // report: the proxies' own word on their worker threads counts, not what was asked for.
-func environmentOf(r *reports.Report, records []observations.Record) Environment {
+func EnvironmentOf(r *reports.Report, records []observations.Record) Environment {
 	run := r.Environment
 	e := Environment{
 		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.Cluster.MemorySource,
@@ -48,6 +51,7 @@ func environmentOf(r *reports.Report, records []observations.Record) Environment
 		if rec.Envoy != nil && rec.Envoy.Workers > 0 {
 			e.Workers = rec.Envoy.Workers
 		}
+		e.ForcedGC = e.ForcedGC || run.ForcedGC && rec.Live != nil && rec.Live.Container == observations.IstiodContainer
 	}
 	return e
 }
@@ -61,10 +65,16 @@ type Difference struct {
 	Subject bool
 	// Counts says that counts depend on it too, not memory alone.
 	Counts bool
+	// Collected says that nothing depends on it but metrics that are marked so
+	// (metrics.Metric.Collected). These are not compared; everything else is.
+	Collected bool
 }
 
 // In names the difference for people, who know the two environments as a and b.
 func (d Difference) In(a, b string) string {
+	if d.Collected {
+		return fmt.Sprintf("%s: %s in %s, %s in %s: the memory and CPU of istiod, the memory of witnesses and what pilot-agent holds depend on it and are not compared", d.What, d.A, a, d.B, b)
+	}
 	return fmt.Sprintf("%s: %s in %s, %s in %s", d.What, d.A, a, d.B, b)
 }
 
@@ -114,7 +124,23 @@ func (e Environment) Differences(o Environment) []Difference {
 	for i := range found[memoryOnly:] {
 		found[memoryOnly+i].Counts = true
 	}
+	if e.ForcedGC != o.ForcedGC {
+		found = append(found, Difference{What: "garbage collected by force at each step (--force-gc)", A: yesNo(e.ForcedGC), B: yesNo(o.ForcedGC), Collected: true})
+	}
 	return found
+}
+
+// collected says whether one of the differences is such that metrics which are marked
+// Collected cannot be compared.
+func collected(differences []Difference) bool {
+	return slices.ContainsFunc(differences, func(d Difference) bool { return d.Collected })
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
 }
 
 func untagged(e Environment) string {

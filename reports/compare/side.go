@@ -93,7 +93,7 @@ func (s *Side) At(step string) (*Side, error) {
 // ReadRuns reads the folder of a run, or of a repeated run with all runs in it. Errors
 // name the folder and what was expected.
 func ReadRuns(dir string) (*Side, error) {
-	dirs, err := runFolders(dir)
+	dirs, err := RunFolders(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,9 @@ func Join(name string, sides ...*Side) (*Side, error) {
 	return joined, nil
 }
 
-// runFolders are the folders of the runs in dir, which is one itself or that of a
+// RunFolders are the folders of the runs in dir, which is one itself or that of a
 // repeated run.
-func runFolders(dir string) ([]string, error) {
+func RunFolders(dir string) ([]string, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: no such folder; give a run's folder, e.g. one in runs/", dir)
@@ -172,17 +172,28 @@ func (s *Side) add(dir string) error {
 	return s.merge(side)
 }
 
+// Profiled is an error for a run that cannot be compared, since its CPU was profiled.
+func Profiled(r *reports.Report) error {
+	if !r.Environment.CPUProfile {
+		return nil
+	}
+	return fmt.Errorf("run %s was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without", r.Run)
+}
+
 // FromLog is the side that one run's log makes; truncated is what reading it said.
 func FromLog(name string, records []observations.Record, truncated bool) (*Side, error) {
 	r, err := reports.Build(records, truncated)
 	if err != nil {
 		return nil, err
 	}
+	if err := Profiled(r); err != nil {
+		return nil, err
+	}
 	run := Run{
 		Name: name, Started: r.Started, Outcome: r.Outcome, Error: r.Error,
 		Finished: r.Finished, Missing: r.Missing, Missed: r.Missed(),
 	}
-	side := &Side{Name: name, Scenario: r.Scenario, Environment: environmentOf(r, records)}
+	side := &Side{Name: name, Scenario: r.Scenario, Environment: EnvironmentOf(r, records)}
 	all := Metrics()
 	for i := range r.Steps {
 		s := &r.Steps[i]

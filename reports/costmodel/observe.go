@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
-	"github.com/meshbench/meshbench/reports/history"
+	"github.com/meshbench/meshbench/reports/breaks"
 )
 
 // Columns of the two models.
@@ -122,7 +122,7 @@ type step struct {
 
 // add takes in one run.
 func (d *data) add(run string, records []observations.Record) {
-	past := history.Of(records)
+	past := breaks.Of(records)
 	seen := map[string]bool{}   // sidecars read in an earlier step
 	istiodBefore := "(nothing)" // the pod at the step before
 	var s *step
@@ -195,7 +195,7 @@ func indexOf(r observations.Record) int {
 }
 
 // take makes a settled step's points.
-func (d *data) take(run string, s *step, past *history.History, seen map[string]bool, istiodBefore string) {
+func (d *data) take(run string, s *step, past *breaks.Breaks, seen map[string]bool, istiodBefore string) {
 	for _, p := range s.proxies {
 		var fresh, grown, deleted []float64
 		for pod, u := range s.usage {

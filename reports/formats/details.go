@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/sections"
@@ -55,11 +56,16 @@ func stepsWith(r *reports.Report, name metrics.TableName) []reports.Step {
 	})
 }
 
-// metricTable has a row for each step and a column for each metric of the table.
-func metricTable(r *reports.Report, title string, name metrics.TableName) sections.Table {
-	columns := slices.DeleteFunc(metrics.Columns(name), func(m metrics.Metric) bool {
+// columnsOf are the metrics of a table that the report has a column for.
+func columnsOf(r *reports.Report, name metrics.TableName) []metrics.Metric {
+	return slices.DeleteFunc(metrics.Columns(name), func(m metrics.Metric) bool {
 		return m.Rare && !slices.ContainsFunc(r.Steps, func(s reports.Step) bool { _, ok := s.Metrics[m.Name]; return ok })
 	})
+}
+
+// metricTable has a row for each step and a column for each metric of the table.
+func metricTable(r *reports.Report, title string, name metrics.TableName) sections.Table {
+	columns := columnsOf(r, name)
 	t := sections.Table{Title: title, Header: []string{"step"}}
 	for _, m := range columns {
 		t.Header = append(t.Header, m.Header())
@@ -93,7 +99,7 @@ func cell(s *reports.Step, m metrics.Metric, none string) string {
 // sidecarTable has a row for each step, and where they differ for each workload: the
 // spread of metrics that are given by workload, the medians of the others.
 func sidecarTable(r *reports.Report) sections.Table {
-	columns := metrics.Columns(metrics.SidecarTable)
+	columns := columnsOf(r, metrics.SidecarTable)
 	t := sections.Table{Title: "Sidecars that were never dumped", Header: []string{"step", "workload"}}
 	for _, m := range columns {
 		if m.ByWorkload {
@@ -192,12 +198,54 @@ func phaseTable(r *reports.Report) sections.Table {
 	return t
 }
 
+// profileTable has a row for each function that a kept profile of istiod names.
+func profileTable(r *reports.Report) sections.Table {
+	t := sections.Table{Title: "istiod at its peak: functions that hold or use most (flat)",
+		Header: []string{"step", "profile", "taken", "flat", "share %", "function"}}
+	for _, s := range r.Steps {
+		for _, p := range s.Profiles {
+			of := p.Kind
+			if slices.ContainsFunc(s.Profiles, func(o observations.Profile) bool { return o.Pod != p.Pod }) {
+				of += " of " + p.Pod
+			}
+			shown, taken := metrics.Mi, fmt.Sprintf("at %s Mi in use", words.Mib(p.InUseBytes))
+			flat := func(v int64) float64 { return float64(v) }
+			if p.Kind == observations.ProfileCPU {
+				shown, taken = metrics.S, fmt.Sprintf("over %.0f s", p.Seconds)
+				flat = func(v int64) float64 { return float64(v) / 1e9 }
+			}
+			for _, f := range p.Top {
+				t.Rows = append(t.Rows, []string{s.Name, of, taken,
+					shown.Format(flat(f.Flat)) + " " + string(shown), fmt.Sprintf("%.1f", 100*float64(f.Flat)/float64(p.Total)), f.Name})
+			}
+		}
+	}
+	return t
+}
+
 func eventTable(r *reports.Report) sections.Table {
 	var rows [][]string
 	for _, e := range r.Events {
 		rows = append(rows, []string{fmt.Sprintf("%.0f s", e.Seconds), e.Step, e.Level, e.Kind, e.Object, e.Message})
 	}
 	return sections.Table{Title: "Events", Header: []string{"at", "step", "level", "kind", "object", "message"}, Rows: rows}
+}
+
+// forcedText says whether garbage was collected by force, which is asked for and may not be
+// possible.
+func forcedText(r *reports.Report) string {
+	read := slices.ContainsFunc(r.Steps, func(s reports.Step) bool { _, ok := s.Metrics["istiod_live_heap_bytes"]; return ok })
+	if r.Environment.ForcedGC && !read {
+		return "asked for, not done: see the events"
+	}
+	return yesNo(r.Environment.ForcedGC)
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
 }
 
 // environmentTable is everything that memory depends on.
@@ -213,6 +261,8 @@ func environmentTable(r *reports.Report) sections.Table {
 		{"cluster", env.Cluster.Provider + ", Kubernetes " + env.Cluster.Kubernetes},
 		{"simulated", strings.Join(env.Cluster.Simulated, "; ")},
 		{"memory is read from", env.Cluster.MemorySource},
+		{"garbage collected by force at each step", forcedText(r)},
+		{"istiod's CPU profiled", yesNo(env.CPUProfile)},
 		{"limits are enforced by", env.Cluster.LimitsEnforcedBy},
 		{"Istio", env.Mesh.Istio + ", charts " + env.Mesh.Charts},
 		{"Envoy", strings.Join(append([]string{env.Mesh.Envoy}, r.EnvoyBuilds...), ", ")},

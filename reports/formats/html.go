@@ -44,7 +44,7 @@ type page struct {
 	Plots       map[string]pagePlot
 	IstiodPlots []pagePlot
 
-	Config, Memory, Others, Istiod, Work, Phases, Expectations, Events, Environment, Readings pageTable
+	Config, Memory, Others, Istiod, Profiles, Work, Phases, Expectations, Events, Environment, Readings pageTable
 
 	Sections []pageSection
 
@@ -122,7 +122,7 @@ func HTML(w io.Writer, r *reports.Report) error {
 
 func newPage(r *reports.Report) (*page, error) {
 	p := &page{
-		Report: r, Verdict: r.Verdict(), Title: title(r), Style: template.CSS(plot.Style()),
+		Report: r, Verdict: r.Verdict(), Title: title(r), Style: template.CSS(plot.PageStyle()),
 		Plots: map[string]pagePlot{}, HelmValues: strings.TrimSpace(r.Environment.Mesh.Values),
 		StepHeader: tableHeader,
 	}
@@ -200,7 +200,7 @@ func newPage(r *reports.Report) (*page, error) {
 		to *pageTable
 		of sections.Table
 	}{
-		{&p.Config, config}, {&p.Memory, memory}, {&p.Others, otherTable(r)}, {&p.Istiod, istiod}, {&p.Work, work}, {&p.Phases, phaseTable(r)},
+		{&p.Config, config}, {&p.Memory, memory}, {&p.Others, otherTable(r)}, {&p.Istiod, istiod}, {&p.Profiles, profileTable(r)}, {&p.Work, work}, {&p.Phases, phaseTable(r)},
 		{&p.Expectations, expectationTable(r)}, {&p.Events, eventTable(r)},
 		{&p.Environment, environmentTable(r)}, {&p.Readings, readingTable(r)},
 	} {

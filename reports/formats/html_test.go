@@ -153,7 +153,7 @@ func TestIncompleteEverywhere(t *testing.T) {
 func TestMissingDumps(t *testing.T) {
 	dir := t.TempDir()
 	r := build(t, reportstest.Log())
-	want := dir + ": 9 of 9 raw dumps are missing (first: dumps/one-pod/ns1-test-0.json), so links to them in the reports are broken: copy the folder dumps next to the log"
+	want := dir + ": 10 of 10 raw dumps and profiles are missing (first: dumps/one-pod/ns1-test-0.json), so links to them in the reports are broken: copy the folders dumps and profiles next to the log"
 	if got := MissingDumps(dir, r); got != want {
 		t.Errorf("%s", got)
 	}

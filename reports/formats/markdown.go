@@ -43,14 +43,14 @@ func Markdown(w io.Writer, r *reports.Report) error {
 		}
 	}
 	config, memory, istiod, work := detailTables(r)
-	for _, t := range []sections.Table{config, memory, otherTable(r), istiod, work, phaseTable(r), eventTable(r), environmentTable(r)} {
+	for _, t := range []sections.Table{config, memory, otherTable(r), istiod, profileTable(r), work, phaseTable(r), eventTable(r), environmentTable(r)} {
 		out.table(t)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {
 		out.line("\nHelm values:\n\n```yaml\n%s\n```", strings.TrimRight(values, "\n"))
 	}
 	if dumps := r.Dumps(); len(dumps) > 0 {
-		out.section("Raw dumps")
+		out.section("Raw dumps and profiles")
 		for _, d := range dumps {
 			out.line("- %s, %s: [%s](<%s>)", escape(d.Step), escape(d.Pod), escape(d.Kind), d.Path)
 		}

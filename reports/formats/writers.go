@@ -117,7 +117,7 @@ func writeFile(path string, r *reports.Report, w Writer) (err error) {
 	return os.Rename(temp.Name(), path)
 }
 
-// MissingDumps says in one sentence which of the raw dumps that the log speaks of are not
+// MissingDumps says in one sentence which of the raw dumps and profiles that the log speaks of are not
 // in the run's folder, where the reports' links lead; "" when all are there.
 func MissingDumps(dir string, r *reports.Report) string {
 	var missing []string
@@ -129,6 +129,6 @@ func MissingDumps(dir string, r *reports.Report) string {
 	if len(missing) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s: %d of %d raw dumps are missing (first: %s), so links to them in the reports are broken: copy the folder dumps next to the log",
+	return fmt.Sprintf("%s: %d of %d raw dumps and profiles are missing (first: %s), so links to them in the reports are broken: copy the folders dumps and profiles next to the log",
 		dir, len(missing), len(r.Dumps()), missing[0])
 }

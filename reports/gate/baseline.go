@@ -18,18 +18,21 @@ import (
 	"github.com/meshbench/meshbench/reports/stats"
 )
 
-// Schema is the version of the layout of baselines. Readers accept no other.
-const Schema = 1
+// Schema is the version of the layout of baselines. Readers accept that of before classes,
+// too, and no other.
+const (
+	Schema        = 2
+	beforeClasses = 1
+)
 
 // Baseline is what a scenario's runs are held against: the file reports/baselines/NAME.json.
 type Baseline struct {
-	Schema      int                 `json:"schema"`
-	Scenario    string              `json:"scenario"`
-	Environment compare.Environment `json:"environment"`
+	Schema   int    `json:"schema"`
+	Scenario string `json:"scenario"`
 	// Limits replace those of Defaults.
-	Limits  Limits  `json:"limits,omitempty"`
-	Steps   []Step  `json:"steps"`
-	History []Entry `json:"history"` // oldest first; the last one made the baseline
+	Limits Limits `json:"limits,omitempty"`
+	// Classes are one for each class of machine; the last one was accepted last.
+	Classes []Class `json:"classes"`
 }
 
 // Step holds what was measured at one step. The names of metrics are those of package
@@ -74,14 +77,27 @@ func parseBaseline(data []byte) (*Baseline, error) {
 	if version.Schema == nil {
 		return nil, errors.New("it has no schema; expected what meshbench gate --accept writes")
 	}
-	if *version.Schema != Schema {
-		return nil, fmt.Errorf("it has format version %d, this program reads version %d: make it again with meshbench gate --accept", *version.Schema, Schema)
-	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var b Baseline
-	if err := dec.Decode(&b); err != nil {
-		return nil, err
+	switch *version.Schema {
+	case Schema:
+		if err := dec.Decode(&b); err != nil {
+			return nil, err
+		}
+	case beforeClasses:
+		var old struct {
+			Schema   int    `json:"schema"`
+			Scenario string `json:"scenario"`
+			Limits   Limits `json:"limits"`
+			Class
+		}
+		if err := dec.Decode(&old); err != nil {
+			return nil, err
+		}
+		b = Baseline{Schema: Schema, Scenario: old.Scenario, Limits: old.Limits, Classes: []Class{old.Class}}
+	default:
+		return nil, fmt.Errorf("it has format version %d, this program reads version %d: make it again with meshbench gate --accept", *version.Schema, Schema)
 	}
 	if err := b.check(); err != nil {
 		return nil, err
@@ -93,9 +109,11 @@ func parseBaseline(data []byte) (*Baseline, error) {
 // rename gives metrics today's names: baselines of before 2026-11-29 have others.
 func (b *Baseline) rename() {
 	b.Limits = metrics.Current(b.Limits)
-	for i := range b.Steps {
-		s := &b.Steps[i]
-		s.Counts, s.Readings = metrics.Current(s.Counts), metrics.Current(s.Readings)
+	for _, c := range b.Classes {
+		for i := range c.Steps {
+			s := &c.Steps[i]
+			s.Counts, s.Readings = metrics.Current(s.Counts), metrics.Current(s.Readings)
+		}
 	}
 }
 
@@ -104,40 +122,22 @@ func (b *Baseline) check() error {
 	if b.Scenario == "" {
 		return errors.New("it names no scenario")
 	}
-	if len(b.Steps) == 0 {
-		return errors.New("it has no steps")
+	if len(b.Classes) == 0 {
+		return errors.New("it has no class of machines")
 	}
-	if len(b.History) == 0 {
-		return errors.New("it has no history: expected the date of its making, and why")
-	}
-	for i, e := range b.History {
-		if _, err := time.Parse(time.DateOnly, e.Date); err != nil || strings.TrimSpace(e.Why) == "" {
-			return fmt.Errorf("entry %d of its history: expected a date like 2026-11-24 and why", i+1)
-		}
-	}
-	seen, known := map[string]bool{}, compare.MetricsByName()
-	for i, s := range b.Steps {
-		if s.Name == "" || seen[s.Name] {
-			return fmt.Errorf("step %d: expected a name that no other step has, got %q", i+1, s.Name)
-		}
-		seen[s.Name] = true
-		for name := range s.Counts {
-			if m, err := known.Metric(name); err != nil || !m.Exact {
-				return fmt.Errorf("step %s: there is no count %q", s.Name, name)
+	for i := range b.Classes {
+		c := &b.Classes[i]
+		err := c.check()
+		for j := range b.Classes[:i] {
+			if o := &b.Classes[j]; err == nil && o.same(c.Environment) {
+				err = fmt.Errorf("it is of the same machines as class %d: %s", j+1, c)
 			}
 		}
-		for name, runs := range s.Readings {
-			if m, err := known.Metric(name); err != nil || m.Exact {
-				return fmt.Errorf("step %s: there is no metric %q with readings", s.Name, name)
-			}
-			if len(runs) == 0 {
-				return fmt.Errorf("step %s: %s has no readings", s.Name, name)
-			}
-			for _, readings := range runs {
-				if len(readings) == 0 || slices.ContainsFunc(readings, func(v float64) bool { return v <= 0 }) {
-					return fmt.Errorf("step %s: expected readings of %s that are more than 0", s.Name, name)
-				}
-			}
+		if err != nil && len(b.Classes) > 1 {
+			return fmt.Errorf("class %d: %w", i+1, err)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return b.Limits.check()
@@ -179,14 +179,24 @@ func (b *Baseline) Write(path string) (err error) {
 	return os.Rename(temp.Name(), path)
 }
 
-// Side is the baseline as one side of a comparison.
-func (b *Baseline) Side(name string) *compare.Side {
-	side := &compare.Side{Name: name, Scenario: b.Scenario, Environment: b.Environment}
-	last := b.History[len(b.History)-1]
+// Side is the class accepted last as one side of a comparison.
+func (b *Baseline) Side(name string) *compare.Side { return b.side(name, b.Latest()) }
+
+// SideOf is the class of an environment as one side of a comparison, or the class accepted
+// last, where there is none.
+func (b *Baseline) SideOf(name string, e compare.Environment) *compare.Side {
+	class, _ := b.of(e)
+	return b.side(name, class)
+}
+
+// side is a class as one side of a comparison.
+func (b *Baseline) side(name string, c *Class) *compare.Side {
+	side := &compare.Side{Name: name, Scenario: b.Scenario, Environment: c.Environment}
+	last := c.History[len(c.History)-1]
 	for _, run := range last.Runs {
 		side.Runs = append(side.Runs, compare.Run{Name: run, Finished: true})
 	}
-	for _, s := range b.Steps {
+	for _, s := range c.Steps {
 		step := compare.Step{Name: s.Name, Counts: map[string][]float64{}, Readings: map[string]stats.Sample{}}
 		for metric, n := range s.Counts {
 			step.Counts[metric] = []float64{float64(n)}
@@ -200,9 +210,9 @@ func (b *Baseline) Side(name string) *compare.Side {
 }
 
 // Accept makes a baseline of runs, which must be complete, with every expectation met
-// and every step measured in a quiet mesh. It takes over the limits and the history of
-// the one before, nil for none; limits given are kept with them. Why is for those who
-// read the history.
+// and every step measured in a quiet mesh. It takes over the limits of the one before, nil
+// for none, and its classes, of which it replaces the one of the runs' machine and keeps the
+// history; limits given are kept with them. Why is for those who read the history.
 func Accept(before *Baseline, runs *compare.Side, limits Limits, why string, now time.Time) (*Baseline, error) {
 	if err := limits.check(); err != nil {
 		return nil, err
@@ -226,16 +236,23 @@ func Accept(before *Baseline, runs *compare.Side, limits Limits, why string, now
 	if len(runs.Mixed) > 0 {
 		return nil, fmt.Errorf("%s cannot become a baseline: its runs differ among themselves in %s", runs.Name, runs.Mixed[0].In("one", "another"))
 	}
-	b := &Baseline{Schema: Schema, Scenario: runs.Scenario, Environment: runs.Environment, Limits: limits}
+	b := &Baseline{Schema: Schema, Scenario: runs.Scenario, Limits: limits}
+	class := Class{Environment: runs.Environment}
+	if before != nil {
+		b.Limits = before.Limits.with(limits)
+		for _, c := range before.Classes {
+			if c.same(runs.Environment) {
+				class.History = slices.Clone(c.History)
+			} else {
+				b.Classes = append(b.Classes, c)
+			}
+		}
+	}
 	entry := Entry{Date: now.UTC().Format(time.DateOnly), Why: why}
 	for _, r := range runs.Runs {
 		entry.Runs = append(entry.Runs, r.Name)
 	}
-	if before != nil {
-		b.Limits = before.Limits.with(limits)
-		b.History = slices.Clone(before.History)
-	}
-	b.History = append(b.History, entry)
+	class.History = append(class.History, entry)
 	for _, s := range runs.Steps {
 		step := Step{Name: s.Name, Counts: map[string]int{}, Readings: map[string][][]float64{}}
 		for name, values := range s.Counts {
@@ -247,7 +264,8 @@ func Accept(before *Baseline, runs *compare.Side, limits Limits, why string, now
 		for name, sample := range s.Readings {
 			step.Readings[name] = sample
 		}
-		b.Steps = append(b.Steps, step)
+		class.Steps = append(class.Steps, step)
 	}
+	b.Classes = append(b.Classes, class)
 	return b, nil
 }

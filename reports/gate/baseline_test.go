@@ -25,14 +25,14 @@ func TestParseBaseline(t *testing.T) {
 	}
 	// Its metrics have the names of before 2026-11-29.
 	want := Step{Name: "one", Counts: map[string]int{"cluster_rows": 15}, Readings: map[string][][]float64{"sidecar_memory_bytes": {{27295744}}}}
-	if diff := cmp.Diff(want, b.Steps[0]); diff != "" || b.Limits["sidecar_memory_bytes"].P != 0.01 || len(b.Limits) != 1 {
+	if diff := cmp.Diff(want, b.Classes[0].Steps[0]); diff != "" || b.Limits["sidecar_memory_bytes"].P != 0.01 || len(b.Limits) != 1 {
 		t.Errorf("%v: %s", b.Limits, diff)
 	}
 	tests := map[string]struct{ old, new, want string }{
 		"no JSON":           {`{"schema"`, `"schema"`, "expected JSON"},
 		"cut off":           {`"runs": ["r"]}]}`, ``, "expected JSON: unexpected end"},
 		"no schema":         {`"schema": 1, `, ``, "it has no schema"},
-		"newer":             {`"schema": 1`, `"schema": 2`, "it has format version 2, this program reads version 1"},
+		"newer":             {`"schema": 1`, `"schema": 3`, "it has format version 3, this program reads version 2"},
 		"unknown field":     {`"scenario"`, `"szenario"`, `unknown field "szenario"`},
 		"two":               {`"runs": ["r"]}]}`, `"runs": ["r"]}]} {}`, "expected JSON"},
 		"wrong type":        {`15`, `"15"`, "cannot unmarshal string"},
@@ -101,6 +101,7 @@ func TestCommitted(t *testing.T) {
 func FuzzParseBaseline(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte(`{"schema":1}`))
+	f.Add([]byte(`{"schema":2,"scenario":"s","classes":[{"environment":{"hostCPUs":2},"steps":[{"name":"one"}],"history":[{"date":"2026-11-24","why":"first"}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := parseBaseline(data)
 		if err != nil {
@@ -135,17 +136,17 @@ func TestAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Entry{{"2026-11-24", "the first", []string{"run-01", "run-02", "run-03", "run-04", "run-05"}}}, first.History); diff != "" {
+	if diff := cmp.Diff([]Entry{{"2026-11-24", "the first", []string{"run-01", "run-02", "run-03", "run-04", "run-05"}}}, first.Classes[0].History); diff != "" {
 		t.Error(diff)
 	}
 	second, err := Accept(first, side(t, 1, random(2), raise(3, 0.9)), nil, "less", day.AddDate(0, 0, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(second.History) != 2 || second.History[1].Date != "2026-11-25" || second.Limits["sidecar_memory_bytes"].Relative != 0.02 {
+	if len(second.Classes[0].History) != 2 || second.Classes[0].History[1].Date != "2026-11-25" || second.Limits["sidecar_memory_bytes"].Relative != 0.02 {
 		t.Errorf("%+v", second)
 	}
-	if len(first.History) != 1 {
+	if len(first.Classes[0].History) != 1 {
 		t.Error("the baseline before was changed")
 	}
 	// What was an improvement is what falling back is measured by.

@@ -37,7 +37,7 @@ func TestBefore(t *testing.T) {
 	if _, err := Gate(b, "eks-nginx.json", run, Options{}); err == nil {
 		t.Error("a run of another environment is judged")
 	}
-	b.Environment = run.Environment
+	b.Classes[0].Environment = run.Environment
 	for _, limits := range []Limits{nil, {"memory": {Relative: 0.001, P: 0.05}, "istiod.memory": {Off: true}}} {
 		r, err := Gate(b, "eks-nginx.json", run, Options{Limits: limits})
 		if err != nil {

@@ -13,6 +13,7 @@ package gate
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/observations"
@@ -33,16 +34,42 @@ const (
 	Missed      Kind = "missed expectation"
 	Unsettled   Kind = "unsettled step"
 	Regression  Kind = "regression"
+	CannotTell  Kind = "cannot tell" // what was measured does not carry the verdict that was asked for
 	Improvement Kind = "improvement"
 	OK          Kind = "ok"
 )
 
+type kindWords struct {
+	kind     Kind
+	one, all string
+}
+
+// kinds are those of findings, in their order, with the words for several.
+var kinds = []kindWords{
+	{TimedOut, "time-out", "time-outs"}, {Unfinished, "thing not measured", "things not measured"}, {Missed, "missed expectation", "missed expectations"},
+	{Unsettled, "unsettled step", "unsettled steps"}, {Regression, "regression", "regressions"}, {CannotTell, "thing that cannot be told", "things that cannot be told"},
+	{Improvement, "improvement", "improvements"},
+}
+
 // Finding is one thing that was found.
 type Finding struct {
-	Kind Kind
-	Step string // "" for none
-	Text string // the whole of it, for people
+	Kind Kind   `json:"kind"`
+	Step string `json:"step,omitempty"` // "" for none
+	Text string `json:"text"`           // the whole of it, for people
 }
+
+// Worst is the kind of the worst finding; OK for none.
+func Worst(findings []Finding) Kind {
+	for _, k := range kinds {
+		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Kind == k.kind }) {
+			return k.kind
+		}
+	}
+	return OK
+}
+
+// Passed says whether what was measured may go through.
+func (k Kind) Passed() bool { return k == OK || k == Improvement }
 
 // Result is what a gate has to say.
 type Result struct {
@@ -50,18 +77,15 @@ type Result struct {
 	Notes      []string  // what was not judged, and why
 	Comparison *compare.Comparison
 	judged     int
+	// unjudged says what could not be judged on this machine; "" for nothing.
+	unjudged string
 }
 
 // Kind is the worst of what was found.
-func (r *Result) Kind() Kind {
-	if len(r.Findings) == 0 {
-		return OK
-	}
-	return r.Findings[0].Kind
-}
+func (r *Result) Kind() Kind { return Worst(r.Findings) }
 
 // Passed says whether the runs may go through.
-func (r *Result) Passed() bool { return r.Kind() == OK || r.Kind() == Improvement }
+func (r *Result) Passed() bool { return r.Kind().Passed() }
 
 // Options say how runs are judged.
 type Options struct {
@@ -72,10 +96,10 @@ type Options struct {
 	AllowUnsettled bool
 }
 
-// Gate holds runs against the baseline, whose name is for people. It refuses runs of another scenario and runs that differ from the
-// baseline, or among themselves, in what the figures depend on. With the limits of all
-// noisy metrics off, counts alone are judged, and only what they depend on must be the
-// same.
+// Gate holds runs against the class of the baseline that their machine is of. The baseline's
+// name is for people. Runs of another scenario are refused, and those that differ from the
+// baseline, or among themselves, in what counts depend on. Without a class for the machine,
+// and with the limits of all noisy metrics off, counts alone are judged.
 func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, error) {
 	limits := o.Limits
 	if err := limits.check(); err != nil {
@@ -84,30 +108,45 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 	if b.Scenario != runs.Scenario {
 		return nil, fmt.Errorf("%s is the baseline of scenario %s, %s a run of %s: give the baseline of the same scenario", name, b.Scenario, runs.Name, runs.Scenario)
 	}
-	limits = Defaults().with(b.Limits).with(metrics.Current(limits)).shared()
+	given := b.Limits.with(metrics.Current(limits))
+	limits = Defaults().with(given).shared(given)
 	maps.DeleteFunc(limits, func(_ string, l Limit) bool { return l.Off })
-	var differ []string
-	for _, pair := range []struct {
-		differences []compare.Difference
-		a, b        string
-		versions    bool // the Istio version may differ
-	}{{b.Environment.Differences(runs.Environment), "the baseline", "the run", true}, {runs.Mixed, "one run", "another", false}} {
-		for _, d := range pair.differences {
-			if !(d.Subject && pair.versions) && (d.Subject || d.Counts || len(limits) > 0) {
-				differ = append(differ, d.In(pair.a, pair.b))
-			}
+	class, fits := b.of(runs.Environment)
+	var differ, machine []string
+	for _, d := range class.Environment.Differences(runs.Environment) {
+		switch {
+		case d.Subject:
+		case d.Collected: // the comparison says so, and leaves out what depends on it
+		case d.Counts:
+			differ = append(differ, d.In("the baseline", "the run"))
+		default:
+			machine = append(machine, d.In("the baseline", "the run"))
+		}
+	}
+	for _, d := range runs.Mixed {
+		if !d.Collected && (d.Subject || d.Counts || len(limits) > 0) {
+			differ = append(differ, d.In("one run", "another"))
 		}
 	}
 	if len(differ) > 0 {
 		return nil, fmt.Errorf("cannot compare %s with %s: environments differ: %s; "+
 			"run it the same way, look at the differences with meshbench compare, or accept a new baseline with --accept", runs.Name, name, strings.Join(differ, "; "))
 	}
-	side := b.Side(name)
+	side, r := b.side(name, class), &Result{}
+	if !fits && len(limits) > 0 {
+		var classes []string
+		for i := range b.Classes {
+			classes = append(classes, b.Classes[i].String())
+		}
+		r.unjudged = fmt.Sprintf("memory and all else that is noisy: %s has no class of this machine (%s); it has: %s. Counts alone were judged. Add this machine with --accept --why TEXT, or judge pairs with --reference and --candidate",
+			name, strings.Join(machine, "; "), strings.Join(classes, "; "))
+		limits = Limits{}
+	}
 	comparison, err := compare.Compare([]*compare.Side{side, runs})
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Comparison: comparison}
+	r.Comparison = comparison
 	r.completeness(runs)
 	r.quiet(runs, o.AllowUnsettled)
 	r.coverage(side, runs, limits)
@@ -122,7 +161,7 @@ func Gate(b *Baseline, name string, runs *compare.Side, o Options) (*Result, err
 			}
 		}
 	}
-	r.sort()
+	Sort(r.Findings)
 	return r, nil
 }
 
@@ -264,33 +303,31 @@ func widened(c *stats.Comparison) string {
 	return fmt.Sprintf(", times %g with so few runs", stats.SingleRuns)
 }
 
-// sort brings the worst to the front and keeps the order of the steps.
-func (r *Result) sort() {
-	var sorted []Finding
-	for _, kind := range []Kind{TimedOut, Unfinished, Missed, Unsettled, Regression, Improvement} {
-		for _, f := range r.Findings {
-			if f.Kind == kind {
-				sorted = append(sorted, f)
-			}
-		}
+// Sort brings the worst to the front and keeps the order of the steps.
+func Sort(findings []Finding) {
+	rank := func(f Finding) int {
+		return slices.IndexFunc(kinds, func(k kindWords) bool { return k.kind == f.Kind })
 	}
-	r.Findings = sorted
+	slices.SortStableFunc(findings, func(a, b Finding) int { return rank(a) - rank(b) })
 }
 
 // Summary is the verdict in one line.
 func (r *Result) Summary() string {
+	text := Summary(r.Findings, r.judged)
+	if r.unjudged != "" {
+		text += ", memory was not"
+	}
+	return text
+}
+
+// Summary is a verdict in one line, of what was found among so many figures.
+func Summary(findings []Finding, judged int) string {
 	counts := map[Kind]int{}
-	for _, f := range r.Findings {
+	for _, f := range findings {
 		counts[f.Kind]++
 	}
 	var parts []string
-	for _, k := range []struct {
-		kind     Kind
-		one, all string
-	}{
-		{TimedOut, "time-out", "time-outs"}, {Unfinished, "thing not measured", "things not measured"}, {Missed, "missed expectation", "missed expectations"},
-		{Unsettled, "unsettled step", "unsettled steps"}, {Regression, "regression", "regressions"}, {Improvement, "improvement", "improvements"},
-	} {
+	for _, k := range kinds {
 		switch n := counts[k.kind]; n {
 		case 0:
 		case 1:
@@ -300,13 +337,13 @@ func (r *Result) Summary() string {
 		}
 	}
 	word := "PASS"
-	if !r.Passed() {
+	if !Worst(findings).Passed() {
 		word = "FAIL"
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "nothing changed")
 	}
-	return fmt.Sprintf("%s: %s; %d figures judged", word, strings.Join(parts, ", "), r.judged)
+	return fmt.Sprintf("%s: %s; %d figures judged", word, strings.Join(parts, ", "), judged)
 }
 
 // Document is the result for people, the comparison beneath it.
@@ -317,6 +354,9 @@ func (r *Result) Document() *compare.Document {
 	d.Lines, d.Folded = nil, true
 	for _, f := range r.Findings {
 		d.Lines = append(d.Lines, strings.ToUpper(string(f.Kind))+" "+f.Text)
+	}
+	if r.unjudged != "" {
+		d.Lines = append(d.Lines, "NOT JUDGED "+r.unjudged+".")
 	}
 	if r.Passed() && r.Kind() == Improvement {
 		d.Lines = append(d.Lines, "Accept what has improved with --accept --why TEXT: from then on falling back is a regression.")

@@ -175,12 +175,16 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// TestRepeats: with repeats on both sides istiod's memory is judged too, and a rise that
-// is small beside the noise of one run is found when the limit asks for it.
+// TestRepeats: with repeats on both sides istiod's live heap is judged too, its working set
+// is not, and a rise that is small beside the noise of one run is found when the limit asks
+// for it.
 func TestRepeats(t *testing.T) {
 	b := baseline(t, side(t, 6, random(1), nil))
 	r := gated(t, b, side(t, 6, random(2), each(func(r observations.Record) {
-		if r.Istiod != nil && *r.Step == 1 {
+		if r.Live != nil && *r.Step == 1 {
+			r.Live.Bytes = r.Live.Bytes * 11 / 10
+		}
+		if r.Istiod != nil && *r.Step == 2 {
 			r.Istiod.MemoryBytes *= 6
 		}
 		if r.Usage != nil && *r.Step == 3 {
@@ -193,6 +197,77 @@ func TestRepeats(t *testing.T) {
 	}
 	if want := []string{"headless", "pods"}; !slices.Equal(got, want) {
 		t.Errorf("%q: %v", got, r.Findings)
+	}
+}
+
+// uncollected makes a run one without forced collections, as those of older versions are.
+func uncollected(records []observations.Record) []observations.Record {
+	records[0].Run.ForcedGC = false
+	return slices.DeleteFunc(records, func(r observations.Record) bool { return r.Live != nil })
+}
+
+// TestForcedGC: istiod's memory with forced collections is not held against that without,
+// which is said; everything else is.
+func TestForcedGC(t *testing.T) {
+	limits := Limits{"istiod_memory_bytes": {Relative: 0.5, P: 0.05}, "istiod_cpu_seconds": {Relative: 0.5, P: 0.05}}
+	change := func(records []observations.Record) []observations.Record {
+		comparetest.Raise(records, 3, 1.08)
+		for _, r := range records {
+			if r.Istiod != nil {
+				r.Istiod.MemoryBytes *= 6
+				r.Istiod.CPUSeconds *= 6
+			}
+		}
+		return records
+	}
+	without := func(records []observations.Record) []observations.Record { return uncollected(change(records)) }
+	old := baseline(t, side(t, 6, random(1), uncollected))
+	for name, tt := range map[string]struct {
+		runs     *compare.Side
+		found    int
+		compared bool
+	}{
+		"with":    {side(t, 6, random(2), change), 1, false},
+		"without": {side(t, 6, random(2), without), 1 + 9 + 8, true}, // memory at every step, work since the first
+	} {
+		r := gated(t, old, tt.runs, limits)
+		said := slices.ContainsFunc(r.Document().Warnings, func(n string) bool {
+			return strings.Contains(n, "garbage collected by force at each step (--force-gc): no in b.json, yes in runs/new: the memory and CPU of istiod")
+		})
+		rows := slices.ContainsFunc(r.Comparison.Rows, func(row compare.Row) bool { return row.Metric.Name == "istiod_memory_bytes" && row.Against[0] != nil })
+		if len(r.Findings) != tt.found || said == tt.compared || rows != tt.compared {
+			t.Errorf("%s: said %t, compared %t, %d found: %v", name, said, rows, len(r.Findings), r.Findings)
+		}
+	}
+	n := 0
+	mixed := side(t, 2, random(2), func(records []observations.Record) []observations.Record {
+		if n++; n == 1 {
+			return uncollected(records)
+		}
+		return records
+	})
+	if _, err := Accept(nil, mixed, nil, "x", day); err == nil || !strings.Contains(err.Error(), "garbage collected by force") {
+		t.Errorf("a baseline of both: %v", err)
+	}
+}
+
+// TestLimitAs: turning the working set's limit off turns off that of the live heap, which
+// keeps its own otherwise.
+func TestLimitAs(t *testing.T) {
+	own := Defaults()["istiod_live_heap_bytes"]
+	given := Limit{Relative: 0.3, P: 0.01}
+	for _, tt := range []struct {
+		given Limits
+		want  Limit
+	}{
+		{nil, own},
+		{Limits{"istiod_memory_bytes": {Relative: 2, P: 0.05}}, own},
+		{Limits{"istiod_memory_bytes": {Off: true}}, Limit{Off: true}},
+		{Limits{"istiod_memory_bytes": {Off: true}, "istiod_live_heap_bytes": given}, given},
+	} {
+		if got := Defaults().with(tt.given).shared(tt.given)["istiod_live_heap_bytes"]; got != tt.want {
+			t.Errorf("%v: %+v, want %+v", tt.given, got, tt.want)
+		}
 	}
 }
 
@@ -264,8 +339,8 @@ func TestRise(t *testing.T) {
 		t.Helper()
 		r := gated(t, b, runs, nil)
 		for _, f := range r.Findings {
-			if f.Kind != Regression || f.Step != b.Steps[step].Name {
-				t.Errorf("raised at %s: %v", b.Steps[step].Name, f)
+			if f.Kind != Regression || f.Step != b.Classes[0].Steps[step].Name {
+				t.Errorf("raised at %s: %v", b.Classes[0].Steps[step].Name, f)
 			}
 		}
 		return len(r.Findings) > 0
@@ -302,10 +377,8 @@ func TestRefused(t *testing.T) {
 		limits Limits
 		want   string // "" for not refused
 	}{
-		"scenario":    {side(t, 1, random(2), first(func(r *observations.Run) { r.Scenario = "headless" })), nil, "b.json is the baseline of scenario eks-nginx, runs/new a run of headless"},
-		"CPUs":        {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs = 4 })), nil, "host CPUs: 2 in the baseline, 4 in the run"},
-		"two at once": {side(t, 1, random(2), first(func(r *observations.Run) { r.Host.CPUs, r.Cluster.MemorySource = 4, "proc" })), nil, "way of reading memory: cgroup2 in the baseline, proc in the run; host CPUs"},
-		"repeats":     {side(t, 2, random(2), first(func(r *observations.Run) { n++; r.Mesh.XDS = []string{"delta", "sotw"}[n-1] })), nil, "xDS: delta in one run, sotw in another"},
+		"scenario": {side(t, 1, random(2), first(func(r *observations.Run) { r.Scenario = "headless" })), nil, "b.json is the baseline of scenario eks-nginx, runs/new a run of headless"},
+		"repeats":  {side(t, 2, random(2), first(func(r *observations.Run) { n++; r.Mesh.XDS = []string{"delta", "sotw"}[n-1] })), nil, "xDS: delta in one run, sotw in another"},
 		"Istio": {side(t, 1, random(2), first(func(r *observations.Run) {
 			r.Mesh.Istio, r.Mesh.Values = "1.24.0", strings.ReplaceAll(r.Mesh.Values, "1.23.2", "1.24.0")
 		})), nil, ""},
@@ -322,6 +395,79 @@ func TestRefused(t *testing.T) {
 		} else if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
+	}
+}
+
+// TestClasses: a baseline keeps a class for each machine, and judges each run by its own.
+func TestClasses(t *testing.T) {
+	on := func(cpus int, source string, then func([]observations.Record) []observations.Record) func([]observations.Record) []observations.Record {
+		return func(records []observations.Record) []observations.Record {
+			records[0].Run.Host.CPUs, records[0].Run.Cluster.MemorySource = cpus, source
+			if then != nil {
+				return then(records)
+			}
+			return records
+		}
+	}
+	b := baseline(t, side(t, 5, random(1), nil))
+	row := each(func(r observations.Record) {
+		if r.Proxy != nil && *r.Step == 2 {
+			r.Proxy.Objects.VirtualHosts--
+		}
+	})
+
+	// Without a class of the machine memory is not judged, which is said; counts are.
+	r := gated(t, b, side(t, 5, random(2), on(4, "proc", raise(3, 1.2))), nil)
+	if r.Kind() != OK || !strings.HasSuffix(r.Summary(), "figures judged, memory was not") {
+		t.Errorf("%s: %v", r.Summary(), r.Findings)
+	}
+	lines := strings.Join(r.Document().Lines, "\n")
+	for _, want := range []string{"NOT JUDGED memory and all else that is noisy: b.json has no class of this machine", "way of reading memory: cgroup2 in the baseline, proc in the run; host CPUs: 2 in the baseline, 4 in the run", "it has: embedded cluster, memory by cgroup2, 2 CPUs"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("no %q in:\n%s", want, lines)
+		}
+	}
+	if r := gated(t, b, side(t, 1, random(2), on(4, "proc", row)), nil); r.Kind() != Regression || !strings.Contains(r.Findings[0].Text, "virtual hosts") {
+		t.Errorf("%v", r.Findings)
+	}
+
+	// Its class is added beside the other, whose memory is another one.
+	both, err := Accept(b, side(t, 5, random(3), on(4, "proc", raise(3, 1.2))), nil, "a runner", day.AddDate(0, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "both.json")
+	if err := both.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if both, err = ReadBaseline(path); err != nil {
+		t.Fatal(err)
+	}
+	if len(both.Classes) != 2 || len(both.Classes[0].History) != 1 || len(both.Classes[1].History) != 1 {
+		t.Fatalf("%d classes", len(both.Classes))
+	}
+	for _, tt := range []struct {
+		cpus   int
+		source string
+		by     float64
+		kind   Kind
+	}{{2, "cgroup2", 1, OK}, {2, "cgroup2", 1.2, Regression}, {4, "proc", 1.2, OK}, {4, "proc", 1, Improvement}, {4, "cgroup2", 1.5, OK}} {
+		if r := gated(t, both, side(t, 5, random(4), on(tt.cpus, tt.source, raise(3, tt.by))), nil); r.Kind() != tt.kind {
+			t.Errorf("%d CPUs, %s, times %g: %s, want %s: %v", tt.cpus, tt.source, tt.by, r.Kind(), tt.kind, r.Findings)
+		}
+	}
+
+	// Accepting replaces the one of the same machine and leaves the other.
+	again, err := Accept(both, side(t, 5, random(5), raise(3, 1.2)), nil, "dearer", day.AddDate(0, 0, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(both.Classes[1], again.Classes[0]); diff != "" || len(again.Classes) != 2 || len(again.Classes[1].History) != 2 {
+		t.Errorf("%d classes: %s", len(again.Classes), diff)
+	}
+	again.Classes[0].Environment = again.Classes[1].Environment
+	if err := again.check(); err == nil || !strings.Contains(err.Error(), "class 2: it is of the same machines as class 1") {
+		t.Error(err)
 	}
 }
 

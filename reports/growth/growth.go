@@ -19,7 +19,7 @@ import (
 	"slices"
 
 	"github.com/meshbench/meshbench/observations"
-	"github.com/meshbench/meshbench/reports/history"
+	"github.com/meshbench/meshbench/reports/breaks"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
@@ -284,7 +284,7 @@ func (l *log) points(name string) (points []Point, witness bool) {
 func (l *log) after(pod string, s *step) string { return because(l.past.Lived(pod, s.index)) }
 
 // because is a break in words; "" for none.
-func because(b *history.Break) string {
+func because(b *breaks.Break) string {
 	if b == nil {
 		return ""
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
-	"github.com/meshbench/meshbench/reports/history"
+	"github.com/meshbench/meshbench/reports/breaks"
 )
 
 // log is a run's log, sorted by what this package asks of it.
@@ -26,7 +26,7 @@ type log struct {
 	workloadOf map[string]string
 	limits     map[string]int64
 	samples    map[string][]sample
-	past       *history.History
+	past       *breaks.Breaks
 }
 
 // step is what one step read last.
@@ -105,7 +105,7 @@ func read(records []observations.Record) *log {
 	}
 	l := &log{
 		run: *records[0].Run, start: records[0].Time, end: records[len(records)-1].Time,
-		workloadOf: map[string]string{}, limits: map[string]int64{}, samples: map[string][]sample{}, past: history.Of(records),
+		workloadOf: map[string]string{}, limits: map[string]int64{}, samples: map[string][]sample{}, past: breaks.Of(records),
 	}
 	steps := make([]*step, len(l.run.Steps))
 	total := 0

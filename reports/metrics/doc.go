@@ -42,6 +42,10 @@ func Document() string {
 		line("| `%s` | %s | %s | %s | %s | %s | %s | %s |", m.Name, m.Help, m.Unit, kind, m.Better, m.Source, m.of(), m.notIn())
 	}
 	line("")
+	for _, text := range istiodText {
+		line("%s", text)
+	}
+	line("")
 	line("## Names before 2026-11-29")
 	line("")
 	line("Until 2026-11-29 each format had names of its own. Old logs need nothing: reports made from")

@@ -158,11 +158,23 @@ type Metric struct {
 	// nothing else; with the zero Limit and no LimitAs a metric is compared and not judged.
 	Limit Limit
 	// LimitAs names the metric whose limit it has, where neither a baseline nor the command
-	// gives it its own: that one's turned off turns it off.
+	// gives it its own: that one's turned off turns it off. Of a metric with a Limit it is
+	// only that.
 	LimitAs string
+	// Collected says that it depends on whether garbage is collected by force at the end of
+	// each step (observations.Run.ForcedGC): runs that differ in it are not compared by it.
+	Collected bool
+	// Alarm is the smallest rise, as a share, that a gate of pairs raises an alarm for; with 0
+	// and no LimitAs such a gate shows the metric and does not judge it.
+	Alarm float64
+	// Spread is the standard deviation of a run's value around that of its version, as a
+	// share: what the number of pairs is planned by. 0 where it is not known.
+	Spread float64
 	// Was are its names before 2026-11-29. Those of Compare are still read in baselines and
 	// in --limit.
 	Was []Old
+	// Trend says that history draws it over runs, for each step; it judges all that Compare has.
+	Trend bool
 	// Rare says that its column stands only in reports that have a value of it.
 	Rare bool
 	// Read takes the values out of a step's records; none where it was not read. It is nil

@@ -26,6 +26,9 @@ type Step struct {
 	// had at any time from the step's begin until it was measured, in bytes; 0 where the finer
 	// series has none of it.
 	SidecarPeak, IstiodPeak int64
+	// IstiodCPUPeak is the most CPU that istiod used in the same time, in cores; 0 where the
+	// series does not tell.
+	IstiodCPUPeak float64
 	// Records are all records after the step's wait for quiet had ended, for kinds of
 	// readings that have no field of their own.
 	Records []observations.Record

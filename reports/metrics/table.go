@@ -97,7 +97,7 @@ func configuration() []Metric {
 		{"endpoint", func(c observations.Counts) int { return c.Endpoint }},
 	} {
 		all = append(all, Metric{
-			Name: k.word + "_rows", Title: "rows of " + k.word + "s", Exact: true, Source: "the witness's /config_dump and /clusters", Word: k.word,
+			Name: k.word + "_rows", Title: "rows of " + k.word + "s", Exact: true, Source: "the witness's /config_dump and /clusters", Word: k.word, Trend: true,
 			Help:    "Rows that `istioctl proxy-config " + k.word + "` prints of the witness, without the header line.",
 			Without: leave(tablesSay, Tables),
 			Was:     was(k.word, "config_rows{kind="+k.word+"}", k.word+"-rows", "rows."+k.word),
@@ -157,8 +157,9 @@ func memory() []Metric {
 	cores := func(u observations.Usage) float64 { return float64(u.CPUNano) / 1e9 }
 	return []Metric{
 		{Name: "sidecar_memory_bytes", Title: "memory of a sidecar", Help: "Working set of a real sidecar (container istio-proxy: pilot-agent and Envoy) whose configuration was never dumped.",
-			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Word: "memory",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Trend: true, Word: "memory",
 			Column: Column{Table: SidecarTable, Title: "", Decimals: 1}, Floor: 0.035, Limit: Limit{Relative: 0.035, Absolute: 0.5 * words.Mi},
+			Alarm: 0.02, Spread: 0.01, // see gate.Defaults
 			Was:  append(was("memory", "sidecar_memory_bytes{witness=false}", "sidecar-B", "memory"), Old{CSV, "workloadMemory"}),
 			Read: usage(false, bytes)},
 		{Name: "sidecar_memory_peak_bytes", Title: "peak memory of a sidecar in the step", Help: "The most memory that any real sidecar never dumped had from the step's begin until it was measured; unknown where the log has no series of it.",
@@ -166,7 +167,7 @@ func memory() []Metric {
 			Column: Column{Table: SidecarTable, Title: "peak", Decimals: 1}, Floor: 0.1,
 			Read: func(s *Step) []Value { return known(s.SidecarPeak) }},
 		{Name: "witness_memory_bytes", Title: "memory of a witness", Help: "Working set of a real sidecar whose configuration was dumped before, which makes Envoy grow.",
-			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04,
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04, Collected: true,
 			Without: leave(tablesSay, Tables), Was: was("witnessMemory", "sidecar_memory_bytes{witness=true}", "witness-B", "witnessMemory"),
 			Read: usage(true, bytes)},
 		{Name: "sidecar_cpu_cores", Title: "CPU of a sidecar", Help: "CPU that a real sidecar never dumped used in the metrics API's last window.",
@@ -200,7 +201,7 @@ func memory() []Metric {
 			}},
 		{Name: "agent_held_bytes", Title: "memory that its pilot-agent holds", Help: "Heap and stacks that the pilot-agent of a witness holds; a dump, which Envoy answers, does not change it.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: "pilot-agent's /debug/pprof/heap", Of: OfPod,
-			Column: Column{Table: SidecarTable, Title: "held by pilot-agent", Decimals: 1}, Floor: 0.1,
+			Column: Column{Table: SidecarTable, Title: "held by pilot-agent", Decimals: 1}, Floor: 0.1, Collected: true,
 			Was: was("agentHeld", "agent_held_bytes", "", "agentHeld"),
 			Read: func(s *Step) []Value {
 				var values []Value
@@ -212,8 +213,14 @@ func memory() []Metric {
 				}
 				return values
 			}},
+		{Name: "agent_live_heap_bytes", Title: "live heap of its pilot-agent", Help: "What the heap of a witness's pilot-agent holds after two collections that were forced after its dump; " + collections + ".",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: "pilot-agent's /debug/pprof/heap?gc=1", Of: OfPod, Collected: true, Rare: true,
+			Column: Column{Table: SidecarTable, Title: "live in pilot-agent", Decimals: 1}, Floor: 0.05,
+			Read: func(s *Step) []Value {
+				return live(s, observations.SidecarContainer, func(_ string, l *observations.Live) bool { return l.Kind == observations.ProxySidecar })
+			}},
 		{Name: "gateway_memory_bytes", Title: "memory of a gateway", Help: "Working set of a real gateway's container istio-proxy; its configuration was never dumped.",
-			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Without: leave(othersSay, Tables),
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Trend: true, Without: leave(othersSay, Tables),
 			Floor: 0.035, LimitAs: "sidecar_memory_bytes",
 			Read: ofKind(observations.ProxyGateway, false, bytes)},
 		{Name: "gateway_cpu_cores", Title: "CPU of a gateway", Help: "CPU that a real gateway used in the metrics API's last window.",
@@ -224,7 +231,7 @@ func memory() []Metric {
 			Unit: Seconds, Shown: S, Better: Lower, Source: "the nodes' /metrics/resource", Of: OfPod, Repeated: true, Without: leave(othersSay, Tables),
 			Floor: 0.5, Read: cpuSeconds(observations.ProxyGateway)},
 		{Name: "waypoint_memory_bytes", Title: "memory of a waypoint", Help: "Working set of a real waypoint's container istio-proxy; its configuration was never dumped.",
-			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Without: leave(othersSay, Tables),
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Trend: true, Without: leave(othersSay, Tables),
 			Floor: 0.035, LimitAs: "sidecar_memory_bytes",
 			Read: ofKind(observations.ProxyWaypoint, false, bytes)},
 		// A dump holds times and versions: it is never twice the same.

@@ -129,6 +129,8 @@ func (b *builder) add(r observations.Record) {
 		b.measured(Dump, r.Agent.Namespace+"/"+r.Agent.Pod, r.Time)
 	case r.Proxy != nil:
 		b.measured(Dump, r.Proxy.Namespace+"/"+r.Proxy.Pod, r.Time)
+	case r.Live != nil:
+		b.measured(Read, "live heaps", r.Time)
 	case r.Measure != nil:
 		b.measured(Read, "costs of the machine", r.Time)
 		b.closeStep(r.Time)
@@ -139,7 +141,7 @@ func (b *builder) add(r observations.Record) {
 
 // watched says that a record is written whenever it happens, whatever is being done.
 func watched(r observations.Record) bool {
-	return r.Series != nil || r.Event != nil || r.Restart != nil
+	return r.Series != nil || r.Event != nil || r.Restart != nil || r.Profile != nil
 }
 
 // provisioned gives the phase before the log its parts.

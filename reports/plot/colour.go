@@ -1,6 +1,7 @@
 package plot
 
 import (
+	_ "embed"
 	"fmt"
 	"html"
 	"image/color"
@@ -64,6 +65,13 @@ func Style() string {
 	return ":root{" + light.String() + "}\n@media screen and (prefers-color-scheme:dark){:root{" + dark.String() + "}}\n"
 }
 
+//go:embed page.css
+var pageStyle string
+
+// PageStyle is the style sheet of pages with figures: [Style], and what tables, lists and
+// figures look like in all of them, on a screen, on a telephone and on paper.
+func PageStyle() string { return Style() + pageStyle }
+
 // family are fonts of the same widths: the one that text was measured in, then those
 // that other systems have.
 const family = `"Liberation Sans",Arimo,Arial,Helvetica,sans-serif`
@@ -95,8 +103,8 @@ func withoutFonts(svg string) string {
 }
 
 // finish makes of what the canvas wrote an element for a page or a document: colours
-// become variables, and the size that of the reader's page.
-func (f *Figure) finish(svg string, width, height int, file bool) []byte {
+// become variables, and the size that of the reader's page. What lies over it is drawn last.
+func (f *Figure) finish(svg, over string, width, height int, file bool) []byte {
 	svg = svg[strings.Index(svg, "<svg"):]
 	svg = svg[strings.Index(svg, ">")+1:]
 	svg = withoutFonts(svg)
@@ -119,7 +127,8 @@ func (f *Figure) finish(svg string, width, height int, file bool) []byte {
 	if file {
 		fmt.Fprintf(&b, "\n<style>%s</style>\n<rect width=\"100%%\" height=\"100%%\" style=\"fill:var(--page,#FFFFFF)\"/>", Style())
 	}
-	b.WriteString(svg)
+	end := strings.LastIndex(svg, "</svg>")
+	b.WriteString(svg[:end] + over + svg[end:])
 	return []byte(b.String())
 }
 

@@ -49,6 +49,9 @@ type Figure struct {
 	Log bool
 	// FromZero makes the x axis begin at 0.
 	FromZero bool
+	// LeastSpan is the least range of values that the y axis shows, so that noise does not look
+	// like a change.
+	LeastSpan float64
 	// Bands shade parts of the x axis, every other one.
 	Bands  []Band
 	Series []Series
@@ -69,6 +72,14 @@ type Series struct {
 	Shape  Shape
 	Glyph  Shape // of a Moment: one of the glyphs
 	Points []Point
+	// Links are those of the Points, by index; fewer for none.
+	Links []Link
+}
+
+// Link is what a glyph leads to, where a page or a file is read by a browser.
+type Link struct {
+	Href  string // "" for a title alone
+	Title string // shown when pointed at
 }
 
 // Point is a place in a figure. To is the other end for shapes that have two.
@@ -153,12 +164,13 @@ func (f *Figure) SVG(width int, file bool) ([]byte, error) {
 	name := textStyle(Ink)
 	name.XAlign = draw.XRight
 	c.FillText(name, vg.Point{X: w - 2*pad, Y: pad}, f.XName)
-	f.plot(w).Draw(draw.Crop(c, pad, -2*pad, lineHeight, -top-pad))
+	p, area := f.plot(w), draw.Crop(c, pad, -2*pad, lineHeight, -top-pad)
+	p.Draw(area)
 	var b bytes.Buffer
 	if _, err := svg.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	return f.finish(b.String(), width, int(h), file), nil
+	return f.finish(b.String(), f.links(p, p.DataCanvas(area), h), width, int(h), file), nil
 }
 
 // plot sets the axes.
@@ -229,6 +241,9 @@ func (f *Figure) limits() (low, high Point) {
 	}
 	for _, b := range f.Bands {
 		low.X, high.X = min(low.X, b.From), max(high.X, b.To)
+	}
+	if less := f.LeastSpan - (high.Y - low.Y); less > 0 && low.Y <= high.Y {
+		low.Y, high.Y = low.Y-less/2, high.Y+less/2
 	}
 	if low.X > high.X {
 		low.X, high.X = 0, 1

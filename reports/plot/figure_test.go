@@ -198,3 +198,24 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+// TestLinks: a point leads to its page, and a point that is not drawn to none.
+func TestLinks(t *testing.T) {
+	f := &Figure{Series: []Series{{Points: []Point{{1, 2, 0}, {2, math.NaN(), 0}, {3, 4, 0}, {4, 5, 0}},
+		Links: []Link{{"a/report.html?x=1&y=2", `run "a"`}, {"b/report.html", "b"}, {"", "no page"}}}}}
+	svg := string(drawn(t, f, 340, false))
+	for text, n := range map[string]int{
+		`<a href="a/report.html?x=1&amp;y=2"><circle `: 1, "<title>run &#34;a&#34;</title>": 1, "<a ": 1, "<title>no page</title>": 1, "<circle ": 2, "NaN": 0,
+	} {
+		if got := strings.Count(svg, text); got != n {
+			t.Errorf("%s is there %d times, want %d, in\n%s", text, got, n, svg)
+		}
+	}
+	texts(t, []byte(svg)) // it is still well-formed
+	// The circles lie where the points do.
+	var x, y float64
+	at := strings.Index(svg, "<circle ")
+	if _, err := fmt.Sscanf(svg[at:], `<circle cx="%f" cy="%f"`, &x, &y); err != nil || x < 10 || x > 100 || y < 200 || y > 270 {
+		t.Errorf("the first point's circle is at %g, %g (%v)", x, y, err)
+	}
+}

@@ -74,6 +74,11 @@ func Log() []observations.Record {
 		at = at.Add(50 * time.Millisecond)
 		records = append(records, r)
 	}
+	// beside adds a record that takes no time.
+	beside := func(r observations.Record) {
+		r.Time, r.Step = at, current
+		records = append(records, r)
+	}
 	run := observations.Run{
 		Schema: observations.Schema, ID: "eks-nginx-20261124-060000", Scenario: "eks-nginx", Published: "eks-nginx",
 		Parameters: map[string]int{"replicas": 100, "services": 9}, Meshbench: "v0.1.0", Command: []string{"run", "eks-nginx"},
@@ -81,6 +86,7 @@ func Log() []observations.Record {
 		Cluster: observations.Cluster{Provider: "embedded", Kubernetes: "v1.31.4", MemorySource: "proc", LimitsEnforcedBy: "runtime",
 			RealPerDeployment: 10, Baseline: "eks", Simulated: []string{"nodes and their kubelets", "containers without a local program (nginx)"}},
 		Mesh:       observations.Mesh{Istio: "1.23.2", Charts: "bundled", Envoy: "1.40.0", XDS: "delta", Values: "telemetry:\n  enabled: false\n"},
+		ForcedGC:   true,
 		Components: map[string]string{"etcd": "3.5.15", "kube-apiserver": "1.31.4", "pilot-agent": "1.23.2"},
 	}
 	for _, s := range steps() {
@@ -94,6 +100,7 @@ func Log() []observations.Record {
 	// wait lets time pass. Every second the sidecars' memory is read, which the log
 	// places where it was read; it nears what the step's readings say it becomes.
 	now := map[string]float64{}
+	cpu := 1.5
 	wait := func(seconds int, s step) {
 		for second := range seconds {
 			series := observations.Series{Node: "m6i-1"}
@@ -114,7 +121,8 @@ func Log() []observations.Record {
 				series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: namespace, Pod: name,
 					Container: "istio-proxy", MemoryBytes: int64(now[name] * words.Mi), CPUSeconds: float64(second)})
 			}
-			series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery", MemoryBytes: 60 << 20})
+			series.Containers = append(series.Containers, observations.SeriesPoint{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery", MemoryBytes: 60 << 20, CPUSeconds: cpu})
+			cpu += 0.1
 			records = append(records, observations.Record{Time: at.Add(time.Duration(second) * time.Second), Series: &series})
 		}
 		at = at.Add(time.Duration(seconds) * time.Second)
@@ -148,6 +156,15 @@ func Log() []observations.Record {
 		usage := func(pod, workload string, memory float64, witness bool) {
 			add(observations.Record{Usage: &observations.Usage{Namespace: "ns1", Pod: pod, Container: "istio-proxy", Workload: workload,
 				Node: "m6i-1", MemoryBytes: int64(memory * words.Mi), CPUNano: 2e6, Window: 10 * time.Second, Measured: at, Witness: witness}})
+		}
+		// Of the last step the heap is profiled. The second profile replaces the first.
+		for n := range 2 {
+			if i < len(steps())-1 {
+				break
+			}
+			beside(observations.Record{Profile: &observations.Profile{Pod: "istio-system/istiod-5d8", Kind: observations.ProfileHeap,
+				Path: "profiles/" + s.name + "/istio-system-istiod-5d8.heap.pb.gz", InUseBytes: int64(30+10*n) << 20, Total: int64(20+5*n) << 20,
+				Top: []observations.Function{{Name: "istio.io/istio/pilot/pkg/model.(*PushContext).initServiceRegistry", Flat: int64(5+n) << 20}, {Name: "bytes.growSlice", Flat: 3 << 19}}}})
 		}
 		// A reading on the way to quiet, of a pod that is gone afterwards.
 		usage(fmt.Sprintf("test-old-%d", i), "ns1/test", 99, false)
@@ -201,6 +218,9 @@ func Log() []observations.Record {
 		istiod.PushSeconds = observations.Histogram{Sum: float64(i+1) * 0.4, Count: float64(i+1) * 80}
 		istiod.ConvergenceSeconds = observations.Histogram{Sum: float64(i+1) * 3, Count: float64(i+1) * 20}
 		add(observations.Record{Istiod: ptr(istiod)})
+		beside(observations.Record{Live: &observations.Live{Namespace: "istio-system", Pod: "istiod-5d8", Container: "discovery",
+			Bytes: int64(20+i) << 20, FirstBytes: int64(21+i) << 20, CPUSeconds: istiod.CPUSeconds}})
+		beside(observations.Record{Live: &observations.Live{Namespace: "ns1", Pod: "test-0", Container: "istio-proxy", Workload: "ns1/test", Bytes: 4 << 20, FirstBytes: 5 << 20}})
 		add(observations.Record{Measure: &observations.Measure{Seconds: 33.5, Harness: observations.Cost{CPUSeconds: 0.8 * float64(i+1), MemoryBytes: 60 << 20},
 			ControlPlane: &observations.Cost{CPUSeconds: 9 * float64(i+1), MemoryBytes: 900 << 20}}})
 	}
