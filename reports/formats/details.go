@@ -254,7 +254,7 @@ func environmentTable(r *reports.Report) sections.Table {
 	rows := [][]string{
 		{"run", r.Run},
 		{"started", r.Started.UTC().Format(time.RFC3339)},
-		{"took", fmt.Sprintf("%.0f s", r.Seconds)},
+		{"took", fmt.Sprintf("%.0f s", r.Phases.Seconds())},
 		{"meshbench", env.Meshbench},
 		{"command", strings.Join(env.Command, " ")},
 		{"host", fmt.Sprintf("%s, Linux %s, %d CPUs, %.1f Gi, root: %t", env.Host.OS, env.Host.Kernel, env.Host.CPUs, float64(env.Host.Memory)/(1<<30), env.Host.Root)},
