@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -284,6 +285,28 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		Rejected:  state.Rejected,
 		Stats:     stats,
 	}, nil
+}
+
+// dumpsAtOnce are the proxies that are dumped at the same time: most of a dump is waiting for
+// the API server, the node and Envoy in turn.
+const dumpsAtOnce = 4
+
+// Witnesses is Witness for several proxies, some at the same time. The result is in the order
+// of pods. After an error it may be that others were dumped too.
+func (s *Sampler) Witnesses(ctx context.Context, pods []Pod, run, dir string) ([]observations.Proxy, error) {
+	proxies := make([]observations.Proxy, len(pods))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(dumpsAtOnce)
+	for i, pod := range pods {
+		group.Go(func() (err error) {
+			proxies[i], err = s.Witness(ctx, pod, run, dir)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return proxies, nil
 }
 
 // stats counts a proxy's statistics by the first part of their names. The answer is of

@@ -21,7 +21,7 @@ const (
 	Act       = "actions"
 	Settle    = "settling"
 	Read      = "reading" // everything that is read at a step but dumps
-	Dump      = "dumps"   // a witness's configuration, with what is read of it alone
+	Dump      = "dumps"   // the witnesses' configurations; of several at once, until the first is recorded
 	End       = "clean-up"
 	Other     = "other" // what lies between records of which the log says nothing more
 )
@@ -123,10 +123,8 @@ func (b *builder) add(r observations.Record) {
 		b.lasting(Settle, "settle", r.Time, r.Settle.Seconds, r.Settle)
 		b.measuring = true
 	case !b.measuring || watched(r):
-	case r.Envoy != nil:
-		b.measured(Dump, r.Envoy.Namespace+"/"+r.Envoy.Pod, r.Time)
-	case r.Agent != nil:
-		b.measured(Dump, r.Agent.Namespace+"/"+r.Agent.Pod, r.Time)
+	case r.Envoy != nil, r.Agent != nil:
+		b.measured(Read, "witnesses' own accounts", r.Time)
 	case r.Proxy != nil:
 		b.measured(Dump, r.Proxy.Namespace+"/"+r.Proxy.Pod, r.Time)
 	case r.Live != nil:

@@ -66,7 +66,8 @@ const steps = `step one-pod: 22 + 18
     settling pushes drained: 28 + 3
     settling memory windows agree: 31 + 6
   reading memory, CPU, objects: 37 + 1
-  dumps ns1/test-1: 38 + 1.5
+  reading witnesses' own accounts: 38 + 0.5
+  dumps ns1/test-1: 38.5 + 1
   reading costs of the machine: 39.5 + 0.5
 step pods: 40 + 21
   settling settle: 40 + 20
@@ -93,11 +94,11 @@ func TestOf(t *testing.T) {
   provision mesh: 12 + 7
 prepare prepare: 20 + 2
 ` + steps + "clean-up clean-up: 61 + 9\n",
-			"provision 20, prepare 2, actions 4.5, other 0.5, settling 30, reading 2.5, dumps 1.5, clean-up 9"},
+			"provision 20, prepare 2, actions 4.5, other 0.5, settling 30, reading 3, dumps 1, clean-up 9"},
 		"an older log knows the whole alone": {old, `provision cluster and mesh: 0 + 20
 prepare prepare: 20 + 2
 ` + steps + "clean-up clean-up: 61 + 9\n",
-			"provision 20, prepare 2, actions 4.5, other 0.5, settling 30, reading 2.5, dumps 1.5, clean-up 9"},
+			"provision 20, prepare 2, actions 4.5, other 0.5, settling 30, reading 3, dumps 1, clean-up 9"},
 		"cut off before the first step": {old[:2], "clean-up clean-up: 0 + 0.5\n", "clean-up 0.5"},
 		"cut off in an action, begin unknown": {old[:5], `prepare prepare: 0 + 2
 step one-pod: 2 + 4
@@ -135,7 +136,7 @@ step one-pod: 2 + 4
 
 // TestSentence has the longest first and leaves out what is under a second.
 func TestSentence(t *testing.T) {
-	const want = "settling 30 s, provision 20 s, clean-up 9 s, actions 4 s, reading 2 s, prepare 2 s, dumps 2 s"
+	const want = "settling 30 s, provision 20 s, clean-up 9 s, actions 4 s, reading 3 s, prepare 2 s, dumps 1 s"
 	if got := Of(log(&observations.Provision{Began: zero})).Sentence(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
