@@ -100,9 +100,10 @@ func BenchmarkSimulatedPods(b *testing.B) {
 			"--timeout", "60m", "--settle-limit", "10m", "--allow-unsettled"))
 		first, grown := costs[0], costs[1:]
 		var x, y []float64
-		var cpu, seconds float64
+		var cpu, seconds, harness, control, istiod float64
 		for _, c := range grown {
 			cpu += c.cpu()
+			harness, control, istiod = harness+c.harness, control+c.control, istiod+c.istiod
 			seconds += c.seconds
 			x, y = append(x, math.Log(float64(c.pods-first.pods))), append(y, math.Log(cpu))
 		}
@@ -112,6 +113,9 @@ func BenchmarkSimulatedPods(b *testing.B) {
 		b.ReportMetric(pods, "pods")
 		b.ReportMetric(seconds, "s")
 		b.ReportMetric(1000*cpu/pods, "cpu-ms/pod")
+		b.ReportMetric(1000*harness/pods, "harness-cpu-ms/pod")
+		b.ReportMetric(1000*control/pods, "control-plane-cpu-ms/pod")
+		b.ReportMetric(1000*istiod/pods, "istiod-cpu-ms/pod")
 		b.ReportMetric(1000*grown[0].cpu()/float64(grown[0].pods-first.pods), "first-cpu-ms/pod")
 		b.ReportMetric(1000*last.cpu()/float64(last.pods-grown[len(grown)-2].pods), "last-cpu-ms/pod")
 		b.ReportMetric(order, "order")

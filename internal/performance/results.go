@@ -94,8 +94,8 @@ func (r results) rows() []row {
 			s.get("s"), s.get("cpu-s"), s.get("sidecars-cpu-s"), s.get("control-plane-cpu-s"), s.get("istiod-cpu-s"), s.get("harness-cpu-s"))})
 	p := r.of("SimulatedPods")
 	add(p, row{"cost of a simulated pod as a cluster grows, fitted order of growth (1 is linear)", fmt.Sprintf("%.2f", p.get("order")), "at most 1",
-		fmt.Sprintf("%.0f pods: %.1f ms CPU each; of the first size %.1f ms, of the last %.1f ms; %.0f s in all",
-			p.get("pods"), p.get("cpu-ms/pod"), p.get("first-cpu-ms/pod"), p.get("last-cpu-ms/pod"), p.get("s"))})
+		fmt.Sprintf("%.0f pods: %.1f ms CPU each (control plane %.1f, meshbench and its nodes %.1f, istiod %.1f); of the first size %.1f ms, of the last %.1f ms; %.0f s in all",
+			p.get("pods"), p.get("cpu-ms/pod"), p.get("control-plane-cpu-ms/pod"), p.get("harness-cpu-ms/pod"), p.get("istiod-cpu-ms/pod"), p.get("first-cpu-ms/pod"), p.get("last-cpu-ms/pod"), p.get("s"))})
 	for _, command := range []string{"report", "gate"} {
 		h := r.of("HundredRuns/" + command)
 		add(h, row{fmt.Sprintf("meshbench %s of %.0f runs", command, h.get("runs")), "", "",
