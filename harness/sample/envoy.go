@@ -179,14 +179,14 @@ func (s *Sampler) ProxyState(ctx context.Context, pod Pod) (ProxyState, error) {
 	var state ProxyState
 	path := "/stats?filter=" + url.QueryEscape(proxyStateFilter)
 	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) (err error) {
-		state, err = parseState(r)
+		state, err = parseStats(r, func(string) {})
 		return err
 	})
 	return state, err
 }
 
-// parseState reads the lines "name: value" of /stats.
-func parseState(r io.Reader) (ProxyState, error) {
+// parseStats reads the lines "name: value" of /stats, and calls each with every name.
+func parseStats(r io.Reader, each func(name string)) (ProxyState, error) {
 	var state ProxyState
 	lines := bufio.NewScanner(r)
 	seen := false
@@ -195,6 +195,7 @@ func parseState(r io.Reader) (ProxyState, error) {
 		if !found {
 			continue
 		}
+		each(name)
 		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
 			continue // a histogram or a text
@@ -236,12 +237,9 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
 		return observations.Proxy{}, fmt.Errorf("make the folder for dumps: %w", err)
 	}
-	state, err := s.ProxyState(ctx, pod)
-	if err != nil {
-		return observations.Proxy{}, err
-	}
 	s.markWitness(pod.Process)
 
+	var err error
 	dumps := map[string]string{}
 	sizes := map[string]int64{}
 	for _, answer := range [][2]string{
@@ -269,7 +267,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
 	}
-	stats, err := s.stats(ctx, pod)
+	state, stats, err := s.stats(ctx, pod)
 	if err != nil {
 		return observations.Proxy{}, err
 	}
@@ -309,22 +307,19 @@ func (s *Sampler) Witnesses(ctx context.Context, pods []Pod, run, dir string) ([
 	return proxies, nil
 }
 
-// stats counts a proxy's statistics by the first part of their names. The answer is of
-// several MB where there are thousands of clusters, so it is for witnesses.
-func (s *Sampler) stats(ctx context.Context, pod Pod) (map[string]int, error) {
-	var counts map[string]int
-	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/stats", func(r io.Reader) error {
+// stats reads all of a proxy's statistics: its state, and how many there are by the first
+// part of their names. The answer is of several MB where there are thousands of clusters, so
+// it is for witnesses.
+func (s *Sampler) stats(ctx context.Context, pod Pod) (state ProxyState, counts map[string]int, err error) {
+	err = s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/stats", func(r io.Reader) (err error) {
 		counts = map[string]int{}
-		lines := bufio.NewScanner(r)
-		for lines.Scan() {
-			if name, _, found := strings.Cut(lines.Text(), ": "); found {
-				family, _, _ := strings.Cut(name, ".")
-				counts[family]++
-			}
-		}
-		return lines.Err()
+		state, err = parseStats(r, func(name string) {
+			family, _, _ := strings.Cut(name, ".")
+			counts[family]++
+		})
+		return err
 	})
-	return counts, err
+	return state, counts, err
 }
 
 // countFiles counts what is in the files of a proxy's answers.

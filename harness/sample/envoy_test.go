@@ -83,7 +83,7 @@ func TestProxyState(t *testing.T) {
 	if got.Settled() || !(ProxyState{ListenersActive: 225, Rejected: 4}).Settled() {
 		t.Error("only what warms or drains is on the way")
 	}
-	if _, err := parseState(strings.NewReader("")); err == nil {
+	if _, err := parseStats(strings.NewReader(""), func(string) {}); err == nil {
 		t.Error("no counters is no state")
 	}
 }
