@@ -11,17 +11,19 @@ LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 FUZZTIME ?= 30s
-SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
+SCRIPTS  := $(filter-out %.yml %.tsv .ci/accepted,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-# One set of flags for building and testing: what differs in them is compiled twice.
+# One set of flags for building, testing, and the components (goFlags in harness/components):
+# what differs in them is compiled twice, the standard library first of all. Debug information
+# is not made, as the linker drops it (-s -w); for a debugger, build without make.
 export CGO_ENABLED := 0
-export GOFLAGS     := $(GOFLAGS) -trimpath
+export GOFLAGS     := $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false
 
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build first-run components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -32,6 +34,12 @@ compare: build ## run SCENARIO with Istio BASE and HEAD in turns, REPEAT times e
 # Symbols are left out: 200 sidecars start through this program, so its size counts.
 build: ## build bin/meshbench
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/meshbench ./cmd/meshbench
+
+# From empty caches in a temporary folder; takes a quarter of an hour of the whole machine.
+# STEPS="components scenario" leaves out a part, BUNDLE=FILE imports the components.
+first-run: export SCENARIO := $(SCENARIO)
+first-run: ## seconds that the tool, the components and SCENARIO take the first time
+	.ci/first-run
 
 components: build ## obtain what the embedded cluster is made of
 	bin/meshbench components
@@ -85,11 +93,12 @@ benchmark: build ## measure speed: ratios and figures as a table, results in bin
 performance-doc: benchmark ## the same, into docs/performance.md, with this machine and the date
 	go run ./internal/performance -version $(VERSION) -doc docs/performance.md bin/benchmark.txt
 
-# The go command fuzzes one target of one package at a time.
+# The go command fuzzes one target of one package at a time. Left alone it takes up to a minute
+# to make one input smaller that covers something new, which for archives is all of the time.
 fuzz: ## every parser with made-up input, FUZZTIME each
 	@set -e; for p in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$p/*_test.go); do \
-	    echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); \
+	    echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x; \
 	  done; done
 
 # The newest Istio against the accepted one, and this meshbench against BEFORE, by default the

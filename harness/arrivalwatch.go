@@ -18,10 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/pager"
 
+	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/harness/sample"
 )
 
@@ -137,9 +137,7 @@ func (o *objects) watch(ctx context.Context) error {
 		o.kinds[k.GroupVersionResource] = k
 		o.store[k.GroupVersionResource] = map[string]object{}
 		o.mu.Unlock()
-		informer := metadatainformer.NewFilteredMetadataInformer(o.metadata, k.GroupVersionResource, metav1.NamespaceAll, 0, cache.Indexers{}, func(l *metav1.ListOptions) {
-			o.tweak(k, l)
-		}).Informer()
+		informer := informers.Metadata(o.metadata, k.GroupVersionResource, func(l *metav1.ListOptions) { o.tweak(k, l) })
 		if err := informer.SetTransform(strip); err != nil {
 			return fmt.Errorf("watch %s: %w", k.Resource, err)
 		}

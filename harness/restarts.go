@@ -7,11 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -23,8 +23,8 @@ const lostAfter = 2
 // watchPods records each end of a container of the mesh whose pod lives on. It returns once
 // the pods that are there were looked at, and goes on until ctx ends.
 func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) error {
-	factory := informers.NewSharedInformerFactory(client, 0)
-	pods := factory.Core().V1().Pods().Informer()
+	factory := informers.New(client, informers.Options{})
+	pods := factory.Core().Pods().Informer()
 	look := func(object any) {
 		if p, ok := object.(*corev1.Pod); ok {
 			w.look(p)

@@ -37,7 +37,9 @@ its helpers; --hub names a mirror.`,
   meshbench components --knative 0.42.2   # also Knative Serving
   meshbench components --from images --istio 1.25.3
   meshbench components --from images --hub mirror.example/istio --hub registry.k8s.io=mirror.example/k8s
-  meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source`,
+  meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source
+  meshbench components export bundle.tar.zst && scp bundle.tar.zst there:
+  meshbench components import bundle.tar.zst`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := programs.Options(cmd.Context())
 			if err != nil {
@@ -80,15 +82,19 @@ its helpers; --hub names a mirror.`,
 		},
 	}
 	programFlags(cmd.Flags(), &programs)
-	cmd.Flags().StringVar(&knative, "knative", "", "`version` of Knative Serving to obtain too: "+strings.Join(components.KnativeVersions(), ", "))
+	knativeFlag(cmd.Flags(), &knative)
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
 	cmd.Flags().BoolVar(&prune, "prune", false, "remove cached components this version no longer uses")
 	cmd.Flags().BoolVar(&refresh, "refresh", false, "with --from images, resolve image tags again")
 	cmd.MarkFlagsMutuallyExclusive("list", "verify", "clean", "prune", "refresh")
-	cmd.AddCommand(componentsAddCommand())
+	cmd.AddCommand(componentsAddCommand(), exportCommand(), importCommand())
 	return cmd
+}
+
+func knativeFlag(f *pflag.FlagSet, knative *string) {
+	f.StringVar(knative, "knative", "", "`version` of Knative Serving to obtain too: "+strings.Join(components.KnativeVersions(), ", "))
 }
 
 // programFlags adds the flags that say which versions of the mesh's programs are used.

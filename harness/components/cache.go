@@ -31,6 +31,8 @@ type file struct {
 	Path   string `json:"path"` // slash-separated, below the folder
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
+	// Executable is for bundles; in the cache the file's mode says it.
+	Executable bool `json:"executable,omitempty"`
 }
 
 // size is the bytes of all files.

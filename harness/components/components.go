@@ -14,6 +14,9 @@
 //	<root>/components/references/<hash>.json                  digest that an image's tag was found to mean
 //	<root>/components/locks/<unit>.lock                       held while building
 //	<root>/components/work/<unit>/                            half-made, swept by the next holder
+//	<root>/components/locks/import.lock, work/import/         the same for a bundle that is read
+//
+// A bundle is a file with components for the caches of other machines.
 //
 // A unit is what is built in one go, by one process at a time: all that one .mod file
 // pins, the Python package, or an image.

@@ -28,6 +28,26 @@ func requires(t *testing.T, name string) map[string]string {
 	return pins
 }
 
+// TestFlags holds the flags of everything else that builds meshbench against those of
+// components: with others, what both are made of is compiled twice.
+func TestFlags(t *testing.T) {
+	for _, file := range []string{"Makefile", ".goreleaser.yaml", ".ci/before", ".github/action/setup.sh"} {
+		b, err := os.ReadFile(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, flag := range goFlags {
+			// meshbench has no profiles, with which alone -pgo=off makes a difference.
+			if flag != "-pgo=off" && !bytes.Contains(b, []byte(flag)) {
+				t.Errorf("%s builds without %s", file, flag)
+			}
+		}
+	}
+	if found, err := filepath.Glob("../../cmd/*/default.pgo"); err != nil || len(found) > 0 {
+		t.Errorf("there are profiles: %q, %v", found, err)
+	}
+}
+
 // TestPins checks that the versions which components report are those of the .mod files,
 // and that the names of the files tell the truth.
 func TestPins(t *testing.T) {

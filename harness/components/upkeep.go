@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // Status is what the cache knows of one component.
@@ -91,27 +92,9 @@ func (s *Store) Clean(ctx context.Context) error {
 
 // Prune removes the components that no release pinned here uses any more.
 func (s *Store) Prune(ctx context.Context) error {
-	units := slices.Clone(s.units)
-	for _, v := range IstioVersions() {
-		more, err := unitsFor(v, "")
-		if err != nil {
-			return err
-		}
-		units = append(units, more...)
-	}
-	for _, v := range EnvoyVersions() {
-		e, err := envoyUnit(v)
-		if err != nil {
-			return err
-		}
-		units = append(units, e)
-	}
-	for _, v := range KnativeVersions() {
-		k, err := knativeUnit(v)
-		if err != nil {
-			return err
-		}
-		units = append(units, k)
+	units, err := s.pinnedUnits()
+	if err != nil {
+		return err
 	}
 	keep := map[string]bool{}
 	for _, u := range units {
@@ -126,21 +109,16 @@ func (s *Store) Prune(ctx context.Context) error {
 	})
 }
 
-// remove removes folders and what interrupted builds left, holding all locks. They are
-// taken in the order of their names, istio before kubernetes: a build of Istio holds its
-// own while it waits for Kubernetes.
+// remove removes folders and what interrupted builds left, holding all locks.
 func (s *Store) remove(ctx context.Context, old func(dir string) bool) error {
 	if _, err := os.Stat(s.root); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	ids, _ := filepath.Glob(filepath.Join(s.root, "locks", "*.lock")) // the pattern is well-formed
-	for _, id := range ids {
-		l, err := s.lock(ctx, strings.TrimSuffix(filepath.Base(id), ".lock"), func() {})
-		if err != nil {
-			return err
-		}
-		defer l.Unlock()
+	unlock, err := s.lockAll(ctx)
+	if err != nil {
+		return err
 	}
+	defer unlock()
 	for _, dir := range append(s.folders(), filepath.Join(s.root, "work")) {
 		if filepath.Base(dir) != "work" && !old(dir) {
 			continue
@@ -150,4 +128,43 @@ func (s *Store) remove(ctx context.Context, old func(dir string) bool) error {
 		}
 	}
 	return nil
+}
+
+// lockAll takes the locks of all units that were ever made here, and of imports. It holds
+// none while it waits for one: builds hold theirs while they wait for other units.
+func (s *Store) lockAll(ctx context.Context) (unlock func(), err error) {
+	ids, _ := filepath.Glob(filepath.Join(s.root, "locks", "*.lock")) // the pattern is well-formed
+	for {
+		var held []*flock.Flock
+		unlock := func() {
+			for _, l := range held {
+				_ = l.Unlock() // the file is closed either way
+			}
+		}
+		busy := ""
+		for _, path := range ids {
+			l := flock.New(path, flock.SetPermissions(0o644))
+			ok, err := l.TryLock()
+			if err != nil {
+				unlock()
+				return nil, fmt.Errorf("lock %s: %w", path, err)
+			}
+			if !ok {
+				busy = path
+				break
+			}
+			held = append(held, l)
+		}
+		if busy == "" {
+			return unlock, nil
+		}
+		unlock()
+		l, err := s.lock(ctx, strings.TrimSuffix(filepath.Base(busy), ".lock"), func() {})
+		if err != nil {
+			return nil, err
+		}
+		if err := l.Unlock(); err != nil {
+			return nil, fmt.Errorf("unlock %s: %w", busy, err)
+		}
+	}
 }

@@ -113,6 +113,41 @@ func breaches(packages []pkg) []string {
 	return all
 }
 
+// mostPackages is how many packages the program may be made of, so that what is heavy does
+// not come unseen: it has 1,336, which take 220 s of CPU time to compile, part of everybody's
+// first run.
+const mostPackages = 1430
+
+// heavy are packages that come with hundreds of others, for little that is needed of them.
+var heavy = []string{
+	"k8s.io/apiserver/pkg/server", // by nodeutil of virtual-kubelet: 445 packages, 91 s
+	"k8s.io/client-go/informers",  // 116 packages, 34 s: harness/kube/informers has a few kinds
+	"go.etcd.io/etcd/client/v3",
+	"github.com/google/cel-go/cel",
+	"github.com/aws/aws-sdk-go-v2/aws",
+}
+
+// TestWeight holds the program to what compiles soon.
+func TestWeight(t *testing.T) {
+	program := module + "/cmd/meshbench"
+	const instead = "import less of it, or make what needs it a program of its own (CONTRIBUTING.md, A dependency)"
+	for _, p := range list(t) {
+		if p.ImportPath != program {
+			continue
+		}
+		if n := len(p.Deps) + 1; n > mostPackages {
+			t.Errorf("the program is made of %d packages, at most %d are allowed: %s", n, mostPackages, instead)
+		}
+		for _, h := range heavy {
+			if slices.Contains(p.Deps, h) {
+				t.Errorf("the program imports %s%s: %s", h, p.by(list(t), h), instead)
+			}
+		}
+		return
+	}
+	t.Errorf("there is no package %s", program)
+}
+
 // TestProvidersAreReachedByTheirTable holds that nobody but the table of package providers
 // knows a provider: a new one is a folder and a line there.
 func TestProvidersAreReachedByTheirTable(t *testing.T) {

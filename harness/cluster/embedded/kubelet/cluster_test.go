@@ -1045,7 +1045,7 @@ func testFewerNodes(c testCluster) {
 	_, err = c.client.CoreV1().Nodes().Patch(c.Context(), cordoned, types.MergePatchType, []byte(`{"spec":{"unschedulable":true}}`), metav1.PatchOptions{})
 	c.must(err)
 	c.eventually(func() string {
-		if n, err := c.manager.factory.Core().V1().Nodes().Lister().Get(cordoned); err == nil && n.Spec.Unschedulable {
+		if n, err := c.manager.factory.Core().Nodes().Lister().Get(cordoned); err == nil && n.Spec.Unschedulable {
 			return ""
 		}
 		return "cordon not seen"

@@ -101,12 +101,12 @@ func overwrite(path string, data []byte) error {
 func (m *Manager) updateHosts() {
 	var hosts []serviceHost
 	for _, named := range m.named {
-		services, err := named.Core().V1().Services().Lister().List(labels.Everything())
+		services, err := named.Core().Services().Lister().List(labels.Everything())
 		if err != nil {
 			m.log.Error("list Services that pods find by name", "err", err)
 			return
 		}
-		endpoints, err := named.Discovery().V1().EndpointSlices().Lister().List(labels.Everything())
+		endpoints, err := named.Discovery().EndpointSlices().Lister().List(labels.Everything())
 		if err != nil {
 			m.log.Error("list endpoints of Services that pods find by name", "err", err)
 			return

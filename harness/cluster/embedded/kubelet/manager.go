@@ -25,13 +25,11 @@ import (
 
 	"github.com/virtual-kubelet/virtual-kubelet/log"
 	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
-	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -39,6 +37,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/instances"
 )
 
@@ -85,11 +84,11 @@ type Manager struct {
 	nodeIPs  *addresses
 	podIPs   *addresses
 	events   record.EventBroadcaster
-	auth     nodeutil.Auth
-	factory  informers.SharedInformerFactory // what all nodes read
-	named    []namedServices                 // Services that pods find by name
-	changed  chan struct{}                   // their endpoints have changed
-	setNodes sync.Mutex                      // held by SetNodes
+	access   *access
+	factory  *informers.Factory // what all nodes read
+	named    []namedServices    // Services that pods find by name
+	changed  chan struct{}      // their endpoints have changed
+	setNodes sync.Mutex         // held by SetNodes
 
 	// background is what everything runs under; it ends with Close.
 	background context.Context
@@ -104,7 +103,7 @@ type Manager struct {
 
 // namedServices are Services that stand in the hosts file of pods, with their endpoints.
 type namedServices struct {
-	informers.SharedInformerFactory
+	*informers.Factory
 	// pods is the namespace of the pods that find them; "" for all.
 	pods string
 }
@@ -145,7 +144,7 @@ func New(config Config) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the nodes' client: %w", err)
 	}
-	auth, err := newAuth(client, config.ClientCA)
+	access, err := newAccess(client, config.ClientCA)
 	if err != nil {
 		return nil, err
 	}
@@ -157,13 +156,11 @@ func New(config Config) (*Manager, error) {
 		nodeIPs: newAddresses(config.Nodes),
 		podIPs:  newAddresses(config.Pods),
 		events:  record.NewBroadcaster(),
-		auth:    auth,
-		factory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields)),
+		access:  access,
+		factory: informers.New(client, informers.Options{Transform: withoutManagedFields}),
 		named: []namedServices{
-			{SharedInformerFactory: informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-				o.LabelSelector = istiodSelector
-			}))},
-			{informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(knativeNamespace)), knativeNamespace},
+			{Factory: informers.New(client, informers.Options{Tweak: func(o *metav1.ListOptions) { o.LabelSelector = istiodSelector }})},
+			{informers.New(client, informers.Options{Namespace: knativeNamespace}), knativeNamespace},
 		},
 		changed: make(chan struct{}, 1),
 	}
@@ -177,14 +174,14 @@ func New(config Config) (*Manager, error) {
 		}
 	}
 	// Asking for an informer registers it, so that it is waited for.
-	m.factory.Core().V1().Nodes().Informer()
-	m.factory.Core().V1().ConfigMaps().Informer()
-	m.factory.Core().V1().Secrets().Informer()
-	m.factory.Core().V1().Services().Informer()
+	m.factory.Core().Nodes().Informer()
+	m.factory.Core().ConfigMaps().Informer()
+	m.factory.Core().Secrets().Informer()
+	m.factory.Core().Services().Informer()
 	for _, named := range m.named {
 		for _, informer := range []cache.SharedIndexInformer{
-			named.Core().V1().Services().Informer(),
-			named.Discovery().V1().EndpointSlices().Informer(),
+			named.Core().Services().Informer(),
+			named.Discovery().EndpointSlices().Informer(),
 		} {
 			if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 				AddFunc:    func(any) { notice() },
@@ -249,9 +246,9 @@ func (m *Manager) Close() {
 	}
 	all.Wait()
 	m.ended.Wait()
-	m.factory.Shutdown()
+	m.factory.Wait()
 	for _, named := range m.named {
-		named.Shutdown()
+		named.Wait()
 	}
 	m.events.Shutdown()
 }
@@ -267,15 +264,13 @@ func (m *Manager) SetNodes(ctx context.Context, groups []cluster.NodeGroup) erro
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(m.background, func() { cancel(errClosed) })()
-	factories := []informers.SharedInformerFactory{m.factory}
+	factories := []*informers.Factory{m.factory}
 	for _, named := range m.named {
-		factories = append(factories, named)
+		factories = append(factories, named.Factory)
 	}
 	for _, factory := range factories {
-		for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
-			if !ok {
-				return fmt.Errorf("read %v from the API server: %w", kind, context.Cause(ctx))
-			}
+		if err := factory.Sync(ctx); err != nil {
+			return err
 		}
 	}
 	add, surplus := plan(m.list(), groups, m.cordoned)
@@ -377,13 +372,13 @@ func number(b bool) int {
 }
 
 func (m *Manager) cordoned(n *virtualNode) bool {
-	object, err := m.factory.Core().V1().Nodes().Lister().Get(n.name)
+	object, err := m.factory.Core().Nodes().Lister().Get(n.name)
 	return err == nil && object.Spec.Unschedulable
 }
 
 // waitReady waits until all nodes are Ready and take pods.
 func (m *Manager) waitReady(ctx context.Context) error {
-	lister := m.factory.Core().V1().Nodes().Lister()
+	lister := m.factory.Core().Nodes().Lister()
 	for {
 		var waiting []string
 		for _, n := range m.list() {
@@ -410,15 +405,15 @@ func ready(n *corev1.Node) bool {
 }
 
 func (m *Manager) configMap(namespace, name string) (*corev1.ConfigMap, error) {
-	return m.factory.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
+	return m.factory.Core().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
 }
 
 func (m *Manager) secret(namespace, name string) (*corev1.Secret, error) {
-	return m.factory.Core().V1().Secrets().Lister().Secrets(namespace).Get(name)
+	return m.factory.Core().Secrets().Lister().Secrets(namespace).Get(name)
 }
 
 func (m *Manager) services() ([]*corev1.Service, error) {
-	return m.factory.Core().V1().Services().Lister().List(labels.Everything())
+	return m.factory.Core().Services().Lister().List(labels.Everything())
 }
 
 func (m *Manager) token(ctx context.Context, pod *corev1.Pod, spec authenticationv1.TokenRequestSpec) (authenticationv1.TokenRequestStatus, error) {

@@ -16,19 +16,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	"github.com/virtual-kubelet/virtual-kubelet/node"
-	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/scheme"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/instances"
 )
 
@@ -98,15 +98,17 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 		}
 	}()
 
-	podFactory := informers.NewSharedInformerFactoryWithOptions(m.client, 0, nodeutil.PodInformerFilter(n.name))
-	podInformer := podFactory.Core().V1().Pods()
+	podFactory := informers.New(m.client, informers.Options{Tweak: func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", n.name).String()
+	}})
+	podInformer := podFactory.Core().Pods()
 	n.pods = podInformer.Lister()
 	pods, err := node.NewPodController(node.PodControllerConfig{
 		PodClient:         m.client.CoreV1(),
 		PodInformer:       podInformer,
-		ConfigMapInformer: m.factory.Core().V1().ConfigMaps(),
-		SecretInformer:    m.factory.Core().V1().Secrets(),
-		ServiceInformer:   m.factory.Core().V1().Services(),
+		ConfigMapInformer: m.factory.Core().ConfigMaps(),
+		SecretInformer:    m.factory.Core().Secrets(),
+		ServiceInformer:   m.factory.Core().Services(),
 		// virtual-kubelet's own events, one or two a pod, tell nobody anything.
 		EventRecorder:                        &record.FakeRecorder{},
 		Provider:                             n,
@@ -119,24 +121,20 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 		return nil, fmt.Errorf("make pod controller of %s: %w", n.name, err)
 	}
 	nodes, err := node.NewNodeController(node.NaiveNodeProvider{}, object, m.client.CoreV1().Nodes(),
-		node.WithNodeEnableLeaseV1(nodeutil.NodeLeaseV1Client(m.client), node.DefaultLeaseDuration))
+		node.WithNodeEnableLeaseV1(m.client.CoordinationV1().Leases(corev1.NamespaceNodeLease), node.DefaultLeaseDuration))
 	if err != nil {
 		return nil, fmt.Errorf("make node controller of %s: %w", n.name, err)
-	}
-	handler, err := n.handler()
-	if err != nil {
-		return nil, err
 	}
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(ip, kubeletPort).String())
 	if err != nil {
 		return nil, fmt.Errorf("serve the kubelet API of %s: %w", n.name, err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+	server := &http.Server{Handler: n.handler(), ReadHeaderTimeout: 30 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	n.ended.Go(func() { _ = server.Serve(tls.NewListener(listener, m.config.TLS)) }) // always ends with an error: closed
 
 	podFactory.Start(ctx.Done())
-	n.ended.Go(podFactory.Shutdown)
+	n.ended.Go(podFactory.Wait)
 	run := func(what string, run func() error) {
 		n.ended.Go(func() {
 			if err := run(); err != nil && ctx.Err() == nil {

@@ -13,13 +13,8 @@ import (
 
 	"github.com/virtual-kubelet/virtual-kubelet/errdefs"
 	"github.com/virtual-kubelet/virtual-kubelet/node/api"
-	"github.com/virtual-kubelet/virtual-kubelet/node/nodeutil"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/server/dynamiccertificates"
-	"k8s.io/client-go/kubernetes"
 	utilexec "k8s.io/utils/exec"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
@@ -29,35 +24,8 @@ import (
 // streamingConnectionIdleTimeout. virtual-kubelet's is 30 s.
 const idleStream = 4 * time.Hour
 
-// newAuth is a kubelet's access control: clients show a certificate or a token that the
-// API server reviews, and the API server is asked what they may do. There is no
-// anonymous access.
-func newAuth(client kubernetes.Interface, clientCA []byte) (nodeutil.Auth, error) {
-	ca, err := dynamiccertificates.NewStaticCAContent("kubelet-client-ca", clientCA)
-	if err != nil {
-		return nil, fmt.Errorf("read the authority of kubelet clients: %w", err)
-	}
-	auth, err := nodeutil.WebhookAuth(client, "", func(config *nodeutil.WebhookAuthConfig) error {
-		config.AuthnConfig.ClientCertificateCAContentProvider = ca
-		config.AuthnConfig.TokenAccessReviewTimeout = 10 * time.Second
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("set up access control of the kubelet API: %w", err)
-	}
-	return auth, nil
-}
-
-// nodeAuth is the access control of one node. All nodes share what was asked of the API
-// server before.
-type nodeAuth struct {
-	authenticator.Request
-	authorizer.Authorizer
-	authorizer.RequestAttributesGetter
-}
-
 // handler serves the node's kubelet API.
-func (n *virtualNode) handler() (http.Handler, error) {
+func (n *virtualNode) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.Handle("/", api.PodHandler(api.PodHandlerConfig{
@@ -75,7 +43,7 @@ func (n *virtualNode) handler() (http.Handler, error) {
 		// virtual-kubelet takes this one as the idle time-out of port-forward.
 		StreamCreationTimeout: idleStream,
 	}, true))
-	return nodeutil.WithAuth(nodeAuth{n.manager.auth, n.manager.auth, nodeutil.NodeRequestAttr{NodeName: n.name}}, mux), nil
+	return n.manager.access.protect(n.name, mux)
 }
 
 // container finds a container that runs as a process. Where there is none, the error
