@@ -11,7 +11,7 @@ LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
 FUZZTIME ?= 30s
-SCRIPTS  := $(filter-out %.yml,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
+SCRIPTS  := $(filter-out %.yml %.tsv .ci/accepted,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # One set of flags for building, testing, and the components (goFlags in harness/components):
@@ -23,7 +23,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build first-run components generate test unit e2e user skips e2e-kind benchmark fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build first-run components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
 bench: build ## run SCENARIO, with further flags in ARGS
 	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
@@ -78,8 +78,20 @@ skips: ## what the last tests skipped, and why
 e2e-kind: build ## end-to-end tests on kind clusters
 	MESHBENCH_E2E_KIND=1 go test ./e2e -count=1 -timeout 90m -v -ginkgo.v -ginkgo.label-filter=kind
 
-benchmark: build ## seconds that headless and eks-nginx take with what is cached
-	go test ./e2e -run '^$$' -bench . -benchtime 1x -timeout 30m
+# In the benchmark format, so that benchstat compares two of them. About ten minutes on two
+# cores that nobody else uses; BENCH chooses, and BENCH_ARGS sets sizes: of simulated pods
+# BENCH_ARGS='-bench.nodes 250,500,1000'.
+BENCH      ?= .
+BENCH_ARGS ?=
+benchmark: build ## measure speed: ratios and figures as a table, results in bin/benchmark.txt
+	bin/meshbench components istioctl kubectl >/dev/null
+	@echo "measuring; what is done is in bin/benchmark.txt"
+	go test ./proxyconfig -run '^$$' -bench '$(BENCH)' -benchtime 3x >bin/benchmark.txt || { cat bin/benchmark.txt; exit 1; }
+	go test ./e2e -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 2h -args $(BENCH_ARGS) >>bin/benchmark.txt 2>&1 || { tail -n 50 bin/benchmark.txt; exit 1; }
+	go run ./internal/performance bin/benchmark.txt
+
+performance-doc: benchmark ## the same, into docs/performance.md, with this machine and the date
+	go run ./internal/performance -version $(VERSION) -doc docs/performance.md bin/benchmark.txt
 
 # The go command fuzzes one target of one package at a time. Left alone it takes up to a minute
 # to make one input smaller that covers something new, which for archives is all of the time.

@@ -45,8 +45,14 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 		ForcedGC: r.ForcedGC, CPUProfile: r.CPUProfile,
 	}})
-	r.opened = err == nil
-	return err
+	if r.opened = err == nil; err != nil {
+		return err
+	}
+	provision := observations.Provision{Began: r.start.UTC(), Seconds: r.provisioned.Sub(r.start).Seconds()}
+	if r.Stopwatch != nil {
+		provision.Parts = r.Stopwatch.take(r.start, r.provisioned)
+	}
+	return r.recorder.Append(observations.Record{Provision: &provision})
 }
 
 // hostFacts describe this machine for the record.

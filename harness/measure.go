@@ -101,10 +101,8 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err != nil {
 		return nil, err
 	}
-	for _, witness := range picked {
-		if err := m.dump(ctx, witness, dumps); err != nil {
-			return nil, err
-		}
+	if err := m.dump(ctx, picked, dumps); err != nil {
+		return nil, err
 	}
 	return refused, m.live(ctx, picked)
 }
@@ -125,25 +123,35 @@ func (m *meter) cpu(ctx context.Context, pods []sample.Pod) error {
 	return nil
 }
 
-// dump reads a witness's memory, and then its configuration.
-func (m *meter) dump(ctx context.Context, witness sample.Pod, dumps string) error {
-	m.progress.Status("counting the configuration of %s/%s", witness.Namespace, witness.Name)
-	envoy, err := m.sampler.Envoy(ctx, witness)
-	if err != nil {
-		return err
+// dump reads the witnesses' memory, and then their configurations.
+func (m *meter) dump(ctx context.Context, witnesses []sample.Pod, dumps string) error {
+	for _, witness := range witnesses {
+		envoy, err := m.sampler.Envoy(ctx, witness)
+		if err != nil {
+			return err
+		}
+		if err := m.recorder.Append(observations.Record{Envoy: &envoy}); err != nil {
+			return err
+		}
+		if err := m.agent(ctx, witness); err != nil {
+			return err
+		}
 	}
-	if err := m.recorder.Append(observations.Record{Envoy: &envoy}); err != nil {
-		return err
+	if len(witnesses) == 0 {
+		return nil
 	}
-	if err := m.agent(ctx, witness); err != nil {
-		return err
-	}
+	m.progress.Status("counting the configuration of %s/%s and %d more", witnesses[0].Namespace, witnesses[0].Name, len(witnesses)-1)
 	m.dumped = true
-	proxy, err := m.sampler.Witness(ctx, witness, m.dir, dumps)
+	proxies, err := m.sampler.Witnesses(ctx, witnesses, m.dir, dumps)
 	if err != nil {
 		return err
 	}
-	return m.recorder.Append(observations.Record{Proxy: &proxy})
+	for i := range proxies {
+		if err := m.recorder.Append(observations.Record{Proxy: &proxies[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // agent reads what pilot-agent holds. It may be told not to say (--profiling=false), so

@@ -30,6 +30,9 @@ type Provisioning struct {
 	// Knative makes the installer of Knative Serving; nil for clusters without.
 	Knative  func(cfg *rest.Config) (Knative, error)
 	Progress Progress
+	// Stopwatch has timed the phases that Progress is told, and what providers and
+	// installers say of themselves; nil where nobody has.
+	Stopwatch *Stopwatch
 }
 
 // Provisioned is a cluster with a mesh.

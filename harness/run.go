@@ -99,8 +99,9 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 // run is one run on its way.
 type run struct {
 	Options
-	start  time.Time
-	opened bool // the first record is written
+	start       time.Time
+	provisioned time.Time // there were a cluster and a mesh
+	opened      bool      // the first record is written
 
 	cluster  cluster.Cluster
 	client   *kube.Client
@@ -143,7 +144,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.cluster = made.Cluster
+	r.cluster, r.provisioned = made.Cluster, time.Now()
 	defer func() { err = r.TakeDown(ctx, r.cluster, err) }()
 	if err := r.connect(made.Mesh.Istio); err != nil {
 		return err
@@ -187,7 +188,11 @@ func (r *run) connect(istio string) (err error) {
 	}
 	witnesses := &witnesses{wanted: r.Scenario.Witnesses, proxies: r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
-	seen, err := metadata.NewForConfig(cfg)
+	// Of the thirty kinds that istiod watches all are listed at the begin of every wait: with
+	// client-go's 5 requests a second that took 10 s before the first step and 3 s in each.
+	unlimited := rest.CopyConfig(cfg)
+	unlimited.QPS = -1
+	seen, err := metadata.NewForConfig(unlimited)
 	if err != nil {
 		return fmt.Errorf("make a client for metadata: %w", err)
 	}

@@ -24,21 +24,24 @@ type Record struct {
 	// Step is the zero-based index of the step the record belongs to; nil outside steps.
 	Step *int `json:"step,omitempty"`
 
-	Run     *Run     `json:"run,omitempty"`     // first record
-	Begin   *Begin   `json:"begin,omitempty"`   // a step begins
-	Action  *Action  `json:"action,omitempty"`  // one action of a step is done
-	Settle  *Settle  `json:"settle,omitempty"`  // the wait for quiet has ended
-	Objects *Objects `json:"objects,omitempty"` // what the cluster holds
-	Usage   *Usage   `json:"usage,omitempty"`   // one container, from the metrics API
-	Series  *Series  `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
-	CPU     *CPU     `json:"cpu,omitempty"`     // one sidecar's CPU time so far
-	Proxy   *Proxy   `json:"proxy,omitempty"`   // one witness's configuration
-	Envoy   *Envoy   `json:"envoy,omitempty"`   // one Envoy's own account of its memory
-	Agent   *Agent   `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
-	Istiod  *Istiod  `json:"istiod,omitempty"`  // istiod's cost and pushes
-	Live    *Live    `json:"live,omitempty"`    // one Go program's live heap
-	Profile *Profile `json:"profile,omitempty"` // a profile of istiod was kept
-	Measure *Measure `json:"measure,omitempty"` // the step's measurement is complete
+	Run *Run `json:"run,omitempty"` // first record
+	// Provision tells how long the cluster and the mesh took, which were there before the
+	// first record; older logs do not have it.
+	Provision *Provision `json:"provision,omitempty"`
+	Begin     *Begin     `json:"begin,omitempty"`   // a step begins
+	Action    *Action    `json:"action,omitempty"`  // one action of a step is done
+	Settle    *Settle    `json:"settle,omitempty"`  // the wait for quiet has ended
+	Objects   *Objects   `json:"objects,omitempty"` // what the cluster holds
+	Usage     *Usage     `json:"usage,omitempty"`   // one container, from the metrics API
+	Series    *Series    `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
+	CPU       *CPU       `json:"cpu,omitempty"`     // one sidecar's CPU time so far
+	Proxy     *Proxy     `json:"proxy,omitempty"`   // one witness's configuration
+	Envoy     *Envoy     `json:"envoy,omitempty"`   // one Envoy's own account of its memory
+	Agent     *Agent     `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
+	Istiod    *Istiod    `json:"istiod,omitempty"`  // istiod's cost and pushes
+	Live      *Live      `json:"live,omitempty"`    // one Go program's live heap
+	Profile   *Profile   `json:"profile,omitempty"` // a profile of istiod was kept
+	Measure   *Measure   `json:"measure,omitempty"` // the step's measurement is complete
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done

@@ -19,9 +19,11 @@
 package proxyconfig
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -38,9 +40,6 @@ const (
 	endpointsDump  = "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump"
 	extensionsDump = "type.googleapis.com/envoy.admin.v3.EcdsConfigDump"
 )
-
-// object is presence: only whether something is there counts.
-type object struct{}
 
 // section is the union of the sections that are read; their fields have different names.
 // Envoy writes field names as in its protobuf files. What is read of a cluster, a
@@ -135,7 +134,7 @@ func split[C, L, R, E any](dump []byte) (p parts[C, L, R, E], err error) {
 		p.extensions = appendSet(p.extensions, e.Filter)
 	}
 	if len(p.clusters) == 0 || len(p.listeners) == 0 {
-		return p, errors.New("it holds no clusters or no listeners: not an Envoy's, or of one that has not started")
+		return p, errNoConfig
 	}
 	return p, nil
 }
@@ -148,35 +147,6 @@ func appendSet[T any](list []*T, x *T) []*T {
 	return append(list, x)
 }
 
-// What Count reads of objects.
-type (
-	listener struct {
-		FilterChains       []object `json:"filter_chains"`
-		DefaultFilterChain *object  `json:"default_filter_chain"`
-	}
-	routeConfig struct {
-		VirtualHosts []struct {
-			Routes []struct {
-				Route struct {
-					Cluster string `json:"cluster"`
-				} `json:"route"`
-			} `json:"routes"`
-		} `json:"virtual_hosts"`
-	}
-	endpointConfig struct {
-		Endpoints []struct {
-			LbEndpoints []object `json:"lb_endpoints"`
-		} `json:"endpoints"`
-	}
-)
-
-func (l *listener) chains() int {
-	if l.DefaultFilterChain != nil {
-		return len(l.FilterChains) + 1
-	}
-	return len(l.FilterChains)
-}
-
 // Count reads Envoy's answers to /config_dump?include_eds and /clusters?format=json.
 //
 // Objects are those behind the rows: clusters, listeners with their filter chains,
@@ -187,6 +157,12 @@ func (l *listener) chains() int {
 // It is an error when an answer is not the JSON of an Envoy, or lacks the clusters or
 // listeners that every Envoy has.
 func Count(configDump, clusters []byte) (observations.Counts, observations.ConfigObjects, error) {
+	return CountFrom(bytes.NewBuffer(configDump), bytes.NewBuffer(clusters))
+}
+
+// CountFrom is Count for answers of any size: they are counted as they are read, and of what
+// is read only a buffer is held, of the size of the largest object.
+func CountFrom(configDump, clusters io.Reader) (observations.Counts, observations.ConfigObjects, error) {
 	rows, objects, err := countDump(configDump)
 	if err != nil {
 		return observations.Counts{}, observations.ConfigObjects{}, fmt.Errorf("read Envoy's configuration dump: %w", err)
@@ -197,55 +173,34 @@ func Count(configDump, clusters []byte) (observations.Counts, observations.Confi
 	return rows, objects, nil
 }
 
+// errNoConfig and errNoClusters are of JSON that is not Envoy's.
+var (
+	errNoConfig   = errors.New("it holds no clusters or no listeners: not an Envoy's, or of one that has not started")
+	errNoClusters = errors.New("it holds no clusters: not the answer to /clusters?format=json")
+)
+
 // countDump counts everything but endpoint rows.
-func countDump(dump []byte) (rows observations.Counts, objects observations.ConfigObjects, err error) {
-	p, err := split[object, listener, routeConfig, endpointConfig](dump)
+func countDump(dump io.Reader) (rows observations.Counts, objects observations.ConfigObjects, err error) {
+	t, err := newStream(dump).dump()
+	if err == nil && (t.clusters == 0 || t.listeners == 0) {
+		err = errNoConfig
+	}
 	if err != nil {
 		return rows, objects, err
 	}
-	objects.Clusters = len(p.clusters)
-	rows.Cluster = objects.Clusters
-
-	objects.Listeners = len(p.listeners)
-	for _, l := range p.listeners {
-		objects.FilterChains += l.chains()
-	}
-	rows.Listener = objects.FilterChains
-
-	objects.RouteConfigs = len(p.routes)
-	for _, r := range p.routes {
-		for _, host := range r.VirtualHosts {
-			objects.VirtualHosts++
-			if len(host.Routes) == 0 {
-				rows.Route++
-			}
-			for _, route := range host.Routes {
-				if route.Route.Cluster != passthroughCluster {
-					rows.Route++
-				}
-			}
-		}
-	}
-
-	for _, e := range p.endpoints {
-		for _, locality := range e.Endpoints {
-			objects.Endpoints += len(locality.LbEndpoints)
-		}
-	}
-	return rows, objects, nil
+	return observations.Counts{Cluster: t.clusters, Listener: t.chains, Route: t.routes}, observations.ConfigObjects{
+		Clusters: t.clusters, Listeners: t.listeners, FilterChains: t.chains,
+		RouteConfigs: t.routeConfigs, VirtualHosts: t.hosts, Endpoints: t.endpoints,
+	}, nil
 }
 
 // countHosts counts endpoint rows.
-func countHosts(clusters []byte) (int, error) {
-	statuses, err := clusterStatuses[object](clusters)
-	if err != nil {
-		return 0, err
+func countHosts(answer io.Reader) (int, error) {
+	clusters, hosts, err := newStream(answer).addresses()
+	if err == nil && clusters == 0 {
+		err = errNoClusters
 	}
-	hosts := 0
-	for _, c := range statuses {
-		hosts += len(c.Hosts)
-	}
-	return hosts, nil
+	return hosts, err
 }
 
 // status is a cluster in /clusters with its hosts.
@@ -262,7 +217,7 @@ func clusterStatuses[H any](clusters []byte) ([]status[H], error) {
 		return nil, err
 	}
 	if len(answer.ClusterStatuses) == 0 {
-		return nil, errors.New("it holds no clusters: not the answer to /clusters?format=json")
+		return nil, errNoClusters
 	}
 	return answer.ClusterStatuses, nil
 }

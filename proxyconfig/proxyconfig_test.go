@@ -1,6 +1,8 @@
 package proxyconfig
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -100,7 +102,7 @@ func TestCountDump(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			rows, objects, err := countDump([]byte(test.dump))
+			rows, objects, err := countDump(strings.NewReader(test.dump))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +117,7 @@ func TestCountDump(t *testing.T) {
 }
 
 func TestCountHosts(t *testing.T) {
-	hosts, err := countHosts([]byte(`{"cluster_statuses":[
+	hosts, err := countHosts(strings.NewReader(`{"cluster_statuses":[
 		{"name":"a","host_statuses":[{"address":{"socket_address":{"address":"10.0.0.1","port_value":80}}},{}]},
 		{"name":"b","host_statuses":[{"address":{"socket_address":{"address":"10.0.0.1","port_value":80}}}]},
 		{"name":"PassthroughCluster"}]}`))
@@ -152,12 +154,23 @@ func FuzzCount(f *testing.F) {
 	f.Add([]byte(dump(sectionOf("Routes", `"static_route_configs":[{"route_config":null},{"route_config":{"virtual_hosts":[null,{"routes":[null]}]}}]`))), []byte(`{"cluster_statuses":[null]}`))
 	f.Add([]byte(`{"configs":[{"dynamic_listeners":[{"active_state":{"listener":{"filter_chains":[null]}}}]}]}`), []byte(`null`))
 	f.Fuzz(func(t *testing.T, dump, clusters []byte) {
+		kept := bytes.Clone(dump)
 		rows, objects, err := Count(dump, clusters)
+		if !bytes.Equal(kept, dump) {
+			t.Error("the answer was written to")
+		}
+		rows2, objects2, err2 := CountFrom(&halting{dump}, &halting{clusters})
+		if rows != rows2 || objects != objects2 || (err == nil) != (err2 == nil) {
+			t.Errorf("at once %+v, %+v, %v, in pieces %+v, %+v, %v", rows, objects, err, rows2, objects2, err2)
+		}
 		if err != nil {
 			if rows != (observations.Counts{}) || objects != (observations.ConfigObjects{}) {
 				t.Error("counts beside an error")
 			}
 			return
+		}
+		if !json.Valid(dump) || !json.Valid(clusters) {
+			t.Error("counted what is no JSON")
 		}
 		if rows.Cluster != objects.Clusters || rows.Listener != objects.FilterChains || objects.Clusters == 0 || objects.Listeners == 0 {
 			t.Errorf("rows %+v do not fit objects %+v", rows, objects)
@@ -166,6 +179,16 @@ func FuzzCount(f *testing.F) {
 			t.Errorf("negative counts: %+v %+v", rows, objects)
 		}
 	})
+}
+
+// halting is a reader that gives seven bytes at a time.
+type halting struct{ rest []byte }
+
+func (h *halting) Read(p []byte) (int, error) {
+	p = p[:min(len(p), 7)]
+	n, err := bytes.NewReader(h.rest).Read(p)
+	h.rest = h.rest[n:]
+	return n, err
 }
 
 // TestSplit holds the objects of real answers against their counts.

@@ -20,6 +20,7 @@ import (
 	"github.com/meshbench/meshbench/reports/breaks"
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
+	"github.com/meshbench/meshbench/reports/phases"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
 )
@@ -67,6 +68,9 @@ type Report struct {
 
 	// Sections are the topics of this run beside what every run has.
 	Sections []sections.Section `json:"-"`
+
+	// Phases tell where the wall time went; report.trace.json is their form for machines.
+	Phases *phases.Phases `json:"-"`
 
 	// Series is the memory of the proxies over the whole run, sorted by pod. It is not part
 	// of report.json, which it would make many times larger: the log has it.
@@ -239,6 +243,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Findings:    []sections.Finding{},
 		Events:      []Event{},
 		Environment: run,
+		Phases:      phases.Of(records),
 		past:        breaks.Of(records),
 	}
 	var (

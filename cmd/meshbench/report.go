@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/meshbench/meshbench/observations"
@@ -17,6 +18,7 @@ import (
 
 func reportCommand() *cobra.Command {
 	var unsettled bool
+	var trace string
 	cmd := &cobra.Command{
 		Use:   "report RUN...",
 		Short: "Regenerate reports from run logs",
@@ -28,10 +30,16 @@ Exit codes: 0 all expectations hold, 1 failure, 2 bad usage, 3 an expectation wa
 		Example: "  meshbench report runs/headless-20261124-061500",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if trace != "" && len(args) > 1 {
+				return usage(cmd, errOneTrace)
+			}
 			code := exitOK
 			for _, dir := range args {
 				r, err := report(cmd.OutOrStdout(), dir)
 				if err != nil {
+					return err
+				}
+				if err := writeTrace(trace, r); err != nil {
 					return err
 				}
 				// The report itself says what is wrong.
@@ -47,7 +55,26 @@ Exit codes: 0 all expectations hold, 1 failure, 2 bad usage, 3 an expectation wa
 		},
 	}
 	cmd.Flags().BoolVar(&unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
+	traceFlag(cmd.Flags(), &trace)
 	return cmd
+}
+
+func traceFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "trace", "", "write the phases of the run to `FILE` as a trace of OpenTelemetry (OTLP JSON)")
+}
+
+// errOneTrace is of --trace with several runs.
+var errOneTrace = errors.New("--trace is for one run: each run's folder has a report.trace.json of its own")
+
+// writeTrace writes a run's phases to file; "" for nowhere.
+func writeTrace(file string, r *reports.Report) error {
+	if file == "" {
+		return nil
+	}
+	if err := formats.WriteFile(file, formats.TraceName, r); err != nil {
+		return fmt.Errorf("cannot write the trace: %w", err)
+	}
+	return nil
 }
 
 // report makes a run's reports from its log, writes them into its folder and the table

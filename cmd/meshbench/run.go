@@ -35,6 +35,7 @@ type runner struct {
 	forcedGC    bool
 	profile     bool // istiod's CPU
 	cluster     clusterFlags
+	trace       string           // file for the phases; "" for none
 	options     assemble.Options // what the flags say; see read
 }
 
@@ -71,6 +72,7 @@ mesh settled, 130 interrupted.`,
 	}
 	r.flags(cmd.Flags())
 	cmd.Flags().StringVar(&r.out, "out", "", "the run's `folder` (default runs/SCENARIO-TIME)")
+	traceFlag(cmd.Flags(), &r.trace)
 	cmd.Flags().IntVar(&r.repeat, "repeat", 1, "`times` that each scenario is run")
 	cmd.Flags().BoolVar(&r.profile, "profile", false, "profile istiod's CPU throughout each step; compare and gate refuse such a run, as profiling costs time and memory")
 	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that determines the order of several runs (default: random)")
@@ -144,6 +146,15 @@ func (r *series) run(cmd *cobra.Command, args []string) error {
 	r.warn(cmd.ErrOrStderr(), chosen)
 	if r.repeat < 1 {
 		return usage(cmd, fmt.Errorf("--repeat %d: give 1 or more", r.repeat))
+	}
+	if r.trace != "" {
+		if r.repeat > 1 || len(chosen) > 1 {
+			return usage(cmd, errOneTrace)
+		}
+		// A folder that is not there shows before the run, not after it.
+		if info, err := os.Stat(filepath.Dir(r.trace)); err != nil || !info.IsDir() {
+			return usage(cmd, fmt.Errorf("--trace %s: there is no folder %s", r.trace, filepath.Dir(r.trace)))
+		}
 	}
 	if !cmd.Flags().Changed("seed") {
 		r.seed = rand.Uint64()
@@ -296,6 +307,9 @@ func (r *runner) conclude(to io.Writer, dir, outcome string, err error) error {
 	run, e := report(to, dir)
 	if e != nil && outcome == observations.Finished {
 		return e
+	}
+	if e == nil {
+		err = errors.Join(err, writeTrace(r.trace, run))
 	}
 	// A run that ended before its first record has no report; why it ended says more.
 	code := map[string]int{observations.TimedOut: exitTimeout, observations.Interrupted: exitInterrupted, observations.Failed: exitFailure}[outcome]

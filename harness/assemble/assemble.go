@@ -27,6 +27,12 @@ type Progress interface {
 	components.Progress
 }
 
+// timed is a Progress with a stopwatch on all but components, which are there or not.
+type timed struct {
+	*harness.Stopwatch
+	components.Progress
+}
+
 // Options say which cluster and which mesh.
 type Options struct {
 	// Source is where the cluster comes from, with its flags read. Required.
@@ -143,6 +149,8 @@ func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
 // its limits and what is recorded of the command. Nothing is started. Errors are those of
 // Check, and failures to obtain.
 func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Options, error) {
+	stopwatch := &harness.Stopwatch{Progress: o.Progress}
+	o.Progress = timed{stopwatch, o.Progress}
 	needs, err := o.needs(s)
 	if err != nil {
 		return harness.Options{}, err
@@ -151,6 +159,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	if err != nil {
 		return harness.Options{}, err
 	}
+	made.provisioning.Stopwatch = stopwatch
 	return harness.Options{
 		Scenario: s, Provisioning: made.provisioning, Upgrade: made.upgrade,
 		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(),

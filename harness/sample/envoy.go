@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -178,14 +179,14 @@ func (s *Sampler) ProxyState(ctx context.Context, pod Pod) (ProxyState, error) {
 	var state ProxyState
 	path := "/stats?filter=" + url.QueryEscape(proxyStateFilter)
 	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) (err error) {
-		state, err = parseState(r)
+		state, err = parseStats(r, func(string) {})
 		return err
 	})
 	return state, err
 }
 
-// parseState reads the lines "name: value" of /stats.
-func parseState(r io.Reader) (ProxyState, error) {
+// parseStats reads the lines "name: value" of /stats, and calls each with every name.
+func parseStats(r io.Reader, each func(name string)) (ProxyState, error) {
 	var state ProxyState
 	lines := bufio.NewScanner(r)
 	seen := false
@@ -194,6 +195,7 @@ func parseState(r io.Reader) (ProxyState, error) {
 		if !found {
 			continue
 		}
+		each(name)
 		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
 			continue // a histogram or a text
@@ -235,21 +237,18 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
 		return observations.Proxy{}, fmt.Errorf("make the folder for dumps: %w", err)
 	}
-	state, err := s.ProxyState(ctx, pod)
-	if err != nil {
-		return observations.Proxy{}, err
-	}
 	s.markWitness(pod.Process)
 
+	var err error
 	dumps := map[string]string{}
-	raw := map[string][]byte{}
+	sizes := map[string]int64{}
 	for _, answer := range [][2]string{
 		{"config_dump", "/config_dump?include_eds"},
 		{"clusters", "/clusters?format=json"},
 	} {
 		name, path := answer[0], answer[1]
 		dumps[name] = filepath.Join(dir, fmt.Sprintf("%s.%s.%s.json", pod.Namespace, pod.Name, name))
-		if raw[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
+		if sizes[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
 			return observations.Proxy{}, err
 		}
 	}
@@ -263,12 +262,12 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	case !apierrors.IsNotFound(err):
 		return observations.Proxy{}, fmt.Errorf("read pod %s/%s after its dump: %w", pod.Namespace, pod.Name, err)
 	}
-	rows, objects, err := proxyconfig.Count(raw["config_dump"], raw["clusters"])
+	rows, objects, err := countFiles(filepath.Join(run, dumps["config_dump"]), filepath.Join(run, dumps["clusters"]))
 	if err != nil {
 		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
 	}
-	stats, err := s.stats(ctx, pod)
+	state, stats, err := s.stats(ctx, pod)
 	if err != nil {
 		return observations.Proxy{}, err
 	}
@@ -279,58 +278,88 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		Kind:      pod.Kind,
 		Rows:      rows,
 		Objects:   objects,
-		DumpBytes: int64(len(raw["config_dump"])),
+		DumpBytes: sizes["config_dump"],
 		Dumps:     dumps,
 		Rejected:  state.Rejected,
 		Stats:     stats,
 	}, nil
 }
 
-// stats counts a proxy's statistics by the first part of their names. The answer is of
-// several MB where there are thousands of clusters, so it is for witnesses.
-func (s *Sampler) stats(ctx context.Context, pod Pod) (map[string]int, error) {
-	var counts map[string]int
-	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/stats", func(r io.Reader) error {
-		counts = map[string]int{}
-		lines := bufio.NewScanner(r)
-		for lines.Scan() {
-			if name, _, found := strings.Cut(lines.Text(), ": "); found {
-				family, _, _ := strings.Cut(name, ".")
-				counts[family]++
-			}
-		}
-		return lines.Err()
-	})
-	return counts, err
+// dumpsAtOnce are the proxies that are dumped at the same time: most of a dump is waiting for
+// the API server, the node and Envoy in turn.
+const dumpsAtOnce = 4
+
+// Witnesses is Witness for several proxies, some at the same time. The result is in the order
+// of pods. After an error it may be that others were dumped too.
+func (s *Sampler) Witnesses(ctx context.Context, pods []Pod, run, dir string) ([]observations.Proxy, error) {
+	proxies := make([]observations.Proxy, len(pods))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(dumpsAtOnce)
+	for i, pod := range pods {
+		group.Go(func() (err error) {
+			proxies[i], err = s.Witness(ctx, pod, run, dir)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return proxies, nil
 }
 
-// dump writes an answer to a file, all of it or none, and returns it. Answers have been
-// seen of 70 MB: they go to the file as they come.
-func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) ([]byte, error) {
+// stats reads all of a proxy's statistics: its state, and how many there are by the first
+// part of their names. The answer is of several MB where there are thousands of clusters, so
+// it is for witnesses.
+func (s *Sampler) stats(ctx context.Context, pod Pod) (state ProxyState, counts map[string]int, err error) {
+	err = s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/stats", func(r io.Reader) (err error) {
+		counts = map[string]int{}
+		state, err = parseStats(r, func(name string) {
+			family, _, _ := strings.Cut(name, ".")
+			counts[family]++
+		})
+		return err
+	})
+	return state, counts, err
+}
+
+// countFiles counts what is in the files of a proxy's answers.
+func countFiles(configDump, clusters string) (rows observations.Counts, objects observations.ConfigObjects, err error) {
+	dump, err := os.Open(configDump)
+	if err != nil {
+		return rows, objects, err
+	}
+	defer dump.Close()
+	hosts, err := os.Open(clusters)
+	if err != nil {
+		return rows, objects, err
+	}
+	defer hosts.Close()
+	return proxyconfig.CountFrom(dump, hosts)
+}
+
+// dump writes an answer to a file, all of it or none, and returns its size. Answers have
+// been seen of 70 MB: they go to the file as they come, and are counted from there.
+func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) (size int64, err error) {
 	partial := file + ".partial"
-	err := s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
+	err = s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
 		f, err := os.Create(partial) // again at each attempt
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, r)
+		size, err = io.Copy(f, r)
 		return errors.Join(err, f.Close())
 	})
 	if err != nil {
 		_ = os.Remove(partial)
-		return nil, err
+		return 0, err
 	}
 	if err := beginsJSON(partial); err != nil {
-		return nil, fmt.Errorf("get %s of %s/%s: %w", path, pod.Namespace, pod.Name, errors.Join(err, os.Remove(partial)))
+		return 0, fmt.Errorf("get %s of %s/%s: %w", path, pod.Namespace, pod.Name, errors.Join(err, os.Remove(partial)))
 	}
 	if err := os.Rename(partial, file); err != nil {
-		return nil, fmt.Errorf("keep %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
+		return 0, fmt.Errorf("keep %s of %s/%s: %w", path, pod.Namespace, pod.Name, err)
 	}
-	body, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read %s of %s/%s again: %w", path, pod.Namespace, pod.Name, err)
-	}
-	return body, nil
+	return size, nil
 }
 
 // beginsJSON is the error of [notJSON] for a file.

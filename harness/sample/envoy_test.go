@@ -83,7 +83,7 @@ func TestProxyState(t *testing.T) {
 	if got.Settled() || !(ProxyState{ListenersActive: 225, Rejected: 4}).Settled() {
 		t.Error("only what warms or drains is on the way")
 	}
-	if _, err := parseState(strings.NewReader("")); err == nil {
+	if _, err := parseStats(strings.NewReader(""), func(string) {}); err == nil {
 		t.Error("no counters is no state")
 	}
 }
@@ -119,6 +119,33 @@ func TestWitness(t *testing.T) {
 	}
 	if !s.IsWitness(testPod.Process) || s.IsWitness("process://u/istio-proxy/1") || s.IsWitness("process://v/istio-proxy/0") {
 		t.Error("the process that was dumped is the witness, neither the next in its pod nor one in a pod made again")
+	}
+}
+
+// TestWitnesses has each proxy's own figures, in the order that was asked for.
+func TestWitnesses(t *testing.T) {
+	w := newWorld(t)
+	var pods []Pod
+	for i := range 3 * dumpsAtOnce {
+		pod := Pod{Namespace: "ns1", Name: fmt.Sprintf("test-%d", i), Process: fmt.Sprintf("process://%d/istio-proxy/0", i)}
+		a := newAdmin()
+		a.answers["/clusters"] = `{"cluster_statuses":[{"name":"a","host_statuses":[{}` + strings.Repeat(",{}", i) + `]}]}`
+		w.listen(t, "ns1/"+pod.Name, envoyAdminPort, a)
+		pods = append(pods, pod)
+	}
+	s := w.sampler(t)
+	got, err := s.Witnesses(t.Context(), pods, t.TempDir(), "dumps")
+	if err != nil || len(got) != len(pods) {
+		t.Fatalf("%d witnesses, %v", len(got), err)
+	}
+	for i, p := range got {
+		if p.Pod != pods[i].Name || p.Rows.Endpoint != i+1 || !s.IsWitness(pods[i].Process) {
+			t.Errorf("%d: %s with %d endpoints", i, p.Pod, p.Rows.Endpoint)
+		}
+	}
+	gone := append(pods, Pod{Namespace: "ns1", Name: "gone"})
+	if got, err := s.Witnesses(t.Context(), gone, t.TempDir(), "dumps"); err == nil || got != nil || !strings.Contains(err.Error(), "ns1/gone") {
+		t.Errorf("with a pod that is gone: %v, %v", got, err)
 	}
 }
 

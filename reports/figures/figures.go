@@ -31,6 +31,7 @@ func Of(r *reports.Report) []sections.Plot {
 		}),
 	}
 	all = append(all, istiodFigures(r)...)
+	all = append(all, phaseBars(r))
 	for _, s := range r.Sections {
 		for _, p := range s.Parts {
 			all = append(all, p.Plot)
@@ -333,5 +334,5 @@ func work(i *reports.Istiod, of func(*reports.IstiodWork) float64) float64 {
 // sections come after them.
 func Names() []string {
 	return []string{"memory-by-step", "counts-by-step", "memory-over-time", "memory-by-dump", "memory-by-objects",
-		"istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence"}
+		"istiod-memory", "istiod-cpu", "istiod-push", "istiod-convergence", "phases"}
 }

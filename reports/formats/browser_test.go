@@ -20,9 +20,9 @@ func TestPageInABrowser(t *testing.T) {
 	maps.Copy(all, reportstest.RevisionLogs())
 	for _, name := range []string{"whole", "oom", "cut", "revisions"} {
 		dir := t.TempDir()
-		plots := 9
+		plots := 10
 		if name == "revisions" {
-			plots = 11
+			plots = 12
 		}
 		if _, err := WriteAll(dir, build(t, all[name])); err != nil {
 			t.Fatal(err)

@@ -63,7 +63,10 @@ func Console(w io.Writer, r *reports.Report, colour bool) error {
 		wrap(line, bullet, f.String())
 	}
 	line("")
-	text := fmt.Sprintf("Took %.0f s", r.Seconds)
+	text := fmt.Sprintf("Took %.0f s", r.Phases.Seconds())
+	if parts := r.Phases.Sentence(); parts != "" {
+		text += ": " + parts
+	}
 	if r.Harness != nil {
 		text += "; meshbench itself: " + costText(r.Harness)
 	}

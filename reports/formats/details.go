@@ -180,6 +180,24 @@ func otherTable(r *reports.Report) sections.Table {
 	return t
 }
 
+// phaseTable is the wall time by kind of phase.
+func phaseTable(r *reports.Report) sections.Table {
+	t := sections.Table{Title: "Where the time went", Header: []string{"phase", "seconds", "share %"}}
+	totals := r.Phases.Totals()
+	var all float64
+	for _, one := range totals {
+		all += one.Seconds
+	}
+	for _, one := range totals {
+		share := ""
+		if all > 0 {
+			share = fmt.Sprintf("%.0f", 100*one.Seconds/all)
+		}
+		t.Rows = append(t.Rows, []string{one.Kind, fmt.Sprintf("%.1f", one.Seconds), share})
+	}
+	return t
+}
+
 // profileTable has a row for each function that a kept profile of istiod names.
 func profileTable(r *reports.Report) sections.Table {
 	t := sections.Table{Title: "istiod at its peak: functions that hold or use most (flat)",
@@ -236,7 +254,7 @@ func environmentTable(r *reports.Report) sections.Table {
 	rows := [][]string{
 		{"run", r.Run},
 		{"started", r.Started.UTC().Format(time.RFC3339)},
-		{"took", fmt.Sprintf("%.0f s", r.Seconds)},
+		{"took", fmt.Sprintf("%.0f s", r.Phases.Seconds())},
 		{"meshbench", env.Meshbench},
 		{"command", strings.Join(env.Command, " ")},
 		{"host", fmt.Sprintf("%s, Linux %s, %d CPUs, %.1f Gi, root: %t", env.Host.OS, env.Host.Kernel, env.Host.CPUs, float64(env.Host.Memory)/(1<<30), env.Host.Root)},

@@ -44,7 +44,7 @@ type page struct {
 	Plots       map[string]pagePlot
 	IstiodPlots []pagePlot
 
-	Config, Memory, Others, Istiod, Profiles, Work, Expectations, Events, Environment, Readings pageTable
+	Config, Memory, Others, Istiod, Profiles, Work, Phases, Expectations, Events, Environment, Readings pageTable
 
 	Sections []pageSection
 
@@ -200,7 +200,7 @@ func newPage(r *reports.Report) (*page, error) {
 		to *pageTable
 		of sections.Table
 	}{
-		{&p.Config, config}, {&p.Memory, memory}, {&p.Others, otherTable(r)}, {&p.Istiod, istiod}, {&p.Profiles, profileTable(r)}, {&p.Work, work},
+		{&p.Config, config}, {&p.Memory, memory}, {&p.Others, otherTable(r)}, {&p.Istiod, istiod}, {&p.Profiles, profileTable(r)}, {&p.Work, work}, {&p.Phases, phaseTable(r)},
 		{&p.Expectations, expectationTable(r)}, {&p.Events, eventTable(r)},
 		{&p.Environment, environmentTable(r)}, {&p.Readings, readingTable(r)},
 	} {

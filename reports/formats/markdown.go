@@ -43,7 +43,7 @@ func Markdown(w io.Writer, r *reports.Report) error {
 		}
 	}
 	config, memory, istiod, work := detailTables(r)
-	for _, t := range []sections.Table{config, memory, otherTable(r), istiod, profileTable(r), work, eventTable(r), environmentTable(r)} {
+	for _, t := range []sections.Table{config, memory, otherTable(r), istiod, profileTable(r), work, phaseTable(r), eventTable(r), environmentTable(r)} {
 		out.table(t)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {

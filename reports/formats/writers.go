@@ -33,6 +33,7 @@ func Writers() []Writer {
 		{Name: "junit", File: "report.junit.xml", Write: JUnit},
 		{Name: "openmetrics", File: "report.openmetrics.txt", Write: OpenMetrics},
 		{Name: "bench", File: "report.bench.txt", Write: Bench},
+		{Name: TraceName, File: "report.trace.json", Write: Trace},
 		{Name: "console", Write: func(w io.Writer, r *reports.Report) error { return Console(w, r, false) }},
 	}
 	for _, name := range figures.Names() {
@@ -77,8 +78,19 @@ func WriteAll(dir string, r *reports.Report) ([]string, error) {
 	return paths, nil
 }
 
+// WriteFile writes the report in one format to a file, which is replaced as a whole or not
+// at all.
+func WriteFile(path, format string, r *reports.Report) error {
+	for _, w := range Of(r) {
+		if w.Name == format {
+			return writeFile(path, r, w)
+		}
+	}
+	return fmt.Errorf("the report has no format %q", format)
+}
+
 func writeFile(path string, r *reports.Report, w Writer) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(w.File)+".*")
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}

@@ -76,18 +76,38 @@ func PageStyle() string { return Style() + pageStyle }
 // that other systems have.
 const family = `"Liberation Sans",Arimo,Arial,Helvetica,sans-serif`
 
-var (
-	// fontOfText is what vgsvg says of every text; it is said once for all instead.
-	fontOfText = regexp.MustCompile(`\n?\s*style="font-family:[^"]*?font-style:normal;`)
-	hexColour  = regexp.MustCompile(`#[0-9A-F]{6}`)
-)
+var hexColour = regexp.MustCompile(`#[0-9A-F]{6}`)
+
+// withoutFonts leaves out what vgsvg says of the font of every text, which is said once for
+// all instead. It looks for plain words: a pattern that begins with spaces was a quarter of
+// the CPU time of a report.
+func withoutFonts(svg string) string {
+	const style, begin, end = `style="`, `style="font-family:`, `font-style:normal;`
+	var b strings.Builder
+	b.Grow(len(svg))
+	for {
+		before, rest, found := strings.Cut(svg, begin)
+		if !found {
+			b.WriteString(svg)
+			return b.String()
+		}
+		font, after, closed := strings.Cut(rest, end)
+		if !closed || strings.Contains(font, `"`) {
+			b.WriteString(before + begin)
+			svg = rest
+			continue
+		}
+		b.WriteString(strings.TrimRight(before, " \n\t") + " " + style)
+		svg = after
+	}
+}
 
 // finish makes of what the canvas wrote an element for a page or a document: colours
 // become variables, and the size that of the reader's page. What lies over it is drawn last.
 func (f *Figure) finish(svg, over string, width, height int, file bool) []byte {
 	svg = svg[strings.Index(svg, "<svg"):]
 	svg = svg[strings.Index(svg, ">")+1:]
-	svg = fontOfText.ReplaceAllString(svg, ` style="`)
+	svg = withoutFonts(svg)
 	variables := map[string]string{}
 	for _, c := range palette {
 		variables[c.light] = "var(--" + c.name + "," + c.light + ")"
