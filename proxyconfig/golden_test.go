@@ -62,6 +62,9 @@ func TestRows(t *testing.T) {
 			if rows != all[name] {
 				t.Errorf("rows %+v, istioctl prints %+v", rows, all[name])
 			}
+			if hosts, err := decodedHosts(unzip(t, name, "clusters")); err != nil || hosts != rows.Endpoint {
+				t.Errorf("%d endpoints, by decoding %d, %v", rows.Endpoint, hosts, err)
+			}
 			if objects.VirtualHosts < objects.RouteConfigs || objects.Endpoints == 0 {
 				t.Errorf("objects %+v", objects)
 			}

@@ -101,16 +101,6 @@ func (s stream) end() error {
 // tally is what is counted.
 type tally struct{ clusters, listeners, chains, routeConfigs, hosts, routes, endpoints int }
 
-func (t *tally) add(o tally) {
-	t.clusters += o.clusters
-	t.listeners += o.listeners
-	t.chains += o.chains
-	t.routeConfigs += o.routeConfigs
-	t.hosts += o.hosts
-	t.routes += o.routes
-	t.endpoints += o.endpoints
-}
-
 // dump counts what is in a configuration dump.
 func (s stream) dump() (all tally, err error) {
 	sections := map[string]tally{}

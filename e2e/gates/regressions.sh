@@ -8,14 +8,13 @@
 # the program (bin/meshbench); ISTIO, the version (1.23.2); LOAD=1 has another run of headless
 # beside it all the time; LOCK, a file that is locked while it measures; MEMORY, the
 # chart values that raise a sidecar's memory; METRIC and VALUE, what is judged of istiod and the
-# chart value that raises it by 10 %. Prints a table; exit code 1 if
-# anything was not found.
+# chart value that raises it. Prints a table; exit code 1 if anything was not found.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-runs/regressions-$(date +%Y%m%d-%H%M%S)}
 shift $(($# > 0))
 meshbench=${MESHBENCH:-bin/meshbench} version=${ISTIO:-1.23.2}
-metric=${METRIC:-istiod_memory_bytes} value=${VALUE:-pilot.env.GOGC=220}
+metric=${METRIC:-istiod_live_heap_bytes} value=${VALUE:-pilot.env.PILOT_ENABLE_AMBIENT=true}
 memory=${MEMORY:-'meshConfig.defaultConfig.proxyStatsMatcher.inclusionRegexps[0]=.*,set=meshConfig.accessLogFile=/dev/stdout'}
 mkdir -p "$out"
 if [ -n "${LOCK:-}" ]; then
@@ -56,15 +55,15 @@ look_for() {
     "| \($name) | `\($set)` | \(.kind) (exit code \($code)) | \(.pairs) of \(.planned) | \([.findings[].text] | join("; ")) |"' "$out/$name/verdict.json"
 }
 
-# memory: all statistics of Envoy, and an access log: 3.6 % of one-pod on 2026-11-29. istiod: a
-# lazier collector.
+# memory: all statistics of Envoy, and an access log: 3.6 % of one-pod on 2026-11-29. istiod: its
+# indexes for ambient, 4.8 % of its live heap; they come with a cluster, which would be found first.
 printf '| what | chart value | verdict | pairs | found |\n|---|---|---|---:|---|\n'
 for what in "${@:-count memory istiod}"; do
   for name in $what; do
     case $name in
       count) look_for count cluster_rows 'meshConfig.defaultConfig.tracing.zipkin.address=zipkin.istio-system:9411' ;;
       memory) look_for memory sidecar_memory_bytes "$memory" ;;
-      istiod) look_for istiod "$metric" "$value" --alarm "$metric=5%" ;;
+      istiod) look_for istiod "$metric" "$value" --alarm counts=off ;;
       *) echo "unknown: $name; known are count, memory, istiod" >&2; exit 2 ;;
     esac
   done

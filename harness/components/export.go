@@ -145,7 +145,7 @@ func (s *Store) pack(ctx context.Context, w io.Writer, list *bundle, say func(st
 	if err != nil {
 		return err
 	}
-	defer z.Close() // ends its goroutines; the one that counts is below
+	defer func() { _ = z.Close() }() // ends its goroutines; the one that counts is below
 	archive := tar.NewWriter(z)
 	head, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {

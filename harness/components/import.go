@@ -197,7 +197,7 @@ func unpackComponent(ctx context.Context, archive *tar.Reader, c bundled, dir st
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", c, err)
 		}
-		defer root.Close()
+		defer func() { _ = root.Close() }() // nothing is written to it
 	}
 	for _, f := range c.Files {
 		want := c.folder() + "/" + f.Path
