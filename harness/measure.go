@@ -140,7 +140,7 @@ func (m *meter) dump(ctx context.Context, witnesses []sample.Pod, dumps string) 
 	if len(witnesses) == 0 {
 		return nil
 	}
-	m.progress.Status("counting the configuration of %s/%s and %d more", witnesses[0].Namespace, witnesses[0].Name, len(witnesses)-1)
+	m.progress.Status("counting the configuration of %s, the first of %d", witnesses[0].NamespacedName(), len(witnesses))
 	m.dumped = true
 	proxies, err := m.sampler.Witnesses(ctx, witnesses, m.dir, dumps)
 	if err != nil {
