@@ -76,6 +76,15 @@ func TestFromFolder(t *testing.T) {
 	if other, _ := store.HashScenario([]byte("name: eks-nginx\nsteps: [a, c]\n")); other == r.ScenarioHash {
 		t.Error("another scenario has the same hash")
 	}
+	// What it tells its readers does not matter either.
+	plain, err := store.HashScenario([]byte("name: n\nsteps: [{name: a, actions: []}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := store.HashScenario([]byte("name: n\ntitle: t\ndescription: d\nsteps: [{name: a, do: nothing, actions: []}]\n"))
+	if err != nil || told != plain {
+		t.Errorf("%s, %v, want %s", told, err, plain)
+	}
 }
 
 func TestUnfinished(t *testing.T) {
