@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -55,21 +56,29 @@ func Field(message map[string]any, name string) any {
 // certificate, in each namespace that it reads, and without which no sidecar starts; "" if
 // it publishes it for the whole cluster (ENABLE_CLUSTER_TRUST_BUNDLE_API).
 func (m Mesh) RootCertificate() string {
-	if m.environment("ENABLE_CLUSTER_TRUST_BUNDLE_API") == "true" {
+	if m.enables("ENABLE_CLUSTER_TRUST_BUNDLE_API") {
 		return ""
 	}
 	// The chart writes the one into istiod's environment, before what the values bring.
 	named, _ := m.value("global", "trustBundleName").(string)
-	return cmp.Or(m.environment("PILOT_CA_CERT_CONFIGMAP"), named, "istio-ca-root-cert")
+	return cmp.Or(m.Environment("PILOT_CA_CERT_CONFIGMAP"), named, "istio-ca-root-cert")
 }
 
-// environment is the text of a variable that the values give istiod.
-func (m Mesh) environment(name string) string {
-	value := m.value("pilot", "env", name)
-	if value == nil {
-		return ""
+// Environment is the text of a variable that the values give istiod, in pilot.env or, which
+// charts from 1.24 on read as well, in env; "" for none.
+func (m Mesh) Environment(name string) string {
+	for _, path := range [][]string{{"pilot", "env", name}, {"env", name}} {
+		if value := m.value(path...); value != nil {
+			return fmt.Sprint(value)
+		}
 	}
-	return fmt.Sprint(value)
+	return ""
+}
+
+// enables reports whether the values set a variable of istiod to what it takes for true.
+func (m Mesh) enables(name string) bool {
+	truth, err := strconv.ParseBool(m.Environment(name))
+	return err == nil && truth
 }
 
 // Reads reports whether istiod reads the objects of a namespace with these labels, and

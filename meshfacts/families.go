@@ -3,6 +3,7 @@ package meshfacts
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // DualStack returns the values that ask for addresses of both families, for clusters that
@@ -18,7 +19,8 @@ func DualStack(values map[string]any) []Problem {
 		{"meshConfig", "defaultConfig", "proxyMetadata", "ISTIO_DUAL_STACK"},
 		{"meshConfig", "defaultConfig", "proxyMetadata", "ISTIO_AGENT_DUAL_STACK"},
 	} {
-		if value := Lookup(values, path...); value != nil && slices.Contains([]string{"true", "TRUE", "True", "t", "T", "1"}, fmt.Sprint(value)) {
+		// As istiod reads it.
+		if truth, err := strconv.ParseBool(fmt.Sprint(Lookup(values, path...))); err == nil && truth {
 			add("dual-stack", path...)
 		}
 	}

@@ -126,17 +126,11 @@ func (c *checker) settleLimits(s *Scenario) {
 // waits returns how long a mesh with these values waits.
 func (m Mesh) waits() Waits {
 	w := DefaultWaits()
-	for to, paths := range map[*time.Duration][][]string{
-		&w.Drain:            {{"meshConfig", "defaultConfig", "drainDuration"}},
-		&w.TerminationDrain: {{"meshConfig", "defaultConfig", "terminationDrainDuration"}},
-		// Charts from 1.24 on read env as well.
-		&w.DebounceAfter: {{"env", "PILOT_DEBOUNCE_AFTER"}, {"pilot", "env", "PILOT_DEBOUNCE_AFTER"}},
-		&w.DebounceMax:   {{"env", "PILOT_DEBOUNCE_MAX"}, {"pilot", "env", "PILOT_DEBOUNCE_MAX"}},
-	} {
-		for _, path := range paths {
-			setDuration(to, m.value(path...))
-		}
-	}
+	values := meshfacts.Mesh{Values: m.Values}
+	setDuration(&w.Drain, m.value("meshConfig", "defaultConfig", "drainDuration"))
+	setDuration(&w.TerminationDrain, m.value("meshConfig", "defaultConfig", "terminationDrainDuration"))
+	setDuration(&w.DebounceAfter, values.Environment("PILOT_DEBOUNCE_AFTER"))
+	setDuration(&w.DebounceMax, values.Environment("PILOT_DEBOUNCE_MAX"))
 	return w
 }
 

@@ -32,6 +32,8 @@ func TestDiscoverySelectors(t *testing.T) {
 		"another name":             {`{global: {trustBundleName: own}}`, false},
 		"in istiod's environment":  {`{pilot: {env: {PILOT_CA_CERT_CONFIGMAP: own}}}`, false},
 		"for the whole cluster":    {`{pilot: {env: {ENABLE_CLUSTER_TRUST_BUNDLE_API: true}}}`, false},
+		"in env":                   {`{env: {PILOT_CA_CERT_CONFIGMAP: own}}`, false},
+		"in env, for all":          {`{env: {ENABLE_CLUSTER_TRUST_BUNDLE_API: "1"}}`, false},
 		"one that istiod drops":    {`{meshConfig: {discoverySelectors: [{matchExpressions: [{key: mesh, operator: Like}]}]}}`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
