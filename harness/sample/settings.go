@@ -90,6 +90,7 @@ func (s *Sampler) meshConfig(ctx context.Context, namespace string, settings *Se
 	}
 	if settings.Selectors, err = meshfacts.DiscoverySelectors(mesh); err != nil {
 		unknown(err)
+		return
 	}
 	proxies, _ := meshfacts.Field(mesh, "defaultConfig").(map[string]any)
 	duration := func(name string) (d time.Duration) {
