@@ -73,10 +73,7 @@ func given(f *pflag.FlagSet) []string {
 		if known.Lookup(flag.Name) == nil {
 			return
 		}
-		values := []string{flag.Value.String()}
-		if list, ok := flag.Value.(pflag.SliceValue); ok {
-			values = list.GetSlice()
-		}
+		values := valuesOf(flag)
 		if flag.Name == "set" {
 			values = strings.Split(strings.Trim(values[0], "[]"), ",") // as pflag prints maps
 		}
@@ -86,6 +83,14 @@ func given(f *pflag.FlagSet) []string {
 	})
 	slices.Sort(args)
 	return args
+}
+
+// valuesOf are a flag's values: more than one only of a list.
+func valuesOf(f *pflag.Flag) []string {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return list.GetSlice()
+	}
+	return []string{f.Value.String()}
 }
 
 // prepare makes the setting's runner: the common flags' values with the setting's own
@@ -127,11 +132,7 @@ func inherit(to, from *pflag.FlagSet) error {
 		if to.Lookup(given.Name) == nil || given.Name == "set" {
 			return
 		}
-		values := []string{given.Value.String()}
-		if list, ok := given.Value.(pflag.SliceValue); ok {
-			values = list.GetSlice()
-		}
-		for _, value := range values {
+		for _, value := range valuesOf(given) {
 			errs = append(errs, to.Set(given.Name, value))
 		}
 	})

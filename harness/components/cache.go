@@ -35,6 +35,14 @@ type file struct {
 	Executable bool `json:"executable,omitempty"`
 }
 
+// mode is that of the file where a bundle says whether it is executable.
+func (f file) mode() os.FileMode {
+	if f.Executable {
+		return 0o755
+	}
+	return 0o644
+}
+
 // size is the bytes of all files.
 func (m manifest) size() int64 {
 	var n int64

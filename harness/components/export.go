@@ -163,11 +163,7 @@ func (s *Store) pack(ctx context.Context, w io.Writer, list *bundle, say func(st
 		}
 		for _, f := range c.Files {
 			name := c.folder() + "/" + f.Path
-			mode := int64(0o644)
-			if f.Executable {
-				mode = 0o755
-			}
-			if err := archive.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: f.Size, ModTime: c.Made}); err != nil {
+			if err := archive.WriteHeader(&tar.Header{Name: name, Mode: int64(f.mode()), Size: f.Size, ModTime: c.Made}); err != nil {
 				return fmt.Errorf("pack %s: %w", name, err)
 			}
 			path := filepath.Join(s.root, filepath.FromSlash(name))

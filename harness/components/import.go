@@ -197,7 +197,7 @@ func unpackComponent(ctx context.Context, archive *tar.Reader, c bundled, dir st
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", c, err)
 		}
-		defer func() { _ = root.Close() }() // nothing is written to it
+		defer func() { _ = root.Close() }() // a folder, whose files were closed
 	}
 	for _, f := range c.Files {
 		want := c.folder() + "/" + f.Path
@@ -236,11 +236,7 @@ func unpackFile(r io.Reader, root *os.Root, f file) error {
 	if err := root.MkdirAll(path.Dir(f.Path), 0o755); err != nil {
 		return err
 	}
-	mode := os.FileMode(0o644)
-	if f.Executable {
-		mode = 0o755
-	}
-	out, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	out, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode())
 	if err != nil {
 		return err
 	}

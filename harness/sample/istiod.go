@@ -23,8 +23,8 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// istiods are the running control-plane pods.
-func (s *Sampler) istiods(ctx context.Context) ([]types.NamespacedName, error) {
+// Istiods are the control-plane pods that are ready. None is an error.
+func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
 		LabelSelector: "app=istiod", FieldSelector: "status.phase=Running",
 		ResourceVersion: "0", // from the API server's cache: this is asked every second
@@ -110,7 +110,7 @@ const maxBound = 1e300
 // Istiod reads what each ready istiod costs and has pushed: its own metrics, and its
 // container's memory and CPU from the metrics API, which are 0 when that has none yet.
 func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
-	pods, err := s.istiods(ctx)
+	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +303,7 @@ type Connection struct {
 // Connections reads, from each ready istiod's /debug/connections, which proxies are
 // connected and since when.
 func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
-	pods, err := s.istiods(ctx)
+	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return nil, err
 	}

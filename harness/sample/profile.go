@@ -32,11 +32,6 @@ func NoProfiles(err error) bool {
 	return errors.As(err, &status) && status.code < http.StatusInternalServerError
 }
 
-// Istiods are the control-plane pods that are ready. None is an error.
-func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
-	return s.istiods(ctx)
-}
-
 // HeapInUse is the heap that an istiod has in use, in bytes, garbage included
 // (go_memstats_heap_inuse_bytes). It costs istiod a scrape of its metrics.
 func (s *Sampler) HeapInUse(ctx context.Context, pod types.NamespacedName) (int64, error) {
@@ -75,7 +70,7 @@ func (s *Sampler) profile(ctx context.Context, pod types.NamespacedName, path st
 // IstiodLive collects each istiod's garbage twice and reads what is left. It costs istiod
 // two collections, and changes what it holds from then on.
 func (s *Sampler) IstiodLive(ctx context.Context) ([]observations.Live, error) {
-	pods, err := s.istiods(ctx)
+	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return nil, err
 	}

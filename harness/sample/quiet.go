@@ -81,7 +81,7 @@ type Quiet struct {
 
 // Quiet takes a snapshot over all ready istiods.
 func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
-	pods, err := s.istiods(ctx)
+	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return Quiet{}, err
 	}
@@ -148,7 +148,7 @@ func stateFrom(f families) IstiodState {
 
 // Refused is how many updates Envoys have refused, as all ready istiods have counted.
 func (s *Sampler) Refused(ctx context.Context) (float64, error) {
-	pods, err := s.istiods(ctx)
+	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return 0, err
 	}

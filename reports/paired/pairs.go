@@ -1,7 +1,6 @@
 package paired
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,8 +148,10 @@ func alike(pairs []pair) (asked []string, err error) {
 				return nil, fmt.Errorf("run %s is of scenario %s, run %s of %s: pairs are of one scenario", r.Run, r.Scenario, first.reference.Run, first.reference.Scenario)
 			}
 			if a, b := first.reference.ScenarioHash, r.ScenarioHash; a != b {
-				if a == "" || b == "" {
-					return nil, fmt.Errorf("the rendered scenario of run %s is not known, so it may be another one of the name %s", cmp.Or(map[bool]string{true: first.reference.Run}[a == ""], r.Run), r.Scenario)
+				for _, of := range []*store.Record{first.reference, r} {
+					if of.ScenarioHash == "" {
+						return nil, fmt.Errorf("the rendered scenario of run %s is not known, so it may be another one of the name %s", of.Run, r.Scenario)
+					}
 				}
 				return nil, fmt.Errorf("runs %s and %s are of different scenarios of the name %s: the rendered scenarios differ (%.8s and %.8s)", first.reference.Run, r.Run, r.Scenario, a, b)
 			}
