@@ -3,7 +3,9 @@ package runtime
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -182,6 +184,33 @@ func TestKilledSandbox(t *testing.T) {
 	select {}
 }
 
+// children are the processes that one has started. The kernel lists them by the thread
+// that started each, and which of its threads a Go program forks from is not said.
+func children(t testing.TB, pid int) (pids []int) {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for field := range strings.FieldsSeq(string(text)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, child)
+		}
+	}
+	return pids
+}
+
 // TestKilled kills a sandbox's first process: the kernel ends the rest, and the sweep
 // removes the cgroups, but not those of a sandbox that lives.
 func TestKilled(t *testing.T) {
@@ -216,12 +245,7 @@ func TestKilled(t *testing.T) {
 					case strings.HasPrefix(line, "cgroups "):
 						cgroups = strings.Fields(line)[1:]
 					case strings.HasPrefix(line, "ready "):
-						children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
-						if err != nil {
-							t.Fatal(err)
-						}
-						for _, field := range strings.Fields(string(children)) {
-							pid, _ := strconv.Atoi(field)
+						for _, pid := range children(t, cmd.Process.Pid) {
 							process, err := os.FindProcess(pid)
 							if err != nil {
 								t.Fatal(err)
