@@ -14,7 +14,7 @@ if [ -n "${VERSION:-}" ]; then
 else
   # Another repository gets the action without its history, so the ref names the version.
   flags="-s -w${ACTION_REF:+ -X main.version=$ACTION_REF}"
-  go build -C "${GITHUB_ACTION_PATH:?}" -trimpath -gcflags=all=-dwarf=false -ldflags "$flags" -o "$bin/meshbench" ./cmd/meshbench
+  GOGC="${GOGC:-300}" go build -C "${GITHUB_ACTION_PATH:?}" -trimpath -gcflags=all=-dwarf=false -ldflags "$flags" -o "$bin/meshbench" ./cmd/meshbench
   pins=$(cat "$GITHUB_ACTION_PATH"/harness/components/modules/* "$GITHUB_ACTION_PATH"/harness/components/*.go | sha256sum | cut -c 1-16)
 fi
 "$bin/meshbench" --version

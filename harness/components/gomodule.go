@@ -74,6 +74,11 @@ func (g *goModules) inputs(n Name) []string {
 // release is the form of a released Go version, as GOTOOLCHAIN takes it.
 var release = regexp.MustCompile(`^go1\.\d+(\.\d+|rc\d+)?$`)
 
+// compilerGOGC lets compilers collect their garbage more rarely: k8s.io/client-go/kubernetes
+// from an empty cache takes 99 s instead of 118 s on two cores, and no less with 800. What is
+// compiled is the same. The Makefile builds this program so, too.
+const compilerGOGC = "300"
+
 // goEnv is the environment of the go command: the user's, less what would change the
 // result. Components are built by the Go release that built this program, so the key
 // in the cache is known without asking the go command; go fetches that release by
@@ -84,6 +89,9 @@ func goEnv(tmp string) []string {
 		"GOWORK=off", "GOFLAGS=-mod=readonly", "GOTMPDIR="+tmp)
 	if v := runtime.Version(); release.MatchString(v) {
 		env = append(env, "GOTOOLCHAIN="+v)
+	}
+	if os.Getenv("GOGC") == "" {
+		env = append(env, "GOGC="+compilerGOGC)
 	}
 	return env
 }
