@@ -69,6 +69,20 @@ func (p Provisioning) install(ctx context.Context, on *Provisioned) error {
 	if on.Mesh, err = mesh.Install(ctx); err != nil {
 		return fmt.Errorf("install the mesh: %w", err)
 	}
+	if err := p.installKnative(ctx, on); err != nil {
+		return err
+	}
+	if starting, ok := on.Cluster.(cluster.Finisher); ok {
+		p.Progress.Status("waiting for the rest of the cluster")
+		if err := starting.Finish(ctx); err != nil {
+			return fmt.Errorf("finish the cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+// installKnative installs Knative Serving where it is asked for.
+func (p Provisioning) installKnative(ctx context.Context, on *Provisioned) error {
 	if p.Knative == nil {
 		return nil
 	}

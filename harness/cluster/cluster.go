@@ -58,7 +58,8 @@ type Provider interface {
 	// into one error that says what to do; nil when there is none. It changes nothing.
 	Preflight(ctx context.Context, spec Spec) error
 	// Create makes the cluster and returns when its API server answers, the nodes are
-	// Ready and the metrics API serves. What was half made is removed on error.
+	// Ready and the metrics API serves; of a [Finisher], the last may come later. What was
+	// half made is removed on error.
 	Create(ctx context.Context, spec Spec) (Cluster, error)
 }
 
@@ -88,6 +89,12 @@ type Cluster interface {
 	Costs(ctx context.Context) (Costs, error)
 	// Delete removes everything that Create made. It is safe to call twice.
 	Delete(ctx context.Context) error
+}
+
+// Finisher is a Cluster that goes on starting while something is installed on it.
+type Finisher interface {
+	// Finish returns when all that Create promises stands.
+	Finish(ctx context.Context) error
 }
 
 // LogExporter is a Cluster that can save its nodes' logs into [Spec].Dir before it is deleted.

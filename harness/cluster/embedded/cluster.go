@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/observations"
@@ -27,6 +28,7 @@ type Cluster struct {
 	dir    string // state folder
 	client *sandbox.Client
 	config *rest.Config
+	nodes  int // that it was made with
 
 	// kill ends the sandbox's first process, and so all, hard.
 	kill func() error
@@ -118,6 +120,18 @@ func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
 
 // Kubeconfig implements cluster.Cluster.
 func (c *Cluster) Kubeconfig() string { return c.record.Kubeconfig }
+
+// baselineTimeout bounds the wait for the system pods and the metrics API.
+const baselineTimeout = 3 * time.Minute
+
+// Finish implements cluster.Finisher: metrics-server takes some five seconds to start and to
+// be found available.
+func (c *Cluster) Finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, baselineTimeout,
+		fmt.Errorf("not ready after %v; see the logs in %s", baselineTimeout, c.record.Logs))
+	defer cancel()
+	return c.explain(baseline.Wait(ctx, c.config, c.nodes))
+}
 
 // SetNodes implements cluster.Cluster.
 func (c *Cluster) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {

@@ -87,6 +87,9 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 		dir: dir, client: sandbox.NewClient(dir), locked: locked,
 		failed: make(chan struct{}), heard: make(chan struct{}),
 	}
+	for _, group := range spec.Nodes {
+		c.nodes += group.Count
+	}
 	var upgrades []components.Set
 	if p.Upgrades != nil {
 		upgrades = p.Upgrades()

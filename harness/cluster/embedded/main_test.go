@@ -120,6 +120,9 @@ func (task makerTask) run() error {
 	if err != nil {
 		return err
 	}
+	if err := c.(cluster.Finisher).Finish(ctx); err != nil {
+		return errors.Join(err, c.Delete(context.Background()))
+	}
 	fmt.Println(saidReady + c.Kubeconfig())
 	if task.Do == "up" {
 		return nil

@@ -165,10 +165,10 @@ func (s *server) startPlane(ctx context.Context) error {
 	return nil
 }
 
-// startTimeout bounds the wait for nodes and baseline.
+// startTimeout bounds the wait for nodes.
 const startTimeout = 3 * time.Minute
 
-// startNodes starts the nodes, then writes the baseline and waits until it stands. One
+// startNodes starts the nodes, then writes the baseline, for which the maker waits. One
 // after the other: the scheduler lets pods wait that were there before a node was.
 func (s *server) startNodes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
@@ -196,7 +196,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	}
 	took("nodes", since)
 	since = time.Now()
-	s.events.status("starting system pods and the metrics API")
+	s.events.status("making system pods")
 	nodes := 0
 	for _, group := range s.config.Nodes {
 		nodes += group.Count
@@ -208,10 +208,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	if err := baseline.Apply(ctx, rest, resolution); err != nil {
 		return err
 	}
-	if err := baseline.Wait(ctx, rest, nodes); err != nil {
-		return err
-	}
-	took("system pods and metrics API", since)
+	took("system pods", since)
 	return nil
 }
 
