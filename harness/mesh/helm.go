@@ -32,9 +32,11 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	config := rest.CopyConfig(m.config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return boundTo{ctx, next} })
 	configuration := &action.Configuration{}
-	discard := func(string, ...any) {}
 	// Storage as secrets is Helm's default, so `helm list` shows the releases.
 	if err := configuration.Init(&clientGetter{config: config, namespace: m.namespace}, m.namespace, "secrets", discard); err != nil {
+		return fmt.Errorf("prepare Helm: %w", err)
+	}
+	if err := m.waitPromptly(ctx, configuration); err != nil {
 		return fmt.Errorf("prepare Helm: %w", err)
 	}
 	return inBackground(ctx, func() error { return do(ctx, configuration) })
