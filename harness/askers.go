@@ -25,6 +25,9 @@ var (
 	clusterName = regexp.MustCompile(`\b(?:out|in)bound\|(\d+)\|[^|\s]*\|([^\s'",:;)]*)`)
 	// listenerName is a listener's: its address, _ and its port.
 	listenerName = regexp.MustCompile(`\b([0-9a-fA-F.:]+)_(\d+)\b`)
+	// duplicate is the address of two listeners; which of them Envoy names is the one that
+	// came last, and may be Istio's own.
+	duplicate = regexp.MustCompile(`duplicate address '\[?([0-9a-fA-F.:]+?)\]?:(\d+)'`)
 )
 
 // of says which objects ask for what a refusal is about, by the names in it; "" where none
@@ -38,9 +41,11 @@ func (a askers) of(ctx context.Context, refusal string) string {
 		port, _ := strconv.Atoi(m[1])
 		names = append(names, a.with(ctx, port, m[2], "")...)
 	}
-	for _, m := range listenerName.FindAllStringSubmatch(refusal, -1) {
-		port, _ := strconv.Atoi(m[2])
-		names = append(names, a.with(ctx, port, "", m[1])...)
+	for _, pattern := range []*regexp.Regexp{listenerName, duplicate} {
+		for _, m := range pattern.FindAllStringSubmatch(refusal, -1) {
+			port, _ := strconv.Atoi(m[2])
+			names = append(names, a.with(ctx, port, "", m[1])...)
+		}
 	}
 	if len(names) == 0 {
 		// Whatever they patch is theirs, and no name of theirs is in it.
@@ -82,7 +87,7 @@ func (a askers) with(ctx context.Context, port int, host, address string) []stri
 	for _, s := range services.Items {
 		name, _, _ := strings.Cut(host, ".svc")
 		fits := slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return int(p.Port) == port })
-		if fits && (host == "" || name == s.Name+"."+s.Namespace) && (host != "" || slices.Contains(s.Spec.ClusterIPs, address)) {
+		if fits && (host == "" || name == s.Name+"."+s.Namespace) && (host != "" || slices.Contains(s.Spec.ClusterIPs, address) || anywhere(address) && s.Spec.ClusterIP == corev1.ClusterIPNone) {
 			found = append(found, named("Service", &s))
 		}
 	}
@@ -97,9 +102,12 @@ func hasPort(ports []any, number int) bool {
 	})
 }
 
+// anywhere is the address of a listener on all addresses.
+func anywhere(address string) bool { return address == "0.0.0.0" || address == "::" }
+
 // covers tells whether a listener's address may be of a ServiceEntry with these addresses.
 func covers(addresses []string, address string) bool {
-	if address == "" || address == "0.0.0.0" || address == "::" || len(addresses) == 0 {
+	if address == "" || anywhere(address) || len(addresses) == 0 {
 		return true
 	}
 	return slices.ContainsFunc(addresses, func(of string) bool {

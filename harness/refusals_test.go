@@ -112,6 +112,21 @@ func TestRefusalsDuring(t *testing.T) {
 	})
 }
 
+// TestStanding: of several refusals the first is one of which it is known who asks for it.
+func TestStanding(t *testing.T) {
+	kept := &log{}
+	r := &refusals{recorder: &recorder{log: kept}, asker: func(_ context.Context, refusal string) string {
+		if strings.Contains(refusal, "nobody") {
+			return ""
+		}
+		return "it is asked for by ServiceEntry ns1/x"
+	}}
+	err := r.standing(t.Context(), []string{"ns1/a: Listener: nobody", "ns1/b: Listener: somebody"})
+	if err == nil || !strings.HasPrefix(err.Error(), "Envoy refused configuration: ns1/b: Listener: somebody; it is asked for by ServiceEntry ns1/x (and 1 more)") || len(kept.texts) != 2 {
+		t.Errorf("error %v, recorded %q", err, kept.texts)
+	}
+}
+
 func TestRefusedText(t *testing.T) {
 	for refusal, want := range map[string]string{
 		"ns1/a: Cluster: bad.": "Envoy refused configuration: ns1/a: Cluster: bad",
@@ -154,6 +169,9 @@ func TestAskers(t *testing.T) {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "svc"}, Spec: corev1.ServiceSpec{
 		ClusterIPs: []string{"10.0.0.7"}, Ports: []corev1.ServicePort{{Port: 8080}},
 	}}
+	headless := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "headless"}, Spec: corev1.ServiceSpec{
+		ClusterIP: corev1.ClusterIPNone, ClusterIPs: []string{corev1.ClusterIPNone}, Ports: []corev1.ServicePort{{Port: 15006}},
+	}}
 	for _, c := range []struct {
 		name, refusal string
 		objects       []runtime.Object
@@ -161,6 +179,13 @@ func TestAskers(t *testing.T) {
 	}{
 		{"a listener on all addresses", "Listener: 0.0.0.0_15001: error", []runtime.Object{entry("x", "x.example.net", 15001, "198.51.100.0/29"), entry("y", "y.example.net", 80)}, "ServiceEntry ns1/x"},
 		{"a listener's address", "Listener: 198.51.100.0_15001: error", []runtime.Object{entry("x", "x.example.net", 15001, "198.51.100.0/29"), entry("y", "y.example.net", 15001, "203.0.113.1")}, "ServiceEntry ns1/x"},
+		{
+			"Istio's own listener, for another's address",
+			"Listener: Error adding/updating listener(s) virtualOutbound: error adding listener: 'virtualOutbound' has duplicate address '0.0.0.0:15001' as existing listener",
+			[]runtime.Object{entry("x", "x.example.net", 15001, "198.51.100.0/29"), entry("y", "y.example.net", 80)}, "ServiceEntry ns1/x",
+		},
+		{"an address of IPv6", "Listener: virtualOutbound: 'virtualOutbound' has duplicate address '[::]:15001' as existing listener", []runtime.Object{entry("x", "x.example.net", 15001, "2001:db8::1")}, "ServiceEntry ns1/x"},
+		{"a headless Service's", "Listener: virtualOutbound: 'virtualOutbound' has duplicate address '0.0.0.0:15006' as existing listener", nil, "Service ns1/headless"},
 		{"a Service's listener", "Listener: 10.0.0.7_8080: error", nil, "Service ns1/svc"},
 		{"a cluster of a host", "Cluster: outbound|443||x.example.net: error", []runtime.Object{entry("x", "x.example.net", 443), entry("y", "y.example.net", 443)}, "ServiceEntry ns1/x"},
 		{"a cluster of a Service", "Cluster: outbound|8080|v1|svc.ns1.svc.cluster.local: error", nil, "Service ns1/svc"},
@@ -172,7 +197,7 @@ func TestAskers(t *testing.T) {
 		{"nobody", "Cluster: outbound|443||x.example.net: error", nil, ""},
 	} {
 		client := &kube.Client{
-			Interface: kubefake.NewClientset(service), Mapper: mapper,
+			Interface: kubefake.NewClientset(service, headless), Mapper: mapper,
 			Dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, c.objects...),
 		}
 		got := askers{client}.of(t.Context(), c.refusal)

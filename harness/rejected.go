@@ -95,16 +95,22 @@ func (r *refusals) standing(ctx context.Context, standing []string) error {
 	if r.allowed || len(standing) == 0 {
 		return nil
 	}
-	var texts []string
+	// The first is what people read: better one of which it is known who asks for it.
+	var texts, nobodys []string
 	for _, s := range standing {
 		text := refusedText(s)
-		if what := r.asker(ctx, s); what != "" {
+		what := r.asker(ctx, s)
+		if what != "" {
 			text += "; " + what
 		}
 		r.recorder.event(observations.Warning, observations.Rejected, text, "")
-		texts = append(texts, text)
+		if what == "" {
+			nobodys = append(nobodys, text)
+		} else {
+			texts = append(texts, text)
+		}
 	}
-	return refusedError(texts)
+	return refusedError(append(texts, nobodys...))
 }
 
 // during does something, and ends it when an Envoy refuses configuration meanwhile. The
