@@ -33,9 +33,10 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 		It(c.Name, labels, func() {
 			scenario := filepath.Join(invoker.dir, c.Name+".yaml")
 			Expect(os.WriteFile(scenario, c.Text, 0o644)).To(Succeed())
-			args := c.Args
+			// What is wanted of them are counts.
+			args := append(slices.Clone(c.Args), "--counts-only")
 			if !c.Drains {
-				args = append(slices.Clone(args), "--mesh-set", "meshConfig.defaultConfig.drainDuration=5s")
+				args = append(args, "--mesh-set", "meshConfig.defaultConfig.drainDuration=1s")
 			}
 			run := invoker.startRun(scenario, args...)
 			run.wait(time.Duration(cmp.Or(c.Within, 6)) * time.Minute)
@@ -50,6 +51,9 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 			Expect(err).NotTo(HaveOccurred())
 			report, err := reports.Build(records, truncated)
 			Expect(err).NotTo(HaveOccurred())
+			for _, s := range report.Steps {
+				Expect(s.Memory.Samples).To(BeZero(), "--counts-only")
+			}
 			Expect(wrong(report, c.Steps)).To(BeEmpty(), "%s", tail(run.both.String(), 40))
 			run.leavesNothing(soon)
 		})

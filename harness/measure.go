@@ -25,6 +25,8 @@ type meter struct {
 	}
 	dir      string // the run's folder
 	forcedGC bool   // collect garbage at the end of each step
+	// countsOnly reads no memory.
+	countsOnly bool
 
 	rejections rejections
 	silent     bool // pilot-agent does not tell what it holds
@@ -62,7 +64,7 @@ func (m *meter) control(ctx context.Context) ([]observations.Istiod, error) {
 // collected by force after all of it. dumps is the folder for dumps, relative to the run's.
 // refused is what Envoys have refused since the last measurement.
 func (m *meter) measure(ctx context.Context, dumps string) (refused []string, err error) {
-	m.progress.Status("reading memory")
+	m.progress.Status("reading objects and memory")
 	objects, err := m.sampler.Objects(ctx)
 	if err != nil {
 		return nil, err
@@ -70,15 +72,8 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err := m.recorder.Append(observations.Record{Objects: &objects}); err != nil {
 		return nil, err
 	}
-	// What settling ended on; after a limit was hit, what there is now.
-	usage := m.settler.usage
-	if usage == nil {
-		if usage, err = m.sampler.Usage(ctx, nil); err != nil {
-			return nil, err
-		}
-	}
-	for i := range usage {
-		if err := m.recorder.Append(observations.Record{Usage: &usage[i]}); err != nil {
+	if !m.countsOnly {
+		if err := m.usage(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -94,8 +89,10 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err != nil {
 		return nil, err
 	}
-	if err := m.cpu(ctx, pods); err != nil {
-		return nil, err
+	if !m.countsOnly {
+		if err := m.cpu(ctx, pods); err != nil {
+			return nil, err
+		}
 	}
 	picked, err := m.readable(ctx, pods)
 	if err != nil {
@@ -104,7 +101,27 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err := m.dump(ctx, picked, dumps); err != nil {
 		return nil, err
 	}
+	if m.countsOnly {
+		return refused, nil
+	}
 	return refused, m.live(ctx, picked)
+}
+
+// usage records the containers' memory and CPU by the metrics API: what settling ended on, or,
+// after a limit was hit, what there is now.
+func (m *meter) usage(ctx context.Context) (err error) {
+	usage := m.settler.usage
+	if usage == nil {
+		if usage, err = m.sampler.Usage(ctx, nil); err != nil {
+			return err
+		}
+	}
+	for i := range usage {
+		if err := m.recorder.Append(observations.Record{Usage: &usage[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cpu reads and records what the sidecars have used of the CPU. A cluster may keep its
@@ -126,6 +143,9 @@ func (m *meter) cpu(ctx context.Context, pods []sample.Pod) error {
 // dump reads the witnesses' memory, and then their configurations.
 func (m *meter) dump(ctx context.Context, witnesses []sample.Pod, dumps string) error {
 	for _, witness := range witnesses {
+		if m.countsOnly {
+			break
+		}
 		envoy, err := m.sampler.Envoy(ctx, witness)
 		if err != nil {
 			return err

@@ -61,6 +61,8 @@ type Options struct {
 	ForcedGC bool
 	// CPUProfile profiles istiod's CPU throughout the steps. The run is marked.
 	CPUProfile bool
+	// CountsOnly neither waits for memory to stand still nor reads any. The run is marked.
+	CountsOnly bool
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -200,11 +202,11 @@ func (r *run) connect(istio string) (err error) {
 	r.settler = &settler{
 		kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress, refusals: r.refusals,
 		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio)), r.recorder),
-		rollouts: rollouts{since: r.start.Truncate(time.Second)},
+		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly,
 	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
-		costs: r.cluster, dir: r.Dir, forcedGC: r.ForcedGC,
+		costs: r.cluster, dir: r.Dir, forcedGC: r.ForcedGC, countsOnly: r.CountsOnly,
 	}
 	r.profiles = &profiles.Keeper{
 		Source: r.sampler, Record: r.recorder.Append, Dir: r.Dir,
@@ -249,7 +251,7 @@ func (r *run) step(ctx context.Context, index int) error {
 		return err
 	}
 	folder := fmt.Sprintf("%02d-%s", index+1, step.Name)
-	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index), r.CPUProfile)
+	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index) && !r.CountsOnly, r.CPUProfile)
 	defer func() { _ = profiled() }() // where the step breaks, why says more
 	for _, action := range step.Actions {
 		if err := r.act(ctx, action.Change); err != nil {

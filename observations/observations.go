@@ -78,6 +78,9 @@ type Run struct {
 	// CPUProfile says that istiod's CPU was profiled throughout the steps, which costs time
 	// and memory: figures of such a run are not for comparing.
 	CPUProfile bool `json:"cpuProfile,omitempty"`
+	// CountsOnly says that memory and CPU of proxies were not read, nor waited for: they are
+	// unknown, and figures of such a run are not for comparing.
+	CountsOnly bool `json:"countsOnly,omitempty"`
 }
 
 // Host is the machine the program runs on.

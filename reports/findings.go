@@ -48,7 +48,7 @@ func (r *Report) Score() Score {
 			case f.IsCount():
 				sc.Counts.judge(f.Match, f.Got != nil || s.Measured)
 			case f.What == "memory":
-				sc.Memory.judge(f.Match, f.Got != nil || s.Measured)
+				sc.Memory.judge(f.Match, f.Got != nil || s.Measured && !r.Environment.CountsOnly)
 			}
 		}
 		if s.Measured {
@@ -143,7 +143,7 @@ func (r *Report) findings() []sections.Finding {
 			add(observations.Warning, "disagree", s.Name, "two witnesses of %s hold different configurations: %s has %s, %s has %s",
 				a.Workload, a.Pod, rowsText(a.Rows), b.Pod, rowsText(b.Rows))
 		}
-		if s.Measured && s.Memory.Samples == 0 {
+		if s.Measured && s.Memory.Samples == 0 && !r.Environment.CountsOnly {
 			add(observations.Warning, "unread", s.Name, "no memory was read of any real sidecar that was never dumped")
 		}
 		if s.Measured && s.Rows == nil {
@@ -199,8 +199,12 @@ func (r *Report) findings() []sections.Finding {
 	if env.Cluster.LimitsEnforcedBy != "" {
 		limits = "; limits are enforced by: " + env.Cluster.LimitsEnforcedBy
 	}
-	add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
-		observations.SidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
+	if env.CountsOnly {
+		add(observations.Info, "memory", "", "Counts alone were read (--counts-only): the steps waited for no memory, and what sidecars used is unknown.")
+	} else {
+		add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
+			observations.SidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
+	}
 	if r.CountsInLines() {
 		add(observations.Info, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")
 	}

@@ -38,7 +38,7 @@ type Want struct {
 	Warns []string `yaml:"warns"`
 	// Args are further arguments of meshbench run.
 	Args []string `yaml:"args"`
-	// Drains is set if it is about how long listeners drain. Other runs are told 5 s: what
+	// Drains is set if it is about how long listeners drain. Other runs are told 1 s: what
 	// is gone is waited out in any case.
 	Drains bool `yaml:"drains"`
 	// Quick runs are part of make test; the others are for the night.

@@ -273,13 +273,18 @@ func TestForcedGC(t *testing.T) {
 	}
 }
 
-// TestProfiled: a run whose CPU was profiled is of no use for comparing.
-func TestProfiled(t *testing.T) {
-	records := comparetest.Log("x", comparetest.Seen, random(1))
-	records[0].Run.CPUProfile = true
-	const want = "run x was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without"
-	if s, err := FromLog("run-01", records, false); err == nil || err.Error() != want {
-		t.Errorf("%v, %v", s, err)
+// TestComparable: a run that was profiled, or read counts alone, is of no use for comparing.
+func TestComparable(t *testing.T) {
+	for why, mark := range map[string]func(*observations.Run){
+		"--profile, which costs istiod time and memory": func(r *observations.Run) { r.CPUProfile = true },
+		"--counts-only, which reads no memory":          func(r *observations.Run) { r.CountsOnly = true },
+	} {
+		records := comparetest.Log("x", comparetest.Seen, random(1))
+		mark(records[0].Run)
+		want := "run x was made with " + why + ": it cannot be compared; run it again without"
+		if s, err := FromLog("run-01", records, false); err == nil || err.Error() != want {
+			t.Errorf("%v, %v", s, err)
+		}
 	}
 }
 

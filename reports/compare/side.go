@@ -172,12 +172,18 @@ func (s *Side) add(dir string) error {
 	return s.merge(side)
 }
 
-// Profiled is an error for a run that cannot be compared, since its CPU was profiled.
-func Profiled(r *reports.Report) error {
-	if !r.Environment.CPUProfile {
+// Comparable is an error for a run that cannot be compared for how it was made.
+func Comparable(r *reports.Report) error {
+	why := ""
+	switch env := r.Environment; {
+	case env.CPUProfile:
+		why = "--profile, which costs istiod time and memory"
+	case env.CountsOnly:
+		why = "--counts-only, which reads no memory"
+	default:
 		return nil
 	}
-	return fmt.Errorf("run %s was made with --profile, which costs istiod time and memory: it cannot be compared; run it again without", r.Run)
+	return fmt.Errorf("run %s was made with %s: it cannot be compared; run it again without", r.Run, why)
 }
 
 // FromLog is the side that one run's log makes; truncated is what reading it said.
@@ -186,7 +192,7 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 	if err != nil {
 		return nil, err
 	}
-	if err := Profiled(r); err != nil {
+	if err := Comparable(r); err != nil {
 		return nil, err
 	}
 	run := Run{

@@ -263,6 +263,7 @@ func environmentTable(r *reports.Report) sections.Table {
 		{"memory is read from", env.Cluster.MemorySource},
 		{"garbage collected by force at each step", forcedText(r)},
 		{"istiod's CPU profiled", yesNo(env.CPUProfile)},
+		{"counts only", yesNo(env.CountsOnly)},
 		{"limits are enforced by", env.Cluster.LimitsEnforcedBy},
 		{"Istio", env.Mesh.Istio + ", charts " + env.Mesh.Charts},
 		{"Envoy", strings.Join(append([]string{env.Mesh.Envoy}, r.EnvoyBuilds...), ", ")},

@@ -120,7 +120,7 @@ func FromFolder(dir string) (*Record, error) {
 	}
 	report, err := reports.Build(records, truncated)
 	if err == nil {
-		err = compare.Profiled(report)
+		err = compare.Comparable(report)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
