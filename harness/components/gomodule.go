@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
@@ -19,6 +20,9 @@ import (
 // goModules builds components from one pinned set of Go modules.
 type goModules struct {
 	mod, sum []byte
+	// tags are build tags, comma-separated. Packages that no tag concerns are shared with
+	// other units all the same.
+	tags     string
 	programs map[Name]program
 	files    map[Name][]moduleFiles
 }
@@ -55,11 +59,19 @@ type moduleFiles struct {
 // standard library.
 var goFlags = []string{"-trimpath", "-pgo=off", "-gcflags=all=-dwarf=false"}
 
+// flags are goFlags and the unit's tags.
+func (g *goModules) flags() []string {
+	if g.tags == "" {
+		return goFlags
+	}
+	return append(slices.Clone(goFlags), "-tags="+g.tags)
+}
+
 // inputs is everything that decides what a component becomes.
 func (g *goModules) inputs(n Name) []string {
 	in := []string{string(g.mod), string(g.sum)}
 	if p, ok := g.programs[n]; ok {
-		in = append(in, strings.Join(goFlags, " "), runtime.Version(), p.pkg, p.ldflags)
+		in = append(in, strings.Join(g.flags(), " "), runtime.Version(), p.pkg, p.ldflags)
 		if p.patch != nil {
 			in = append(in, p.patch.edits...)
 		}
@@ -164,7 +176,7 @@ func (g *goModules) compile(ctx context.Context, s site, names []Name) error {
 		return err
 	}
 	bin := s.path("bin")
-	args := append([]string{"go", "build", "-v", "-o", bin + "/"}, goFlags...)
+	args := append([]string{"go", "build", "-v", "-o", bin + "/"}, g.flags()...)
 	for _, pkg := range pkgs {
 		args = append(args, "-ldflags="+pkg+"="+g.programs[byPkg[pkg]].ldflags)
 	}
@@ -217,7 +229,7 @@ func (g *goModules) stale(ctx context.Context, s site, names []Name) (int, error
 		return 0, nil
 	}
 	var out bytes.Buffer
-	args := append([]string{"go", "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, goFlags...)
+	args := append([]string{"go", "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}, g.flags()...)
 	err := g.list(ctx, s, &out, append(args, pkgs...))
 	return len(strings.Fields(out.String())), err
 }
