@@ -127,11 +127,16 @@ const (
 	// least time between two.
 	lookEvery = time.Second
 	soonest   = 50 * time.Millisecond
+	// lookShare is how many times a look's own time lies between two, up to longest: a look
+	// lists all pods, and ten thousand each second would keep the machine busy.
+	lookShare = 5
+	longest   = 5 * time.Second
 )
 
 // pause waits until it is time for the next look, or ctx ends.
 func (s *settler) pause(ctx context.Context, looked time.Time) {
-	wait := lookEvery - time.Since(looked)
+	took := time.Since(looked)
+	wait := max(lookEvery, min(lookShare*took, longest)) - took
 	if s.sooner > 0 {
 		wait = min(wait, s.sooner)
 	}

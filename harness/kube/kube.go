@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -35,7 +36,7 @@ func New(cfg *rest.Config) (*Client, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst = 200, 400
 	cfg.UserAgent = Manager
-	client, err := kubernetes.NewForConfig(cfg)
+	client, err := kubernetes.NewForConfig(Protobuf(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("make the Kubernetes client: %w", err)
 	}
@@ -45,6 +46,15 @@ func New(cfg *rest.Config) (*Client, error) {
 	}
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	return &Client{Interface: client, Dynamic: dyn, Mapper: mapper}, nil
+}
+
+// Protobuf is a copy of cfg for clients of the kinds that Kubernetes itself has: lists of
+// thousands of objects cost both sides a fraction of JSON.
+func Protobuf(cfg *rest.Config) *rest.Config {
+	cfg = rest.CopyConfig(cfg)
+	cfg.ContentType = runtime.ContentTypeProtobuf
+	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	return cfg
 }
 
 // Resource is the client for one kind of object; namespace is ignored for kinds without

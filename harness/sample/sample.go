@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
+
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 // Ports that Istio's containers serve on the loopback interface of their pod.
@@ -57,11 +59,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client for the metrics API: %w", err)
 	}
-	core := rest.CopyConfig(cfg)
-	// Pod lists are read every few seconds; protobuf costs a fraction of JSON.
-	core.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	core.ContentType = "application/vnd.kubernetes.protobuf"
-	k, err := kubernetes.NewForConfig(core)
+	k, err := kubernetes.NewForConfig(kube.Protobuf(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("make a client for the Kubernetes API: %w", err)
 	}

@@ -37,6 +37,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/instances"
 )
@@ -134,12 +135,10 @@ func New(config Config) (*Manager, error) {
 	if config.ClientCA == nil {
 		config.ClientCA = config.REST.CAData
 	}
-	rc := rest.CopyConfig(config.REST)
+	rc := kube.Protobuf(config.REST)
 	if rc.QPS == 0 {
 		rc.QPS = -1
 	}
-	rc.ContentType = "application/vnd.kubernetes.protobuf"
-	rc.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	client, err := kubernetes.NewForConfig(rc)
 	if err != nil {
 		return nil, fmt.Errorf("make the nodes' client: %w", err)
