@@ -52,7 +52,7 @@ for ((i = 0; i < gates; i++)); do
   jq -r --arg range "$range" '.kind as $kind | .figures[] | select(.judged) |
     "| \($range) | \($kind) | \(.change * 1000 | round / 10) % | \(.lo * 1000 | round / 10) to \(.hi * 1000 | round / 10) % | \((.finds // 0) * 1000 | round / 10) % |"' "$verdict"
 done
-jq -rs '"\nMachine: \(.[0].machine.os), \(.[0].machine.cpus) CPUs, kernel \(.[0].machine.kernel), memory by \(.[0].environment.memorySource); \(map(.date) | min[:10]) to \(map(.date) | max[:10]); \(length) runs of \(.[0].scenario) with Istio \(.[0].environment.istio)."' "$store"
+jq -rs '"\nMachine: \(.[0].machine.os), \(.[0].machine.cpus) CPUs, kernel \(map(.machine.kernel) | unique | join(" and ")), memory by \(.[0].environment.memorySource); \(map(.date) | min[:10]) to \(map(.date) | max[:10]); \(length) runs of \(.[0].scenario) with Istio \(.[0].environment.istio)."' "$store"
 printf '%d of %d gates of the same version raise an alarm.\n' "$alarms" "$judged"
 [ "$alarms" = 0 ] || exit 1
 [ "$judged" = "$gates" ] || exit 4
