@@ -40,6 +40,7 @@ type readings struct {
 	proxies      []observations.Proxy
 	istiodBefore *observations.Istiod // the last one read before the step
 	istiod       *observations.Istiod
+	istiodAt     time.Time // when that was read
 	measure      *observations.Measure
 	peaks        peaks
 	profiles     []observations.Profile // the last of each kind and pod
@@ -100,7 +101,7 @@ func (in *readings) add(rec observations.Record) {
 			in.proxies = append(in.proxies, p)
 		}
 	case rec.Istiod != nil:
-		in.istiod = rec.Istiod
+		in.istiod, in.istiodAt = rec.Istiod, rec.Time
 		in.peaks.istiodRead = in.settle != nil
 	case rec.Profile != nil:
 		p := *rec.Profile
@@ -195,6 +196,17 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 	return s
 }
 
+// cpuPeak is the most CPU that istiod used, in cores; 0 where it is unknown. In a step that is
+// too short for a window between two readings it is what the whole step used.
+func (in *readings) cpuPeak() float64 {
+	before, now := in.istiodBefore, in.istiod
+	took := in.istiodAt.Sub(in.began)
+	if in.peaks.istiodCPU > 0 || len(in.peaks.cpu) == 0 || before == nil || now == nil || before.Pod != now.Pod || took <= 0 || took >= 2*cpuWindow {
+		return in.peaks.istiodCPU
+	}
+	return max(0, now.CPUSeconds-before.CPUSeconds) / took.Seconds()
+}
+
 // counted are the records that the table of metrics reads.
 func (in *readings) counted(s *Step) *metrics.Step {
 	counted := &metrics.Step{
@@ -202,7 +214,7 @@ func (in *readings) counted(s *Step) *metrics.Step {
 		IstiodBefore: in.istiodBefore, Istiod: in.istiod, Records: in.records,
 	}
 	counted.SidecarPeak, counted.IstiodPeak = in.peaks.of(in)
-	counted.IstiodCPUPeak = in.peaks.istiodCPU
+	counted.IstiodCPUPeak = in.cpuPeak()
 	for i := range in.proxies {
 		if p := &in.proxies[i]; p.Namespace+"/"+p.Pod == s.Witness {
 			counted.Proxy = p

@@ -117,7 +117,7 @@ func istiod() []Metric {
 		{Name: "istiod_cpu_seconds", Title: "istiod's CPU time in the step", Help: "CPU time of istiod in the step.", Unit: Seconds, Shown: S, Better: Lower, Source: own,
 			Column: Column{Table: IstiodTable, Title: "CPU", Decimals: 1}, Floor: 0.5, Collected: true, Was: was("istiod.cpu", "istiod_cpu_seconds", "istiod-cpu-sec", "istiod.cpu"),
 			Read: work(func(before, now observations.Istiod) float64 { return now.CPUSeconds - before.CPUSeconds })},
-		{Name: "istiod_cpu_peak_cores", Title: "istiod's peak CPU in the step", Help: "The most CPU that istiod used over two seconds, or between two readings where they are rarer, from the step's begin until it was measured; unknown where the log has no series of it.",
+		{Name: "istiod_cpu_peak_cores", Title: "istiod's peak CPU in the step", Help: "The most CPU that istiod used over two seconds, or between two readings where they are rarer, from the step's begin until it was measured, or in all of a step that is shorter; unknown where the log has no series of it.",
 			Unit: Cores, Shown: Millicores, Better: Lower, Source: series,
 			Column: Column{Table: IstiodTable, Title: "peak CPU"}, Floor: 0.5, Collected: true,
 			Read: func(s *Step) []Value {
