@@ -43,7 +43,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		PublishedGrowth: publishedGrowth(r.Scenario),
 		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
-		ForcedGC: r.ForcedGC && !r.CountsOnly, CPUProfile: r.CPUProfile, CountsOnly: r.CountsOnly,
+		ForcedGC: r.ForcedGC, CPUProfile: r.CPUProfile, CountsOnly: r.CountsOnly,
 	}})
 	if r.opened = err == nil; err != nil {
 		return err

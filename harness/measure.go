@@ -98,11 +98,13 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err != nil {
 		return nil, err
 	}
+	if !m.countsOnly {
+		if err := m.accounts(ctx, picked); err != nil {
+			return nil, err
+		}
+	}
 	if err := m.dump(ctx, picked, dumps); err != nil {
 		return nil, err
-	}
-	if m.countsOnly {
-		return refused, nil
 	}
 	return refused, m.live(ctx, picked)
 }
@@ -140,12 +142,9 @@ func (m *meter) cpu(ctx context.Context, pods []sample.Pod) error {
 	return nil
 }
 
-// dump reads the witnesses' memory, and then their configurations.
-func (m *meter) dump(ctx context.Context, witnesses []sample.Pod, dumps string) error {
+// accounts records what the witnesses' Envoys and pilot-agents say of their own memory.
+func (m *meter) accounts(ctx context.Context, witnesses []sample.Pod) error {
 	for _, witness := range witnesses {
-		if m.countsOnly {
-			break
-		}
 		envoy, err := m.sampler.Envoy(ctx, witness)
 		if err != nil {
 			return err
@@ -157,6 +156,11 @@ func (m *meter) dump(ctx context.Context, witnesses []sample.Pod, dumps string) 
 			return err
 		}
 	}
+	return nil
+}
+
+// dump reads the witnesses' configurations.
+func (m *meter) dump(ctx context.Context, witnesses []sample.Pod, dumps string) error {
 	if len(witnesses) == 0 {
 		return nil
 	}

@@ -79,6 +79,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("%w after %s", ErrTimeout, o.Timeout))
 		defer cancel()
 	}
+	o.ForcedGC = o.ForcedGC && !o.CountsOnly // a live heap is memory
 	// A folder with a log is refused before anything is done.
 	log, err := observations.Create(o.Dir)
 	if err != nil {

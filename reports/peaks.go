@@ -79,3 +79,14 @@ func (p peaks) of(in *readings) (sidecar, istiod int64) {
 	}
 	return sidecar, istiod
 }
+
+// cpuPeak is the most CPU that istiod used, in cores; 0 where it is unknown. In a step that is
+// too short for a window between two readings it is what the whole step used.
+func (in *readings) cpuPeak() float64 {
+	before, now := in.istiodBefore, in.istiod
+	took := in.istiodAt.Sub(in.began)
+	if in.peaks.istiodCPU > 0 || len(in.peaks.cpu) == 0 || before == nil || now == nil || before.Pod != now.Pod || took <= 0 || took >= 2*cpuWindow {
+		return in.peaks.istiodCPU
+	}
+	return max(0, now.CPUSeconds-before.CPUSeconds) / took.Seconds()
+}

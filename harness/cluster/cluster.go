@@ -28,6 +28,14 @@ type NodeGroup struct {
 	MaxPods int
 }
 
+// Nodes is the number of nodes of all groups.
+func Nodes(groups []NodeGroup) (n int) {
+	for _, g := range groups {
+		n += g.Count
+	}
+	return n
+}
+
 // Spec is what a run needs from a cluster.
 type Spec struct {
 	// Name of the cluster, a DNS label.

@@ -84,11 +84,8 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 			Name: spec.Name, Created: time.Now(), Detached: spec.Detached, Logs: spec.Dir,
 			Kubeconfig: filepath.Join(dir, sandbox.KubeconfigName),
 		},
-		dir: dir, client: sandbox.NewClient(dir), locked: locked,
+		dir: dir, nodes: cluster.Nodes(spec.Nodes), client: sandbox.NewClient(dir), locked: locked,
 		failed: make(chan struct{}), heard: make(chan struct{}),
-	}
-	for _, group := range spec.Nodes {
-		c.nodes += group.Count
 	}
 	var upgrades []components.Set
 	if p.Upgrades != nil {

@@ -57,11 +57,7 @@ func (p *provider) config(spec cluster.Spec) (*config, error) {
 
 // needed is the number of workers that a run needs.
 func needed(spec cluster.Spec) int {
-	sum := 0
-	for _, g := range spec.Nodes {
-		sum += g.Count
-	}
-	return max(1, sum, spec.MostNodes)
+	return max(1, cluster.Nodes(spec.Nodes), spec.MostNodes)
 }
 
 // workers counts the workers of a configuration.

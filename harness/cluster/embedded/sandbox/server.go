@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
@@ -197,11 +198,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	took("nodes", since)
 	since = time.Now()
 	s.events.status("making system pods")
-	nodes := 0
-	for _, group := range s.config.Nodes {
-		nodes += group.Count
-	}
-	resolution := baseline.Resolution(max(nodes, s.config.MostNodes))
+	resolution := baseline.Resolution(max(cluster.Nodes(s.config.Nodes), s.config.MostNodes))
 	if s.config.Components[components.MetricsServer].Image != "" {
 		resolution = baseline.PublishedResolution
 	}
