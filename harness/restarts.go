@@ -45,6 +45,9 @@ func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) erro
 
 // look records which of a pod's containers have ended since the last look.
 func (w *watch) look(p *corev1.Pod) {
+	if !w.scope.HasPod(p) {
+		return
+	}
 	w.replaced(p)
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for

@@ -29,6 +29,8 @@ type watch struct {
 	proxies  proxies
 	recorder *recorder
 	progress Progress
+	// scope has the namespaces whose pods are watched.
+	scope sample.Scope
 
 	memory    recent
 	revisions revisions.Load

@@ -23,7 +23,7 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Istiods are the control-plane pods that are ready. None is an error.
+// Istiods are the scope's control-plane pods that are ready. None is an error.
 func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
 		LabelSelector: "app=istiod", FieldSelector: "status.phase=Running",
@@ -34,11 +34,14 @@ func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	}
 	var keys []types.NamespacedName
 	for _, p := range list.Items {
-		if p.DeletionTimestamp == nil && kube.Ready(&p) {
+		if p.DeletionTimestamp == nil && kube.Ready(&p) && s.scope.control(p.Labels) {
 			keys = append(keys, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
 		}
 	}
 	if len(keys) == 0 {
+		if s.scope.Revision != "" {
+			return nil, fmt.Errorf("no pod with labels app=istiod and %s=%s is ready", revisionLabel, s.scope.Revision)
+		}
 		return nil, errors.New("no pod with label app=istiod is ready")
 	}
 	return keys, nil
@@ -303,6 +306,9 @@ type Connection struct {
 // Connections reads, from each ready istiod's /debug/connections, which proxies are
 // connected and since when.
 func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
+	if s.blind.Load() {
+		return nil, nil
+	}
 	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return nil, err
@@ -324,6 +330,9 @@ func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
 			dot := strings.LastIndexByte(node, '.')
 			if dot < 0 {
 				continue // no proxy of a pod
+			}
+			if !s.scope.Has(node[dot+1:]) {
+				continue
 			}
 			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.Name + "/" + c.ID, Since: c.Since})
 		}

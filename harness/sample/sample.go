@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -38,6 +39,8 @@ const requestTimeout = time.Minute
 
 // Sampler reads one cluster. It is safe for concurrent use.
 type Sampler struct {
+	scope   Scope
+	blind   atomic.Bool // istiods tell nothing of single proxies
 	kube    kubernetes.Interface
 	metrics metrics.Interface
 	http    *http.Client // dials "pod.Namespace:port" through port-forwards
@@ -47,10 +50,10 @@ type Sampler struct {
 	jobs      map[types.UID]string // the CronJob that made a Job; "" for none
 }
 
-// New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy has
+// New returns a sampler for a part of the cluster that cfg leads to. cfg is copied; the copy has
 // no rate limit, as sampling paces itself and must not queue behind itself. Call
 // [Sampler.Close] in the end.
-func New(cfg *rest.Config) (*Sampler, error) {
+func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	cfg.Timeout = requestTimeout
@@ -68,6 +71,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 		return nil, err
 	}
 	return &Sampler{
+		scope:   scope,
 		kube:    k,
 		metrics: m,
 		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{

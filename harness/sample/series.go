@@ -44,6 +44,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	var (
 		nodes   []string
 		kinds   = map[types.NamespacedName]string{} // of every proxy ever found
+		istiods = map[types.NamespacedName]bool{}   // every one ever found
 		looked  time.Time
 		lookErr error
 		failed  []error // of each node
@@ -51,7 +52,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 	)
 	look := func() {
 		looked = time.Now()
-		found, err := s.seriesNodes(ctx, kinds)
+		found, err := s.seriesNodes(ctx, kinds, istiods)
 		if err == nil && !slices.Equal(nodes, found) { // else the nodes of the last look stay
 			nodes, failed = found, make([]error, len(found))
 		}
@@ -79,6 +80,9 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 			})
 		}
 		_ = group.Wait()
+		for i := range records {
+			records[i].Containers = slices.DeleteFunc(records[i].Containers, s.foreign(istiods))
+		}
 		if slices.ContainsFunc(records, func(r observations.Series) bool { return slices.ContainsFunc(r.Containers, stranger(kinds)) }) {
 			look()
 		}
@@ -111,8 +115,19 @@ func stranger(kinds map[types.NamespacedName]string) func(observations.SeriesPoi
 	}
 }
 
-// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds.
-func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string) (nodes []string, err error) {
+// foreign tells a reading of what is outside of the scope.
+func (s *Sampler) foreign(istiods map[types.NamespacedName]bool) func(observations.SeriesPoint) bool {
+	return func(c observations.SeriesPoint) bool {
+		if c.Container == observations.IstiodContainer && s.scope.Revision != "" {
+			return !istiods[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
+		}
+		return c.Container == observations.SidecarContainer && !s.scope.Has(c.Namespace)
+	}
+}
+
+// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds, and
+// the istiods to istiods.
+func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string, istiods map[types.NamespacedName]bool) (nodes []string, err error) {
 	// Resource version 0 is answered from the API server's cache. A native sidecar runs while
 	// its pod is Pending.
 	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
@@ -125,6 +140,9 @@ func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedNam
 		}
 		if p.Proxy {
 			kinds[p.NamespacedName()] = p.Kind
+		}
+		if p.istiod {
+			istiods[p.NamespacedName()] = true
 		}
 	}
 	slices.Sort(nodes)

@@ -10,7 +10,7 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Usage reads every container that the metrics API reports, in all namespaces: what
+// Usage reads every container of the scope that the metrics API reports: what
 // `kubectl top pod --containers -A` prints, with the API's own timestamps and windows.
 // Simulated containers use nothing and are not reported. Node and workload come from
 // pods; nil lists them afresh. A pod that is not in pods (it came or went between the
@@ -39,6 +39,9 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 	var usage []observations.Usage
 	for _, m := range list.Items {
 		p, ok := known[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]
+		if !ok && !s.scope.Has(m.Namespace) {
+			continue
+		}
 		for _, c := range m.Containers {
 			proxy := c.Name == observations.SidecarContainer
 			if ok && p.State == Ended || proxy && (!ok || !p.RealProxy || m.Timestamp.Time.Before(p.Started)) {

@@ -67,7 +67,7 @@ type Config struct {
 	// Network is the range that addresses are of, for its prefix length; 10.0.0.0/16
 	// when zero.
 	Network netip.Prefix
-	// Nodes and Pods are the addresses to give out; 10.0.1.11 to 10.0.1.254 and
+	// Nodes and Pods are the addresses to give out; [NodeRange] and
 	// 10.0.16.0 to 10.0.255.254 when zero.
 	Nodes, Pods Range
 	// Version is the kubelet version that nodes report; v1.31.4 when empty.
@@ -124,7 +124,7 @@ func New(config Config) (*Manager, error) {
 		config.Network = netip.MustParsePrefix("10.0.0.0/16")
 	}
 	if !config.Nodes.First.IsValid() {
-		config.Nodes = Range{netip.MustParseAddr("10.0.1.11"), netip.MustParseAddr("10.0.1.254")}
+		config.Nodes = NodeRange()
 	}
 	if !config.Pods.First.IsValid() {
 		config.Pods = Range{netip.MustParseAddr("10.0.16.0"), netip.MustParseAddr("10.0.255.254")}

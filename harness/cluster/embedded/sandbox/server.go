@@ -20,8 +20,8 @@ import (
 	"github.com/meshbench/meshbench/harness/components"
 )
 
-// The sandbox's network: a bridge with a VPC-like range. Nodes are 10.0.1.x, pods
-// 10.0.16.0 and up; the API server's addresses are the baseline's.
+// The sandbox's network: a bridge with a VPC-like range. Nodes are 10.0.1.11 to
+// 10.0.15.254, pods 10.0.16.0 and up; the API server's addresses are the baseline's.
 const (
 	bridge  = "mesh0"
 	gateway = "10.0.0.1/16"
