@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/knative/revisions"
@@ -18,6 +19,8 @@ type proxies interface {
 	IsWitness(process string) bool
 	// Connections are the proxies' connections to istiod.
 	Connections(context.Context) ([]sample.Connection, error)
+	// Watched tells where the pods are known from.
+	Watched(pods func() []*corev1.Pod)
 	// Series calls add with each scrape of each node until ctx ends.
 	Series(ctx context.Context, add func(observations.Series)) error
 }

@@ -334,15 +334,28 @@ func (s *Sampler) listPods(ctx context.Context, opts metav1.ListOptions) ([]Pod,
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
-	pods := make([]Pod, 0, len(list.Items))
+	all := make([]*corev1.Pod, len(list.Items))
 	for i := range list.Items {
-		if s.scope.HasPod(&list.Items[i]) {
-			pods = append(pods, PodFrom(&list.Items[i]))
+		all[i] = &list.Items[i]
+	}
+	return s.podsFrom(ctx, all), nil
+}
+
+// podsFrom are those of the scope.
+func (s *Sampler) podsFrom(ctx context.Context, all []*corev1.Pod) []Pod {
+	pods := make([]Pod, 0, len(all))
+	for _, p := range all {
+		if s.scope.HasPod(p) {
+			pods = append(pods, PodFrom(p))
 		}
 	}
 	s.ownJobs(ctx, pods)
-	return pods, nil
+	return pods
 }
+
+// Watched makes [Sampler.Series] take the pods that there are from a watch, in place of listing
+// them each few seconds.
+func (s *Sampler) Watched(pods func() []*corev1.Pod) { s.watched.Store(&pods) }
 
 // ownJobs makes the CronJob the workload of pods whose Job it has made, which only the Job
 // tells. Where it cannot be asked, or is gone, the Job stays it.

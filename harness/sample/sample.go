@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -41,6 +42,7 @@ const requestTimeout = time.Minute
 type Sampler struct {
 	scope   Scope
 	blind   atomic.Bool // istiods tell nothing of single proxies
+	watched atomic.Pointer[func() []*corev1.Pod]
 	kube    kubernetes.Interface
 	metrics metrics.Interface
 	http    *http.Client // dials "pod.Namespace:port" through port-forwards

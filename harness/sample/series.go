@@ -130,11 +130,16 @@ func (s *Sampler) foreign(istiods map[types.NamespacedName]bool) func(observatio
 func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string, istiods map[types.NamespacedName]bool) (nodes []string, err error) {
 	// Resource version 0 is answered from the API server's cache. A native sidecar runs while
 	// its pod is Pending.
-	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
-	if err != nil {
+	var pods []Pod
+	if watched := s.watched.Load(); watched != nil {
+		pods = s.podsFrom(ctx, (*watched)())
+	} else if pods, err = s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}); err != nil {
 		return nil, err
 	}
 	for _, p := range pods {
+		if p.State == Ended {
+			continue
+		}
 		if p.Node != "" && (p.RealProxy || p.istiod) {
 			nodes = append(nodes, p.Node)
 		}
