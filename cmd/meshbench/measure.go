@@ -25,6 +25,7 @@ type observing struct {
 	duration    time.Duration
 	out         string
 	yes         bool
+	rights      bool
 	source      cluster.Source
 }
 
@@ -76,6 +77,7 @@ answers: memory and CPU are known then, counts are not.`,
 	f.DurationVar(&o.duration, "for", 0, "go on for this `time`, and measure again at its end")
 	f.BoolVar(&o.observation.MemoryOnly, "metrics-only", false, "read memory and CPU alone, which needs no connection into pods")
 	f.BoolVar(&o.yes, "yes", false, "read configurations without asking")
+	f.BoolVar(&o.rights, "rights", false, "print the roles that this needs as YAML, and measure nothing")
 	f.Uint64Var(&o.observation.Seed, "seed", 0, "`number` that determines which proxies are read (default: random)")
 	f.DurationVar(&o.settleLimit, "settle-limit", time.Minute, "longest wait for proxies to acknowledge and for memory to stand still; what does not is measured and marked")
 	f.StringVar(&o.settle, "settle", settleStrict, "`how` to know that proxies have their configuration: strict, or blind where istiod does not tell")
@@ -88,6 +90,15 @@ func (o *observing) run(cmd *cobra.Command, _ []string) error {
 	if err := o.check(cmd.Flags()); err != nil {
 		return usage(cmd, err)
 	}
+	o.options = assemble.Options{Source: o.source, Real: -1, Observe: &o.observation}
+	scenario := o.observation.Scenario(o.duration)
+	if o.rights {
+		text, err := o.options.Rights(cmd.Context(), scenario)
+		if err == nil {
+			_, err = cmd.OutOrStdout().Write(text)
+		}
+		return optionError(cmd.CommandPath(), err)
+	}
 	dir := o.out
 	if dir == "" {
 		dir = filepath.Join("runs", "measure-"+time.Now().Format("20060102-150405"))
@@ -99,9 +110,8 @@ func (o *observing) run(cmd *cobra.Command, _ []string) error {
 	if err := o.ask(cmd); err != nil {
 		return err
 	}
-	o.options = assemble.Options{Source: o.source, Real: -1, Observe: &o.observation}
 	o.timeout, o.unsettled = o.duration+limitBeyond, true
-	return o.one(cmd.Context(), consoleOf(cmd), job{o.observation.Scenario(o.duration), dir})
+	return o.one(cmd.Context(), consoleOf(cmd), job{scenario, dir})
 }
 
 // check says what is wrong with the flags.

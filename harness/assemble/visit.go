@@ -34,7 +34,7 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 	}
 	v := guest.Visit()
 	if o.Observe != nil {
-		v.ReadOnly = true
+		v.ReadOnly, v.MemoryOnly = true, o.Observe.MemoryOnly
 		return s, &v, nil
 	}
 	if outside := s.Outside(); len(outside) > 0 && !v.AllowOutside {

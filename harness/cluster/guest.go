@@ -42,6 +42,8 @@ type Visit struct {
 	AllowOutside bool
 	// ReadOnly changes nothing at all, and UseInstalled holds.
 	ReadOnly bool
+	// MemoryOnly takes no connection into pods, in a visit that changes nothing.
+	MemoryOnly bool
 	// UseInstalled measures the Istio that is there; else one is installed and removed.
 	UseInstalled bool
 
