@@ -63,6 +63,8 @@ type Options struct {
 	CPUProfile bool
 	// CountsOnly neither waits for memory to stand still nor reads any. The run is marked.
 	CountsOnly bool
+	// MemorySource says where containers' memory and CPU are read; the metrics API without.
+	MemorySource sample.Source
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -188,6 +190,9 @@ func (r *run) connect(istio string) (err error) {
 	}
 	if r.sampler, err = sample.New(cfg); err != nil {
 		return fmt.Errorf("prepare to sample: %w", err)
+	}
+	if err := r.sampler.ReadFrom(r.MemorySource); err != nil {
+		return err
 	}
 	witnesses := &witnesses{wanted: r.Scenario.Witnesses, proxies: r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)

@@ -1,5 +1,5 @@
 // Package sample reads what a mesh costs: containers' memory and CPU from the metrics
-// API and from the nodes, proxies' configuration and memory from Envoy's admin port,
+// API (or Prometheus, see [Source]) and from the nodes, proxies' configuration and memory from Envoy's admin port,
 // the control plane's work from istiod's own metrics.
 //
 // Everything goes through the Kubernetes API server, so it works the same on every
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -38,9 +39,15 @@ const requestTimeout = time.Minute
 
 // Sampler reads one cluster. It is safe for concurrent use.
 type Sampler struct {
-	kube    kubernetes.Interface
-	metrics metrics.Interface
-	http    *http.Client // dials "pod.Namespace:port" through port-forwards
+	kube     kubernetes.Interface
+	metrics  metrics.Interface
+	kubelets *kubelets
+	source   source       // of memory and CPU
+	http     *http.Client // dials "pod.Namespace:port" through port-forwards
+
+	// coarseWindow is the longest window, in nanoseconds, of what source told last for the
+	// series; 0 while the nodes tell it.
+	coarseWindow atomic.Int64
 
 	mu        sync.Mutex
 	witnesses map[string]bool      // processes that were dumped; see Pod.Process
@@ -68,8 +75,10 @@ func New(cfg *rest.Config) (*Sampler, error) {
 		return nil, err
 	}
 	return &Sampler{
-		kube:    k,
-		metrics: m,
+		kube:     k,
+		metrics:  m,
+		kubelets: &kubelets{kube: k, past: map[container]*history{}},
+		source:   metricsAPI{m},
 		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 			DialContext:         f.dialHost,
 			MaxIdleConnsPerHost: 1,
