@@ -382,7 +382,8 @@ type Istiod struct {
 	Pod         string `json:"pod"`
 	MemoryBytes int64  `json:"memoryBytes"` // working set, from Run.ReadThrough; 0 when not reported
 	CPUNano     int64  `json:"cpuNanocores"`
-	Proxies     int    `json:"proxies"` // connected
+	CPUUnknown  bool   `json:"cpuUnknown,omitempty"` // memory was reported, and no CPU yet
+	Proxies     int    `json:"proxies"`              // connected
 	// Pushes counts xDS pushes since istiod's start by type (cds, lds, rds, eds, ...).
 	Pushes map[string]float64 `json:"pushes,omitempty"`
 	// PushSeconds and ConvergenceSeconds are sum and count of the histograms

@@ -139,6 +139,7 @@ func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
 		for _, r := range found {
 			if r.name == observations.IstiodContainer {
 				records[i].MemoryBytes, records[i].CPUNano = r.memoryBytes, r.cpuNano
+				records[i].CPUUnknown = r.cpuNano == 0 && r.window == 0
 			}
 		}
 	}
