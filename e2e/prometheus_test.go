@@ -78,7 +78,7 @@ func startPrometheus(dir, config string) *prometheus {
 // sampler reads a cluster, and memory through a source.
 func sampler(cfg *rest.Config, source sample.Source) *sample.Sampler {
 	GinkgoHelper()
-	s, err := sample.New(cfg)
+	s, err := sample.New(cfg, sample.Scope{})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(s.Close)
 	Expect(s.ReadFrom(source)).To(Succeed())

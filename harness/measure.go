@@ -30,6 +30,8 @@ type meter struct {
 	forcedGC bool   // collect garbage at the end of each step
 	// countsOnly reads no memory.
 	countsOnly bool
+	// observing is set in a run that changes nothing.
+	observing *Observation
 
 	rejections rejections
 	silent     bool // pilot-agent does not tell what it holds
@@ -41,6 +43,9 @@ type meter struct {
 // before reads the control plane before the first step: its own part of the cost is
 // counted from here.
 func (m *meter) before(ctx context.Context) error {
+	if m.observing != nil && m.observing.MemoryOnly {
+		return nil
+	}
 	control, err := m.control(ctx)
 	if err != nil {
 		return err
@@ -80,6 +85,13 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 			return nil, err
 		}
 	}
+	if m.observing != nil && m.observing.MemoryOnly {
+		pods, err := m.sampler.Pods(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, m.cpu(ctx, pods)
+	}
 	control, err := m.control(ctx)
 	if err != nil {
 		return nil, err
@@ -96,6 +108,9 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 		if err := m.cpu(ctx, pods); err != nil {
 			return nil, err
 		}
+	}
+	if m.observing != nil {
+		return nil, m.observe(ctx, pods, dumps)
 	}
 	picked, err := m.readable(ctx, pods)
 	if err != nil {

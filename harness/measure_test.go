@@ -14,7 +14,7 @@ import (
 // TestUnread: a proxy of which there is no reading is named, since it is missing in every
 // figure.
 func TestUnread(t *testing.T) {
-	sampler, err := sample.New(&rest.Config{Host: "http://127.0.0.1:1"})
+	sampler, err := sample.New(&rest.Config{Host: "http://127.0.0.1:1"}, sample.Scope{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/knative/revisions"
@@ -19,6 +20,8 @@ type proxies interface {
 	IsWitness(process string) bool
 	// Connections are the proxies' connections to istiod.
 	Connections(context.Context) ([]sample.Connection, error)
+	// Watched tells where the pods are known from.
+	Watched(pods func() []*corev1.Pod)
 	// Series calls add with each scrape of each node until ctx ends, and coarse once where
 	// nodes do not let themselves be asked and Reader is asked instead.
 	Series(ctx context.Context, add func(observations.Series), coarse func(why error)) error
@@ -33,6 +36,8 @@ type watch struct {
 	proxies  proxies
 	recorder *recorder
 	progress Progress
+	// scope has the namespaces whose pods are watched.
+	scope sample.Scope
 
 	memory    recent
 	revisions revisions.Load

@@ -154,6 +154,10 @@ type Begin struct {
 	// Expect holds the changes against the scenario's first step that must hold, after
 	// evaluation with the run's parameters.
 	Expect []Expectation `json:"expect,omitempty"`
+	// Unjudged are expectations that need not hold here, since the cluster cannot do an action
+	// of this step or of one before; WhyUnjudged says which, in words.
+	Unjudged    []Expectation `json:"unjudged,omitempty"`
+	WhyUnjudged string        `json:"whyUnjudged,omitempty"`
 }
 
 // Expectation is a change of one count against the scenario's first step.

@@ -58,6 +58,9 @@ const (
 	Adapted    = "manifest"   // part of a manifest was left out
 	Unprofiled = "profile"    // istiod does not let itself be profiled
 	Unseen     = "arrival"    // it is not known whether istiod has taken something in
+	Skipped    = "skipped"    // an action that the cluster cannot do
+	Blind      = "blind"      // istiod does not tell what proxies have acknowledged
+	Foreign    = "foreign"    // others changed the mesh during a step
 	JobFailed  = "job-failed" // a Job that a step made has failed
 )
 

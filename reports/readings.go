@@ -130,6 +130,8 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		Expectations: []Expectation{},
 		Istiod:       istiodCost(in.istiodBefore, in.istiod),
 		figures:      in.begin.PublishedFigures,
+		Unjudged:     in.begin.Unjudged,
+		WhyUnjudged:  in.begin.WhyUnjudged,
 	}
 	if in.measure != nil {
 		s.Seconds, s.Disturbed = in.measure.Seconds, in.measure.Disturbed

@@ -101,10 +101,13 @@ type Step struct {
 	WitnessMemory Memory `json:"witnessMemory"`
 	// Settled says that the mesh was quiet before the step was measured and stayed so; Disturbed
 	// says what moved while it was measured.
-	Settled      bool              `json:"settled"`
-	Disturbed    []string          `json:"disturbed,omitempty"`
-	Expectations []Expectation     `json:"expectations"`
-	Published    []PublishedFigure `json:"published,omitempty"`
+	Settled      bool          `json:"settled"`
+	Disturbed    []string      `json:"disturbed,omitempty"`
+	Expectations []Expectation `json:"expectations"`
+	// Unjudged are expectations that need not hold, as WhyUnjudged says.
+	Unjudged    []observations.Expectation `json:"unjudged,omitempty"`
+	WhyUnjudged string                     `json:"whyUnjudged,omitempty"`
+	Published   []PublishedFigure          `json:"published,omitempty"`
 	// Workloads split Memory by workload, sorted by name.
 	Workloads []Workload `json:"workloads,omitempty"`
 	// EnvoyAllocated is what the Envoys of never-dumped sidecars say they have allocated.

@@ -264,6 +264,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		c.objects[o] = m.APIVersion
 		if o.kind == "Namespace" {
 			c.namespaceLabels[o.name] = m.Metadata.Labels
+			addOnce(&c.plan.Namespaces, o.name)
 		}
 		at.kind(manifest, of)
 		pods, ok := m.pods()

@@ -58,5 +58,6 @@ func (n *Namespace) check(c *checker) needs {
 		n.selector = [2]string{key, value}
 	}
 	c.namespaceLabels[n.Name] = n.AllLabels()
+	addOnce(&c.plan.Namespaces, n.Name)
 	return needs{}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/observations"
@@ -52,7 +51,7 @@ func (s *Sampler) coarse(ctx context.Context, sink func(observations.Series)) er
 
 // coarseNow are the new readings of real proxies and istiods, by node and time.
 func (s *Sampler) coarseNow(ctx context.Context, seen *repeats) ([]observations.Series, error) {
-	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
+	pods, err := s.seriesPods(ctx)
 	if err != nil {
 		return nil, err
 	}

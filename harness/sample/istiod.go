@@ -23,7 +23,7 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Istiods are the control-plane pods that are ready. None is an error.
+// Istiods are the scope's control-plane pods that are ready. None is an error.
 func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	pods, err := s.istiods(ctx)
 	var keys []types.NamespacedName
@@ -43,11 +43,14 @@ func (s *Sampler) istiods(ctx context.Context) ([]Pod, error) {
 	}
 	var pods []Pod
 	for _, p := range list.Items {
-		if p.DeletionTimestamp == nil && kube.Ready(&p) {
+		if p.DeletionTimestamp == nil && kube.Ready(&p) && s.scope.control(p.Labels) {
 			pods = append(pods, PodFrom(&p))
 		}
 	}
 	if len(pods) == 0 {
+		if s.scope.Revision != "" {
+			return nil, fmt.Errorf("no pod with labels app=istiod and %s=%s is ready", revisionLabel, s.scope.Revision)
+		}
 		return nil, errors.New("no pod with label app=istiod is ready")
 	}
 	return pods, nil
@@ -313,6 +316,9 @@ type Connection struct {
 // Connections reads, from each ready istiod's /debug/connections, which proxies are
 // connected and since when.
 func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
+	if s.blind.Load() {
+		return nil, nil
+	}
 	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return nil, err
@@ -334,6 +340,9 @@ func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
 			dot := strings.LastIndexByte(node, '.')
 			if dot < 0 {
 				continue // no proxy of a pod
+			}
+			if !s.scope.Has(node[dot+1:]) {
+				continue
 			}
 			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.Name + "/" + c.ID, Since: c.Since})
 		}

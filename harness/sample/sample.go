@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -39,6 +40,9 @@ const requestTimeout = time.Minute
 
 // Sampler reads one cluster. It is safe for concurrent use.
 type Sampler struct {
+	scope    Scope
+	blind    atomic.Bool // istiods tell nothing of single proxies
+	watched  atomic.Pointer[func() []*corev1.Pod]
 	kube     kubernetes.Interface
 	metrics  metrics.Interface
 	kubelets *kubelets
@@ -54,10 +58,10 @@ type Sampler struct {
 	jobs      map[types.UID]string // the CronJob that made a Job; "" for none
 }
 
-// New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy has
+// New returns a sampler for a part of the cluster that cfg leads to. cfg is copied; the copy has
 // no rate limit, as sampling paces itself and must not queue behind itself. Call
 // [Sampler.Close] in the end.
-func New(cfg *rest.Config) (*Sampler, error) {
+func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	cfg.Timeout = requestTimeout
@@ -75,6 +79,7 @@ func New(cfg *rest.Config) (*Sampler, error) {
 		return nil, err
 	}
 	return &Sampler{
+		scope:    scope,
 		kube:     k,
 		metrics:  m,
 		kubelets: &kubelets{kube: k, past: map[container]*history{}},

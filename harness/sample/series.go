@@ -19,8 +19,8 @@ import (
 // SeriesInterval is how often Series reads a node.
 const SeriesInterval = time.Second
 
-// seriesPods is how often Series looks again on which nodes real sidecars are.
-const seriesPods = 5 * time.Second
+// seriesLook is how often Series looks again on which nodes real sidecars are.
+const seriesLook = 5 * time.Second
 
 // Series scrapes, every SeriesInterval, /metrics/resource of each node that holds a
 // real proxy or istiod, through the API server, and hands one record a node to
@@ -44,6 +44,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series), co
 	var (
 		nodes   []string
 		kinds   = map[types.NamespacedName]string{} // of every proxy ever found
+		istiods = map[types.NamespacedName]bool{}   // every one ever found
 		looked  time.Time
 		lookErr error
 		failed  []error // of each node
@@ -51,7 +52,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series), co
 	)
 	look := func() {
 		looked = time.Now()
-		found, err := s.seriesNodes(ctx, kinds)
+		found, err := s.seriesNodes(ctx, kinds, istiods)
 		if err == nil && !slices.Equal(nodes, found) { // else the nodes of the last look stay
 			nodes, failed = found, make([]error, len(found))
 		}
@@ -60,7 +61,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series), co
 		}
 	}
 	for {
-		if time.Since(looked) >= seriesPods {
+		if time.Since(looked) >= seriesLook {
 			look()
 		}
 		records := make([]observations.Series, len(nodes))
@@ -82,6 +83,9 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series), co
 		if i := slices.IndexFunc(failed, apierrors.IsForbidden); i >= 0 && s.source != source(s.kubelets) {
 			coarse(failed[i])
 			return s.coarse(ctx, sink)
+		}
+		for i := range records {
+			records[i].Containers = slices.DeleteFunc(records[i].Containers, s.foreign(istiods))
 		}
 		if slices.ContainsFunc(records, func(r observations.Series) bool { return slices.ContainsFunc(r.Containers, stranger(kinds)) }) {
 			look()
@@ -115,11 +119,20 @@ func stranger(kinds map[types.NamespacedName]string) func(observations.SeriesPoi
 	}
 }
 
-// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds.
-func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string) (nodes []string, err error) {
-	// Resource version 0 is answered from the API server's cache. A native sidecar runs while
-	// its pod is Pending.
-	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
+// foreign tells a reading of what is outside of the scope.
+func (s *Sampler) foreign(istiods map[types.NamespacedName]bool) func(observations.SeriesPoint) bool {
+	return func(c observations.SeriesPoint) bool {
+		if c.Container == observations.IstiodContainer && s.scope.Revision != "" {
+			return !istiods[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
+		}
+		return c.Container == observations.SidecarContainer && !s.scope.Has(c.Namespace)
+	}
+}
+
+// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds, and
+// the istiods to istiods.
+func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string, istiods map[types.NamespacedName]bool) (nodes []string, err error) {
+	pods, err := s.seriesPods(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +143,25 @@ func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedNam
 		if p.Proxy {
 			kinds[p.NamespacedName()] = p.Kind
 		}
+		if p.istiod {
+			istiods[p.NamespacedName()] = true
+		}
 	}
 	slices.Sort(nodes)
 	return slices.Compact(nodes), nil
+}
+
+// seriesPods are the pods that have not ended, as far as is known without asking for more than
+// the API server has in its cache.
+func (s *Sampler) seriesPods(ctx context.Context) (pods []Pod, err error) {
+	// Resource version 0 is answered from the cache. A native sidecar runs while its pod is
+	// Pending.
+	if watched := s.watched.Load(); watched != nil {
+		pods = s.podsFrom(ctx, (*watched)())
+	} else if pods, err = s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(pods, func(p Pod) bool { return p.State == Ended }), nil
 }
 
 // repeats are the nodes' own times of each container's last reading. It is safe for concurrent

@@ -8,8 +8,8 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Usage reads every container that the source tells of ([Sampler.ReadFrom]), with the
-// source's own timestamps and windows: by default what `kubectl top pod --containers -A`
+// Usage reads every container of the scope that the source tells of ([Sampler.ReadFrom]), with
+// the source's own timestamps and windows: by default what `kubectl top pod --containers -A`
 // prints. Simulated containers use nothing and are not reported. Node and workload come from
 // pods; nil lists them afresh. A pod that is not in pods (it came or went between the
 // two readings) has neither, and its proxy is left out: of which kind it is, and whether it
@@ -36,6 +36,9 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 	var usage []observations.Usage
 	for _, r := range found {
 		p, ok := known[types.NamespacedName{Namespace: r.namespace, Name: r.pod}]
+		if !ok && !s.scope.Has(r.namespace) {
+			continue
+		}
 		proxy := r.name == observations.SidecarContainer
 		if ok && p.State == Ended || proxy && (!ok || !p.RealProxy || r.measured.Before(p.Started)) {
 			continue
