@@ -41,6 +41,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 	err = r.recorder.Append(observations.Record{Run: &observations.Run{
 		Schema: observations.Schema, ID: filepath.Base(r.Dir),
 		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
+		Namespaces:      r.Scenario.Renamed(),
 		PublishedGrowth: publishedGrowth(r.Scenario),
 		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,

@@ -272,7 +272,7 @@ func (r *run) sees(ctx context.Context) error {
 // scope is the part of the cluster that the run is about.
 func (r *run) scope() sample.Scope {
 	if shared, ok := r.cluster.(cluster.Shared); ok {
-		scope := sample.Scope{Shared: true, Namespaces: append([]string{}, r.Scenario.Plan().Namespaces...), Revision: shared.Revision()}
+		scope := sample.Scope{Shared: true, Namespaces: append([]string{}, r.Scenario.Namespaces()...), Revision: shared.Revision()}
 		if r.Observe != nil {
 			scope.Namespaces = r.Observe.Namespaces
 		}

@@ -61,7 +61,11 @@ type Run struct {
 	Steps      []string          `json:"steps"`
 	Parameters map[string]int    `json:"parameters,omitempty"` // after --set
 	Choices    map[string]string `json:"choices,omitempty"`    // parameters that are words, after --set
-	Published  string            `json:"published,omitempty"`  // name of the published table
+	// Namespaces are the names on the cluster of the scenario's namespaces that have others
+	// there, by the scenario's. Lines of the log and raw dumps have the cluster's; the records
+	// of [Read] have the scenario's, so that runs are compared by them.
+	Namespaces map[string]string `json:"namespaces,omitempty"`
+	Published  string            `json:"published,omitempty"` // name of the published table
 	// PublishedGrowth is what that table says about growth; nil for nothing.
 	PublishedGrowth *PublishedGrowth  `json:"publishedGrowth,omitempty"`
 	Meshbench       string            `json:"meshbench"`         // version of this program
@@ -108,6 +112,12 @@ type Cluster struct {
 	// RealPerDeployment is the number of pods of a Deployment that run as processes;
 	// -1 for all.
 	RealPerDeployment int `json:"realPerDeployment"`
+	// Service is the managed service that somebody else's cluster is of (EKS, GKE, AKS,
+	// OpenShift); "" for none that is known.
+	Service string `json:"service,omitempty"`
+	// NodeTypes counts the nodes of somebody else's cluster by their instance type, unknown
+	// for those that name none; nil where the scenario's own nodes were made.
+	NodeTypes map[string]int `json:"nodeTypes,omitempty"`
 	// Simulated lists what is not real on this cluster, in words.
 	Simulated []string `json:"simulated,omitempty"`
 	// Baseline reports whether the cluster has the shape of the published one (EKS), so

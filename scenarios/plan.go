@@ -20,8 +20,6 @@ type Plan struct {
 	MostPods int
 	// Deployments are all that the steps create, in the order of their creation.
 	Deployments []PlannedDeployment
-	// Namespaces are all that the steps create, each once.
-	Namespaces []string
 	// Images are the images of the scenario's own containers, as in the file, each once. A
 	// cluster with real nodes must be able to pull them.
 	Images []string

@@ -136,7 +136,7 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 	})
 	root.AddCommand(runCommand(), upCommand(), downCommand(), listCommand(), validateCommand(),
 		componentsCommand(), reportCommand(), compareCommand(), gateCommand(), historyCommand(),
-		fitCommand(), predictCommand(), imagesCommand())
+		fitCommand(), predictCommand(), imagesCommand(), preflightCommand())
 	checkArgs(root)
 	return root
 }

@@ -58,6 +58,8 @@ type Spec struct {
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).
 	Detached bool
+	// Visit is how a run stays on a cluster of a [Guest]; nil for the others.
+	Visit *Visit
 }
 
 // Provider makes clusters.
