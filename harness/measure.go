@@ -3,7 +3,10 @@ package harness
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/sample"
@@ -124,14 +127,19 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	return refused, m.live(ctx, picked)
 }
 
-// usage records the containers' memory and CPU by the metrics API: what settling ended on, or,
-// after a limit was hit, what there is now.
+// usage records the containers' memory and CPU: what settling ended on, or, after a limit was
+// hit, what there is now.
 func (m *meter) usage(ctx context.Context) (err error) {
 	usage := m.settler.usage
 	if usage == nil {
-		if usage, err = m.sampler.Usage(ctx, nil); err != nil {
+		pods, err := m.sampler.Pods(ctx)
+		if err != nil {
 			return err
 		}
+		if usage, err = m.sampler.Usage(ctx, pods); err != nil {
+			return err
+		}
+		m.unread(usage, slices.Concat(m.settler.measured(pods)...))
 	}
 	for i := range usage {
 		if err := m.recorder.Append(observations.Record{Usage: &usage[i]}); err != nil {
@@ -139,6 +147,21 @@ func (m *meter) usage(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// unread says of which proxies there is no reading, or none that is new enough to be true.
+func (m *meter) unread(usage []observations.Usage, proxies []sample.Pod) {
+	read := map[types.NamespacedName]bool{}
+	for _, u := range usage {
+		if u.Container == observations.SidecarContainer {
+			read[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}] = true
+		}
+	}
+	missing := slices.DeleteFunc(proxies, func(p sample.Pod) bool { return read[p.NamespacedName()] })
+	if len(missing) > 0 {
+		m.recorder.event(observations.Warning, observations.NoReading, fmt.Sprintf("%s has no reading that is new enough of %d proxies: their memory and CPU are unknown",
+			m.sampler.Reader(), len(missing)), missing[0].NamespacedName().String())
+	}
 }
 
 // cpu reads and records what the sidecars have used of the CPU. A cluster may keep its

@@ -63,6 +63,8 @@ type Options struct {
 	CPUProfile bool
 	// CountsOnly neither waits for memory to stand still nor reads any. The run is marked.
 	CountsOnly bool
+	// MemorySource says where containers' memory and CPU are read; the metrics API without.
+	MemorySource sample.Source
 	// Observe measures the mesh that is there: the scenario changes nothing. nil for a run that
 	// does.
 	Observe *Observation
@@ -207,6 +209,9 @@ func (r *run) connect(istio string) (err error) {
 	}
 	if r.sampler, err = sample.New(cfg, scope); err != nil {
 		return fmt.Errorf("prepare to sample: %w", err)
+	}
+	if err := r.sampler.ReadFrom(r.MemorySource); err != nil {
+		return err
 	}
 	witnesses := &witnesses{wanted: r.Scenario.Witnesses, proxies: r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)

@@ -281,15 +281,15 @@ func (s *settler) listenersGone(ctx context.Context, pods []sample.Pod) (bool, s
 // kind, those of the last two windows agree.
 func (s *settler) memoryAgrees(_ context.Context, pods []sample.Pod) (bool, string, error) {
 	for _, kind := range s.measured(pods) {
-		if ok, waiting := s.watch.memory.steady(time.Now(), kind); !ok {
+		if ok, waiting := s.watch.memory.steady(time.Now(), kind, rarely{s.sampler.LongestInterval(), s.quietSince}); !ok {
 			return false, waiting, nil
 		}
 	}
 	return true, "", nil
 }
 
-// metricsFresh holds when the metrics API has read every measured proxy after the
-// last push.
+// metricsFresh holds when the source of memory has read every measured proxy after the
+// last push, by the source's own times, and knows its CPU.
 func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, string, error) {
 	usage, err := s.sampler.Usage(ctx, pods)
 	if err != nil {
@@ -297,7 +297,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 	}
 	fresh := map[types.NamespacedName]bool{}
 	for _, u := range usage {
-		if u.Container == observations.SidecarContainer && u.Measured.After(s.quietSince) {
+		if u.Container == observations.SidecarContainer && u.Measured.After(s.quietSince) && u.CPUKnown() {
 			fresh[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}] = true
 		}
 	}
@@ -309,7 +309,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 		}
 	}
 	if missing > 0 {
-		return false, fmt.Sprintf("the metrics API has yet to read %d of %d proxies", missing, len(measured)), nil
+		return false, fmt.Sprintf("%s has yet to read %d of %d proxies", s.sampler.Reader(), missing, len(measured)), nil
 	}
 	s.usage = usage
 	return true, "", nil

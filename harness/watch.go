@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,8 +22,11 @@ type proxies interface {
 	Connections(context.Context) ([]sample.Connection, error)
 	// Watched tells where the pods are known from.
 	Watched(pods func() []*corev1.Pod)
-	// Series calls add with each scrape of each node until ctx ends.
-	Series(ctx context.Context, add func(observations.Series)) error
+	// Series calls add with each scrape of each node until ctx ends, and coarse once where
+	// nodes do not let themselves be asked and Reader is asked instead.
+	Series(ctx context.Context, add func(observations.Series), coarse func(why error)) error
+	// Reader names the source of memory.
+	Reader() string
 }
 
 // watch knows what becomes of a run's sidecars between measurements: their memory, their
@@ -70,11 +74,18 @@ func (w *watch) recordSeries(ctx context.Context) (stop func() error) {
 		// the series, not a failure of the run. A log that cannot be written is one.
 		var broken error
 		err := w.proxies.Series(ctx, func(s observations.Series) {
-			w.memory.add(time.Now(), s)
+			at := s.Measured
+			if at.IsZero() {
+				at = time.Now()
+			}
+			w.memory.add(at, s)
 			if e := w.recorder.appendApart(observations.Record{Series: &s}); e != nil {
 				broken = e
 				cancel()
 			}
+		}, func(why error) {
+			w.progress.Note("memory between steps is read from %s, at its resolution: %v", w.proxies.Reader(), why)
+			w.recorder.event(observations.Info, observations.Gap, fmt.Sprintf("the series is read from %s, at its resolution, and peaks are unknown: %v", w.proxies.Reader(), why), "")
 		})
 		if err != nil {
 			w.recorder.event(observations.Info, observations.Gap, err.Error(), "")

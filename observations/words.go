@@ -51,6 +51,7 @@ const (
 	Lost       = "lost"       // a workload whose sidecar is killed on every start
 	Upgraded   = "upgrade"    // istiod runs another version from here on
 	Gap        = "series"     // the finer series has a gap
+	NoReading  = "no-reading" // the memory and CPU of a proxy are unknown in a step
 	Unread     = "agent"      // pilot-agent does not say what it holds
 	NoSidecar  = "sidecar"    // a workload that one might expect in the mesh has no sidecar
 	KeptAlive  = "kept-alive" // a sidecar keeps its Job's pod from completing

@@ -19,6 +19,7 @@ import (
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
@@ -37,8 +38,10 @@ type runner struct {
 	countsOnly  bool
 	settle      string
 	cluster     clusterFlags
+	memory      memorySource
 	trace       string           // file for the phases; "" for none
 	options     assemble.Options // what the flags say; see read
+	source      sample.Source    // likewise
 }
 
 // series is the command run: runs of one or more scenarios.
@@ -92,6 +95,7 @@ func (r *runner) flags(f *pflag.FlagSet) {
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
 	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
 	f.BoolVar(&r.forcedGC, "force-gc", true, "collect istiod's and the witnesses' pilot-agents' garbage at the end of each step, to measure their live heaps; istiod's memory and CPU are compared only among runs of one setting")
+	r.memory.flags(f)
 	r.cluster.flags(f)
 	r.cluster.knativeFlag(f, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on clusters of components)")
 }
@@ -113,6 +117,12 @@ func checkSettle(word string) error {
 func (r *runner) read(f *pflag.FlagSet) (err error) {
 	if err := checkSettle(r.settle); err != nil {
 		return err
+	}
+	if r.source, err = r.memory.read(f); err != nil {
+		return err
+	}
+	if r.countsOnly && r.source.Through != memorySources[0] {
+		return fmt.Errorf("--counts-only reads no memory: leave --memory-source %s out", r.source.Through)
 	}
 	r.options, err = r.cluster.read(f)
 	return err
@@ -313,11 +323,15 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	defer broken(nil)
 	options := r.options
 	options.Progress, options.Died = p, broken
+	if err := r.source.Check(ctx); err != nil {
+		return "", err
+	}
 	run, err := options.Run(ctx, j.scenario)
 	if err != nil {
 		return "", err
 	}
 	run.ForcedGC, run.CPUProfile, run.CountsOnly = r.forcedGC, r.profile, r.countsOnly
+	run.MemorySource = r.source
 	run.Blind = r.settle == settleBlind
 	run.Dir, run.Timeout, run.SettleLimit, run.AllowRejected = j.dir, r.timeout, r.settleLimit, r.rejected
 	run.Meshbench, run.Command = version, os.Args[1:]

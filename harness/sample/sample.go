@@ -1,5 +1,5 @@
 // Package sample reads what a mesh costs: containers' memory and CPU from the metrics
-// API and from the nodes, proxies' configuration and memory from Envoy's admin port,
+// API (or Prometheus, see [Source]) and from the nodes, proxies' configuration and memory from Envoy's admin port,
 // the control plane's work from istiod's own metrics.
 //
 // Everything goes through the Kubernetes API server, so it works the same on every
@@ -40,12 +40,18 @@ const requestTimeout = time.Minute
 
 // Sampler reads one cluster. It is safe for concurrent use.
 type Sampler struct {
-	scope   Scope
-	blind   atomic.Bool // istiods tell nothing of single proxies
-	watched atomic.Pointer[func() []*corev1.Pod]
-	kube    kubernetes.Interface
-	metrics metrics.Interface
-	http    *http.Client // dials "pod.Namespace:port" through port-forwards
+	scope    Scope
+	blind    atomic.Bool // istiods tell nothing of single proxies
+	watched  atomic.Pointer[func() []*corev1.Pod]
+	kube     kubernetes.Interface
+	metrics  metrics.Interface
+	kubelets *kubelets
+	source   source       // of memory and CPU
+	http     *http.Client // dials "pod.Namespace:port" through port-forwards
+
+	// coarseWindow is the longest window, in nanoseconds, of what source told last for the
+	// series; 0 while the nodes tell it.
+	coarseWindow atomic.Int64
 
 	mu        sync.Mutex
 	witnesses map[string]bool      // processes that were dumped; see Pod.Process
@@ -73,9 +79,11 @@ func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 		return nil, err
 	}
 	return &Sampler{
-		scope:   scope,
-		kube:    k,
-		metrics: m,
+		scope:    scope,
+		kube:     k,
+		metrics:  m,
+		kubelets: &kubelets{kube: k, past: map[container]*history{}},
+		source:   metricsAPI{m},
 		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 			DialContext:         f.dialHost,
 			MaxIdleConnsPerHost: 1,

@@ -71,7 +71,7 @@ func JUnit(w io.Writer, r *reports.Report) error {
 	env := r.Environment
 	properties := []junitProperty{
 		{"run", r.Run}, {"cluster", r.Cluster}, {"istio", r.Istio}, {"envoy", r.Envoy},
-		{"memory is read from", env.Cluster.MemorySource}, {"worker threads", fmt.Sprint(env.Mesh.Workers)},
+		{"memory is read from", env.WayOfReading()}, {"worker threads", fmt.Sprint(env.Mesh.Workers)},
 	}
 	for _, s := range r.Sections {
 		for _, p := range s.Properties {
