@@ -41,6 +41,20 @@ type Provisioned struct {
 	Mesh    observations.Mesh
 	// Knative is nil on clusters without.
 	Knative *observations.Knative
+	// Injection is the label, key and value, of namespaces whose pods a mesh that was there
+	// before gives sidecars; empty for one that was installed.
+	Injection [2]string
+	// Differences say in what such a mesh differs from what was asked for.
+	Differences []string
+}
+
+// found is a Mesh that was there before.
+type found interface {
+	Mesh
+	// InjectionLabel is the label of namespaces whose pods get sidecars from it.
+	InjectionLabel() (key, value string)
+	// Differences says in what it differs from what was asked for, a sentence each.
+	Differences() []string
 }
 
 // Provision makes a cluster with a mesh on it, and Knative Serving where it is asked for.
@@ -99,6 +113,10 @@ func (p Provisioning) installKnative(ctx context.Context, on *Provisioned) error
 	return nil
 }
 
+// takeDownLimit is for each part of it. On somebody's cluster a whole mesh is removed, and
+// namespaces go as fast as their pods end.
+const takeDownLimit = 5 * time.Minute
+
 // TakeDown deletes a cluster and returns err, why that is done, with its cause where the
 // cluster failed by itself, and with what went wrong in taking down; nil is a good end.
 // After a failure the cluster's logs are saved first. It works with a ctx that is done.
@@ -107,7 +125,7 @@ func (p Provisioning) TakeDown(ctx context.Context, c cluster.Cluster, err error
 	p.Progress.Phase("clean-up")
 	// Taking down must not be cut short by what ended the work.
 	after := func() (context.Context, context.CancelFunc) {
-		return context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		return context.WithTimeout(context.WithoutCancel(ctx), takeDownLimit)
 	}
 	// What failed may be looked into afterwards; what somebody stopped is not.
 	if exporter, ok := c.(cluster.LogExporter); ok && err != nil && !errors.Is(context.Cause(ctx), ErrInterrupted) {

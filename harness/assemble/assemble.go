@@ -6,6 +6,7 @@ package assemble
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -260,12 +261,18 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.spec.Visit != nil && n.spec.Visit.UseInstalled && n.placed != nil && len(n.placed.Plan().Upgrades) > 0 {
+		return nil, &cluster.OptionError{Err: errors.New("the scenario upgrades Istio, and an installed one is not changed: leave --use-installed-istio out, or the action upgrade")}
+	}
 	offer, err := o.Source.New(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
 	for i, version := range n.istio {
+		if offer.Installed != nil {
+			break
+		}
 		values := []mesh.Layer{{Name: o.Source.Name(), Values: offer.Values}}
 		if offer.UpstreamEnvoy[i] {
 			values = append(values, mesh.UpstreamEnvoyValues())
@@ -279,18 +286,37 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 			Progress: func(text string) { o.Progress.Status("%s", text) },
 		}
 	}
-	if err := o.checkCharts(ctx, made, n.istio); err != nil {
-		return nil, err
+	if offer.Installed == nil {
+		if err := o.checkCharts(ctx, made, n.istio); err != nil {
+			return nil, err
+		}
 	}
 	made.provisioning = harness.Provisioning{
 		Provider: offer.Provider,
 		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
+			if offer.Installed != nil {
+				return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n), mesh.Options{Progress: func(text string) { o.Progress.Status("%s", text) }})
+			}
 			return mesh.New(cfg, made.meshes[n.istio[0]])
 		},
 		Knative:  n.serving.installer(made.components, o.Progress),
 		Progress: o.Progress,
 	}
 	return made, nil
+}
+
+// wanted is what is asked of a mesh that is there: what the scenario and the command line say of
+// it, and nothing of a default.
+func (o Options) wanted(revision string, n needs) mesh.Wanted {
+	w := mesh.Wanted{Revision: revision, Istio: o.Programs.Istio}
+	if n.placed == nil || o.Observe != nil {
+		return w
+	}
+	w.Istio = cmp.Or(w.Istio, n.placed.Mesh.Istio)
+	if layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings); err == nil { // it was read before
+		w.Values = mesh.Merge(append([]mesh.Layer{{Name: "the scenario", Values: n.values}}, layers...))
+	}
+	return w
 }
 
 // checkCharts checks the values for versions that the program knows nothing of, by their

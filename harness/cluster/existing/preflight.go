@@ -26,6 +26,7 @@ type provider struct {
 	client   *kube.Client
 	visit    cluster.Visit
 	revision string // of the installed mesh, as asked for
+	chosen   string // as it was found
 	status   func(string)
 	note     func(string)
 }

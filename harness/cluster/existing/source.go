@@ -129,6 +129,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	}
 	offer := &cluster.Offer{Provider: p, FixedNodes: true}
 	if s.useInstalled {
+		p.chosen = found.Revision
 		offer.Installed = &cluster.InstalledMesh{Revision: found.Revision, Version: found.Version, Namespace: found.Namespace}
 		offer.Components = make([]components.Set, len(request.Istio))
 		offer.UpstreamEnvoy = make([]bool, len(request.Istio))
