@@ -280,6 +280,9 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	if err != nil {
 		return nil, err
 	}
+	if offer.Installed != nil {
+		return nil, errInstalled
+	}
 	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
 	for i, version := range n.istio {
 		if offer.Installed != nil {

@@ -37,9 +37,22 @@ func (p *provider) connect() (err error) {
 	return err
 }
 
+// get reads a path of the API server, with parameters, as JSON.
+func get(ctx context.Context, client kubernetes.Interface, path string, parameters ...string) ([]byte, error) {
+	request := client.CoreV1().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json")
+	for i := 0; i+1 < len(parameters); i += 2 {
+		request = request.Param(parameters[i], parameters[i+1])
+	}
+	result := request.Do(ctx)
+	if err := result.Error(); err != nil { // which reads why something is refused, as Raw does not
+		return nil, err
+	}
+	return result.Raw()
+}
+
 // serverVersion asks for the version of the API server.
 func serverVersion(ctx context.Context, client kubernetes.Interface) (*version.Info, error) {
-	text, err := client.Discovery().RESTClient().Get().AbsPath("/version").SetHeader("Accept", "application/json").DoRaw(ctx)
+	text, err := get(ctx, client, "/version")
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +76,7 @@ func (p *provider) reach(ctx context.Context) (*version.Info, error) {
 
 // apiGroups are the names of the API groups that the cluster serves.
 func apiGroups(ctx context.Context, client kubernetes.Interface) ([]string, error) {
-	text, err := client.Discovery().RESTClient().Get().AbsPath("/apis").SetHeader("Accept", "application/json").DoRaw(ctx)
+	text, err := get(ctx, client, "/apis")
 	var list metav1.APIGroupList
 	if err == nil {
 		err = json.Unmarshal(text, &list)
@@ -204,7 +217,10 @@ func (p *provider) nodes(ctx context.Context) ([]corev1.Node, error) {
 
 // describe says which cluster it is, and what is known of its service.
 func (p *provider) describe(info *version.Info, nodes []corev1.Node, groups []string) {
-	text := fmt.Sprintf("cluster %s: Kubernetes %s, %d nodes", p.target, info.GitVersion, len(kube.Machines(nodes)))
+	text := fmt.Sprintf("cluster %s: Kubernetes %s", p.target, info.GitVersion)
+	if nodes != nil {
+		text += fmt.Sprintf(", nodes: %d", len(kube.Machines(nodes)))
+	}
 	s := detect(info.GitVersion, nodes, groups)
 	if s != nil {
 		text += ", " + s.name
@@ -219,8 +235,7 @@ func (p *provider) describe(info *version.Info, nodes []corev1.Node, groups []st
 
 // checkMetrics sees whether the metrics API answers, from which memory is read.
 func (p *provider) checkMetrics(ctx context.Context) error {
-	const path = "/apis/metrics.k8s.io/v1beta1/pods"
-	_, err := p.client.Discovery().RESTClient().Get().AbsPath(path).Param("limit", "1").SetHeader("Accept", "application/json").DoRaw(ctx)
+	_, err := get(ctx, p.client, "/apis/metrics.k8s.io/v1beta1/pods", "limit", "1")
 	switch {
 	case err == nil || denied(err):
 		return nil
