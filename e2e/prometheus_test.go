@@ -212,6 +212,8 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 	It("refuses two values for one container and names the jobs", func() {
 		_, err := sampler(cfg, prom.job("")).Usage(ctx, nil)
 		Expect(err).To(MatchError(And(ContainSubstring("of the jobs again and kubelet"), ContainSubstring("--prometheus-job"))))
+		_, err = sampler(cfg, prom.job("")).Istiod(ctx) // with which a run begins
+		Expect(err).To(MatchError(ContainSubstring("of the jobs again and kubelet")))
 	})
 
 	// The page is in cAdvisor's form, of pods that are not in this cluster.
