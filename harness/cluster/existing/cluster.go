@@ -99,6 +99,9 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 	if service := detect(version.GitVersion, found.Items, groups); service != nil {
 		facts.Service = service.name
 	}
+	if leftUp(found.Items) {
+		facts.Simulated = []string{"machines and application containers: the cluster was left by meshbench up"}
+	}
 	for _, n := range kube.Machines(found.Items) {
 		facts.NodeTypes[cmp.Or(n.Labels[cluster.InstanceTypeLabel], "unknown")]++
 	}

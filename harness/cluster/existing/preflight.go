@@ -29,6 +29,9 @@ type provider struct {
 	chosen   string // as it was found
 	status   func(string)
 	note     func(string)
+
+	// leftUp is set by the preflight for a cluster that meshbench up left.
+	leftUp bool
 }
 
 // connect makes the client; nothing is asked yet.
@@ -121,6 +124,7 @@ func (p *provider) preflight(ctx context.Context) (*found, error) {
 	}
 	nodes, err := p.nodes(ctx)
 	errs := []error{err}
+	p.leftUp = leftUp(nodes)
 	p.describe(info, nodes, groups)
 	p.status("looking for Istio")
 	mesh, err := p.checkMesh(ctx)
@@ -224,6 +228,9 @@ func (p *provider) describe(info *version.Info, nodes []corev1.Node, groups []st
 	s := detect(info.GitVersion, nodes, groups)
 	if s != nil {
 		text += ", " + s.name
+	}
+	if p.leftUp {
+		text += ", left by meshbench up: containers are simulated, and Envoy is taken for upstream's"
 	}
 	p.note(text)
 	if s != nil {

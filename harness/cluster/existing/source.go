@@ -148,7 +148,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 			}
 		}
 		offer.Components = append(offer.Components, set)
-		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, false)
+		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, p.leftUp)
 	}
 	return offer, nil
 }
