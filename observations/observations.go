@@ -85,9 +85,21 @@ type Run struct {
 	// CountsOnly says that memory and CPU of proxies were not read, nor waited for: they are
 	// unknown, and figures of such a run are not for comparing.
 	CountsOnly bool `json:"countsOnly,omitempty"`
+	// Observed is set for a mesh that was measured as it ran, without a scenario.
+	Observed *Observed `json:"observed,omitempty"`
 	// ReadThrough says where containers' memory and CPU were asked for: ThroughMetrics (or ""
 	// in older logs), ThroughPrometheus or ThroughKubelet.
 	ReadThrough string `json:"readThrough,omitempty"`
+}
+
+// Observed says what was read of a mesh that a run did not change.
+type Observed struct {
+	// Namespaces are those whose proxies were measured; none for all.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// MemoryOnly says that nothing was read that takes a connection into a pod.
+	MemoryOnly bool `json:"memoryOnly,omitempty"`
+	// Witnesses is the number of proxies at most whose configuration was to be read.
+	Witnesses int `json:"witnesses"`
 }
 
 // Host is the machine the program runs on.

@@ -280,14 +280,23 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	if err != nil {
 		return nil, err
 	}
-	if offer.Installed != nil {
-		return nil, errInstalled
-	}
 	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
-	for i, version := range n.istio {
-		if offer.Installed != nil {
-			break
+	made.provisioning = harness.Provisioning{
+		Provider: offer.Provider,
+		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
+			return mesh.New(cfg, made.meshes[n.istio[0]])
+		},
+		Knative:  n.serving.installer(made.components, o.Progress),
+		Progress: o.Progress,
+	}
+	status := func(text string) { o.Progress.Status("%s", text) }
+	if offer.Installed != nil {
+		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
+			return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n), mesh.Options{Progress: status})
 		}
+		return made, nil
+	}
+	for i, version := range n.istio {
 		values := []mesh.Layer{{Name: o.Source.Name(), Values: offer.Values}}
 		if offer.UpstreamEnvoy[i] {
 			values = append(values, mesh.UpstreamEnvoyValues())
@@ -298,24 +307,11 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 			Hub:      request.Programs.Hubs.Image(components.IstioHub),
 			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
 			Values:   append(values, layers...),
-			Progress: func(text string) { o.Progress.Status("%s", text) },
+			Progress: status,
 		}
 	}
-	if offer.Installed == nil {
-		if err := o.checkCharts(ctx, made, n.istio); err != nil {
-			return nil, err
-		}
-	}
-	made.provisioning = harness.Provisioning{
-		Provider: offer.Provider,
-		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
-			if offer.Installed != nil {
-				return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n), mesh.Options{Progress: func(text string) { o.Progress.Status("%s", text) }})
-			}
-			return mesh.New(cfg, made.meshes[n.istio[0]])
-		},
-		Knative:  n.serving.installer(made.components, o.Progress),
-		Progress: o.Progress,
+	if err := o.checkCharts(ctx, made, n.istio); err != nil {
+		return nil, err
 	}
 	return made, nil
 }

@@ -118,9 +118,6 @@ func requested(values map[string]any, of []string, cpu, memory string) (both [2]
 	return both, nil
 }
 
-// errInstalled keeps a run from installing over a mesh that it was told to leave alone.
-var errInstalled = errors.New("a run with the Istio that is installed cannot be put together yet: see what it needs with `meshbench preflight`")
-
 // errOwnCluster is for questions that only a cluster of others has answers to.
 var errOwnCluster = errors.New("the clusters of this source are meshbench's own: add --cluster existing")
 
