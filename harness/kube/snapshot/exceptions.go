@@ -38,6 +38,8 @@ var leftOutFields = map[string]string{
 // leftOutAnnotations are annotations of every object.
 var leftOutAnnotations = map[string]string{
 	"control-plane.alpha.kubernetes.io/leader":         "who leads writes it every few seconds",
+	"virtual-kubelet.io/last-applied-node-status":      "the embedded cluster's nodes keep a copy of their status there",
+	"virtual-kubelet.io/last-applied-object-meta":      "the same of their metadata, which is compared itself",
 	"endpoints.kubernetes.io/last-change-trigger-time": "a time, of the last change of endpoints that are compared themselves",
 }
 
