@@ -25,7 +25,7 @@ type Knative interface {
 // Provisioning is what a cluster with a mesh is made with.
 type Provisioning struct {
 	Provider cluster.Provider
-	// Mesh makes the installer for the cluster that cfg leads to.
+	// Mesh makes the installer for the cluster that cfg leads to; nil for clusters without.
 	Mesh func(cfg *rest.Config) (Mesh, error)
 	// Knative makes the installer of Knative Serving; nil for clusters without.
 	Knative  func(cfg *rest.Config) (Knative, error)
@@ -61,13 +61,8 @@ func (p Provisioning) Provision(ctx context.Context, spec cluster.Spec) (*Provis
 
 // install puts onto the cluster what runs there before the first step.
 func (p Provisioning) install(ctx context.Context, on *Provisioned) error {
-	p.Progress.Phase("mesh")
-	mesh, err := p.Mesh(on.Cluster.RESTConfig())
-	if err != nil {
-		return fmt.Errorf("prepare the mesh: %w", err)
-	}
-	if on.Mesh, err = mesh.Install(ctx); err != nil {
-		return fmt.Errorf("install the mesh: %w", err)
+	if err := p.installMesh(ctx, on); err != nil {
+		return err
 	}
 	if err := p.installKnative(ctx, on); err != nil {
 		return err
@@ -77,6 +72,22 @@ func (p Provisioning) install(ctx context.Context, on *Provisioned) error {
 		if err := starting.Finish(ctx); err != nil {
 			return fmt.Errorf("finish the cluster: %w", err)
 		}
+	}
+	return nil
+}
+
+// installMesh installs the mesh where it is asked for.
+func (p Provisioning) installMesh(ctx context.Context, on *Provisioned) error {
+	if p.Mesh == nil {
+		return nil
+	}
+	p.Progress.Phase("mesh")
+	mesh, err := p.Mesh(on.Cluster.RESTConfig())
+	if err != nil {
+		return fmt.Errorf("prepare the mesh: %w", err)
+	}
+	if on.Mesh, err = mesh.Install(ctx); err != nil {
+		return fmt.Errorf("install the mesh: %w", err)
 	}
 	return nil
 }

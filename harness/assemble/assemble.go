@@ -6,8 +6,10 @@ package assemble
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/client-go/rest"
 
@@ -52,6 +54,9 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
+	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
+	// name several versions, separated by commas, whose images the cluster can run.
+	WithoutMesh bool
 	// Progress is required for all but Check.
 	Progress Progress
 	// Died, if set, is called once with the reason when a cluster ends by itself.
@@ -172,14 +177,22 @@ func (o Options) Cluster(ctx context.Context, spec cluster.Spec) (harness.Provis
 	if err != nil {
 		return harness.Provisioning{}, &cluster.OptionError{Err: err}
 	}
-	if err := o.checkLayers(layers, []string{o.version("")}); err != nil {
+	versions := []string{o.version("")}
+	if o.WithoutMesh {
+		if o.Knative != "" || len(layers) > 0 {
+			return harness.Provisioning{}, &cluster.OptionError{Err: errors.New("without a mesh there is neither Knative nor a value for it: leave out --knative, --mesh-values and --mesh-set")}
+		}
+		versions = strings.Split(versions[0], ",")
+	}
+	if err := o.checkLayers(layers, versions); err != nil {
 		return harness.Provisioning{}, err
 	}
-	made, err := o.assemble(ctx, needs{
-		spec: spec, istio: []string{o.version("")}, serving: serving{from: o.Knative},
-	})
+	made, err := o.assemble(ctx, needs{spec: spec, istio: versions, serving: serving{from: o.Knative}})
 	if err != nil {
 		return harness.Provisioning{}, err
+	}
+	if o.WithoutMesh {
+		made.provisioning.Mesh = nil
 	}
 	return made.provisioning, nil
 }
