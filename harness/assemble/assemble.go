@@ -54,6 +54,9 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
+	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
+	// name several versions, separated by commas, whose images the cluster can run.
+	WithoutMesh bool
 	// Observe measures the mesh that is there; nil for runs that change something.
 	Observe *harness.Observation
 	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then

@@ -187,13 +187,6 @@ func istiodVersion(pod *corev1.Pod) string {
 	return cmp.Or(pod.Labels["app.kubernetes.io/version"], pod.Labels["operator.istio.io/version"])
 }
 
-// imageTag is the tag of an image's name; "" without one.
-func imageTag(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	_, tag, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
-	return tag
-}
-
 // installer says who installed an istiod, as its marks tell.
 func installer(d *appsv1.Deployment) string {
 	for _, owner := range d.OwnerReferences {

@@ -168,3 +168,10 @@ func (i Injectors) versions(ctx context.Context) (map[string]string, error) {
 	}
 	return versions, nil
 }
+
+// imageTag is the tag of an image's name; "" without one.
+func imageTag(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
+	return tag
+}

@@ -79,7 +79,7 @@ func (m *Mesh) ownNamespace(ctx context.Context, others []other) (ours bool, ins
 	if err != nil {
 		return false, "", fmt.Errorf("read namespace %s: %w", m.namespace, err)
 	}
-	if ns.Labels[createdLabel] != "true" {
+	if ns.Labels[meshLabel] == "" {
 		return false, "", nil
 	}
 	for _, o := range others {

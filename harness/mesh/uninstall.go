@@ -12,6 +12,7 @@ import (
 	"helm.sh/helm/v3/pkg/action"
 	helmkube "helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -192,7 +193,10 @@ func (m *Mesh) removeTraces(ctx context.Context, client *kube.Client, r *record,
 		}
 	}
 	if len(beside) > 0 {
-		found = slices.DeleteFunc(found, func(t trace) bool { return !slices.Contains(which, t.of(slices.Concat(which, beside))) })
+		found = slices.DeleteFunc(found, func(t trace) bool {
+			of := t.of(slices.Concat(which, beside))
+			return !slices.Contains(which, of) || slices.Contains(beside, of)
+		})
 	}
 	if len(others) == 0 {
 		if err := m.removeCertificates(ctx, r); err != nil {
@@ -240,8 +244,12 @@ func (m *Mesh) removeIstiods(ctx context.Context, which []string) error {
 }
 
 // ended reports whether the objects that controllers made for istiods are gone, and if not,
-// names one.
+// names one. A Deployment that is there by now is somebody else's, and so are they.
 func (m *Mesh) ended(ctx context.Context, selector metav1.ListOptions) (bool, string, error) {
+	istiods, err := m.client.AppsV1().Deployments(m.namespace).List(ctx, selector)
+	if err != nil || slices.ContainsFunc(istiods.Items, func(d appsv1.Deployment) bool { return d.DeletionTimestamp == nil }) {
+		return err == nil, "", err
+	}
 	pods, err := m.client.CoreV1().Pods(m.namespace).List(ctx, selector)
 	if err != nil || len(pods.Items) > 0 {
 		return false, "the end of istiod's pods", err
