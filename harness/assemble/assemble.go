@@ -52,6 +52,8 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
+	// Observe measures the mesh that is there; nil for runs that change something.
+	Observe *harness.Observation
 	// Progress is required for all but Check.
 	Progress Progress
 	// Died, if set, is called once with the reason when a cluster ends by itself.
@@ -165,7 +167,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	o.announce(s, needs.placed)
 	return harness.Options{
 		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade,
-		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(),
+		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe,
 	}, nil
 }
 

@@ -33,6 +33,10 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 		return s, nil, nil
 	}
 	v := guest.Visit()
+	if o.Observe != nil {
+		v.ReadOnly, v.MemoryOnly = true, o.Observe.MemoryOnly
+		return s, &v, nil
+	}
 	if outside := s.Outside(); len(outside) > 0 && !v.AllowOutside {
 		return nil, nil, &cluster.OptionError{Err: fmt.Errorf("scenario %s changes what is not its own, which may harm a cluster of others: let it with --allow-outside, or leave it out:\n%w", s.Name, outside)}
 	}

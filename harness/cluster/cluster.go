@@ -107,6 +107,20 @@ type Finisher interface {
 	Finish(ctx context.Context) error
 }
 
+// Shared is a Cluster that others use, too: what happens outside of the run's own namespaces
+// is none of its business.
+type Shared interface {
+	// Revision is that of the istiods that serve the run's namespaces (label istio.io/rev of
+	// their pods), "" where the cluster has no other.
+	Revision() string
+}
+
+// Fixed is a Cluster whose nodes are not meshbench's: SetNodes must not be called.
+type Fixed interface {
+	// FixedNodes says in words why the nodes stay as they are.
+	FixedNodes() string
+}
+
 // LogExporter is a Cluster that can save its nodes' logs into [Spec].Dir before it is deleted.
 type LogExporter interface {
 	ExportLogs(ctx context.Context) error

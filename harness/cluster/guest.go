@@ -40,6 +40,10 @@ type Visit struct {
 	Suffix string
 	// AllowOutside lets a scenario change what is not in its own namespaces.
 	AllowOutside bool
+	// ReadOnly changes nothing at all, and UseInstalled holds.
+	ReadOnly bool
+	// MemoryOnly takes no connection into pods, in a visit that changes nothing.
+	MemoryOnly bool
 	// UseInstalled measures the Istio that is there; else one is installed and removed.
 	UseInstalled bool
 

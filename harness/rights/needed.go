@@ -32,6 +32,27 @@ func Reading(mesh string) []Right {
 	)
 }
 
+// Observing is what measuring a mesh as it runs reads, which is in the namespace mesh: less than
+// a run, as nothing is waited for that would be changed. With memoryOnly nothing is read that
+// takes a connection into a pod.
+func Observing(mesh string, memoryOnly bool) []Right {
+	all := [][]Right{
+		resources("read the machines", "", follow, "nodes"),
+		resources("find proxies", "", follow, "pods"),
+		resources("count Services", "", read, "services"),
+		resources("find Istio and what it injects", "apps", read, "deployments"),
+		resources("find proxies' workloads", "batch", read, "jobs"),
+		resources("read memory", "metrics.k8s.io", read, "pods"),
+		resources("find Istio and what it injects", "admissionregistration.k8s.io", read, "mutatingwebhookconfigurations"),
+		resources("find Istio and what it injects", "", []string{"list"}, "configmaps"),
+		in(mesh, resources("read the mesh's configuration", "", []string{"get"}, "configmaps")),
+	}
+	if !memoryOnly {
+		all = append(all, resources("read proxies' and istiod's admin ports", "", []string{"create"}, "pods/portforward"))
+	}
+	return Merge(all...)
+}
+
 // Trying is what the preflight asks by dry runs, of which nothing comes.
 func Trying() []Right {
 	return Merge(

@@ -91,7 +91,7 @@ func TestChooseMesh(t *testing.T) {
 		"another one named":      {all: []found{two, one}, use: true, revision: "x", err: "--revision x: there is no such control plane"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := chooseMesh(tt.all, tt.use, tt.revision)
+			got, err := chooseMesh(tt.all, cluster.Visit{UseInstalled: tt.use}, tt.revision)
 			if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) || tt.err == "" && err != nil {
 				t.Fatalf("got %v, want %q", err, tt.err)
 			}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshbench/meshbench/harness/cluster"
 )
 
 // Labels by which Istio's charts mark what is of a control plane.
@@ -91,7 +93,7 @@ func (p *provider) checkMesh(ctx context.Context) (*found, error) {
 		}
 		return nil, err
 	}
-	mesh, err := chooseMesh(all, p.visit.UseInstalled, p.revision)
+	mesh, err := chooseMesh(all, p.visit, p.revision)
 	if mesh != nil {
 		p.visit.MeshNamespace = mesh.Namespace
 	}
@@ -99,16 +101,18 @@ func (p *provider) checkMesh(ctx context.Context) (*found, error) {
 }
 
 // chooseMesh is checkMesh for the control planes that are there.
-func chooseMesh(all []found, useInstalled bool, revision string) (*found, error) {
+func chooseMesh(all []found, visit cluster.Visit, revision string) (*found, error) {
 	var names, revisions []string
 	for _, f := range all {
 		names = append(names, f.String())
 		revisions = append(revisions, f.Revision)
 	}
 	switch {
-	case !useInstalled && len(all) == 0:
+	case !visit.UseInstalled && len(all) == 0:
 		return nil, nil
-	case !useInstalled:
+	case visit.ReadOnly && len(all) == 0:
+		return nil, errors.New("no Istio is installed, so there is no mesh to measure")
+	case !visit.UseInstalled:
 		return nil, fmt.Errorf("%s is installed already, and a second one would change it: measure it with --use-installed-istio, or take a cluster without", strings.Join(names, ", "))
 	case len(all) == 0:
 		return nil, errors.New("--use-installed-istio: no Istio is installed: leave the flag out to have one installed for the run, and removed")

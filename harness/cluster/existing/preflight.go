@@ -129,7 +129,11 @@ func (p *provider) preflight(ctx context.Context) (*found, error) {
 	mesh, err := p.checkMesh(ctx)
 	errs = append(errs, err)
 	p.status("asking for rights")
-	errs = append(errs, p.checkRights(ctx), p.checkMetrics(ctx), p.checkNamespaces(ctx))
+	errs = append(errs, p.checkRights(ctx), p.checkMetrics(ctx))
+	if p.visit.ReadOnly {
+		return mesh, errors.Join(errs...)
+	}
+	errs = append(errs, p.checkNamespaces(ctx))
 	p.status("trying whether pods would be admitted")
 	errs = append(errs, p.checkAdmission(ctx, mesh, groups))
 	p.status("looking for room")
@@ -145,6 +149,9 @@ func denied(err error) bool {
 
 // needed are all rights that the run needs.
 func (p *provider) needed() []rights.Right {
+	if p.visit.ReadOnly {
+		return rights.Observing(p.visit.MeshNamespace, p.visit.MemoryOnly)
+	}
 	all := [][]rights.Right{rights.Reading(p.visit.MeshNamespace), rights.Trying(), p.visit.Writes}
 	if !p.visit.UseInstalled {
 		all = append(all, rights.Installing())
@@ -165,11 +172,15 @@ func (p *provider) checkRights(ctx context.Context) error {
 		return nil
 	}
 	what := "to install Istio and run the scenario"
-	if p.visit.UseInstalled {
+	printed := "`meshbench preflight --rights` prints for the same scenario and flags"
+	switch {
+	case p.visit.ReadOnly:
+		what, printed = "to measure the mesh", "`meshbench measure --rights` prints for the same flags"
+	case p.visit.UseInstalled:
 		what = "for the run"
 	}
-	return fmt.Errorf("user %s lacks rights %s: %s; have an administrator apply what `meshbench preflight --rights` prints for the same scenario and flags",
-		cmp.Or(p.target.user, "of this pod"), what, rights.Sentence(missing, namedRights))
+	return fmt.Errorf("user %s lacks rights %s: %s; have an administrator apply what %s",
+		cmp.Or(p.target.user, "of this pod"), what, rights.Sentence(missing, namedRights), printed)
 }
 
 // manifest is the YAML of the roles that the run needs, for the user that the API server
@@ -184,7 +195,11 @@ func (p *provider) manifest(ctx context.Context) ([]byte, error) {
 		"The run's namespaces get their names when it begins, so what it does in them is granted in all.",
 	}
 	name := "meshbench-measure"
-	if !p.visit.UseInstalled {
+	switch {
+	case p.visit.ReadOnly:
+		name = "meshbench-observe"
+		comment = []string{"What meshbench measure needs on this cluster, for " + who.Status.UserInfo.Username + "."}
+	case !p.visit.UseInstalled:
 		name = "meshbench-install"
 		comment = append(comment, "It installs Istio, whose roles only somebody may make who may escalate and bind: that is as good as being an administrator.")
 	}
