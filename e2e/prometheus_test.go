@@ -316,7 +316,7 @@ var _ = Describe("a run that reads memory through Prometheus", Label("prometheus
 			g.Expect(c.letScrape(dir)).To(Succeed())
 		}, 2*time.Minute, time.Second).Should(Succeed())
 		run.wait(5 * time.Minute)
-		Expect(run.exits(0).both.String()).To(ContainSubstring("from Prometheus, read from"))
+		Expect(run.exits(0).both.String()).To(ContainSubstring("(pilot-agent and Envoy) from Prometheus"))
 		records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(records[0].Run.ReadThrough).To(Equal(observations.ThroughPrometheus))
