@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -257,8 +258,9 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 			}
 			proxies++
 			Expect(r.Proxy.Workload).To(Equal("shop/cart"))
-			live := invoker.istioctl(c.kubeconfig, "proxy-config", "cluster", r.Proxy.Pod+"."+r.Proxy.Namespace)
-			Expect(strings.Count(strings.TrimSpace(live), "\n")).To(Equal(r.Proxy.Rows.Cluster))
+			live, err := exec.Command(made.Istioctl, "--kubeconfig", c.kubeconfig, "proxy-config", "cluster", r.Proxy.Pod+"."+r.Proxy.Namespace).Output()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(strings.Count(strings.TrimSpace(string(live)), "\n")).To(Equal(r.Proxy.Rows.Cluster))
 		}
 		Expect(proxies).To(Equal(2))
 		Expect(measured.report().Steps[0].Memory.Samples).To(BeNumerically(">=", 1))

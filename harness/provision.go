@@ -103,6 +103,13 @@ func (p Provisioning) installMesh(ctx context.Context, on *Provisioned) error {
 	if on.Mesh, err = mesh.Install(ctx); err != nil {
 		return fmt.Errorf("install the mesh: %w", err)
 	}
+	if there, ok := mesh.(found); ok {
+		on.Injection[0], on.Injection[1] = there.InjectionLabel()
+		on.Differences = there.Differences()
+		for _, text := range on.Differences {
+			p.Progress.Note("%s", text)
+		}
+	}
 	return nil
 }
 

@@ -54,9 +54,6 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
-	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
-	// name several versions, separated by commas, whose images the cluster can run.
-	WithoutMesh bool
 	// Observe measures the mesh that is there; nil for runs that change something.
 	Observe *harness.Observation
 	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
@@ -276,9 +273,6 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.spec.Visit != nil && n.spec.Visit.UseInstalled && n.placed != nil && len(n.placed.Plan().Upgrades) > 0 {
-		return nil, &cluster.OptionError{Err: errors.New("the scenario upgrades Istio, and an installed one is not changed: leave --use-installed-istio out, or the action upgrade")}
-	}
 	offer, err := o.Source.New(ctx, request)
 	if err != nil {
 		return nil, err
@@ -299,6 +293,10 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		}
 		return made, nil
 	}
+	owner := ""
+	if n.spec.Visit != nil {
+		owner = n.spec.Visit.ID
+	}
 	for i, version := range n.istio {
 		values := []mesh.Layer{{Name: o.Source.Name(), Values: offer.Values}}
 		if offer.UpstreamEnvoy[i] {
@@ -307,6 +305,7 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
 		made.meshes[version] = mesh.Options{
 			Version:  version,
+			Owner:    owner,
 			Hub:      request.Programs.Hubs.Image(components.IstioHub),
 			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
 			Values:   append(values, layers...),

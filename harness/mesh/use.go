@@ -203,3 +203,7 @@ func (u *Used) Differences() []string {
 	}
 	return said
 }
+
+// InjectionLabel is the label of namespaces whose pods get their sidecars from the mesh that is
+// used and from no other, once Install has found it; empty where no label does that.
+func (u *Used) InjectionLabel() (key, value string) { return u.plane.LabelKey, u.plane.LabelValue }
