@@ -179,13 +179,13 @@ var _ = Describe("an Istio on somebody's cluster", Ordered, Label("existing"), f
 			Expect(mesh.Uninstall(ctx, c.config(), mesh.Removal{})).To(BeEmpty())
 		},
 		Entry("after its namespace", writes("/configmaps", 1), "+ Namespace istio-system"),
-		Entry("after its record", writes("/customresourcedefinitions", 1), "+ ConfigMap istio-system/meshbench-istio"),
+		Entry("after its record", Label(nightly), writes("/customresourcedefinitions", 1), "+ ConfigMap istio-system/meshbench-istio"),
 		Entry("within the resource definitions", writes("/customresourcedefinitions", 5), "+ CustomResourceDefinition"),
-		Entry("before the base release", writes("/secrets", 1), "+ CustomResourceDefinition"),
-		Entry("within the base release", writes("/validatingwebhookconfigurations", 1), "+ Secret istio-system/sh.helm.release.v1.istio-base.v1"),
-		Entry("before the release istiod", writes("/secrets", 3), "+ ValidatingWebhookConfiguration"),
+		Entry("before the base release", Label(nightly), writes("/secrets", 1), "+ CustomResourceDefinition"),
+		Entry("within the base release", Label(nightly), writes("/validatingwebhookconfigurations", 1), "+ Secret istio-system/sh.helm.release.v1.istio-base.v1"),
+		Entry("before the release istiod", Label(nightly), writes("/secrets", 3), "+ ValidatingWebhookConfiguration"),
 		Entry("within the release istiod", writes("/clusterrolebindings", 1), "+ Secret istio-system/sh.helm.release.v1.istiod.v1"),
-		Entry("before its last object", writes("/mutatingwebhookconfigurations", 1), "+ Deployment.apps istio-system/istiod"),
+		Entry("before its last object", Label(nightly), writes("/mutatingwebhookconfigurations", 1), "+ Deployment.apps istio-system/istiod"),
 		Entry("before it is ready", writes("/pods", 1), "+ MutatingWebhookConfiguration"),
 	)
 
@@ -204,7 +204,7 @@ var _ = Describe("an Istio on somebody's cluster", Ordered, Label("existing"), f
 		Expect(m.Uninstall(ctx)).To(BeEmpty())
 	})
 
-	It("is removed where its removal was cut off", func(ctx SpecContext) {
+	It("is removed where its removal was cut off", Label(nightly), func(ctx SpecContext) {
 		last := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/namespaces/istio-system") }
 		for _, chosen := range []func(*http.Request) bool{writes("/secrets", 2), writes("/configmaps", 1), writes("/customresourcedefinitions", 3), last} {
 			_, err := install(c.config(), istio, "").Install(ctx)
