@@ -233,7 +233,7 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 
 	It("is measured of the revision that was asked for, by an account of least rights, and is not changed", func() {
 		flags := []string{"--cluster", "existing", "--kubeconfig", account, "--use-installed-istio", "--revision", "1-22-3"}
-		grant(invoker.run(time.Minute, append([]string{"preflight", "one-pod", "--rights"}, flags...)...).succeeds())
+		grant(invoker.run(time.Minute, append([]string{"preflight", "headless", "--set", "replicas=3", "--rights"}, flags...)...).succeeds())
 		run := invoker.startRun("headless", append(flags, "--set", "replicas=3")...)
 		run.wait(8 * time.Minute)
 		run.succeeds()
