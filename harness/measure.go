@@ -72,6 +72,11 @@ func (m *meter) control(ctx context.Context) ([]observations.Istiod, error) {
 // collected by force after all of it. dumps is the folder for dumps, relative to the run's.
 // refused is what Envoys have refused since the last measurement.
 func (m *meter) measure(ctx context.Context, dumps string) (refused []string, err error) {
+	if m.observing != nil {
+		if err := m.observing.finds(ctx, m.sampler.Pods); err != nil {
+			return nil, err
+		}
+	}
 	m.progress.Status("reading objects and memory")
 	objects, err := m.sampler.Objects(ctx)
 	if err != nil {

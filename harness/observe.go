@@ -119,6 +119,22 @@ func (o *Observation) choose(pods []sample.Pod) []sample.Pod {
 	return pods
 }
 
+// finds returns an error if there is no proxy to measure.
+func (o *Observation) finds(ctx context.Context, list func(context.Context) ([]sample.Pod, error)) error {
+	pods, err := list(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(pods, func(p sample.Pod) bool { return p.RealProxy }) {
+		return nil
+	}
+	where := "on the cluster"
+	if len(o.Namespaces) > 0 {
+		where = "in namespaces " + strings.Join(o.Namespaces, ", ")
+	}
+	return fmt.Errorf("no proxy of this Istio runs %s: there is nothing to measure", where)
+}
+
 // observe reads everything once of a mesh that is not changed.
 func (m *meter) observe(ctx context.Context, pods []sample.Pod, dumps string) error {
 	if m.observing.MemoryOnly {

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -15,6 +16,19 @@ func TestInShort(t *testing.T) {
 		if got := inShort(d); got != want {
 			t.Errorf("%s: %q, want %q", d, got, want)
 		}
+	}
+}
+
+func TestFinds(t *testing.T) {
+	list := func(pods ...sample.Pod) func(context.Context) ([]sample.Pod, error) {
+		return func(context.Context) ([]sample.Pod, error) { return pods, nil }
+	}
+	if err := (&Observation{}).finds(t.Context(), list(sample.Pod{}, sample.Pod{RealProxy: true})); err != nil {
+		t.Error(err)
+	}
+	err := (&Observation{Namespaces: []string{"nowhere"}}).finds(t.Context(), list(sample.Pod{}))
+	if err == nil || err.Error() != "no proxy of this Istio runs in namespaces nowhere: there is nothing to measure" {
+		t.Error(err)
 	}
 }
 

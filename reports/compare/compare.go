@@ -30,13 +30,21 @@ type Row struct {
 }
 
 // Compare compares the second and further sides with the first. All must be of the same
-// scenario; what else they differ in becomes a warning.
+// scenario; what else they differ in becomes a warning. Of a mesh that was measured as it ran
+// the last step is set beside a scenario's last.
 func Compare(sides []*Side) (*Comparison, error) {
 	if len(sides) < 2 {
 		return nil, errors.New("a comparison needs at least two sides")
 	}
+	sides, observed, err := besideObserved(sides)
+	if err != nil {
+		return nil, err
+	}
 	first := sides[0]
 	c := &Comparison{Scenario: first.Scenario, Sides: sides}
+	if observed {
+		c.Notes = append(c.Notes, "a mesh that was measured as it ran stands beside a scenario's, each by its last step: their sizes differ, so a difference is no regression")
+	}
 	for i, s := range sides {
 		if s.Scenario != first.Scenario {
 			return nil, fmt.Errorf("%s is of scenario %s and %s of scenario %s: only runs of the same scenario can be compared", first.Name, first.Scenario, s.Name, s.Scenario)
@@ -137,6 +145,36 @@ func Compare(sides []*Side) (*Comparison, error) {
 		c.Notes = append(c.Notes, fmt.Sprintf("%s, %s: %s", strings.Join(remarked[r], "; "), r.at, r.why))
 	}
 	return c, nil
+}
+
+// besideObserved makes sides comparable of which some are observed meshes and the others runs of
+// one scenario: each is then as if it had its last step alone.
+func besideObserved(sides []*Side) (all []*Side, observed bool, err error) {
+	scenario := ""
+	for _, s := range sides {
+		observed = observed || s.Observed
+		if !s.Observed && s.Refused == "" {
+			scenario = s.Scenario
+		}
+	}
+	if !observed || scenario == "" {
+		return sides, false, nil
+	}
+	for _, s := range sides {
+		one := s
+		if len(s.Steps) > 0 {
+			last := s.Steps[len(s.Steps)-1].Name
+			if one, err = s.At(last); err != nil {
+				return nil, false, err
+			}
+			one.Name, one.Setting = s.Name+" at "+last, false
+		}
+		if s.Observed {
+			one.Scenario = scenario
+		}
+		all = append(all, one)
+	}
+	return all, true, nil
 }
 
 // stepNames are the steps of all sides, in the first side's order.

@@ -437,6 +437,30 @@ func TestCompareErrors(t *testing.T) {
 	}
 }
 
+// A mesh that was measured as it ran stands beside a scenario's last step.
+func TestCompareObserved(t *testing.T) {
+	run := side(t, "run", 1, random(1), nil)
+	observed := side(t, "observed", 1, random(1), func(records []observations.Record) {
+		records[0].Run.Scenario, records[0].Run.Observed = "measure", &observations.Observed{Witnesses: 1}
+	})
+	last := run.Steps[len(run.Steps)-1].Name
+	for _, sides := range [][]*Side{{run, observed}, {observed, run}} {
+		c, err := Compare(sides)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Scenario != run.Scenario || c.Sides[0].Name != sides[0].Name+" at "+last || len(c.Sides[0].Steps) != 1 {
+			t.Errorf("scenario %s, %s with %d steps", c.Scenario, c.Sides[0].Name, len(c.Sides[0].Steps))
+		}
+		if len(c.Notes) == 0 || !strings.Contains(c.Notes[0], "each by its last step") {
+			t.Errorf("notes: %q", c.Notes)
+		}
+	}
+	if c, err := Compare([]*Side{observed, observed}); err != nil || len(c.Sides[0].Steps) != len(run.Steps) {
+		t.Errorf("two observed meshes: %v", err)
+	}
+}
+
 // TestLinks looks for the links to runs that have a page, and for none to others.
 func TestLinks(t *testing.T) {
 	root := t.TempDir()

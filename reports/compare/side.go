@@ -27,6 +27,8 @@ type Side struct {
 	// Setting says that the side was measured for its comparison, in turns with the others:
 	// what its environment differs in from theirs was asked for.
 	Setting bool
+	// Observed says that its runs measured a mesh as it ran, without a scenario.
+	Observed bool
 	// Mixed lists what the side's own runs differ in, against the first of them.
 	Mixed []Difference
 	Runs  []Run
@@ -199,7 +201,7 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 		Name: name, Started: r.Started, Outcome: r.Outcome, Error: r.Error,
 		Finished: r.Finished, Missing: r.Missing, Missed: r.Missed(),
 	}
-	side := &Side{Name: name, Scenario: r.Scenario, Environment: EnvironmentOf(r, records)}
+	side := &Side{Name: name, Scenario: r.Scenario, Environment: EnvironmentOf(r, records), Observed: r.Environment.Observed != nil}
 	all := Metrics()
 	for i := range r.Steps {
 		s := &r.Steps[i]
@@ -224,7 +226,7 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 // merge takes in the runs of another side.
 func (s *Side) merge(o *Side) error {
 	if len(s.Runs) == 0 {
-		s.Scenario, s.Environment = o.Scenario, o.Environment
+		s.Scenario, s.Environment, s.Observed = o.Scenario, o.Environment, o.Observed
 	}
 	if s.Scenario != o.Scenario {
 		return fmt.Errorf("%s holds runs of different scenarios, %s (%s) and %s (%s): give them separately", s.Name,
