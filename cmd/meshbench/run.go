@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/assemble"
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
@@ -85,7 +86,7 @@ mesh settled, 130 interrupted.`,
 // flags are those that say how one run is made.
 func (r *runner) flags(f *pflag.FlagSet) {
 	setFlag(f, &r.set)
-	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
+	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run (longer by default where clusters take long to make)")
 	f.DurationVar(&r.settleLimit, "settle-limit", 0, "longest wait for a quiet mesh at each step, unless the step sets its own (default 3m, and more where the mesh is told to drain or debounce longer)")
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
 	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
@@ -96,8 +97,13 @@ func (r *runner) flags(f *pflag.FlagSet) {
 
 // read takes in the flags once they are parsed.
 func (r *runner) read(f *pflag.FlagSet) (err error) {
-	r.options, err = r.cluster.read(f)
-	return err
+	if r.options, err = r.cluster.read(f); err != nil {
+		return err
+	}
+	if slow, ok := r.options.Source.(cluster.SlowToMake); ok && !f.Changed("timeout") {
+		r.timeout = slow.RunLimit()
+	}
+	return nil
 }
 
 // warn prints the scenarios' warnings, those of the cluster that was chosen, and those of
@@ -294,7 +300,7 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	options := r.options
-	options.Progress, options.Died = p, broken
+	options.Progress, options.Died, options.Confirm = p, broken, p.Confirm
 	run, err := options.Run(ctx, j.scenario)
 	if err != nil {
 		return "", err

@@ -13,5 +13,6 @@ func Table() []cluster.Source {
 	return []cluster.Source{
 		&embedded.Source{},
 		&kind.Source{},
+		newEKS(),
 	}
 }
