@@ -55,6 +55,8 @@ type reception struct {
 	pushes, turns float64
 	proxies       int // that the last push is for
 
+	proof proof // where others change the mesh, too
+
 	ours, theirs counts                // events at the beginning, which both have seen
 	given        map[sample.Event]bool // up: istiod does not count them
 }
@@ -64,7 +66,7 @@ type reception struct {
 func (r *reception) look(s sample.IstiodState, ours counts, gap bool) {
 	first := r.last.Started != s.Started || r.last.Answered.IsZero()
 	if first {
-		*r = reception{settings: r.settings, seen: r.seen, given: map[sample.Event]bool{}, ours: maps.Clone(ours), theirs: counts(maps.Clone(s.Events))}
+		*r = reception{settings: r.settings, seen: r.seen, proof: r.proof, given: map[sample.Event]bool{}, ours: maps.Clone(ours), theirs: counts(maps.Clone(s.Events))}
 	}
 	before := r.last
 	r.last = s
@@ -90,6 +92,7 @@ func (r *reception) look(s sample.IstiodState, ours counts, gap bool) {
 	if s.Debounced > r.pushes {
 		r.pending = false
 	}
+	r.proof.look(r, before)
 }
 
 // moved tells whether anything about pushes has changed.
@@ -146,11 +149,7 @@ func (r *reception) quiet(begun time.Time, ours counts, changed time.Time) (ok b
 		switch {
 		case still >= debounce+coalesceMargin && r.coalesced(missing):
 		case still >= debounce+forgoMargin:
-			for e := range missing {
-				r.given[e] = true
-				forgone = append(forgone, e)
-			}
-			slices.SortFunc(forgone, byEvent)
+			forgone = r.forgo(missing)
 		default:
 			return false, "istiod has yet to take in " + inWords(missing), 0, nil
 		}
@@ -185,6 +184,16 @@ func (r *reception) quiet(begun time.Time, ours counts, changed time.Time) (ok b
 		}
 	}
 	return sooner == 0, waiting, sooner, forgone
+}
+
+// forgo stops waiting for events, and returns which.
+func (r *reception) forgo(missing counts) (forgone []sample.Event) {
+	for e := range missing {
+		r.given[e] = true
+		forgone = append(forgone, e)
+	}
+	slices.SortFunc(forgone, byEvent)
+	return forgone
 }
 
 func later(a, b time.Time) time.Time {

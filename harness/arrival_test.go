@@ -33,6 +33,7 @@ type istiod struct {
 	delay time.Duration // from what happens to the event
 	eds   bool          // endpoints are pushed without a debounce
 	last  time.Time     // of the last update
+	first time.Time     // of the first one that no push was made of; zero for none
 	state sample.IstiodState
 	awake chan struct{} // nil while it runs
 	todo  []func()      // what came while it stood still
@@ -90,9 +91,13 @@ func (d *istiod) takeIn(e sample.Event, updates int) {
 		return
 	}
 	d.last = time.Now()
+	if d.first.IsZero() {
+		d.first = d.last
+	}
 	time.AfterFunc(d.after, func() {
 		d.run(func() {
-			if time.Since(d.last) >= d.after {
+			if !d.first.IsZero() && (time.Since(d.last) >= d.after || time.Since(d.first) >= 10*time.Second) {
+				d.first = time.Time{}
 				d.push(1)
 			}
 		})
@@ -169,6 +174,7 @@ func (m *mesh) watch(context.Context) error        { return nil }
 func (m *mesh) mark(context.Context) (mark, error) { return mark{}, nil }
 func (m *mesh) reached(mark) bool                  { m.mu.Lock(); defer m.mu.Unlock(); return !m.unseen }
 func (m *mesh) endpointChanges() int               { return 0 }
+func (m *mesh) byOthers() counts                   { return counts{endpoint: 3} }
 func (m *mesh) seen(sample.Settings) (counts, time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -326,7 +332,7 @@ func TestArrivals(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMesh(c.after...)
 				said := &log{}
-				a := newArrivals(m, m, &recorder{log: said})
+				a := newArrivals(m, m, false, &recorder{log: said})
 				if err := a.start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -360,7 +366,7 @@ func TestArrivalsNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(100 * time.Millisecond)
 		said := &log{}
-		a := newArrivals(m, m, &recorder{log: said})
+		a := newArrivals(m, m, false, &recorder{log: said})
 		if err := a.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -381,7 +387,7 @@ func TestArrivalsNotCounted(t *testing.T) {
 func TestArrivalsBeforeSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(100 * time.Millisecond)
-		a := newArrivals(m, m, &recorder{log: &log{}})
+		a := newArrivals(m, m, false, &recorder{log: &log{}})
 		if err := a.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -40,6 +40,8 @@ type happened interface {
 	reached(mark) bool
 	// endpointChanges rises whenever endpoints may have changed.
 	endpointChanges() int
+	// byOthers is what has happened outside of the run's namespaces since it was asked last.
+	byOthers() counts
 }
 
 // arrivals tell whether what has happened has arrived at every istiod, and was pushed.
@@ -47,6 +49,9 @@ type arrivals struct {
 	istiods  istiods
 	happened happened
 	recorder *recorder
+
+	// shared tells that others change the mesh, too: it may never stand still.
+	shared bool
 
 	watching   context.Context // of the whole run
 	receptions map[types.NamespacedName]*reception
@@ -57,10 +62,12 @@ type arrivals struct {
 	mark    mark      // what there was then; nil where it is still to be read
 	reached bool
 	gap     bool // snapshots have failed since the last
+
+	pushes float64 // that istiods had begun at the end of the last step
 }
 
-func newArrivals(i istiods, h happened, recorder *recorder) *arrivals {
-	return &arrivals{istiods: i, happened: h, recorder: recorder, receptions: map[types.NamespacedName]*reception{}, said: map[string]bool{}}
+func newArrivals(i istiods, h happened, shared bool, recorder *recorder) *arrivals {
+	return &arrivals{istiods: i, happened: h, shared: shared, recorder: recorder, receptions: map[types.NamespacedName]*reception{}, said: map[string]bool{}}
 }
 
 // start begins to watch, until ctx ends, and takes the first snapshot: what happens from
@@ -75,6 +82,9 @@ func (a *arrivals) start(ctx context.Context) error {
 // begin begins a wait. What was done until now is waited for.
 func (a *arrivals) begin() {
 	a.begun, a.mark, a.reached = time.Time{}, nil, false
+	for _, r := range a.receptions {
+		r.proof = proof{}
+	}
 }
 
 // look takes a snapshot.
@@ -85,10 +95,14 @@ func (a *arrivals) look(ctx context.Context) (sample.Quiet, error) {
 	}
 	// What is expected of istiod had happened before it was asked: where something happens
 	// all the time, it would be behind for ever.
-	a.reached = a.reached || a.happened.reached(a.mark)
+	arrived := !a.reached && a.happened.reached(a.mark)
+	a.reached = a.reached || arrived
 	before := map[types.NamespacedName]seen{}
 	for pod, r := range a.receptions {
 		before[pod] = a.see(r.settings)
+		if arrived && a.shared {
+			r.proof.begin(before[pod].counts)
+		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, answerLimit, errNoAnswer)
 	defer cancel()
@@ -159,6 +173,9 @@ func (a *arrivals) take(ctx context.Context, q sample.Quiet, before map[types.Na
 			if r == nil || !r.settings.SameObjects(settings) {
 				r = &reception{} // what it reads from now on is counted anew
 				before[state.Pod] = a.see(settings)
+				if a.shared && a.reached {
+					r.proof.begin(before[state.Pod].counts)
+				}
 			}
 			r.settings = settings
 		}
@@ -200,11 +217,18 @@ func (a *arrivals) quiet() (ok bool, since time.Time, waiting string, sooner tim
 	ok, since = true, a.begun
 	for pod, r := range a.receptions {
 		good, why, left, forgone := r.quiet(a.begun, r.seen.counts, r.seen.at)
+		moved := r.movedAt
+		if !good && a.shared {
+			forgone = append(forgone, r.proof.forgo(r, a.begun)...)
+			if done, at := r.proof.done(r.last.Asked); done {
+				good, moved = true, at
+			}
+		}
 		for _, e := range forgone {
 			a.say(observations.Warning, fmt.Sprintf("istiod has counted no event for what happened to %s (%s): it is not waited for any more, so a step may be measured before it arrives", e.Type, e.What), pod.String())
 		}
-		if r.movedAt.After(since) {
-			since = r.movedAt
+		if moved.After(since) {
+			since = moved
 		}
 		if !good && (ok || left == 0) {
 			waiting, sooner = why, left
@@ -214,6 +238,30 @@ func (a *arrivals) quiet() (ok bool, since time.Time, waiting string, sooner tim
 		ok = ok && good
 	}
 	return ok, since, waiting, sooner
+}
+
+// begunPushes is how many pushes the istiods have begun since they started.
+func (a *arrivals) begunPushes() (n float64) {
+	for _, r := range a.receptions {
+		n += r.last.Debounced
+	}
+	return n
+}
+
+// others records what has changed outside of the run's namespaces since the last call, and how
+// often istiods have pushed meanwhile, if others use the cluster, too.
+func (a *arrivals) others() {
+	changes, pushes := a.happened.byOthers(), a.begunPushes()
+	before := a.pushes
+	a.pushes = pushes
+	if !a.shared || len(changes) == 0 {
+		return
+	}
+	text := "others changed objects that istiod reads during this step: " + inWords(changes)
+	if n := pushes - before; n > 0 {
+		text += fmt.Sprintf("; istiod began %g pushes, for these and for the step's own changes", n)
+	}
+	a.recorder.event(observations.Info, observations.Foreign, text, "")
 }
 
 // settled notes that all has arrived.

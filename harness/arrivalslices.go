@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -13,15 +14,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/sample"
 )
 
 // sliceController manages the EndpointSlices of Services with a selector.
 const sliceController = "endpointslice-controller.k8s.io"
 
-// slicesAgree tells whether the EndpointSlices of the Services that select pods name the
+// slicesAgree tells whether the EndpointSlices of the scope's Services that select pods name the
 // pods that are ready, and no other: the controller that writes them follows the pods some
 // time later. waiting says which do not.
-func slicesAgree(ctx context.Context, client kubernetes.Interface) (ok bool, waiting string, err error) {
+func slicesAgree(ctx context.Context, client kubernetes.Interface, scope sample.Scope) (ok bool, waiting string, err error) {
 	cached := metav1.ListOptions{ResourceVersion: "0"} // from the API server's cache
 	services, err := client.CoreV1().Services(metav1.NamespaceAll).List(ctx, cached)
 	if err != nil {
@@ -35,6 +37,7 @@ func slicesAgree(ctx context.Context, client kubernetes.Interface) (ok bool, wai
 	if err != nil {
 		return false, "", fmt.Errorf("list the EndpointSlices: %w", err)
 	}
+	services.Items = slices.DeleteFunc(services.Items, func(s corev1.Service) bool { return !scope.Has(s.Namespace) })
 	ok, waiting = agree(services.Items, pods.Items, all.Items)
 	return ok, waiting, nil
 }

@@ -88,6 +88,8 @@ type view struct {
 type objects struct {
 	metadata metadata.Interface
 	served   discovery.DiscoveryInterface
+	// scope has the namespaces of the run: what happens elsewhere is others'.
+	scope sample.Scope
 	// livePods tells that istiod does not watch pods that have failed, as from 1.29 on.
 	livePods bool
 
@@ -97,6 +99,7 @@ type objects struct {
 	views     []*view
 	gone      map[string]bool // what went since the last mark, by resource and key
 	endpoints int             // rises with each change of what endpoints are made of
+	others    counts          // what happened outside of the scope since it was asked last
 }
 
 // watchesLivePods tells whether istiod of a version, 1.23.2, leaves out pods that have
@@ -106,9 +109,9 @@ func watchesLivePods(istio string) bool {
 	return err == nil && v.AtLeast(version.MustParseGeneric("1.29.0"))
 }
 
-func newObjects(client metadata.Interface, served discovery.DiscoveryInterface, livePods bool) *objects {
+func newObjects(client metadata.Interface, served discovery.DiscoveryInterface, livePods bool, scope sample.Scope) *objects {
 	return &objects{
-		metadata: client, served: served, livePods: livePods,
+		metadata: client, served: served, livePods: livePods, scope: scope, others: counts{},
 		kinds: map[schema.GroupVersionResource]watched{}, store: map[schema.GroupVersionResource]map[string]object{},
 		gone: map[string]bool{},
 	}
@@ -232,6 +235,9 @@ func (o *objects) see(k watched, obj any, initial, gone bool) {
 	}
 	if k.kind == "Services" || k.kind == "Pods" || k.kind == "EndpointSlice" {
 		o.endpoints++
+	}
+	if !initial && o.foreign(k, m) {
+		o.others[event(k, known, gone)]++
 	}
 	for _, v := range o.views {
 		v.see(k, key, now, initial, gone)

@@ -24,7 +24,7 @@ var (
 )
 
 func testObjects() *objects {
-	o := newObjects(nil, nil, false)
+	o := newObjects(nil, nil, false, sample.Scope{})
 	for _, k := range []watched{servicesKind, namespacesKind, nodesKind, entriesKind} {
 		o.kinds[k.GroupVersionResource] = k
 		o.store[k.GroupVersionResource] = map[string]object{}
@@ -176,7 +176,7 @@ func TestObjectsWatch(t *testing.T) {
 			{Name: "serviceentries/status", Kind: "ServiceEntry", Namespaced: true, Verbs: []string{"get"}},
 		},
 	}}
-	o := newObjects(client, served, false)
+	o := newObjects(client, served, false, sample.Scope{})
 	if err := o.watch(t.Context()); err != nil {
 		t.Fatal(err)
 	}

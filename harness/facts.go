@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -40,10 +41,12 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 	err = r.recorder.Append(observations.Record{Run: &observations.Run{
 		Schema: observations.Schema, ID: filepath.Base(r.Dir),
 		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
+		Namespaces:      r.Scenario.Renamed(),
 		PublishedGrowth: publishedGrowth(r.Scenario),
 		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 		ForcedGC: r.ForcedGC, CPUProfile: r.CPUProfile, CountsOnly: r.CountsOnly,
+		ReadThrough: cmp.Or(r.MemorySource.Through, observations.ThroughMetrics),
 	}})
 	if r.opened = err == nil; err != nil {
 		return err

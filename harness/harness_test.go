@@ -88,7 +88,7 @@ func TestSteady(t *testing.T) {
 					{Namespace: "ns1", Pod: "a", Container: "nginx", MemoryBytes: int64(i) * 100 * mi},
 				}})
 			}
-			ok, waiting := m.steady(now, pods)
+			ok, waiting := m.steady(now, pods, rarely{longest: 20 * time.Second})
 			NewWithT(t).Expect(ok).To(Equal(c.steady), waiting)
 		})
 	}
@@ -111,10 +111,27 @@ func TestSteady(t *testing.T) {
 					{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: c.series[age] * mi},
 				}})
 			}
-			ok, waiting := m.steady(now, pods)
+			ok, waiting := m.steady(now, pods, rarely{longest: 20 * time.Second})
 			NewWithT(t).Expect(ok).To(Equal(c.steady), waiting)
 		})
 	}
+	t.Run("read each minute", func(t *testing.T) {
+		g := NewWithT(t)
+		var m recent
+		read := func(age time.Duration, bytes int64) {
+			m.add(now.Add(-age), observations.Series{Containers: []observations.SeriesPoint{
+				{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: bytes}}})
+		}
+		read(100*time.Second, 30*mi)
+		read(40*time.Second, 30*mi)
+		ok, waiting := m.steady(now, pods, rarely{longest: 2 * time.Minute, since: now.Add(-time.Minute)})
+		g.Expect(ok).To(BeTrue(), waiting)
+		ok, waiting = m.steady(now, pods, rarely{longest: 2 * time.Minute, since: now.Add(-30 * time.Second)}) // a push came after it
+		g.Expect(ok).To(BeFalse())
+		g.Expect(waiting).To(Equal("memory of ns1/a was last read 40 s ago"))
+		ok, _ = m.steady(now, pods, rarely{longest: 20 * time.Second})
+		g.Expect(ok).To(BeFalse())
+	})
 	t.Run("readings of the process before", func(t *testing.T) {
 		g := NewWithT(t)
 		var m recent
@@ -127,7 +144,7 @@ func TestSteady(t *testing.T) {
 		}
 		started := now.Add(-3 * time.Second)
 		renewed := []sample.Pod{{Namespace: "ns1", Name: "a", Started: started}}
-		ok, waiting := m.steady(now, renewed)
+		ok, waiting := m.steady(now, renewed, rarely{longest: 20 * time.Second})
 		g.Expect(ok).To(BeFalse())
 		g.Expect(waiting).To(Equal("memory of ns1/a has not been read for 8s"))
 		_, known := m.last(types.NamespacedName{Namespace: "ns1", Name: "a"}, started, now)
@@ -135,14 +152,14 @@ func TestSteady(t *testing.T) {
 		for _, age := range []time.Duration{3 * time.Second, 2 * time.Second, time.Second, 0, -time.Second, -2 * time.Second, -3 * time.Second} {
 			read(age, 30*mi)
 		}
-		ok, waiting = m.steady(now.Add(3*time.Second), renewed)
+		ok, waiting = m.steady(now.Add(3*time.Second), renewed, rarely{longest: 20 * time.Second})
 		g.Expect(ok).To(BeTrue(), waiting)
 		p, known := m.last(types.NamespacedName{Namespace: "ns1", Name: "a"}, started, now)
 		g.Expect(known).To(BeTrue())
 		g.Expect(p.at).To(Equal(now))
 	})
 	t.Run("no sidecars", func(t *testing.T) {
-		ok, _ := new(recent).steady(now, nil)
+		ok, _ := new(recent).steady(now, nil, rarely{})
 		NewWithT(t).Expect(ok).To(BeTrue())
 	})
 }

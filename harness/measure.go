@@ -3,7 +3,10 @@ package harness
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/sample"
@@ -27,6 +30,8 @@ type meter struct {
 	forcedGC bool   // collect garbage at the end of each step
 	// countsOnly reads no memory.
 	countsOnly bool
+	// observing is set in a run that changes nothing.
+	observing *Observation
 
 	rejections rejections
 	silent     bool // pilot-agent does not tell what it holds
@@ -38,6 +43,9 @@ type meter struct {
 // before reads the control plane before the first step: its own part of the cost is
 // counted from here.
 func (m *meter) before(ctx context.Context) error {
+	if m.observing != nil && m.observing.MemoryOnly {
+		return nil
+	}
 	control, err := m.control(ctx)
 	if err != nil {
 		return err
@@ -77,6 +85,13 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 			return nil, err
 		}
 	}
+	if m.observing != nil && m.observing.MemoryOnly {
+		pods, err := m.sampler.Pods(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, m.cpu(ctx, pods)
+	}
 	control, err := m.control(ctx)
 	if err != nil {
 		return nil, err
@@ -94,6 +109,9 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 			return nil, err
 		}
 	}
+	if m.observing != nil {
+		return nil, m.observe(ctx, pods, dumps)
+	}
 	picked, err := m.readable(ctx, pods)
 	if err != nil {
 		return nil, err
@@ -109,14 +127,19 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	return refused, m.live(ctx, picked)
 }
 
-// usage records the containers' memory and CPU by the metrics API: what settling ended on, or,
-// after a limit was hit, what there is now.
+// usage records the containers' memory and CPU: what settling ended on, or, after a limit was
+// hit, what there is now.
 func (m *meter) usage(ctx context.Context) (err error) {
 	usage := m.settler.usage
 	if usage == nil {
-		if usage, err = m.sampler.Usage(ctx, nil); err != nil {
+		pods, err := m.sampler.Pods(ctx)
+		if err != nil {
 			return err
 		}
+		if usage, err = m.sampler.Usage(ctx, pods); err != nil {
+			return err
+		}
+		m.unread(usage, slices.Concat(m.settler.measured(pods)...))
 	}
 	for i := range usage {
 		if err := m.recorder.Append(observations.Record{Usage: &usage[i]}); err != nil {
@@ -124,6 +147,21 @@ func (m *meter) usage(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// unread says of which proxies there is no reading, or none that is new enough to be true.
+func (m *meter) unread(usage []observations.Usage, proxies []sample.Pod) {
+	read := map[types.NamespacedName]bool{}
+	for _, u := range usage {
+		if u.Container == observations.SidecarContainer {
+			read[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}] = true
+		}
+	}
+	missing := slices.DeleteFunc(proxies, func(p sample.Pod) bool { return read[p.NamespacedName()] })
+	if len(missing) > 0 {
+		m.recorder.event(observations.Warning, observations.NoReading, fmt.Sprintf("%s has no reading that is new enough of %d proxies: their memory and CPU are unknown",
+			m.sampler.Reader(), len(missing)), missing[0].NamespacedName().String())
+	}
 }
 
 // cpu reads and records what the sidecars have used of the CPU. A cluster may keep its

@@ -18,10 +18,6 @@ const (
 	memoryWindow    = 4 * time.Second
 	memoryTolerance = 0.01
 	memorySlack     = 512 << 10
-	// longestInterval is more than a node ever lets pass between two readings of a
-	// container: a real kubelet up to 15 s where little changes (cadvisor's
-	// max_housekeeping_interval).
-	longestInterval = 20 * time.Second
 )
 
 // recent keeps the last seconds of the series, by the pods' names, since nodes tell no more:
@@ -74,10 +70,17 @@ func (m *recent) last(pod types.NamespacedName, started, ended time.Time) (point
 	return point{}, false
 }
 
+// rarely is how memory is read: longest is more time than passes between two readings, and
+// since when the last one must be for it to count.
+type rarely struct {
+	longest time.Duration
+	since   time.Time
+}
+
 // steady tells whether the memory of the pods' proxies stood still since their start: during the two windows that end with
-// each pod's last reading, or, where a node reads more rarely than that, between its last
+// each pod's last reading, or, where it is read more rarely than that, between its last
 // two readings.
-func (m *recent) steady(now time.Time, pods []sample.Pod) (bool, string) {
+func (m *recent) steady(now time.Time, pods []sample.Pod, read rarely) (bool, string) {
 	if len(pods) == 0 {
 		return true, ""
 	}
@@ -100,7 +103,8 @@ func (m *recent) steady(now time.Time, pods []sample.Pod) (bool, string) {
 		if n[1] == 0 {
 			return false, fmt.Sprintf("memory of %s has not been read for %s", pod.NamespacedName(), 2*memoryWindow)
 		}
-		if age := now.Sub(points[len(points)-1].at); age > longestInterval {
+		last := points[len(points)-1].at
+		if age := now.Sub(last); age > read.longest || !last.After(read.since) {
 			return false, fmt.Sprintf("memory of %s was last read %.0f s ago", pod.NamespacedName(), age.Seconds())
 		}
 		earlier, later = append(earlier, sum[1]/n[1]), append(later, sum[0]/n[0])

@@ -14,6 +14,9 @@ import (
 
 // rejections tell which configuration Envoys have refused since the last look.
 type rejections struct {
+	// shared tells that istiods serve others' proxies, too: whose refusals they have counted
+	// is not known.
+	shared  bool
 	counted map[string]float64 // refused updates by istiod's pod, as it counted them last
 }
 
@@ -33,7 +36,7 @@ func (r *rejections) since(control []observations.Istiod, standing []string) []s
 	for _, s := range standing {
 		texts = append(texts, refusedText(s))
 	}
-	if len(texts) == 0 && more > 0 {
+	if len(texts) == 0 && more > 0 && !r.shared {
 		texts = append(texts, fmt.Sprintf("Envoy refused configuration %g times and accepted what came after it; istiod's log says what it was", more))
 	}
 	return texts

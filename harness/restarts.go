@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -40,11 +41,19 @@ func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) erro
 	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 		return fmt.Errorf("watch the pods: %w", context.Cause(ctx))
 	}
+	lister := factory.Core().Pods().Lister()
+	w.proxies.Watched(func() []*corev1.Pod {
+		found, _ := lister.List(labels.Everything()) // of a store, which does not fail
+		return found
+	})
 	return nil
 }
 
 // look records which of a pod's containers have ended since the last look.
 func (w *watch) look(p *corev1.Pod) {
+	if !w.scope.HasPod(p) {
+		return
+	}
 	w.replaced(p)
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for

@@ -42,7 +42,7 @@ func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, strin
 		}
 		for _, o := range objects {
 			of := o.(metav1.Object)
-			if s.watch.lost(of.GetNamespace() + "/" + of.GetName()) {
+			if !s.scope.Has(of.GetNamespace()) || s.watch.lost(of.GetNamespace()+"/"+of.GetName()) {
 				continue
 			}
 			if done, waiting := readiness.Done(o, byOwner[of.GetUID()], time.Now(), readiness.Steady); !done {
@@ -56,6 +56,9 @@ func (s *settler) rolledOut(ctx context.Context, pods []sample.Pod) (bool, strin
 		return false, "", err
 	}
 	for _, p := range pods {
+		if !s.scope.Has(p.Namespace) {
+			continue // an istiod that is others', too
+		}
 		if p.State == sample.Terminating {
 			return false, fmt.Sprintf("pod %s/%s is terminating", p.Namespace, p.Name), nil
 		}
@@ -136,6 +139,9 @@ func (s *settler) fired(ctx context.Context, o metav1.ListOptions) (map[string]t
 	}
 	last := map[string]time.Time{}
 	for _, c := range l.Items {
+		if !s.scope.Has(c.Namespace) {
+			continue
+		}
 		var at time.Time
 		if c.Status.LastScheduleTime != nil {
 			at = c.Status.LastScheduleTime.Time
@@ -148,6 +154,9 @@ func (s *settler) fired(ctx context.Context, o metav1.ListOptions) (map[string]t
 // Disturbed says what moved since the wait for quiet ended, so that what was measured after
 // it is of no quiet mesh: CronJobs that have fired.
 func (s *settler) Disturbed(ctx context.Context) ([]string, error) {
+	if s.observing != nil {
+		return nil, nil
+	}
 	now, err := s.fired(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
@@ -188,6 +197,9 @@ func (s *settler) keptAlive(pods []sample.Pod) {
 func (s *settler) failedJobs(jobs []batchv1.Job) {
 	for i := range jobs {
 		j := &jobs[i]
+		if !s.scope.Has(j.Namespace) {
+			continue
+		}
 		if _, failure := readiness.JobEnded(j); failure != "" && !j.CreationTimestamp.Time.Before(s.rollouts.since) && s.first(j.UID) {
 			s.watch.recorder.event(observations.Warning, observations.JobFailed, "the Job failed: "+failure, j.Namespace+"/"+j.Name)
 		}

@@ -63,6 +63,14 @@ type Options struct {
 	CPUProfile bool
 	// CountsOnly neither waits for memory to stand still nor reads any. The run is marked.
 	CountsOnly bool
+	// MemorySource says where containers' memory and CPU are read; the metrics API without.
+	MemorySource sample.Source
+	// Observe measures the mesh that is there: the scenario changes nothing. nil for a run that
+	// does.
+	Observe *Observation
+	// Blind goes on where istiod does not tell what proxies have acknowledged
+	// (ENABLE_DEBUG_ON_HTTP=false): that is not waited for. The run is marked.
+	Blind bool
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -79,7 +87,8 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("%w after %s", ErrTimeout, o.Timeout))
 		defer cancel()
 	}
-	o.ForcedGC = o.ForcedGC && !o.CountsOnly // a live heap is memory
+	o.ForcedGC = o.ForcedGC && !o.CountsOnly && o.Observe == nil // a live heap is memory; others' programs are let alone
+	o.AllowRejected = o.AllowRejected || o.Observe != nil
 	// A folder with a log is refused before anything is done.
 	log, err := observations.Create(o.Dir)
 	if err != nil {
@@ -117,6 +126,7 @@ type run struct {
 	on       *actions.On
 	profiles *profiles.Keeper
 	largest  []int // the steps whose heap is profiled
+	skips    skips
 }
 
 // outcome tells what kind of end err is.
@@ -156,6 +166,9 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.open(ctx, made.Mesh, made.Knative); err != nil {
 		return err
 	}
+	if err := r.sees(ctx); err != nil {
+		return err
+	}
 	if err := r.meter.before(ctx); err != nil {
 		return err
 	}
@@ -166,10 +179,14 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.watch.watchPods(watching, r.client); err != nil {
 		return err
 	}
-	if err := r.settler.arrivals.start(watching); err != nil {
-		return fmt.Errorf("see what istiod is told: %w", err)
+	if r.Observe == nil {
+		if err := r.settler.arrivals.start(watching); err != nil {
+			return fmt.Errorf("see what istiod is told: %w", err)
+		}
 	}
-	go r.watch.watchConnections(watching)
+	if r.Observe == nil || !r.Observe.MemoryOnly {
+		go r.watch.watchConnections(watching)
+	}
 
 	for i := range r.Scenario.Steps {
 		r.Progress.Phase(fmt.Sprintf("step %d of %d: %s", i+1, len(r.Scenario.Steps), r.Scenario.Steps[i].Name))
@@ -186,11 +203,19 @@ func (r *run) connect(istio string) (err error) {
 	if r.client, err = kube.New(cfg); err != nil {
 		return err
 	}
-	if r.sampler, err = sample.New(cfg); err != nil {
+	scope := r.scope()
+	if fixed, ok := r.cluster.(cluster.Fixed); ok {
+		r.skips.fixed = fixed.FixedNodes()
+	}
+	if r.sampler, err = sample.New(cfg, scope); err != nil {
 		return fmt.Errorf("prepare to sample: %w", err)
+	}
+	if err := r.sampler.ReadFrom(r.MemorySource); err != nil {
+		return err
 	}
 	witnesses := &witnesses{wanted: r.Scenario.Witnesses, proxies: r.sampler}
 	r.watch = newWatch(r.sampler, r.recorder, r.Progress)
+	r.watch.scope = scope
 	// Of the thirty kinds that istiod watches all are listed at the begin of every wait: with
 	// client-go's 5 requests a second that took 10 s before the first step and 3 s in each.
 	unlimited := rest.CopyConfig(cfg)
@@ -202,12 +227,14 @@ func (r *run) connect(istio string) (err error) {
 	r.refusals = &refusals{allowed: r.AllowRejected, recorder: r.recorder, istiods: r.sampler, asker: askers{r.client}.of}
 	r.settler = &settler{
 		kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress, refusals: r.refusals,
-		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio)), r.recorder),
-		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly,
+		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio), scope), scope.Shared, r.recorder),
+		scope:    scope,
+		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly, observing: r.Observe,
 	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
-		costs: r.cluster, dir: r.Dir, forcedGC: r.ForcedGC, countsOnly: r.CountsOnly,
+		rejections: rejections{shared: scope.Shared},
+		costs:      r.cluster, dir: r.Dir, forcedGC: r.ForcedGC, countsOnly: r.CountsOnly, observing: r.Observe,
 	}
 	r.profiles = &profiles.Keeper{
 		Source: r.sampler, Record: r.recorder.Append, Dir: r.Dir,
@@ -223,6 +250,35 @@ func (r *run) connect(istio string) (err error) {
 		r.on.Upgrade = r.upgrader
 	}
 	return nil
+}
+
+// sees makes sure that istiod tells what proxies have acknowledged, or marks the run.
+func (r *run) sees(ctx context.Context) error {
+	if r.Observe != nil && r.Observe.MemoryOnly {
+		return nil
+	}
+	err := r.sampler.Sees(ctx)
+	if !errors.Is(err, sample.ErrBlind) {
+		return err
+	}
+	if !r.Blind {
+		return fmt.Errorf("%w: set ENABLE_DEBUG_ON_HTTP=true for istiod, or use --settle blind, which measures without and marks the run", err)
+	}
+	r.sampler.Blindfold()
+	r.recorder.event(observations.Warning, observations.Blind, err.Error()+": steps are measured without knowing that every proxy has its configuration", "")
+	return nil
+}
+
+// scope is the part of the cluster that the run is about.
+func (r *run) scope() sample.Scope {
+	if shared, ok := r.cluster.(cluster.Shared); ok {
+		scope := sample.Scope{Shared: true, Namespaces: append([]string{}, r.Scenario.Namespaces()...), Revision: shared.Revision()}
+		if r.Observe != nil {
+			scope.Namespaces = r.Observe.Namespaces
+		}
+		return scope
+	}
+	return sample.Scope{}
 }
 
 // upgrader makes what an action upgrade leads to.
@@ -248,11 +304,13 @@ func (r *run) step(ctx context.Context, index int) error {
 	begin := time.Now()
 	r.recorder.during(&index)
 	defer r.recorder.during(nil)
-	if err := r.recorder.Append(observations.Record{Begin: opening(r.Scenario, step)}); err != nil {
+	opened := opening(r.Scenario, step)
+	r.skips.leaveOut(step, opened)
+	if err := r.recorder.Append(observations.Record{Begin: opened}); err != nil {
 		return err
 	}
 	folder := fmt.Sprintf("%02d-%s", index+1, step.Name)
-	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index) && !r.CountsOnly, r.CPUProfile)
+	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index) && !r.CountsOnly && r.Observe == nil, r.CPUProfile)
 	defer func() { _ = profiled() }() // where the step breaks, why says more
 	for _, action := range step.Actions {
 		if err := r.act(ctx, action.Change); err != nil {
@@ -283,6 +341,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	if err := r.meter.close(ctx, begin); err != nil {
 		return err
 	}
+	r.settler.arrivals.others()
 	if len(refused) > 0 && !r.AllowRejected {
 		return refusedError(refused)
 	}
@@ -291,6 +350,11 @@ func (r *run) step(ctx context.Context, index int) error {
 
 // act does one action.
 func (r *run) act(ctx context.Context, change scenarios.Change) error {
+	if why := r.skips.why(change); why != "" {
+		r.recorder.event(observations.Warning, observations.Skipped, fmt.Sprintf("skipped, %s: %s", change, why), "")
+		r.Progress.Note("skipped, %s: %s", change, why)
+		return nil
+	}
 	r.Progress.Status("%s", change)
 	start := time.Now()
 	err := r.refusals.during(ctx, func(ctx context.Context) error { return actions.Do(ctx, r.on, change) })

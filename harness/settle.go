@@ -25,8 +25,12 @@ type settler struct {
 	witnesses *witnesses // whom the step's measurement will dump
 	progress  Progress
 	rollouts  rollouts
+	// scope has the namespaces whose workloads are waited for.
+	scope sample.Scope
 	// countsOnly waits for no memory.
 	countsOnly bool
+	// observing is set in a run that changes nothing.
+	observing *Observation
 
 	quiet      sample.Quiet  // the last snapshot
 	quietSince time.Time     // since when nothing changed
@@ -46,17 +50,7 @@ type condition struct {
 // in order, each only while those before it hold. The record names those that did not
 // hold in the end; an error is returned only when ctx ends.
 func (s *settler) settle(ctx context.Context, limit time.Duration) (observations.Settle, error) {
-	conditions := []condition{
-		{"rollouts done", s.rolledOut},
-		{"endpoints agree", s.endpointsAgree},
-		{"pushes drained", s.drained},
-		{observations.Acknowledged, s.acknowledged},
-		{observations.ListenersGone, s.listenersGone},
-	}
-	if !s.countsOnly {
-		conditions = append(conditions, condition{"memory windows agree", s.memoryAgrees},
-			condition{"metrics are of after the last push", s.metricsFresh})
-	}
+	conditions := s.conditions()
 	start := time.Now()
 	s.begin()
 	took := map[string]float64{}
@@ -107,6 +101,29 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 	}
 }
 
+// conditions are those of the run, in order.
+func (s *settler) conditions() (list []condition) {
+	acknowledged := condition{observations.Acknowledged, s.acknowledged}
+	memory := condition{"memory windows agree", s.memoryAgrees}
+	if s.observing != nil {
+		if !s.observing.MemoryOnly {
+			list = append(list, condition{"istiod answers", s.observed}, acknowledged)
+		}
+		return append(list, memory)
+	}
+	list = []condition{
+		{"rollouts done", s.rolledOut},
+		{"endpoints agree", s.endpointsAgree},
+		{"pushes drained", s.drained},
+		acknowledged,
+		{observations.ListenersGone, s.listenersGone},
+	}
+	if !s.countsOnly {
+		list = append(list, memory, condition{"metrics are of after the last push", s.metricsFresh})
+	}
+	return list
+}
+
 // refused returns what an Envoy has refused. Before istiod was asked how far it is, a
 // rollout may wait for the pod of that Envoy.
 func (s *settler) refused(ctx context.Context) error {
@@ -121,6 +138,10 @@ func (s *settler) begin() {
 	s.quiet, s.quietSince, s.usage, s.agreed = sample.Quiet{}, time.Time{}, nil, 0
 	s.arrivals.begin()
 }
+
+// blindMargin is how long proxies get to take in what was sent, where nobody tells that they
+// have.
+const blindMargin = 5 * time.Second
 
 const (
 	// lookEvery is the time from one look at the conditions to the next, and soonest the
@@ -189,7 +210,7 @@ func (s *settler) endpointsAgree(ctx context.Context, _ []sample.Pod) (bool, str
 	if s.agreed == changes {
 		return true, "", nil
 	}
-	ok, waiting, err := slicesAgree(ctx, s.kube)
+	ok, waiting, err := slicesAgree(ctx, s.kube, s.scope)
 	if ok && err == nil {
 		s.agreed = changes
 	}
@@ -213,6 +234,12 @@ func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, er
 // acknowledged holds when every real proxy is connected and has acknowledged everything
 // that was sent to it. It uses the snapshot that drained took.
 func (s *settler) acknowledged(_ context.Context, pods []sample.Pod) (bool, string, error) {
+	if s.quiet.Blind {
+		if left := blindMargin - time.Since(s.quietSince); left > 0 {
+			return false, "the proxies' time to take in what was sent", nil
+		}
+		return true, "", nil
+	}
 	want, ignored := s.wanted(pods)
 	// By name: connections of proxies that are none of the mesh, or that have just ended, do
 	// not stand for those that are missing.
@@ -254,15 +281,15 @@ func (s *settler) listenersGone(ctx context.Context, pods []sample.Pod) (bool, s
 // kind, those of the last two windows agree.
 func (s *settler) memoryAgrees(_ context.Context, pods []sample.Pod) (bool, string, error) {
 	for _, kind := range s.measured(pods) {
-		if ok, waiting := s.watch.memory.steady(time.Now(), kind); !ok {
+		if ok, waiting := s.watch.memory.steady(time.Now(), kind, rarely{s.sampler.LongestInterval(), s.quietSince}); !ok {
 			return false, waiting, nil
 		}
 	}
 	return true, "", nil
 }
 
-// metricsFresh holds when the metrics API has read every measured proxy after the
-// last push.
+// metricsFresh holds when the source of memory has read every measured proxy after the
+// last push, by the source's own times, and knows its CPU.
 func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, string, error) {
 	usage, err := s.sampler.Usage(ctx, pods)
 	if err != nil {
@@ -270,7 +297,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 	}
 	fresh := map[types.NamespacedName]bool{}
 	for _, u := range usage {
-		if u.Container == observations.SidecarContainer && u.Measured.After(s.quietSince) {
+		if u.Container == observations.SidecarContainer && u.Measured.After(s.quietSince) && u.CPUKnown() {
 			fresh[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}] = true
 		}
 	}
@@ -282,7 +309,7 @@ func (s *settler) metricsFresh(ctx context.Context, pods []sample.Pod) (bool, st
 		}
 	}
 	if missing > 0 {
-		return false, fmt.Sprintf("the metrics API has yet to read %d of %d proxies", missing, len(measured)), nil
+		return false, fmt.Sprintf("%s has yet to read %d of %d proxies", s.sampler.Reader(), missing, len(measured)), nil
 	}
 	s.usage = usage
 	return true, "", nil

@@ -2,9 +2,11 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/harness/knative/revisions"
@@ -18,8 +20,13 @@ type proxies interface {
 	IsWitness(process string) bool
 	// Connections are the proxies' connections to istiod.
 	Connections(context.Context) ([]sample.Connection, error)
-	// Series calls add with each scrape of each node until ctx ends.
-	Series(ctx context.Context, add func(observations.Series)) error
+	// Watched tells where the pods are known from.
+	Watched(pods func() []*corev1.Pod)
+	// Series calls add with each scrape of each node until ctx ends, and coarse once where
+	// nodes do not let themselves be asked and Reader is asked instead.
+	Series(ctx context.Context, add func(observations.Series), coarse func(why error)) error
+	// Reader names the source of memory.
+	Reader() string
 }
 
 // watch knows what becomes of a run's sidecars between measurements: their memory, their
@@ -29,6 +36,8 @@ type watch struct {
 	proxies  proxies
 	recorder *recorder
 	progress Progress
+	// scope has the namespaces whose pods are watched.
+	scope sample.Scope
 
 	memory    recent
 	revisions revisions.Load
@@ -65,11 +74,18 @@ func (w *watch) recordSeries(ctx context.Context) (stop func() error) {
 		// the series, not a failure of the run. A log that cannot be written is one.
 		var broken error
 		err := w.proxies.Series(ctx, func(s observations.Series) {
-			w.memory.add(time.Now(), s)
+			at := s.Measured
+			if at.IsZero() {
+				at = time.Now()
+			}
+			w.memory.add(at, s)
 			if e := w.recorder.appendApart(observations.Record{Series: &s}); e != nil {
 				broken = e
 				cancel()
 			}
+		}, func(why error) {
+			w.progress.Note("memory between steps is read from %s, at its resolution: %v", w.proxies.Reader(), why)
+			w.recorder.event(observations.Info, observations.Gap, fmt.Sprintf("the series is read from %s, at its resolution, and peaks are unknown: %v", w.proxies.Reader(), why), "")
 		})
 		if err != nil {
 			w.recorder.event(observations.Info, observations.Gap, err.Error(), "")

@@ -117,7 +117,8 @@ func ReadFile(path string) (records []Record, truncated bool, err error) {
 // Read reads a log. A last line without an end, as a crash leaves it, is left out and
 // truncated is true. Anything else that is not a record is an error that names the
 // line, as is a log that does not begin with a Run of a schema this program knows.
-// A log with nothing in it, or only half of its first record, gives no records.
+// A log with nothing in it, or only half of its first record, gives no records. Namespaces
+// have the scenario's names in them, whatever they were called on the cluster.
 func Read(r io.Reader) (records []Record, truncated bool, err error) {
 	// Not bufio.Scanner, which has a longest line.
 	in := bufio.NewReaderSize(r, 1<<16)
@@ -146,6 +147,9 @@ func Read(r io.Reader) (records []Record, truncated bool, err error) {
 				return nil, false, fmt.Errorf("the log has format version %d, this program reads version %d: "+
 					"use the meshbench that wrote it (%s)", record.Run.Schema, Schema, record.Run.Meshbench)
 			}
+		}
+		if number > 1 {
+			records[0].Run.inScenarioNames(&record)
 		}
 		records = append(records, record)
 		if last {

@@ -32,7 +32,7 @@ type Record struct {
 	Action    *Action    `json:"action,omitempty"`  // one action of a step is done
 	Settle    *Settle    `json:"settle,omitempty"`  // the wait for quiet has ended
 	Objects   *Objects   `json:"objects,omitempty"` // what the cluster holds
-	Usage     *Usage     `json:"usage,omitempty"`   // one container, from the metrics API
+	Usage     *Usage     `json:"usage,omitempty"`   // one container, from Run.ReadThrough
 	Series    *Series    `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
 	CPU       *CPU       `json:"cpu,omitempty"`     // one sidecar's CPU time so far
 	Proxy     *Proxy     `json:"proxy,omitempty"`   // one witness's configuration
@@ -61,7 +61,11 @@ type Run struct {
 	Steps      []string          `json:"steps"`
 	Parameters map[string]int    `json:"parameters,omitempty"` // after --set
 	Choices    map[string]string `json:"choices,omitempty"`    // parameters that are words, after --set
-	Published  string            `json:"published,omitempty"`  // name of the published table
+	// Namespaces are the names on the cluster of the scenario's namespaces that have others
+	// there, by the scenario's. Lines of the log and raw dumps have the cluster's; the records
+	// of [Read] have the scenario's, so that runs are compared by them.
+	Namespaces map[string]string `json:"namespaces,omitempty"`
+	Published  string            `json:"published,omitempty"` // name of the published table
 	// PublishedGrowth is what that table says about growth; nil for nothing.
 	PublishedGrowth *PublishedGrowth  `json:"publishedGrowth,omitempty"`
 	Meshbench       string            `json:"meshbench"`         // version of this program
@@ -81,6 +85,9 @@ type Run struct {
 	// CountsOnly says that memory and CPU of proxies were not read, nor waited for: they are
 	// unknown, and figures of such a run are not for comparing.
 	CountsOnly bool `json:"countsOnly,omitempty"`
+	// ReadThrough says where containers' memory and CPU were asked for: ThroughMetrics (or ""
+	// in older logs), ThroughPrometheus or ThroughKubelet.
+	ReadThrough string `json:"readThrough,omitempty"`
 }
 
 // Host is the machine the program runs on.
@@ -105,6 +112,12 @@ type Cluster struct {
 	// RealPerDeployment is the number of pods of a Deployment that run as processes;
 	// -1 for all.
 	RealPerDeployment int `json:"realPerDeployment"`
+	// Service is the managed service that somebody else's cluster is of (EKS, GKE, AKS,
+	// OpenShift); "" for none that is known.
+	Service string `json:"service,omitempty"`
+	// NodeTypes counts the nodes of somebody else's cluster by their instance type, unknown
+	// for those that name none; nil where the scenario's own nodes were made.
+	NodeTypes map[string]int `json:"nodeTypes,omitempty"`
 	// Simulated lists what is not real on this cluster, in words.
 	Simulated []string `json:"simulated,omitempty"`
 	// Baseline reports whether the cluster has the shape of the published one (EKS), so
@@ -154,6 +167,10 @@ type Begin struct {
 	// Expect holds the changes against the scenario's first step that must hold, after
 	// evaluation with the run's parameters.
 	Expect []Expectation `json:"expect,omitempty"`
+	// Unjudged are expectations that need not hold here, since the cluster cannot do an action
+	// of this step or of one before; WhyUnjudged says which, in words.
+	Unjudged    []Expectation `json:"unjudged,omitempty"`
+	WhyUnjudged string        `json:"whyUnjudged,omitempty"`
 }
 
 // Expectation is a change of one count against the scenario's first step.
@@ -247,8 +264,8 @@ type Objects struct {
 	SimulatedPods int `json:"simulatedPods"` // pods with at least one simulated container
 }
 
-// Usage is one container's reading from the metrics API, what `kubectl top pod
-// --containers` prints.
+// Usage is one container's reading from [Run].ReadThrough: of the metrics API, what `kubectl
+// top pod --containers` prints.
 type Usage struct {
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`
@@ -257,20 +274,25 @@ type Usage struct {
 	// Workload is the Deployment (or other owner) in the form namespace/name.
 	Workload string `json:"workload,omitempty"`
 	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
-	Kind        string        `json:"kind,omitempty"`
-	MemoryBytes int64         `json:"memoryBytes"` // working set
-	CPUNano     int64         `json:"cpuNanocores"`
-	Window      time.Duration `json:"windowNanoseconds,omitempty"`
-	Measured    time.Time     `json:"measured"` // the metrics API's own timestamp
+	Kind        string `json:"kind,omitempty"`
+	MemoryBytes int64  `json:"memoryBytes"` // working set
+	CPUNano     int64  `json:"cpuNanocores"`
+	// Window is the time that CPUNano is of. With none, and no CPUNano, CPU is unknown.
+	Window   time.Duration `json:"windowNanoseconds,omitempty"`
+	Measured time.Time     `json:"measured"` // the source's own timestamp of the memory
 	// Witness is set when the proxy's configuration was ever dumped before this reading.
 	Witness bool `json:"witness,omitempty"`
 	// LimitBytes is the container's memory limit; 0 for none or unknown.
 	LimitBytes int64 `json:"limitBytes,omitempty"`
 }
 
-// Series is one scrape of one node's /metrics/resource.
+// Series is one scrape of one node's /metrics/resource. Where nodes do not let themselves be
+// asked, it is of what [Run].ReadThrough tells of one node, at the source's resolution.
 type Series struct {
-	Node       string        `json:"node"`
+	Node string `json:"node"`
+	// Measured is the source's own time of a series that is not of the node itself; zero for
+	// one that is: that was read when the record was written.
+	Measured   time.Time     `json:"measured,omitzero"`
 	Containers []SeriesPoint `json:"containers"`
 }
 
@@ -282,7 +304,7 @@ type SeriesPoint struct {
 	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
 	Kind        string  `json:"kind,omitempty"`
 	MemoryBytes int64   `json:"mem"`
-	CPUSeconds  float64 `json:"cpu"` // since the container's start
+	CPUSeconds  float64 `json:"cpu"` // since the container's start; 0 for unknown
 }
 
 // CPU is the CPU time that a real proxy has used, as its node tells it.
@@ -375,9 +397,10 @@ type Agent struct {
 // Istiod is the control plane's cost at one moment.
 type Istiod struct {
 	Pod         string `json:"pod"`
-	MemoryBytes int64  `json:"memoryBytes"` // working set, metrics API; 0 when not reported
+	MemoryBytes int64  `json:"memoryBytes"` // working set, from Run.ReadThrough; 0 when not reported
 	CPUNano     int64  `json:"cpuNanocores"`
-	Proxies     int    `json:"proxies"` // connected
+	CPUUnknown  bool   `json:"cpuUnknown,omitempty"` // memory was reported, and no CPU yet
+	Proxies     int    `json:"proxies"`              // connected
 	// Pushes counts xDS pushes since istiod's start by type (cds, lds, rds, eds, ...).
 	Pushes map[string]float64 `json:"pushes,omitempty"`
 	// PushSeconds and ConvergenceSeconds are sum and count of the histograms

@@ -51,12 +51,16 @@ const (
 	Lost       = "lost"       // a workload whose sidecar is killed on every start
 	Upgraded   = "upgrade"    // istiod runs another version from here on
 	Gap        = "series"     // the finer series has a gap
+	NoReading  = "no-reading" // the memory and CPU of a proxy are unknown in a step
 	Unread     = "agent"      // pilot-agent does not say what it holds
 	NoSidecar  = "sidecar"    // a workload that one might expect in the mesh has no sidecar
 	KeptAlive  = "kept-alive" // a sidecar keeps its Job's pod from completing
 	Adapted    = "manifest"   // part of a manifest was left out
 	Unprofiled = "profile"    // istiod does not let itself be profiled
 	Unseen     = "arrival"    // it is not known whether istiod has taken something in
+	Skipped    = "skipped"    // an action that the cluster cannot do
+	Blind      = "blind"      // istiod does not tell what proxies have acknowledged
+	Foreign    = "foreign"    // others changed the mesh during a step
 	JobFailed  = "job-failed" // a Job that a step made has failed
 )
 

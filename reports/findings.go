@@ -205,8 +205,8 @@ func (r *Report) findings() []sections.Finding {
 	if env.CountsOnly {
 		add(observations.Info, "memory", "", "Counts alone were read (--counts-only): the steps waited for no memory, and what sidecars used is unknown.")
 	} else {
-		add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from the metrics API, read from: %s%s.",
-			observations.SidecarContainer, cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
+		add(observations.Info, "memory", "", "Memory is the working set of container %s (pilot-agent and Envoy) from %s, read from: %s%s.",
+			observations.SidecarContainer, env.Reader(), cmp.Or(env.Cluster.MemorySource, "unknown"), limits)
 	}
 	if r.CountsInLines() {
 		add(observations.Info, "lines", "", "Published counts are lines that istioctl proxy-config printed, its header line included, so one was added to the rows counted here before comparing; report.json has the rows.")

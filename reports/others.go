@@ -32,7 +32,9 @@ func group(kind string, read []Sidecar) Others {
 			continue
 		}
 		memory = append(memory, p.MemoryBytes)
-		cpu = append(cpu, p.CPUNano)
+		if !p.CPUUnknown {
+			cpu = append(cpu, p.CPUNano)
+		}
 		workloads[p.Workload] = append(workloads[p.Workload], p.MemoryBytes)
 	}
 	for _, name := range slices.Sorted(maps.Keys(workloads)) {

@@ -130,6 +130,8 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		Expectations: []Expectation{},
 		Istiod:       istiodCost(in.istiodBefore, in.istiod),
 		figures:      in.begin.PublishedFigures,
+		Unjudged:     in.begin.Unjudged,
+		WhyUnjudged:  in.begin.WhyUnjudged,
 	}
 	if in.measure != nil {
 		s.Seconds, s.Disturbed = in.measure.Seconds, in.measure.Disturbed
@@ -170,7 +172,7 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		u := in.usage[key]
 		read[u.Kind] = append(read[u.Kind], Sidecar{
 			Pod: key.pod, Workload: u.Workload, Node: u.Node,
-			MemoryBytes: u.MemoryBytes, CPUNano: u.CPUNano, Witness: u.Witness,
+			MemoryBytes: u.MemoryBytes, CPUNano: u.CPUNano, CPUUnknown: !u.CPUKnown(), Witness: u.Witness,
 		})
 	}
 	sidecars := group(observations.ProxySidecar, read[observations.ProxySidecar])

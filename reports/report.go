@@ -101,10 +101,13 @@ type Step struct {
 	WitnessMemory Memory `json:"witnessMemory"`
 	// Settled says that the mesh was quiet before the step was measured and stayed so; Disturbed
 	// says what moved while it was measured.
-	Settled      bool              `json:"settled"`
-	Disturbed    []string          `json:"disturbed,omitempty"`
-	Expectations []Expectation     `json:"expectations"`
-	Published    []PublishedFigure `json:"published,omitempty"`
+	Settled      bool          `json:"settled"`
+	Disturbed    []string      `json:"disturbed,omitempty"`
+	Expectations []Expectation `json:"expectations"`
+	// Unjudged are expectations that need not hold, as WhyUnjudged says.
+	Unjudged    []observations.Expectation `json:"unjudged,omitempty"`
+	WhyUnjudged string                     `json:"whyUnjudged,omitempty"`
+	Published   []PublishedFigure          `json:"published,omitempty"`
 	// Workloads split Memory by workload, sorted by name.
 	Workloads []Workload `json:"workloads,omitempty"`
 	// EnvoyAllocated is what the Envoys of never-dumped sidecars say they have allocated.
@@ -156,7 +159,8 @@ type Sidecar struct {
 	Node        string `json:"node,omitempty"`
 	MemoryBytes int64  `json:"memoryBytes"`
 	CPUNano     int64  `json:"cpuNanocores"`
-	Witness     bool   `json:"witness,omitempty"` // dumped before the reading
+	CPUUnknown  bool   `json:"cpuUnknown,omitempty"` // then CPUNano is 0 and stands for nothing
+	Witness     bool   `json:"witness,omitempty"`    // dumped before the reading
 }
 
 // Expectation is a change against the scenario's first step that had to hold.
@@ -289,10 +293,10 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 				after.CPUSeconds, istiod = l.CPUSeconds, &after
 			}
 		case rec.Series != nil:
-			if under != nil {
+			if under != nil && rec.Series.Measured.IsZero() { // what is read more rarely misses peaks
 				under.peaks.add(rec.Time, rec.Series, func(pod string) bool { return series[pod] != nil && !math.IsInf(series[pod].Dumped, 1) })
 			}
-			addSeries(series, rec.Series, rec.Time.Sub(r.Started).Seconds())
+			addSeries(series, rec.Series, rec.SeriesTime().Sub(r.Started).Seconds())
 		case rec.Proxy != nil:
 			dumped(series, rec.Proxy.Namespace+"/"+rec.Proxy.Pod, rec.Time.Sub(r.Started).Seconds())
 		case rec.Envoy != nil && rec.Envoy.Version != "":

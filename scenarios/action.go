@@ -10,6 +10,9 @@ type Change interface {
 	// check notes problems with the change and its effect on the cluster, and returns the
 	// change's further needs.
 	check(c *checker) needs
+	// place gives the namespaces that the change names the names that they have on the
+	// cluster, before it is checked; see [Scenario.InNamespaces].
+	place(p *placement)
 }
 
 // changes lists every kind of action. A new kind is a new file and a line here.

@@ -57,8 +57,12 @@ type Apply struct {
 
 	// long is the file if it is not in Manifest.
 	long *longFile
-	// summary is the description, once the manifest was read.
-	summary string
+	// summary is the description and sum the text's SHA-256, once the manifest was read.
+	summary, sum string
+	// placed says how the namespaces are called on the cluster; nil for as in the manifest.
+	placed *placement
+	// left are fields that may refer to a namespace and still have its old name.
+	left []string
 }
 
 // longFile is a manifest that stays in its file.
@@ -103,6 +107,9 @@ func (a *Apply) Load() (*manifests.Manifest, error) {
 	if err == nil && a.long != nil && a.long.sum != "" && m.Sum != a.long.sum {
 		return nil, fmt.Errorf("%s has changed since the scenario was checked; start again", a.long.path)
 	}
+	if err == nil && a.placed != nil {
+		a.left = m.InNamespaces(a.placed.names, a.placed.labels)
+	}
 	return m, err
 }
 
@@ -135,6 +142,11 @@ func (a *Apply) MarshalYAML() (any, error) {
 	return &written, nil
 }
 
+func (a *Apply) place(p *placement) {
+	p.rename(&a.Namespace)
+	a.placed = p
+}
+
 // check also replaces File by the file's text, unless it is long.
 func (a *Apply) check(c *checker) needs {
 	at, ok := a.obtain(c)
@@ -162,15 +174,17 @@ func (a *Apply) check(c *checker) needs {
 	if a.Namespace != "" {
 		c.name("namespace", a.Namespace, validation.IsDNS1123Label)
 		made := slices.ContainsFunc(m.Objects, func(o *manifests.Object) bool { return o.Kind == "Namespace" && o.Name == a.Namespace })
-		if !made && !c.namespace("namespace", a.Namespace) {
+		if _, exists := c.objects[object{"Namespace", "", a.Namespace}]; !made && !exists {
+			c.namespace("namespace", a.Namespace) // says what is known
 			return needs{}
 		}
 	}
 	if a.long != nil {
 		a.long.sum = m.Sum
 	}
-	a.summary = describeManifest(m)
+	a.summary, a.sum = describeManifest(m), m.Sum
 	at.leftOut(m.Notes)
+	at.unrenamed(a.left)
 	return a.checkObjects(at, m)
 }
 
@@ -264,7 +278,11 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		c.objects[o] = m.APIVersion
 		if o.kind == "Namespace" {
 			c.namespaceLabels[o.name] = m.Metadata.Labels
+			if !c.baseline[o] {
+				c.makesNamespace(o.name)
+			}
 		}
+		at.outsideOwn(of)
 		at.kind(manifest, of)
 		pods, ok := m.pods()
 		if !ok {
@@ -305,6 +323,36 @@ func (m manifestPlace) kind(manifest *manifests.Manifest, o *manifests.Object) {
 	}
 }
 
+// outsideOwn notes an object that lies in none of the scenario's own namespaces.
+func (m manifestPlace) outsideOwn(o *manifests.Object) {
+	p := manifests.Problem{Line: o.Line, Object: o.String(), Place: o.Place}
+	switch {
+	case o.Kind == "Namespace" && o.Group() == "":
+		if m.isOwn(o.Name) {
+			return
+		}
+		p.Message = "the namespace belongs to the cluster or the mesh"
+	case o.Namespace == "":
+		p.Message = "it lies in no namespace"
+	case m.isOwn(o.Namespace):
+		return
+	default:
+		p.Message = fmt.Sprintf("namespace %q is not the scenario's own", o.Namespace)
+	}
+	m.noteOutside(m.locate(p))
+}
+
+// unrenamed warns of fields that may refer to a namespace which has another name on the
+// cluster.
+func (m manifestPlace) unrenamed(fields []string) {
+	if len(fields) > maxNames {
+		fields = append(slices.Clone(fields[:maxNames]), fmt.Sprintf("and %d more", len(fields)-maxNames))
+	}
+	if len(fields) > 0 {
+		m.leftOut([]string{"these name a namespace in a form that is not renamed for this cluster: " + strings.Join(fields, "; ")})
+	}
+}
+
 // leftOut warns of what is not applied, once for all copies of the action.
 func (m manifestPlace) leftOut(notes []string) {
 	path := join(m.path, m.field)
@@ -318,11 +366,21 @@ func (m manifestPlace) leftOut(notes []string) {
 // wrong notes a problem with a manifest. In the scenario file it has its own line, where the
 // text stands there as it is; of another file the message names it.
 func (m manifestPlace) wrong(p manifests.Problem) {
-	path, message := join(m.path, m.field), p.What()
-	key := fmt.Sprintf("%s@%d: %s", path, p.Line, message)
+	path := join(m.path, m.field)
+	key := fmt.Sprintf("%s@%d: %s", path, p.Line, p.What())
 	if m.bad[path] || m.bad[key] {
 		return // another copy of the action has the same
 	}
+	place := m.locate(p)
+	m.problem(&yaml.Node{Line: place.Line, Column: place.Column}, path, "%s", place.Message)
+	delete(m.bad, path) // there may be other problems
+	m.bad[key] = true
+}
+
+// locate is what is said of a manifest with its place in the scenario file. Of a text in
+// another file the message names the place.
+func (m manifestPlace) locate(p manifests.Problem) Problem {
+	path, message := join(m.path, m.field), p.What()
 	place := yaml.Node{Line: 1, Column: 1}
 	if n := m.at[path]; n != nil {
 		if n.Kind == yaml.AliasNode { // the line of the text is that of its anchor
@@ -338,9 +396,7 @@ func (m manifestPlace) wrong(p manifests.Problem) {
 	case p.Line > 1:
 		message = fmt.Sprintf("line %d: %s", p.Line, message)
 	}
-	m.problem(&place, path, "%s", message)
-	delete(m.bad, path) // there may be other problems
-	m.bad[key] = true
+	return Problem{m.checker.file, place.Line, place.Column, path, message}
 }
 
 // apply sets a workload's pods to those of a manifest. An existing workload is updated pod

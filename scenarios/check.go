@@ -98,6 +98,9 @@ type checker struct {
 	plan planner
 	// warnings are the results of warnAt.
 	warnings Problems
+	// own are the namespaces that steps create, and outside what is changed beside them.
+	own     []string
+	outside Problems
 }
 
 func newChecker(d *decoder, rules MeshRules) *checker {
@@ -201,6 +204,7 @@ func (c *checker) named(kind, namespace string) []string {
 // namespace checks that a namespace exists.
 func (c *checker) namespace(field, name string) bool {
 	if _, exists := c.objects[object{"Namespace", "", name}]; exists {
+		c.touches(field, name)
 		return true
 	}
 	c.wrong(field, "no earlier step creates namespace %q%s", name, suggest(name, c.named("Namespace", "")))
@@ -296,6 +300,7 @@ func (c *checker) check(s *Scenario) {
 	}
 	c.witnesses(s.Witnesses)
 	s.plan = c.plan.Plan
+	s.own, s.outside = c.own, slices.Clip(c.outside.sorted())
 	c.settleLimits(s)
 }
 

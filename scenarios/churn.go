@@ -87,6 +87,13 @@ func percent(text string) (share float64, ok bool) {
 	return share, isShare && err == nil && share > 0 && share <= 100
 }
 
+func (x *Churn) place(p *placement) {
+	p.rename(&x.Namespace)
+	if x.Namespaces != nil {
+		p.renameAll(&x.Namespaces)
+	}
+}
+
 func (x *Churn) check(c *checker) needs {
 	if _, ok := percent(x.Share); !ok && x.Share != "" {
 		c.wrong("share", "invalid share %q: want a percentage above 0%% and at most 100%%, e.g. 25%%", x.Share)

@@ -38,6 +38,8 @@ func (j *CronJob) String() string {
 
 func (j *CronJob) setDefaults() { j.JobOptions.setDefaults() }
 
+func (j *CronJob) place(p *placement) { p.rename(&j.Namespace) }
+
 func (j *CronJob) check(c *checker) needs {
 	c.job(&j.JobOptions, j.Annotations)
 	if len(j.Name) > 52 {

@@ -23,6 +23,8 @@ func (d *DaemonSet) String() string {
 	return fmt.Sprintf("create DaemonSet %s/%s (%s)", d.Namespace, d.Name, d.Image)
 }
 
+func (d *DaemonSet) place(p *placement) { p.rename(&d.Namespace) }
+
 // check also fills in the selector.
 func (d *DaemonSet) check(c *checker) needs {
 	d.Selector = c.selector(d.Name, d.Selector, d.Labels)

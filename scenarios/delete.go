@@ -28,6 +28,13 @@ func (d *Delete) String() string {
 	return "delete " + d.Kind + " " + strings.TrimPrefix(d.Namespace+"/"+d.Name, "/")
 }
 
+func (d *Delete) place(p *placement) {
+	p.rename(&d.Namespace)
+	if d.Kind == "Namespace" {
+		p.rename(&d.Name)
+	}
+}
+
 // check also fills in the API version.
 func (d *Delete) check(c *checker) needs {
 	kinds := []string{"Service", "Deployment", "Namespace"}
@@ -61,8 +68,12 @@ func (d *Delete) check(c *checker) needs {
 	case d.APIVersion != version:
 		c.wrong("apiVersion", "%s %q was created with apiVersion %s", d.Kind, d.Name, version)
 	}
-	if o.kind == "Namespace" {
+	switch {
+	case o.kind == "Namespace":
+		c.touches("name", o.name)
 		delete(c.namespaceLabels, o.name)
+	case o.namespace == "":
+		c.outsideAt(join(c.path, "name"), "%s %q lies in no namespace", o.kind, o.name)
 	}
 	gone := func(other object) bool {
 		return other == o || o.kind == "Namespace" && other.namespace == o.name

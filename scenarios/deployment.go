@@ -42,6 +42,8 @@ func (d *Deployment) String() string {
 
 func (d *Deployment) setDefaults() { d.Replicas = 1 }
 
+func (d *Deployment) place(p *placement) { p.rename(&d.Namespace) }
+
 // check also fills in the selector.
 func (d *Deployment) check(c *checker) needs {
 	d.Selector = c.selector(d.Name, d.Selector, d.Labels)

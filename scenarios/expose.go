@@ -91,6 +91,8 @@ func (e *Expose) owners() []owner { return owners(e.Deployment, e.StatefulSet, e
 
 func (p *Port) setDefaults() { p.Protocol = "TCP" }
 
+func (e *Expose) place(p *placement) { p.rename(&e.Namespace) }
+
 // check also fills in the Service's name and the target ports if they are omitted.
 func (e *Expose) check(c *checker) needs {
 	if e.Name == "" {

@@ -85,6 +85,8 @@ func (j *JobOptions) Annotate(pod map[string]string) map[string]string {
 	return all
 }
 
+func (j *Job) place(p *placement) { p.rename(&j.Namespace) }
+
 func (j *Job) check(c *checker) needs {
 	c.job(&j.JobOptions, j.Annotations)
 	o := object{"Job", j.Namespace, j.Name}

@@ -14,6 +14,9 @@ import (
 // their hashes, where [Scenario.Render] names them. It refuses one that has changed since
 // the scenario was loaded.
 func (s *Scenario) Keep(folder string) error {
+	if s.original != nil {
+		return s.original.Keep(folder)
+	}
 	kept := map[string]bool{}
 	for _, step := range s.Steps {
 		for _, action := range step.Actions {

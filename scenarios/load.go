@@ -44,6 +44,8 @@ type Loader struct {
 	// Files holds the scenario files and the manifests that they apply; nil for the
 	// operating system's files.
 	Files fs.FS
+
+	placement *placement // see [Scenario.InNamespaces]
 }
 
 // read returns the text of a file.
@@ -79,9 +81,16 @@ func (l Loader) Load(path string, data []byte) (*Scenario, error) {
 		return nil, problems.sorted()
 	}
 	if len(l.Set) > 0 {
-		if original, problems := (Loader{Mesh: l.Mesh, Values: l.Values, Render: l.Render, Files: l.Files}).load(path, data); len(problems) == 0 {
+		unset := l
+		unset.Set = nil
+		if original, problems := unset.load(path, data); len(problems) == 0 {
 			dropPublished(s, original)
 		}
+	}
+	s.again = func(p *placement) (*Scenario, error) {
+		placed := l
+		placed.placement = p
+		return placed.Load(path, data)
 	}
 	return s, nil
 }
@@ -119,6 +128,9 @@ func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
 		if _, known := d.names.values[name]; known && !d.names.used[name] {
 			d.override(name, l.Set[name], "no expression in %s uses this parameter, so setting it changes nothing", path)
 		}
+	}
+	if l.placement != nil {
+		s.place(l.placement)
 	}
 	if !d.tooLarge { // a file that is too large was not read to its end
 		newChecker(d, l.Mesh).check(s)
@@ -293,6 +305,9 @@ func (d *decoder) readFile(path string) (string, error) {
 // version of the format, all defaults filled in, expressions evaluated and repetitions
 // expanded. Manifests of more than 1 MiB must lie beside it ([Scenario.Keep]).
 func (s *Scenario) Render() ([]byte, error) {
+	if s.original != nil {
+		return s.original.Render()
+	}
 	versioned := *s
 	versioned.APIVersion = APIVersion
 	var n yaml.Node

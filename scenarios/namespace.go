@@ -20,12 +20,15 @@ type Namespace struct {
 
 	// selector is the label for injection, {key, value}, once it is known.
 	selector [2]string
+	// marks are labels by which the namespace is known on a cluster of others.
+	marks map[string]string
 }
 
 // AllLabels returns the namespace's labels with the one for injection.
 func (n *Namespace) AllLabels() map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, n.Labels)
+	maps.Copy(labels, n.marks)
 	switch {
 	case n.Injection && n.selector[0] != "":
 		labels[n.selector[0]] = n.selector[1]
@@ -46,10 +49,16 @@ func (n *Namespace) String() string {
 	return "create namespace " + n.Name
 }
 
+func (n *Namespace) place(p *placement) {
+	p.rename(&n.Name)
+	n.marks = p.labels
+}
+
 func (n *Namespace) check(c *checker) needs {
 	c.name("name", n.Name, validation.IsDNS1123Label)
 	c.labels("labels", n.Labels, true)
 	c.create("name", "v1", object{"Namespace", "", n.Name})
+	c.makesNamespace(n.Name)
 	if n.Injection {
 		key, value := c.rules.InjectionLabel(c.meshes)
 		if given, ok := n.Labels[key]; ok && given != value {

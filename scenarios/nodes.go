@@ -15,6 +15,8 @@ func (n *Nodes) String() string {
 	return "change nodes to " + describe(n.Groups)
 }
 
+func (*Nodes) place(*placement) {}
+
 func (n *Nodes) check(c *checker) needs {
 	c.setNodes("groups", n.Groups)
 	return needs{}

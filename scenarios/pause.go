@@ -22,6 +22,8 @@ func (*Pause) Word() string { return "pause" }
 // String describes the change in a few words.
 func (p *Pause) String() string { return fmt.Sprintf("pause for %s", p.For) }
 
+func (*Pause) place(*placement) {}
+
 func (p *Pause) check(c *checker) needs {
 	switch {
 	case p.For <= 0:

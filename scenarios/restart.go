@@ -25,6 +25,8 @@ func (r *Restart) Owner() (kind, name string) {
 
 func (r *Restart) owners() []owner { return owners(r.Deployment, r.StatefulSet, r.DaemonSet) }
 
+func (r *Restart) place(p *placement) { p.rename(&r.Namespace) }
+
 func (r *Restart) check(c *checker) needs {
 	o, exists := c.owner(r.Namespace, r.owners())
 	if !exists {

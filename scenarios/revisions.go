@@ -96,6 +96,13 @@ func Revision(service string, n int) string { return fmt.Sprintf("%s-%05d", serv
 
 func (r *Revisions) setDefaults() { r.Batch, r.Mode, r.Image = 200, Shape, "dev.local/app" }
 
+func (r *Revisions) place(p *placement) {
+	p.rename(&r.Namespace)
+	if r.Until != nil {
+		p.rename(&r.Until.Namespace)
+	}
+}
+
 func (r *Revisions) check(c *checker) needs {
 	// The longest name with it is that of the private Service, SERVICE-00001-private.
 	c.name("service", r.Service+"-00001-private", validation.IsDNS1035Label)
@@ -123,6 +130,9 @@ func (r *Revisions) check(c *checker) needs {
 	need := needs{knative: r.Mode == Knative, shapesRevisions: r.Mode == Shape, collectsRevisions: r.Kept > 0}
 	if r.MinScale > 0 {
 		need.images = []string{r.Image}
+	}
+	if r.Mode == Shape {
+		c.outsideAt(join(c.path, "mode"), "the shape of revisions needs namespace knative-serving with an activator, and makes them where they are missing")
 	}
 	if !c.namespace("namespace", r.Namespace) {
 		return need

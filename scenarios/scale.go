@@ -28,6 +28,8 @@ func (s *Scale) Owner() (kind, name string) {
 
 func (s *Scale) owners() []owner { return owners(s.Deployment, s.StatefulSet, "")[:2] }
 
+func (s *Scale) place(p *placement) { p.rename(&s.Namespace) }
+
 func (s *Scale) check(c *checker) needs {
 	c.number("replicas", s.Replicas, 0, maxNumber)
 	if o, exists := c.owner(s.Namespace, s.owners()); exists {

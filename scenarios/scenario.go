@@ -55,6 +55,14 @@ type Scenario struct {
 	// waits and warnings are the results of [Scenario.Waits] and [Scenario.Warnings].
 	waits    Waits
 	warnings Problems
+	// own, outside and placed are the results of [Scenario.Namespaces], [Scenario.Outside] and
+	// [Scenario.Renamed]; original is what is rendered of a scenario that is placed.
+	own      []string
+	outside  Problems
+	placed   *placement
+	original *Scenario
+	// again loads the scenario anew, placed; nil if it was not loaded.
+	again func(*placement) (*Scenario, error)
 }
 
 // Parameter is one size of a scenario that the command line can override, or a choice

@@ -34,6 +34,8 @@ func (s *StatefulSet) String() string {
 
 func (s *StatefulSet) setDefaults() { s.Replicas = 1 }
 
+func (s *StatefulSet) place(p *placement) { p.rename(&s.Namespace) }
+
 // check also fills in the selector.
 func (s *StatefulSet) check(c *checker) needs {
 	s.Selector = c.selector(s.Name, s.Selector, s.Labels)

@@ -54,6 +54,16 @@ func (u *Upgrade) String() string {
 	return text
 }
 
+func (u *Upgrade) place(p *placement) {
+	u.Values = p.names.Values(u.Values)
+	if u.Namespaces != nil {
+		p.renameAll(&u.Namespaces)
+	}
+	for i := range u.Restart {
+		u.Restart[i].place(p)
+	}
+}
+
 func (u *Upgrade) check(c *checker) needs {
 	if u.Istio != "" && !version.MatchString(u.Istio) {
 		c.wrong("istio", "invalid version %q: want e.g. 1.23.2", u.Istio)

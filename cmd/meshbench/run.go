@@ -20,6 +20,7 @@ import (
 	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
@@ -36,9 +37,12 @@ type runner struct {
 	forcedGC    bool
 	profile     bool // istiod's CPU
 	countsOnly  bool
+	settle      string
 	cluster     clusterFlags
+	memory      memorySource
 	trace       string           // file for the phases; "" for none
 	options     assemble.Options // what the flags say; see read
+	source      sample.Source    // likewise
 }
 
 // series is the command run: runs of one or more scenarios.
@@ -88,15 +92,39 @@ func (r *runner) flags(f *pflag.FlagSet) {
 	setFlag(f, &r.set)
 	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run (longer by default where clusters take long to make)")
 	f.DurationVar(&r.settleLimit, "settle-limit", 0, "longest wait for a quiet mesh at each step, unless the step sets its own (default 3m, and more where the mesh is told to drain or debounce longer)")
+	f.StringVar(&r.settle, "settle", settleStrict, "`how` to know that proxies have their configuration: strict (istiod's debug endpoints) or blind (by time alone where these are off; the run is marked)")
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
 	f.BoolVar(&r.unsettled, "allow-unsettled", false, "accept steps that were measured before the mesh settled (exit code 6 otherwise)")
 	f.BoolVar(&r.forcedGC, "force-gc", true, "collect istiod's and the witnesses' pilot-agents' garbage at the end of each step, to measure their live heaps; istiod's memory and CPU are compared only among runs of one setting")
+	r.memory.flags(f)
 	r.cluster.flags(f)
 	r.cluster.knativeFlag(f, "Knative Serving for scenarios that need it (default "+components.DefaultKnative+" on clusters of components)")
 }
 
+// Words for --settle.
+const (
+	settleStrict = "strict"
+	settleBlind  = "blind"
+)
+
+func checkSettle(word string) error {
+	if word != settleStrict && word != settleBlind {
+		return fmt.Errorf("--settle %s: give %s or %s", word, settleStrict, settleBlind)
+	}
+	return nil
+}
+
 // read takes in the flags once they are parsed.
 func (r *runner) read(f *pflag.FlagSet) (err error) {
+	if err := checkSettle(r.settle); err != nil {
+		return err
+	}
+	if r.source, err = r.memory.read(f); err != nil {
+		return err
+	}
+	if r.countsOnly && r.source.Through != memorySources[0] {
+		return fmt.Errorf("--counts-only reads no memory: leave --memory-source %s out", r.source.Through)
+	}
 	if r.options, err = r.cluster.read(f); err != nil {
 		return err
 	}
@@ -301,11 +329,16 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	defer broken(nil)
 	options := r.options
 	options.Progress, options.Died, options.Confirm = p, broken, p.Confirm
+	if err := r.source.Check(ctx); err != nil {
+		return "", err
+	}
 	run, err := options.Run(ctx, j.scenario)
 	if err != nil {
 		return "", err
 	}
 	run.ForcedGC, run.CPUProfile, run.CountsOnly = r.forcedGC, r.profile, r.countsOnly
+	run.MemorySource = r.source
+	run.Blind = r.settle == settleBlind
 	run.Dir, run.Timeout, run.SettleLimit, run.AllowRejected = j.dir, r.timeout, r.settleLimit, r.rejected
 	run.Meshbench, run.Command = version, os.Args[1:]
 	return harness.Run(ctx, run)

@@ -52,6 +52,8 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
+	// Observe measures the mesh that is there; nil for runs that change something.
+	Observe *harness.Observation
 	// Progress is required for all but Check.
 	Progress Progress
 	// Died, if set, is called once with the reason when a cluster ends by itself.
@@ -67,6 +69,8 @@ type needs struct {
 	istio   []string
 	values  map[string]any // the scenario's
 	serving serving
+	// placed is the scenario as it is done on this cluster.
+	placed *scenarios.Scenario
 }
 
 // Open loads a scenario, checked for the mesh that these options install. name and set are
@@ -162,9 +166,10 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 		return harness.Options{}, err
 	}
 	made.provisioning.Stopwatch = stopwatch
+	o.announce(s, needs.placed)
 	return harness.Options{
-		Scenario: s, Provisioning: made.provisioning, Upgrade: made.upgrade,
-		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(),
+		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade,
+		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe,
 	}, nil
 }
 
@@ -207,7 +212,13 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 			istio = append(istio, v)
 		}
 	}
-	return needs{harness.ClusterSpec(s, real), istio, s.Mesh.Values, serving}, nil
+	placed, visit, err := o.visit(s)
+	if err != nil {
+		return needs{}, err
+	}
+	spec := harness.ClusterSpec(placed, real)
+	spec.Visit = visit
+	return needs{spec, istio, placed.Mesh.Values, serving, placed}, nil
 }
 
 // request is what the source is asked for.

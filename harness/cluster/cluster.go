@@ -64,6 +64,8 @@ type Spec struct {
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).
 	Detached bool
+	// Visit is how a run stays on a cluster of a [Guest]; nil for the others.
+	Visit *Visit
 }
 
 // Phase is a time in which the cluster has the same nodes.
@@ -129,6 +131,20 @@ type NodeOwner interface {
 type SlowToDelete interface {
 	// DeleteLimit is how long Delete may take. Without it, that is a minute.
 	DeleteLimit() time.Duration
+}
+
+// Shared is a Cluster that others use, too: what happens outside of the run's own namespaces
+// is none of its business.
+type Shared interface {
+	// Revision is that of the istiods that serve the run's namespaces (label istio.io/rev of
+	// their pods), "" where the cluster has no other.
+	Revision() string
+}
+
+// Fixed is a Cluster whose nodes are not meshbench's: SetNodes must not be called.
+type Fixed interface {
+	// FixedNodes says in words why the nodes stay as they are.
+	FixedNodes() string
 }
 
 // LogExporter is a Cluster that can save its nodes' logs into [Spec].Dir before it is deleted.

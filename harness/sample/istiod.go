@@ -23,8 +23,17 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Istiods are the control-plane pods that are ready. None is an error.
+// Istiods are the scope's control-plane pods that are ready. None is an error.
 func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
+	pods, err := s.istiods(ctx)
+	var keys []types.NamespacedName
+	for _, p := range pods {
+		keys = append(keys, p.NamespacedName())
+	}
+	return keys, err
+}
+
+func (s *Sampler) istiods(ctx context.Context) ([]Pod, error) {
 	list, err := s.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
 		LabelSelector: "app=istiod", FieldSelector: "status.phase=Running",
 		ResourceVersion: "0", // from the API server's cache: this is asked every second
@@ -32,16 +41,19 @@ func (s *Sampler) Istiods(ctx context.Context) ([]types.NamespacedName, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list istiod's pods: %w", err)
 	}
-	var keys []types.NamespacedName
+	var pods []Pod
 	for _, p := range list.Items {
-		if p.DeletionTimestamp == nil && kube.Ready(&p) {
-			keys = append(keys, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
+		if p.DeletionTimestamp == nil && kube.Ready(&p) && s.scope.control(p.Labels) {
+			pods = append(pods, PodFrom(&p))
 		}
 	}
-	if len(keys) == 0 {
+	if len(pods) == 0 {
+		if s.scope.Revision != "" {
+			return nil, fmt.Errorf("no pod with labels app=istiod and %s=%s is ready", revisionLabel, s.scope.Revision)
+		}
 		return nil, errors.New("no pod with label app=istiod is ready")
 	}
-	return keys, nil
+	return pods, nil
 }
 
 // families are metrics by name.
@@ -108,28 +120,29 @@ func (f families) histogram(name string) observations.Histogram {
 const maxBound = 1e300
 
 // Istiod reads what each ready istiod costs and has pushed: its own metrics, and its
-// container's memory and CPU from the metrics API, which are 0 when that has none yet.
+// container's memory and CPU from the source ([Sampler.ReadFrom]), which are 0 when that has
+// none yet.
 func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
-	pods, err := s.Istiods(ctx)
+	pods, err := s.istiods(ctx)
 	if err != nil {
 		return nil, err
 	}
 	records := make([]observations.Istiod, len(pods))
 	for i, pod := range pods {
-		f, err := s.metricsOf(ctx, pod)
+		f, err := s.metricsOf(ctx, pod.NamespacedName())
 		if err != nil {
 			return nil, err
 		}
 		records[i] = istiodFrom(f)
 		records[i].Pod = pod.Namespace + "/" + pod.Name
-		usage, err := s.metrics.MetricsV1beta1().PodMetricses(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+		found, err := s.source.of(ctx, pod)
 		if err != nil {
 			continue // not scraped yet; Istiod's own account stands
 		}
-		for _, c := range usage.Containers {
-			if c.Name == observations.IstiodContainer {
-				records[i].MemoryBytes = c.Usage.Memory().Value()
-				records[i].CPUNano = c.Usage.Cpu().ScaledValue(-9)
+		for _, r := range found {
+			if r.name == observations.IstiodContainer {
+				records[i].MemoryBytes, records[i].CPUNano = r.memoryBytes, r.cpuNano
+				records[i].CPUUnknown = r.cpuNano == 0 && r.window == 0
 			}
 		}
 	}
@@ -303,6 +316,9 @@ type Connection struct {
 // Connections reads, from each ready istiod's /debug/connections, which proxies are
 // connected and since when.
 func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
+	if s.blind.Load() {
+		return nil, nil
+	}
 	pods, err := s.Istiods(ctx)
 	if err != nil {
 		return nil, err
@@ -324,6 +340,9 @@ func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
 			dot := strings.LastIndexByte(node, '.')
 			if dot < 0 {
 				continue // no proxy of a pod
+			}
+			if !s.scope.Has(node[dot+1:]) {
+				continue
 			}
 			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.Name + "/" + c.ID, Since: c.Since})
 		}

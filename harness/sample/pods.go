@@ -75,7 +75,9 @@ type Pod struct {
 	// Simulated tells that at least one container is simulated.
 	Simulated bool
 	// Ready is the pod's condition of that name.
-	Ready  bool
+	Ready bool
+	// NoDump tells that the pod forbids that its proxy's configuration is dumped.
+	NoDump bool
 	istiod bool // runs the control plane
 
 	// Deleting tells that the pod is on its way out.
@@ -106,6 +108,7 @@ func PodFrom(p *corev1.Pod) Pod {
 		Workload:  p.Namespace + "/" + owner(p),
 		istiod:    p.Labels["app"] == "istiod",
 		Deleting:  p.DeletionTimestamp != nil,
+		NoDump:    p.Annotations[annotations.Dump] == "false",
 	}
 	if ref := metav1.GetControllerOf(p); ref != nil {
 		pod.Owner, pod.OwnerUID = ref.Kind, ref.UID
@@ -321,7 +324,7 @@ func owner(p *corev1.Pod) string {
 	return ref.Name
 }
 
-// Pods lists the pods of all namespaces.
+// Pods lists the pods of the scope, and the istiods that are asked.
 func (s *Sampler) Pods(ctx context.Context) ([]Pod, error) {
 	return s.listPods(ctx, metav1.ListOptions{})
 }
@@ -331,13 +334,28 @@ func (s *Sampler) listPods(ctx context.Context, opts metav1.ListOptions) ([]Pod,
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
-	pods := make([]Pod, len(list.Items))
+	all := make([]*corev1.Pod, len(list.Items))
 	for i := range list.Items {
-		pods[i] = PodFrom(&list.Items[i])
+		all[i] = &list.Items[i]
+	}
+	return s.podsFrom(ctx, all), nil
+}
+
+// podsFrom are those of the scope.
+func (s *Sampler) podsFrom(ctx context.Context, all []*corev1.Pod) []Pod {
+	pods := make([]Pod, 0, len(all))
+	for _, p := range all {
+		if s.scope.HasPod(p) {
+			pods = append(pods, PodFrom(p))
+		}
 	}
 	s.ownJobs(ctx, pods)
-	return pods, nil
+	return pods
 }
+
+// Watched makes [Sampler.Series] take the pods that there are from a watch, in place of listing
+// them each few seconds.
+func (s *Sampler) Watched(pods func() []*corev1.Pod) { s.watched.Store(&pods) }
 
 // ownJobs makes the CronJob the workload of pods whose Job it has made, which only the Job
 // tells. Where it cannot be asked, or is gone, the Job stays it.
@@ -372,7 +390,7 @@ func (s *Sampler) ownJobs(ctx context.Context, pods []Pod) {
 	}
 }
 
-// Objects counts what the cluster holds, in all namespaces.
+// Objects counts what the cluster holds: its nodes, and the scope's pods and Services.
 func (s *Sampler) Objects(ctx context.Context) (observations.Objects, error) {
 	pods, err := s.Pods(ctx)
 	if err != nil {
@@ -386,9 +404,16 @@ func (s *Sampler) Objects(ctx context.Context) (observations.Objects, error) {
 	if err != nil {
 		return observations.Objects{}, fmt.Errorf("list services: %w", err)
 	}
-	o := observations.Objects{Nodes: len(nodes.Items), Services: len(services.Items)}
+	o := observations.Objects{Nodes: len(nodes.Items)}
+	for _, service := range services.Items {
+		if s.scope.Has(service.Namespace) {
+			o.Services++
+		}
+	}
 	for _, p := range pods {
-		count(&o, p)
+		if s.scope.Has(p.Namespace) {
+			count(&o, p)
+		}
 	}
 	return o, nil
 }

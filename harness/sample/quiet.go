@@ -2,7 +2,10 @@ package sample
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +80,34 @@ type Quiet struct {
 	// Rejected names each update that was refused and not replaced by one that was
 	// accepted, with Envoy's reason: "ns1/test-0: Listener: why".
 	Rejected []string
+	// Blind tells that istiod says nothing of single proxies: the lists are unknown, not empty.
+	Blind bool
 }
+
+// ErrBlind says that an istiod does not tell what its proxies have acknowledged.
+var ErrBlind = errors.New("istiod's debug endpoints are off (ENABLE_DEBUG_ON_HTTP=false): what proxies have acknowledged is unknown")
+
+// Sees returns [ErrBlind] if an istiod does not tell what its proxies have acknowledged.
+func (s *Sampler) Sees(ctx context.Context) error {
+	pods, err := s.Istiods(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pod := range pods {
+		_, err := s.synczOf(ctx, pod)
+		var status *statusError
+		if errors.As(err, &status) && status.code == http.StatusNotFound {
+			return fmt.Errorf("%s: %w", pod, ErrBlind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Blindfold makes the sampler ask istiods for their metrics alone from now on.
+func (s *Sampler) Blindfold() { s.blind.Store(true) }
 
 // Quiet takes a snapshot over all ready istiods.
 func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
@@ -94,6 +124,12 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 		}
 		state := stateFrom(f)
 		state.Pod, state.Asked, state.Answered = pod, asked, time.Now()
+		if s.blind.Load() {
+			state.Connected = int(f.sum("pilot_xds"))
+			q.Istiods = append(q.Istiods, state)
+			q.Blind = true
+			continue
+		}
 		statuses, err := s.synczOf(ctx, pod)
 		if err != nil {
 			return Quiet{}, err
@@ -104,6 +140,9 @@ func (s *Sampler) Quiet(ctx context.Context) (Quiet, error) {
 		state.Connected = len(statuses)
 		q.Istiods = append(q.Istiods, state)
 		for _, status := range statuses {
+			if !s.scope.Has(status.Namespace) {
+				continue
+			}
 			name := status.Namespace + "/" + status.Pod
 			q.Proxies = append(q.Proxies, name)
 			if len(status.Stale) > 0 {

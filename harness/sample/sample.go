@@ -1,5 +1,5 @@
 // Package sample reads what a mesh costs: containers' memory and CPU from the metrics
-// API and from the nodes, proxies' configuration and memory from Envoy's admin port,
+// API (or Prometheus, see [Source]) and from the nodes, proxies' configuration and memory from Envoy's admin port,
 // the control plane's work from istiod's own metrics.
 //
 // Everything goes through the Kubernetes API server, so it works the same on every
@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -38,19 +40,28 @@ const requestTimeout = time.Minute
 
 // Sampler reads one cluster. It is safe for concurrent use.
 type Sampler struct {
-	kube    kubernetes.Interface
-	metrics metrics.Interface
-	http    *http.Client // dials "pod.Namespace:port" through port-forwards
+	scope    Scope
+	blind    atomic.Bool // istiods tell nothing of single proxies
+	watched  atomic.Pointer[func() []*corev1.Pod]
+	kube     kubernetes.Interface
+	metrics  metrics.Interface
+	kubelets *kubelets
+	source   source       // of memory and CPU
+	http     *http.Client // dials "pod.Namespace:port" through port-forwards
+
+	// coarseWindow is the longest window, in nanoseconds, of what source told last for the
+	// series; 0 while the nodes tell it.
+	coarseWindow atomic.Int64
 
 	mu        sync.Mutex
 	witnesses map[string]bool      // processes that were dumped; see Pod.Process
 	jobs      map[types.UID]string // the CronJob that made a Job; "" for none
 }
 
-// New returns a sampler for the cluster that cfg leads to. cfg is copied; the copy has
+// New returns a sampler for a part of the cluster that cfg leads to. cfg is copied; the copy has
 // no rate limit, as sampling paces itself and must not queue behind itself. Call
 // [Sampler.Close] in the end.
-func New(cfg *rest.Config) (*Sampler, error) {
+func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	cfg.Timeout = requestTimeout
@@ -68,8 +79,11 @@ func New(cfg *rest.Config) (*Sampler, error) {
 		return nil, err
 	}
 	return &Sampler{
-		kube:    k,
-		metrics: m,
+		scope:    scope,
+		kube:     k,
+		metrics:  m,
+		kubelets: &kubelets{kube: k, past: map[container]*history{}},
+		source:   metricsAPI{m},
 		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 			DialContext:         f.dialHost,
 			MaxIdleConnsPerHost: 1,

@@ -1,19 +1,15 @@
 package sample
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -23,8 +19,8 @@ import (
 // SeriesInterval is how often Series reads a node.
 const SeriesInterval = time.Second
 
-// seriesPods is how often Series looks again on which nodes real sidecars are.
-const seriesPods = 5 * time.Second
+// seriesLook is how often Series looks again on which nodes real sidecars are.
+const seriesLook = 5 * time.Second
 
 // Series scrapes, every SeriesInterval, /metrics/resource of each node that holds a
 // real proxy or istiod, through the API server, and hands one record a node to
@@ -37,21 +33,26 @@ const seriesPods = 5 * time.Second
 // repeats a reading until it has another: a repeated one is left out, and so is
 // one of a pod that cannot be found.
 //
+// Where the right to ask nodes (nodes/proxy) is missing, coarse is called once with the reason,
+// and the series goes on from the source of Usage, at its resolution: asked every 5 s, and
+// repeated readings left out. What is read from kubelets alone has no other source.
+//
 // It returns when ctx ends, with what failed in the last tick, or nil.
-func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) error {
+func (s *Sampler) Series(ctx context.Context, sink func(observations.Series), coarse func(why error)) error {
 	ticks := time.NewTicker(SeriesInterval)
 	defer ticks.Stop()
 	var (
 		nodes   []string
 		kinds   = map[types.NamespacedName]string{} // of every proxy ever found
+		istiods = map[types.NamespacedName]bool{}   // every one ever found
 		looked  time.Time
 		lookErr error
 		failed  []error // of each node
-		seen    readings
+		seen    repeats
 	)
 	look := func() {
 		looked = time.Now()
-		found, err := s.seriesNodes(ctx, kinds)
+		found, err := s.seriesNodes(ctx, kinds, istiods)
 		if err == nil && !slices.Equal(nodes, found) { // else the nodes of the last look stay
 			nodes, failed = found, make([]error, len(found))
 		}
@@ -60,7 +61,7 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 		}
 	}
 	for {
-		if time.Since(looked) >= seriesPods {
+		if time.Since(looked) >= seriesLook {
 			look()
 		}
 		records := make([]observations.Series, len(nodes))
@@ -79,6 +80,13 @@ func (s *Sampler) Series(ctx context.Context, sink func(observations.Series)) er
 			})
 		}
 		_ = group.Wait()
+		if i := slices.IndexFunc(failed, apierrors.IsForbidden); i >= 0 && s.source != source(s.kubelets) {
+			coarse(failed[i])
+			return s.coarse(ctx, sink)
+		}
+		for i := range records {
+			records[i].Containers = slices.DeleteFunc(records[i].Containers, s.foreign(istiods))
+		}
 		if slices.ContainsFunc(records, func(r observations.Series) bool { return slices.ContainsFunc(r.Containers, stranger(kinds)) }) {
 			look()
 		}
@@ -111,11 +119,20 @@ func stranger(kinds map[types.NamespacedName]string) func(observations.SeriesPoi
 	}
 }
 
-// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds.
-func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string) (nodes []string, err error) {
-	// Resource version 0 is answered from the API server's cache. A native sidecar runs while
-	// its pod is Pending.
-	pods, err := s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
+// foreign tells a reading of what is outside of the scope.
+func (s *Sampler) foreign(istiods map[types.NamespacedName]bool) func(observations.SeriesPoint) bool {
+	return func(c observations.SeriesPoint) bool {
+		if c.Container == observations.IstiodContainer && s.scope.Revision != "" {
+			return !istiods[types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}]
+		}
+		return c.Container == observations.SidecarContainer && !s.scope.Has(c.Namespace)
+	}
+}
+
+// seriesNodes are the nodes worth a scrape; the kinds of the proxies are added to kinds, and
+// the istiods to istiods.
+func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedName]string, istiods map[types.NamespacedName]bool) (nodes []string, err error) {
+	pods, err := s.seriesPods(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,49 +143,64 @@ func (s *Sampler) seriesNodes(ctx context.Context, kinds map[types.NamespacedNam
 		if p.Proxy {
 			kinds[p.NamespacedName()] = p.Kind
 		}
+		if p.istiod {
+			istiods[p.NamespacedName()] = true
+		}
 	}
 	slices.Sort(nodes)
 	return slices.Compact(nodes), nil
 }
 
-// readings are the nodes' own times of each container's last reading, by NAMESPACE/POD and
-// container. It is safe for concurrent use.
-type readings struct{ last sync.Map }
-
-// fresh keeps the points that were not there before.
-func (r *readings) fresh(points []timed) []observations.SeriesPoint {
-	var kept []observations.SeriesPoint
-	for _, p := range points {
-		before, _ := r.last.Swap([3]string{p.Namespace, p.Pod, p.Container}, p.at)
-		if p.at == 0 || before != p.at {
-			kept = append(kept, p.SeriesPoint)
-		}
+// seriesPods are the pods that have not ended, as far as is known without asking for more than
+// the API server has in its cache.
+func (s *Sampler) seriesPods(ctx context.Context) (pods []Pod, err error) {
+	// Resource version 0 is answered from the cache. A native sidecar runs while its pod is
+	// Pending.
+	if watched := s.watched.Load(); watched != nil {
+		pods = s.podsFrom(ctx, (*watched)())
+	} else if pods, err = s.listPods(ctx, metav1.ListOptions{ResourceVersion: "0", FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"}); err != nil {
+		return nil, err
 	}
-	return kept
+	return slices.DeleteFunc(pods, func(p Pod) bool { return p.State == Ended }), nil
 }
 
-// timed is a point with the node's own time of its reading, in milliseconds since 1970; 0
-// where the node tells none.
-type timed struct {
-	observations.SeriesPoint
-	at int64
+// repeats are the nodes' own times of each container's last reading. It is safe for concurrent
+// use.
+type repeats struct{ last sync.Map }
+
+// fresh keeps the readings that were not there before. Where a node tells no time all are.
+func (r *repeats) fresh(found []reading) []reading {
+	return slices.DeleteFunc(found, func(f reading) bool {
+		before, there := r.last.Swap(f.container, f.measured)
+		return there && !f.measured.IsZero() && f.measured.Equal(before.(time.Time))
+	})
+}
+
+// meshes keeps the readings of the mesh's own containers.
+func meshes(found []reading) []reading {
+	return slices.DeleteFunc(found, func(r reading) bool {
+		return r.name != observations.SidecarContainer && r.name != observations.IstiodContainer
+	})
 }
 
 // scrapeNode reads one node.
-func (s *Sampler) scrapeNode(ctx context.Context, node string, seen *readings) (observations.Series, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	text, err := s.kube.CoreV1().RESTClient().Get().
-		Resource("nodes").Name(node).SubResource("proxy").Suffix("metrics/resource").
-		SetHeader("Accept", "text/plain").DoRaw(ctx)
+func (s *Sampler) scrapeNode(ctx context.Context, node string, seen *repeats) (observations.Series, error) {
+	found, err := s.kubelets.scrape(ctx, node)
 	if err != nil {
-		return observations.Series{}, fmt.Errorf("scraping /metrics/resource of node %s: %w", node, err)
+		return observations.Series{}, err
 	}
-	points, err := parseResource(text)
-	if err != nil {
-		return observations.Series{}, fmt.Errorf("read /metrics/resource of node %s: %w", node, err)
+	return observations.Series{Node: node, Containers: points(seen.fresh(meshes(found)))}, nil
+}
+
+// points are readings as a series has them.
+func points(found []reading) []observations.SeriesPoint {
+	var all []observations.SeriesPoint
+	for _, r := range found {
+		all = append(all, observations.SeriesPoint{
+			Namespace: r.namespace, Pod: r.pod, Container: r.name, MemoryBytes: r.memoryBytes, CPUSeconds: r.cpuSeconds,
+		})
 	}
-	return observations.Series{Node: node, Containers: seen.fresh(points)}, nil
+	return all
 }
 
 // CPU reads the CPU time of the real proxies among pods since their containers' start,
@@ -186,7 +218,7 @@ func (s *Sampler) CPU(ctx context.Context, pods []Pod) ([]observations.CPU, erro
 	slices.Sort(nodes)
 	var used []observations.CPU
 	for _, node := range slices.Compact(nodes) {
-		var all readings // none was there before
+		var all repeats // none was there before
 		series, err := s.scrapeNode(ctx, node, &all)
 		if err != nil {
 			return nil, err
@@ -203,43 +235,6 @@ func (s *Sampler) CPU(ctx context.Context, pods []Pod) ([]observations.CPU, erro
 		}
 	}
 	return used, nil
-}
-
-// parseResource reads the answer of a kubelet's /metrics/resource
-// (https://kubernetes.io/docs/reference/instrumentation/node-metrics/) and keeps the
-// mesh's containers, in the order of their names.
-func parseResource(text []byte) ([]timed, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	points := map[[3]string]*timed{}
-	each := func(family string, set func(*timed, float64)) {
-		for _, m := range families[family].GetMetric() {
-			l := labels(m)
-			if l["container"] != observations.SidecarContainer && l["container"] != observations.IstiodContainer {
-				continue
-			}
-			key := [3]string{l["namespace"], l["pod"], l["container"]}
-			if points[key] == nil {
-				points[key] = &timed{SeriesPoint: observations.SeriesPoint{Namespace: key[0], Pod: key[1], Container: key[2]}}
-			}
-			points[key].at = max(points[key].at, m.GetTimestampMs())
-			set(points[key], value(m))
-		}
-	}
-	each("container_memory_working_set_bytes", func(p *timed, v float64) { p.MemoryBytes = int64(v) })
-	each("container_cpu_usage_seconds_total", func(p *timed, v float64) { p.CPUSeconds = v })
-
-	sorted := make([]timed, 0, len(points))
-	for _, p := range points {
-		sorted = append(sorted, *p)
-	}
-	slices.SortFunc(sorted, func(a, b timed) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
-	})
-	return sorted, nil
 }
 
 func labels(m *dto.Metric) map[string]string {

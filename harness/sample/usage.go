@@ -2,25 +2,22 @@ package sample
 
 import (
 	"context"
-	"fmt"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Usage reads every container that the metrics API reports, in all namespaces: what
-// `kubectl top pod --containers -A` prints, with the API's own timestamps and windows.
-// Simulated containers use nothing and are not reported. Node and workload come from
+// Usage reads every container of the scope that the source tells of ([Sampler.ReadFrom]), with
+// the source's own timestamps and windows: by default what `kubectl top pod --containers -A`
+// prints. Simulated containers use nothing and are not reported. Node and workload come from
 // pods; nil lists them afresh. A pod that is not in pods (it came or went between the
 // two readings) has neither, and its proxy is left out: of which kind it is, and whether it
-// was dumped, is not known. The metrics API still tells, until its next scrape, of a proxy
+// was dumped, is not known. A source still tells, until its next scrape, of a proxy
 // that has ended, also where another was started in its place, in the same pod or in one
 // made again under its name: that is left out.
 //
-// The metrics API repeats a reading until its next scrape: compare Measured to tell
-// new ones.
+// A source repeats a reading until its next scrape: compare Measured to tell new ones.
 func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, error) {
 	if pods == nil {
 		var err error
@@ -32,37 +29,38 @@ func (s *Sampler) Usage(ctx context.Context, pods []Pod) ([]observations.Usage, 
 	for _, p := range pods {
 		known[p.NamespacedName()] = p
 	}
-	list, err := s.metrics.MetricsV1beta1().PodMetricses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	found, err := s.source.readings(ctx, pods)
 	if err != nil {
-		return nil, fmt.Errorf("read the metrics API (is metrics-server ready?): %w", err)
+		return nil, err
 	}
 	var usage []observations.Usage
-	for _, m := range list.Items {
-		p, ok := known[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]
-		for _, c := range m.Containers {
-			proxy := c.Name == observations.SidecarContainer
-			if ok && p.State == Ended || proxy && (!ok || !p.RealProxy || m.Timestamp.Time.Before(p.Started)) {
-				continue
-			}
-			kind := ""
-			if proxy {
-				kind = p.Kind
-			}
-			usage = append(usage, observations.Usage{
-				Namespace:   m.Namespace,
-				Pod:         m.Name,
-				Container:   c.Name,
-				Node:        p.Node,
-				Workload:    p.Workload,
-				Kind:        kind,
-				MemoryBytes: c.Usage.Memory().Value(),
-				CPUNano:     c.Usage.Cpu().ScaledValue(-9),
-				Window:      m.Window.Duration,
-				Measured:    m.Timestamp.Time,
-				Witness:     proxy && s.IsWitness(p.Process),
-				LimitBytes:  p.Limits[c.Name],
-			})
+	for _, r := range found {
+		p, ok := known[types.NamespacedName{Namespace: r.namespace, Name: r.pod}]
+		if !ok && !s.scope.Has(r.namespace) {
+			continue
 		}
+		proxy := r.name == observations.SidecarContainer
+		if ok && p.State == Ended || proxy && (!ok || !p.RealProxy || r.measured.Before(p.Started)) {
+			continue
+		}
+		kind := ""
+		if proxy {
+			kind = p.Kind
+		}
+		usage = append(usage, observations.Usage{
+			Namespace:   r.namespace,
+			Pod:         r.pod,
+			Container:   r.name,
+			Node:        p.Node,
+			Workload:    p.Workload,
+			Kind:        kind,
+			MemoryBytes: r.memoryBytes,
+			CPUNano:     r.cpuNano,
+			Window:      r.window,
+			Measured:    r.measured,
+			Witness:     proxy && s.IsWitness(p.Process),
+			LimitBytes:  p.Limits[r.name],
+		})
 	}
 	return usage, nil
 }

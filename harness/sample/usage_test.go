@@ -2,6 +2,7 @@ package sample
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -103,7 +104,7 @@ func TestSeries(t *testing.T) {
 		if got = append(got, s); len(got) == 2 {
 			cancel()
 		}
-	})
+	}, func(why error) { t.Errorf("another source is asked: %v", why) })
 	if err == nil || !strings.Contains(err.Error(), "node control") {
 		t.Errorf("Series ended with %v, want the failure of node control", err)
 	}
@@ -114,6 +115,68 @@ func TestSeries(t *testing.T) {
 	want.Containers[2].Kind = observations.ProxyGateway
 	if diff := cmp.Diff([]observations.Series{want, want}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestSeriesWithoutNodes: without the right to ask nodes the series is the metrics API's, by its
+// own times, and once said.
+func TestSeriesWithoutNodes(t *testing.T) {
+	t.Parallel() // it waits for the second reading
+	w := newWorld(t)
+	w.pods(
+		newPod("ns1", "a", "real", []string{"istio-proxy=process://u/istio-proxy/0"}),
+		newPod("ns1", "b", "real", []string{"istio-proxy=process://u/istio-proxy/0"}, func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"proxy", "router"} }),
+		newPod("ns1", "new", "real", []string{"istio-proxy=process://u/istio-proxy/1"}, func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0].State.Running.StartedAt = metav1.NewTime(time.Date(2026, 11, 24, 6, 0, 1, 0, time.UTC))
+		}),
+		newPod("istio-system", "istiod-0", "control", []string{"discovery=process://u/discovery/0"}, labelled("app", "istiod")),
+	)
+	w.HandleFunc("GET /api/v1/nodes/{node}/proxy/metrics/resource", func(rw http.ResponseWriter, _ *http.Request) { refuse(rw) })
+	asked := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	w.HandleFunc("GET /apis/metrics.k8s.io/v1beta1/pods", func(rw http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 2 {
+			defer cancel() // what is repeated is left out
+		}
+		list := metricsv1beta1.PodMetricsList{
+			TypeMeta: metav1.TypeMeta{Kind: "PodMetricsList", APIVersion: "metrics.k8s.io/v1beta1"},
+			Items: []metricsv1beta1.PodMetrics{
+				podMetrics("ns1", "a", "istio-proxy", "40Mi", "2m", "nginx", "3Mi", "1m"),
+				podMetrics("ns1", "b", "istio-proxy", "50Mi", "2m"),
+				podMetrics("ns1", "new", "istio-proxy", "60Mi", "2m"), // of the process before
+				podMetrics("ns1", "gone", "istio-proxy", "60Mi", "2m"),
+				podMetrics("istio-system", "istiod-0", "discovery", "90Mi", "2m"),
+			},
+		}
+		for i := range list.Items {
+			list.Items[i].Window.Duration = time.Minute
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(list)
+	})
+	s := w.sampler(t)
+	if s.LongestInterval() != 20*time.Second {
+		t.Errorf("nodes are read each %s", s.LongestInterval())
+	}
+	var got []observations.Series
+	var why []error
+	err := s.Series(ctx, func(s observations.Series) { got = append(got, s) }, func(reason error) { why = append(why, reason) })
+	if err != nil || len(why) != 1 || !strings.Contains(why[0].Error(), "the right to get nodes/proxy") {
+		t.Errorf("ended with %v, for %v", err, why)
+	}
+	at := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	want := []observations.Series{
+		{Node: "control", Measured: at, Containers: []observations.SeriesPoint{{Namespace: "istio-system", Pod: "istiod-0", Container: "discovery", MemoryBytes: 90 << 20}}},
+		{Node: "real", Measured: at, Containers: []observations.SeriesPoint{
+			{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: 40 << 20},
+			{Namespace: "ns1", Pod: "b", Container: "istio-proxy", Kind: observations.ProxyGateway, MemoryBytes: 50 << 20},
+		}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if s.LongestInterval() != 2*time.Minute {
+		t.Errorf("a source with windows of a minute is read each %s", s.LongestInterval())
 	}
 }
 
@@ -196,13 +259,15 @@ func TestCPU(t *testing.T) {
 
 func TestParseResource(t *testing.T) {
 	got, err := parseResource([]byte(resourceText))
-	var want []timed
-	for _, p := range resourcePoints {
-		want = append(want, timed{p, 1763964000000})
-	}
-	want = append(want, timed{observations.SeriesPoint{Namespace: "ns1", Pod: "stranger", Container: "istio-proxy", MemoryBytes: 500000000}, 1763964000000})
-	if err != nil || !slices.Equal(got, want) {
+	want := slices.Insert(slices.Clone(resourcePoints), 2, observations.SeriesPoint{Namespace: "ns1", Pod: "a", Container: "nginx", CPUSeconds: 3})
+	want = append(want, observations.SeriesPoint{Namespace: "ns1", Pod: "stranger", Container: "istio-proxy", MemoryBytes: 500000000})
+	if err != nil || !slices.Equal(points(got), want) {
 		t.Errorf("parseResource = %+v, %v", got, err)
+	}
+	for _, r := range got {
+		if r.measured.UnixMilli() != 1763964000000 {
+			t.Errorf("%s/%s was read at %s", r.pod, r.name, r.measured)
+		}
 	}
 	if got, err := parseResource(nil); err != nil || len(got) != 0 {
 		t.Errorf("of a node without containers: %+v, %v", got, err)

@@ -50,7 +50,7 @@ func newWorld(t *testing.T) *world {
 
 // sampler returns one for this world, closed before the world ends.
 func (w *world) sampler(t *testing.T) *Sampler {
-	s, err := New(&rest.Config{Host: w.server.URL})
+	s, err := New(&rest.Config{Host: w.server.URL}, Scope{})
 	if err != nil {
 		t.Fatal(err)
 	}

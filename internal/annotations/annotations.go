@@ -13,6 +13,8 @@ const (
 	// Real is the number of pods of one owner (ReplicaSet, StatefulSet, DaemonSet, Job) whose
 	// sidecars run, over the run's --real: a number, or [All].
 	Real = "meshbench.dev/real"
+	// Dump with the value false forbids that the configuration of a pod's proxy is dumped.
+	Dump = "meshbench.dev/dump"
 )
 
 // All is the value of [Real] for every pod.

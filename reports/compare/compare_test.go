@@ -168,6 +168,8 @@ func TestEnvironment(t *testing.T) {
 		"Envoy":          {func(r *observations.Run) { r.Mesh.Envoy = "1.41.0" }, "Envoy version: 1.40.0 in a, 1.41.0 in b"},
 		"unknown Envoy":  {func(r *observations.Run) { r.Mesh.Envoy = "" }, ""},
 		"source":         {func(r *observations.Run) { r.Cluster.MemorySource = "proc" }, "way of reading memory: cgroup2 in a, proc in b"},
+		"Prometheus":     {func(r *observations.Run) { r.ReadThrough = observations.ThroughPrometheus }, "way of reading memory: cgroup2 in a, cgroup2 by prometheus in b"},
+		"metrics API":    {func(r *observations.Run) { r.ReadThrough = observations.ThroughMetrics }, ""}, // older logs do not name it
 		"real":           {func(r *observations.Run) { r.Cluster.RealPerDeployment = -1 }, "real sidecars a Deployment: 10 in a, all in b"},
 		"simulated":      {func(r *observations.Run) { r.Cluster.Simulated = []string{"nodes", "istio-init"} }, "simulated: application containers in a, istio-init in b"},
 		"order":          {func(r *observations.Run) { r.Cluster.Simulated = []string{"application containers", "nodes"} }, ""},

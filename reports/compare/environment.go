@@ -13,9 +13,9 @@ import (
 // Environment is what the memory of a sidecar depends on, besides what the mesh is asked
 // to do. Figures of runs that differ in it cannot be laid to the mesh's version.
 type Environment struct {
-	Cluster           string         `json:"cluster"` // the name of its source, as --cluster takes it
-	Shape             string         `json:"shape"`   // observations.Cluster.Baseline
-	MemorySource      string         `json:"memorySource"`
+	Cluster           string         `json:"cluster"`           // the name of its source, as --cluster takes it
+	Shape             string         `json:"shape"`             // observations.Cluster.Baseline
+	MemorySource      string         `json:"memorySource"`      // observations.Run.WayOfReading
 	RealPerDeployment int            `json:"realPerDeployment"` // -1 for all
 	Simulated         []string       `json:"simulated"`
 	HostOS            string         `json:"hostOS"` // GOOS/GOARCH
@@ -40,7 +40,7 @@ type Environment struct {
 func EnvironmentOf(r *reports.Report, records []observations.Record) Environment {
 	run := r.Environment
 	e := Environment{
-		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.Cluster.MemorySource,
+		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.WayOfReading(),
 		RealPerDeployment: run.Cluster.RealPerDeployment, Simulated: slices.Sorted(slices.Values(run.Cluster.Simulated)),
 		HostOS: run.Host.OS, HostCPUs: run.Host.CPUs,
 		Istio: run.Mesh.Istio, Envoy: r.Envoy, EnvoyBuilds: slices.Clone(r.EnvoyBuilds), Workers: run.Mesh.Workers,

@@ -107,6 +107,9 @@ func Read(dir string) (*Run, error) {
 		if raw[0] == nil || raw[1] == nil {
 			continue
 		}
+		for i := range raw {
+			raw[i] = []byte(records[0].Run.ScenarioNames(string(raw[i])))
+		}
 		c, err := parse(raw[0], raw[1], r.Proxy.Pod)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, r.Proxy.Dumps["config_dump"]), err)

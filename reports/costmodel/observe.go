@@ -97,7 +97,7 @@ func differs(a, b observations.Run) string {
 		{"xDS", a.Mesh.XDS, b.Mesh.XDS},
 		{"worker threads", fmt.Sprint(a.Mesh.Workers), fmt.Sprint(b.Mesh.Workers)},
 		{"CPUs of the machine", fmt.Sprint(a.Host.CPUs), fmt.Sprint(b.Host.CPUs)},
-		{"way of reading memory", a.Cluster.MemorySource, b.Cluster.MemorySource},
+		{"way of reading memory", a.WayOfReading(), b.WayOfReading()},
 	} {
 		if x.a != x.b {
 			return fmt.Sprintf("%s (%s and %s)", x.what, cmp.Or(x.a, "unknown"), cmp.Or(x.b, "unknown"))

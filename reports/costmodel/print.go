@@ -193,7 +193,7 @@ func (m *Model) Provenance() string {
 	}
 	return fmt.Sprintf("%s, on cluster %s (Kubernetes %s), Istio %s, Envoy %s with %d worker threads, %s xDS; %s with %d CPUs; memory read from %s; %d runs (%s)",
 		r.Started.Format("2006-01-02"), r.Cluster.Provider, r.Cluster.Kubernetes, r.Mesh.Istio, envoy, r.Mesh.Workers,
-		r.Mesh.XDS, r.Host.OS, r.Host.CPUs, r.Cluster.MemorySource, len(m.Runs), strings.Join(runs, ", "))
+		r.Mesh.XDS, r.Host.OS, r.Host.CPUs, r.WayOfReading(), len(m.Runs), strings.Join(runs, ", "))
 }
 
 // Figures are the residual plots by the names of their files.

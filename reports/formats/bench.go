@@ -37,7 +37,7 @@ func Bench(w io.Writer, r *reports.Report) error {
 	b.config("goarch", goarch)
 	b.config("pkg", "meshbench/"+r.Scenario)
 	b.config("cluster", r.Cluster)
-	b.config("memory-source", env.Cluster.MemorySource)
+	b.config("memory-source", env.WayOfReading())
 	if !r.Finished {
 		b.config("run", "incomplete")
 	}

@@ -260,7 +260,7 @@ func environmentTable(r *reports.Report) sections.Table {
 		{"host", fmt.Sprintf("%s, Linux %s, %d CPUs, %.1f Gi, root: %t", env.Host.OS, env.Host.Kernel, env.Host.CPUs, float64(env.Host.Memory)/(1<<30), env.Host.Root)},
 		{"cluster", env.Cluster.Provider + ", Kubernetes " + env.Cluster.Kubernetes},
 		{"simulated", strings.Join(env.Cluster.Simulated, "; ")},
-		{"memory is read from", env.Cluster.MemorySource},
+		{"memory is read from", env.WayOfReading()},
 		{"garbage collected by force at each step", forcedText(r)},
 		{"istiod's CPU profiled", yesNo(env.CPUProfile)},
 		{"counts only", yesNo(env.CountsOnly)},

@@ -276,6 +276,12 @@ func headline(r *reports.Report) (text string, good bool) {
 
 // readingTable lists every proxy's reading.
 func readingTable(r *reports.Report) sections.Table {
+	millicores := func(c reports.Sidecar) string {
+		if c.CPUUnknown {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6)
+	}
 	t := sections.Table{Title: "Every reading", Header: []string{"step", "pod", "node", "memory Mi", "CPU m", "witness"}}
 	for _, s := range r.Steps {
 		for _, c := range s.Sidecars {
@@ -283,11 +289,11 @@ func readingTable(r *reports.Report) sections.Table {
 			if c.Witness {
 				witness = "yes"
 			}
-			t.Rows = append(t.Rows, []string{s.Name, c.Pod, c.Node, words.Mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), witness})
+			t.Rows = append(t.Rows, []string{s.Name, c.Pod, c.Node, words.Mib(c.MemoryBytes), millicores(c), witness})
 		}
 		for _, o := range s.Others {
 			for _, c := range o.Proxies {
-				t.Rows = append(t.Rows, []string{s.Name, c.Pod + " (" + o.Kind + ")", c.Node, words.Mib(c.MemoryBytes), fmt.Sprintf("%.1f", float64(c.CPUNano)/1e6), ""})
+				t.Rows = append(t.Rows, []string{s.Name, c.Pod + " (" + o.Kind + ")", c.Node, words.Mib(c.MemoryBytes), millicores(c), ""})
 			}
 		}
 	}

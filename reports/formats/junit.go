@@ -60,6 +60,8 @@ type (
 //   - "measured", which is an error when the run did not get so far. The step's other
 //     cases are skipped then: what they would have given is not known.
 //
+// Expectations that the cluster makes void, since it cannot do an action, are skipped.
+//
 // Sections are in the suites' properties, and no cases: a sidecar that is killed at its limit
 // is what a run with revisions is for, and no failure.
 //
@@ -69,7 +71,7 @@ func JUnit(w io.Writer, r *reports.Report) error {
 	env := r.Environment
 	properties := []junitProperty{
 		{"run", r.Run}, {"cluster", r.Cluster}, {"istio", r.Istio}, {"envoy", r.Envoy},
-		{"memory is read from", env.Cluster.MemorySource}, {"worker threads", fmt.Sprint(env.Mesh.Workers)},
+		{"memory is read from", env.WayOfReading()}, {"worker threads", fmt.Sprint(env.Mesh.Workers)},
 	}
 	for _, s := range r.Sections {
 		for _, p := range s.Properties {
@@ -145,6 +147,11 @@ func junitCases(s *reports.Step, class string, incomplete func() string) []junit
 			c.Failure = &junitResult{Message: e.String(), Type: "missed"}
 		}
 		cases = append(cases, c)
+	}
+	for _, e := range s.Unjudged {
+		cases = append(cases, junitCase{
+			Name: fmt.Sprintf("%s changes by %+d", e.What, e.Change), Class: class, Skipped: &junitResult{Message: s.WhyUnjudged},
+		})
 	}
 	return cases
 }

@@ -21,7 +21,7 @@ func OpenMetrics(w io.Writer, r *reports.Report) error {
 	e := &exposition{run: []string{"run", r.Run, "scenario", r.Scenario}, table: metrics.In(metrics.OpenMetrics)}
 	env := r.Environment
 	e.samples([]metrics.Sample{{Metric: "run_info", Value: 1, Labels: []string{
-		"cluster", r.Cluster, "kubernetes", env.Cluster.Kubernetes, "memory_source", env.Cluster.MemorySource,
+		"cluster", r.Cluster, "kubernetes", env.Cluster.Kubernetes, "memory_source", env.WayOfReading(),
 		"istio", r.Istio, "envoy", r.Envoy, "xds", env.Mesh.XDS, "workers", fmt.Sprint(env.Mesh.Workers),
 		"outcome", r.Outcome, "meshbench", env.Meshbench,
 	}}})

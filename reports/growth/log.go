@@ -138,7 +138,7 @@ func read(records []observations.Record) *log {
 				// A container that has just started has no memory yet.
 				if p.Container == observations.SidecarContainer && p.Kind == observations.ProxySidecar && p.MemoryBytes > 0 {
 					pod := p.Namespace + "/" + p.Pod
-					l.samples[pod] = append(l.samples[pod], sample{rec.Time, p.MemoryBytes})
+					l.samples[pod] = append(l.samples[pod], sample{rec.SeriesTime(), p.MemoryBytes})
 				}
 			}
 		}

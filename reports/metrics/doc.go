@@ -28,6 +28,8 @@ func Document() string {
 	line("- Of a metric that is read of several pods, `value` is the median. report.json has `min`,")
 	line("  `max` and `samples` beside it, report.csv the rows NAME.min, NAME.max and NAME.samples.")
 	line("  Of a fit, NAME.lo and NAME.hi bound the interval; OpenMetrics says so in the label `bound`.")
+	line("- Where it says the metrics API, a run with `--memory-source` has read Prometheus or the")
+	line("  kubelets instead (`memory is read from` in the reports, `readThrough` in the log).")
 	line("")
 	line("| name | what it is | unit | kind | better | read from | of | not in |")
 	line("|---|---|---|---|---|---|---|---|")

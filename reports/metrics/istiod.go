@@ -106,8 +106,8 @@ func istiod() []Metric {
 		{Name: "istiod_cpu_cores", Title: "istiod's CPU", Help: "CPU that istiod used in the metrics API's last window.", Unit: Cores, Shown: Millicores, Better: Lower, Collected: true, Source: "the metrics API",
 			Without: and(leave("istiod_cpu_seconds is of the whole step", Compare), leave("istiod_cpu_seconds has a column", Tables)),
 			Read: func(s *Step) []Value {
-				if s.Istiod == nil || s.Istiod.MemoryBytes == 0 {
-					return nil // the metrics API has not read it
+				if s.Istiod == nil || s.Istiod.MemoryBytes == 0 || s.Istiod.CPUUnknown {
+					return nil // it was not read
 				}
 				return one(float64(s.Istiod.CPUNano) / 1e9)
 			}},

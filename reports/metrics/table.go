@@ -139,22 +139,22 @@ func configuration() []Metric {
 // memory is what sidecars cost, and the size of what makes them cost it.
 func memory() []Metric {
 	const api = "the metrics API, as `kubectl top pod --containers` does"
-	ofKind := func(kind string, witness bool, of func(observations.Usage) float64) func(*Step) []Value {
+	ofKind := func(kind string, witness bool, of func(observations.Usage) (float64, bool)) func(*Step) []Value {
 		return func(s *Step) []Value {
 			var values []Value
 			for _, u := range s.Usage {
-				if u.Kind == kind && u.Witness == witness {
-					values = append(values, Value{Of: u.Namespace + "/" + u.Pod, Workload: u.Workload, Node: u.Node, Witness: u.Witness, Value: of(u)})
+				if v, known := of(u); known && u.Kind == kind && u.Witness == witness {
+					values = append(values, Value{Of: u.Namespace + "/" + u.Pod, Workload: u.Workload, Node: u.Node, Witness: u.Witness, Value: v})
 				}
 			}
 			return values
 		}
 	}
-	usage := func(witness bool, of func(observations.Usage) float64) func(*Step) []Value {
+	usage := func(witness bool, of func(observations.Usage) (float64, bool)) func(*Step) []Value {
 		return ofKind(observations.ProxySidecar, witness, of)
 	}
-	bytes := func(u observations.Usage) float64 { return float64(u.MemoryBytes) }
-	cores := func(u observations.Usage) float64 { return float64(u.CPUNano) / 1e9 }
+	bytes := func(u observations.Usage) (float64, bool) { return float64(u.MemoryBytes), true }
+	cores := func(u observations.Usage) (float64, bool) { return float64(u.CPUNano) / 1e9, u.CPUKnown() }
 	return []Metric{
 		{Name: "sidecar_memory_bytes", Title: "memory of a sidecar", Help: "Working set of a real sidecar (container istio-proxy: pilot-agent and Envoy) whose configuration was never dumped.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, ByWorkload: true, Trend: true, Word: "memory",

@@ -61,6 +61,9 @@ func (p *provider) examine(ctx context.Context, spec cluster.Spec) (*plan, error
 		made.notes = append(made.notes, note)
 	}
 	made.notes = append(made.notes, made.limits.Notes...)
+	if p.settings.Cluster != "" {
+		made.notes = append(made.notes, fmt.Sprintf("what a run installs on cluster %s stays there: Istio, the scenario's namespaces; with --cluster existing they are removed", p.settings.Cluster))
+	}
 	made.quote = quote{
 		account: p.account, prices: prices, version: made.version, existing: p.settings.Cluster, phases: phases,
 		public: slices.ContainsFunc(made.subnets, func(s subnet) bool { return s.Public }), nat: nat,

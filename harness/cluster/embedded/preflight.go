@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/instances"
@@ -31,6 +32,9 @@ func (*provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 		if _, err := instances.Lookup(group.InstanceType); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if n, most := max(cluster.Nodes(spec.Nodes), spec.MostNodes), kubelet.NodeRange().Size(); n > most {
+		errs = append(errs, fmt.Errorf("%d nodes are too many: an embedded cluster has addresses for %d", n, most))
 	}
 	if _, err := stateRoot(); err != nil {
 		errs = append(errs, err)

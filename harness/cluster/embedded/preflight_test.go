@@ -23,6 +23,12 @@ func TestPreflight(t *testing.T) {
 				spec: cluster.Spec{Sidecars: 1_000_000, Nodes: []cluster.NodeGroup{{InstanceType: "m6i.largest", Count: 1}}},
 				want: []string{"not enough memory", "1000000 real sidecars", "--real", "m6i.largest"},
 			},
+			{
+				name: "more nodes at one time than have addresses",
+				spec: cluster.Spec{Nodes: []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 1}}, MostNodes: 3829},
+				want: []string{"3829 nodes are too many", "3828"},
+			},
+			{name: "as many as have", spec: cluster.Spec{MostNodes: 3828}},
 		} {
 			t.Run(user.name+"/"+test.name, func(t *testing.T) {
 				l := newLab(t, user)

@@ -5,6 +5,7 @@ package providers
 import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/cluster/existing"
 	"github.com/meshbench/meshbench/harness/cluster/kind"
 )
 
@@ -14,5 +15,6 @@ func Table() []cluster.Source {
 		&embedded.Source{},
 		&kind.Source{},
 		newEKS(),
+		&existing.Source{},
 	}
 }

@@ -53,6 +53,15 @@ func Resolution(nodes int) time.Duration {
 	return 3 * time.Second
 }
 
+// Lease is how long a node of a cluster of so many nodes at most is taken for alive after it has
+// said so (kubelets say so each quarter of that). It is Kubernetes' own 40 s up to a hundred
+// nodes. Of more, each saying it less often, the control plane hears no more in all: of a thousand
+// with 40 s, these were 42 % of all requests while ten thousand pods were made.
+func Lease(nodes int) time.Duration {
+	const kubernetes, most = 40 * time.Second, 200 * time.Second
+	return min(max(kubernetes, time.Duration(nodes)*kubernetes/100), most)
+}
+
 // Apply writes all objects; metrics-server reads the nodes once each resolution. It may be
 // repeated.
 func Apply(ctx context.Context, config *rest.Config, resolution time.Duration) error {

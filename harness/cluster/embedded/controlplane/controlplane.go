@@ -10,6 +10,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -41,6 +42,8 @@ type Config struct {
 	Addresses []net.IP
 	// ServiceCIDR is the range of service addresses.
 	ServiceCIDR string
+	// NodeGrace is how long a node may be silent; 40 s when zero.
+	NodeGrace time.Duration
 }
 
 // readyTimeout is generous, for a machine whose cores are all busy. A process that
@@ -309,6 +312,7 @@ func (c *ControlPlane) controllerManager(kubeconfig string) *Process {
 		// Node-lifecycle stays on: it takes the not-ready taint off new nodes. Pod
 		// addresses are not the nodes' here, as on EKS.
 		"--controllers=*,-node-ipam-controller",
+		"--node-monitor-grace-period="+cmp.Or(c.config.NodeGrace, 40*time.Second).String(),
 		"--service-account-private-key-file="+c.file("service-account.key"),
 		"--root-ca-file="+c.file("ca.crt"),
 		"--profiling=false",

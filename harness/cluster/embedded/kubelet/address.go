@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -8,6 +9,17 @@ import (
 
 // Range is the addresses from First to Last, both included.
 type Range struct{ First, Last netip.Addr }
+
+// NodeRange is the default range of nodes' addresses.
+func NodeRange() Range {
+	return Range{netip.AddrFrom4([4]byte{10, 0, 1, 11}), netip.AddrFrom4([4]byte{10, 0, 15, 254})}
+}
+
+// Size is the number of addresses of a range of IPv4.
+func (r Range) Size() int {
+	first, last := r.First.As4(), r.Last.As4()
+	return int(binary.BigEndian.Uint32(last[:])) - int(binary.BigEndian.Uint32(first[:])) + 1
+}
 
 // addresses hands out the addresses of a range in turn, so that a released one is given
 // out again only when all others have been: a proxy that still holds the address of a

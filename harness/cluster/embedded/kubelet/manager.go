@@ -25,6 +25,7 @@ import (
 
 	"github.com/virtual-kubelet/virtual-kubelet/log"
 	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
+	"github.com/virtual-kubelet/virtual-kubelet/node"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -67,9 +68,12 @@ type Config struct {
 	// Network is the range that addresses are of, for its prefix length; 10.0.0.0/16
 	// when zero.
 	Network netip.Prefix
-	// Nodes and Pods are the addresses to give out; 10.0.1.11 to 10.0.1.254 and
+	// Nodes and Pods are the addresses to give out; [NodeRange] and
 	// 10.0.16.0 to 10.0.255.254 when zero.
 	Nodes, Pods Range
+	// Lease is how long a node is taken for alive after it has said so, which it does each
+	// quarter of that; 40 s when zero.
+	Lease time.Duration
 	// Version is the kubelet version that nodes report; v1.31.4 when empty.
 	Version string
 	// Log gets what goes wrong; slog.Default() when nil.
@@ -123,8 +127,11 @@ func New(config Config) (*Manager, error) {
 	if !config.Network.IsValid() {
 		config.Network = netip.MustParsePrefix("10.0.0.0/16")
 	}
+	if config.Lease == 0 {
+		config.Lease = node.DefaultLeaseDuration * time.Second
+	}
 	if !config.Nodes.First.IsValid() {
-		config.Nodes = Range{netip.MustParseAddr("10.0.1.11"), netip.MustParseAddr("10.0.1.254")}
+		config.Nodes = NodeRange()
 	}
 	if !config.Pods.First.IsValid() {
 		config.Pods = Range{netip.MustParseAddr("10.0.16.0"), netip.MustParseAddr("10.0.255.254")}

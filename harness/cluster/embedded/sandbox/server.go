@@ -20,8 +20,8 @@ import (
 	"github.com/meshbench/meshbench/harness/components"
 )
 
-// The sandbox's network: a bridge with a VPC-like range. Nodes are 10.0.1.x, pods
-// 10.0.16.0 and up; the API server's addresses are the baseline's.
+// The sandbox's network: a bridge with a VPC-like range. Nodes are 10.0.1.11 to
+// 10.0.15.254, pods 10.0.16.0 and up; the API server's addresses are the baseline's.
 const (
 	bridge  = "mesh0"
 	gateway = "10.0.0.1/16"
@@ -150,6 +150,7 @@ func (s *server) startPlane(ctx context.Context) error {
 			net.ParseIP(baseline.KubernetesServiceIP),
 		},
 		ServiceCIDR: baseline.ServiceCIDR,
+		NodeGrace:   baseline.Lease(s.nodes()),
 	})
 	if err != nil {
 		return fmt.Errorf("start the control plane: %w", err)
@@ -165,6 +166,9 @@ func (s *server) startPlane(ctx context.Context) error {
 	}()
 	return nil
 }
+
+// nodes is the largest number of them that the cluster is to have.
+func (s *server) nodes() int { return max(cluster.Nodes(s.config.Nodes), s.config.MostNodes) }
 
 // startTimeout bounds the wait for nodes.
 const startTimeout = 3 * time.Minute
@@ -187,6 +191,7 @@ func (s *server) startNodes(ctx context.Context) error {
 		Dir:     s.work("kubelet"),
 		Logs:    filepath.Join(s.config.Logs, "pods"),
 		TLS:     s.plane.KubeletTLS(),
+		Lease:   baseline.Lease(s.nodes()),
 		Version: s.plane.Version(),
 	})
 	if err != nil {
@@ -198,7 +203,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	took("nodes", since)
 	since = time.Now()
 	s.events.status("making system pods")
-	resolution := baseline.Resolution(max(cluster.Nodes(s.config.Nodes), s.config.MostNodes))
+	resolution := baseline.Resolution(s.nodes())
 	if s.config.Components[components.MetricsServer].Image != "" {
 		resolution = baseline.PublishedResolution
 	}
