@@ -212,7 +212,7 @@ func TestRefused(t *testing.T) {
 			r.Spec.Phases[1].Nodes = []cluster.NodeGroup{{InstanceType: "m7a.large", Count: 20}}
 		}, arrange: func(_ *testing.T, l *lab) { l.aws.Types = []string{"m6i.32xlarge"} }, want: "region us-east-1 has no instances of type m7a.large"},
 		"one subnet":                     {flags: settings.Settings{Subnets: []string{"subnet-1"}}, want: "--subnets: give two or more, in two zones"},
-		"subnets that are not there":     {flags: settings.Settings{Subnets: []string{"subnet-1", "subnet-2"}}, want: "subnet-1"},
+		"subnets that are not there":     {flags: settings.Settings{Subnets: []string{"subnet-1", "subnet-2"}}, want: "region us-east-1 has not all subnets of --subnets"},
 		"a role that is not there":       {flags: settings.Settings{NodeRole: "nobody"}, want: "--node-role nobody: the account has no such IAM role"},
 		"a cluster that is not there":    {flags: settings.Settings{Cluster: "nobody"}, want: "--eks-cluster nobody: there is no EKS cluster of that name in us-east-1"},
 		"a role for a cluster of theirs": {flags: settings.Settings{Cluster: "theirs", ClusterRole: "x"}, want: "--cluster-role is for clusters that are made"},

@@ -162,6 +162,9 @@ func (p *provider) findSubnets(ctx context.Context, phases []cluster.Phase) (fou
 	pages := ec2.NewDescribeSubnetsPaginator(p.account.ec2, input)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
+		if strings.HasPrefix(codeOf(err), "InvalidSubnet") {
+			return nil, false, fmt.Errorf("region %s has not all subnets of --subnets: %w", p.account.Region, err)
+		}
 		if err != nil {
 			return nil, false, fmt.Errorf("describe the subnets: %w", explain(err))
 		}
