@@ -443,3 +443,25 @@ func TestNamedCluster(t *testing.T) {
 		t.Errorf("left: %v, before there was %v", after, before)
 	}
 }
+
+// Where EKS has no add-on metrics-server, the manifest is applied; on a cluster of the user's
+// it is taken away again.
+func TestMetricsByManifest(t *testing.T) {
+	l := newLab(t)
+	l.foreign(t)
+	l.aws.Addons = nil
+	c, err := l.up(t.Context(), source(settings.Settings{Yes: true, Cluster: "theirs"}), l.request(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const deployment = "/apis/apps/v1/namespaces/kube-system/deployments/metrics-server"
+	if objects := l.kube.Objects(); len(objects) != 9 || !slices.Contains(objects, deployment) {
+		t.Errorf("applied were %v", objects)
+	}
+	if err := c.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if objects := l.kube.Objects(); len(objects) > 0 {
+		t.Errorf("left on the cluster: %v", objects)
+	}
+}

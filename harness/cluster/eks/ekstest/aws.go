@@ -288,35 +288,47 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// ask sends a request on to moto and returns its answer.
-func (a *AWS) ask(r *http.Request, method string, body []byte) (*http.Response, []byte, error) {
+// reply is what moto answered.
+type reply struct {
+	status int
+	header http.Header
+	text   []byte
+}
+
+// ask sends a request on to moto.
+func (a *AWS) ask(r *http.Request, method string, body []byte) (reply, error) {
 	request, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), method, a.moto+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return reply{}, err
 	}
 	request.Header = r.Header.Clone()
 	request.Header.Del("Accept-Encoding")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return reply{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	return response, text, err
+	return reply{response.StatusCode, response.Header, text}, err
 }
 
 // forward lets moto answer.
 func (a *AWS) forward(w http.ResponseWriter, r *http.Request, body []byte) {
-	response, text, err := a.ask(r, r.Method, body)
+	said, err := a.ask(r, r.Method, body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	for name, values := range response.Header {
+	said.pass(w)
+}
+
+// pass passes a reply on as it is.
+func (said reply) pass(w http.ResponseWriter) {
+	for name, values := range said.header {
 		if name != "Content-Length" {
 			w.Header()[name] = values
 		}
 	}
-	w.WriteHeader(response.StatusCode)
-	_, _ = w.Write(text)
+	w.WriteHeader(said.status)
+	_, _ = w.Write(said.text)
 }

@@ -28,13 +28,13 @@ func (a *AWS) eks(w http.ResponseWriter, r *http.Request, c call) {
 	case "CreateCluster":
 		a.create(w, r, c, "cluster", named(c.body, "name"))
 	case "DescribeCluster":
-		a.described(w, r, c, "cluster", c.path[0])
+		a.described(w, r, "cluster", c.path[0])
 	case "DeleteCluster":
 		a.remove(w, r, c, "cluster", c.path[0])
 	case "CreateNodegroup":
 		a.create(w, r, c, "nodegroup", c.path[0]+"/"+named(c.body, "nodegroupName"))
 	case "DescribeNodegroup":
-		a.described(w, r, c, "nodegroup", c.path[0]+"/"+c.path[1])
+		a.described(w, r, "nodegroup", c.path[0]+"/"+c.path[1])
 	case "DeleteNodegroup":
 		a.remove(w, r, c, "nodegroup", c.path[0]+"/"+c.path[1])
 	case "UpdateNodegroupConfig":
@@ -71,19 +71,19 @@ func (a *AWS) broken(kind, name string) (code, message string) {
 
 // create has moto make a thing, which is then on its way for a while.
 func (a *AWS) create(w http.ResponseWriter, r *http.Request, c call, kind, name string) {
-	response, text, err := a.ask(r, r.Method, c.body)
+	said, err := a.ask(r, r.Method, c.body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	if response.StatusCode == http.StatusOK {
+	if said.status == http.StatusOK {
 		a.making[kind+"/"+name] = a.Steps
 	}
-	a.tell(w, r, response, text, kind, name)
+	a.tell(w, r, said, kind, name)
 }
 
 // described tells how a thing is, which is one step more on its way.
-func (a *AWS) described(w http.ResponseWriter, r *http.Request, c call, kind, name string) {
+func (a *AWS) described(w http.ResponseWriter, r *http.Request, kind, name string) {
 	key := kind + "/" + name
 	if left, going := a.deleting[key]; going {
 		if left == 0 {
@@ -96,25 +96,19 @@ func (a *AWS) described(w http.ResponseWriter, r *http.Request, c call, kind, na
 	if a.making[key] > 0 {
 		a.making[key]--
 	}
-	response, text, err := a.ask(r, http.MethodGet, nil)
+	said, err := a.ask(r, http.MethodGet, nil)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	a.tell(w, r, response, text, kind, name)
+	a.tell(w, r, said, kind, name)
 }
 
 // tell passes on what moto says of a thing, with the status that is played.
-func (a *AWS) tell(w http.ResponseWriter, r *http.Request, response *http.Response, text []byte, kind, name string) {
+func (a *AWS) tell(w http.ResponseWriter, r *http.Request, from reply, kind, name string) {
 	var said map[string]map[string]any
-	if response.StatusCode != http.StatusOK || json.Unmarshal(text, &said) != nil {
-		for _, h := range []string{"X-Amzn-Errortype", "Content-Type"} {
-			if v := response.Header.Get(h); v != "" {
-				w.Header().Set(h, v)
-			}
-		}
-		w.WriteHeader(response.StatusCode)
-		_, _ = w.Write(text)
+	if from.status != http.StatusOK || json.Unmarshal(from.text, &said) != nil {
+		from.pass(w)
 		return
 	}
 	thing := said[kind]
@@ -160,8 +154,8 @@ func (a *AWS) remove(w http.ResponseWriter, r *http.Request, c call, kind, name 
 	key := kind + "/" + name
 	if kind == "cluster" {
 		busy := a.making[key] > 0
-		if _, text, err := a.list(r, name); err == nil {
-			busy = busy || len(text) > 0
+		if groups, err := a.list(r, name); err == nil {
+			busy = busy || len(groups) > 0
 		}
 		if busy {
 			if a.making[key] > 0 {
@@ -171,28 +165,28 @@ func (a *AWS) remove(w http.ResponseWriter, r *http.Request, c call, kind, name 
 			return
 		}
 	}
-	response, text, err := a.ask(r, http.MethodGet, nil)
+	said, err := a.ask(r, http.MethodGet, nil)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	if _, going := a.deleting[key]; !going && response.StatusCode == http.StatusOK {
+	if _, going := a.deleting[key]; !going && said.status == http.StatusOK {
 		a.deleting[key] = a.Steps
 		delete(a.making, key)
 	}
-	a.tell(w, r, response, text, kind, name)
+	a.tell(w, r, said, kind, name)
 }
 
 // list are the node groups of a cluster.
-func (a *AWS) list(r *http.Request, cluster string) (*http.Response, []string, error) {
+func (a *AWS) list(r *http.Request, cluster string) ([]string, error) {
 	listing := r.Clone(r.Context())
 	listing.URL.Path, listing.URL.RawPath, listing.URL.RawQuery = "/clusters/"+cluster+"/node-groups", "", ""
-	response, text, err := a.ask(listing, http.MethodGet, nil)
+	said, err := a.ask(listing, http.MethodGet, nil)
 	var found struct{ Nodegroups []string }
 	if err == nil {
-		err = json.Unmarshal(text, &found)
+		err = json.Unmarshal(said.text, &found)
 	}
-	return response, found.Nodegroups, err
+	return found.Nodegroups, err
 }
 
 // gone has moto delete a thing at last.
@@ -200,7 +194,7 @@ func (a *AWS) gone(r *http.Request, kind, name string) {
 	if kind == "nodegroup" {
 		_ = a.Nodes.SetGroup(r.Context(), name, "", 0, nil) // the test sees what is left
 	}
-	_, _, _ = a.ask(r, http.MethodDelete, nil)
+	_, _ = a.ask(r, http.MethodDelete, nil)
 	if kind == "cluster" {
 		for key := range a.addons {
 			if strings.HasPrefix(key, name+"/") {
@@ -212,14 +206,13 @@ func (a *AWS) gone(r *http.Request, kind, name string) {
 
 // update changes the size of a node group.
 func (a *AWS) update(w http.ResponseWriter, r *http.Request, c call) {
-	response, text, err := a.ask(r, r.Method, c.body)
+	said, err := a.ask(r, r.Method, c.body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	if response.StatusCode != http.StatusOK {
-		w.WriteHeader(response.StatusCode)
-		_, _ = w.Write(text)
+	if said.status != http.StatusOK {
+		said.pass(w)
 		return
 	}
 	id := fmt.Sprintf("update-%d", len(a.updates)+1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,11 +30,13 @@ type Kube struct {
 	groups map[string][]corev1.Node
 	denied []string // why tokens were not taken
 	made   int
+	// objects are what was applied, by path.
+	objects map[string][]byte
 }
 
 // NewKube starts one.
 func NewKube(keys aws.Credentials) *Kube {
-	k := &Kube{Webhook: Webhook{Keys: keys}, groups: map[string][]corev1.Node{}, Metrics: func() bool { return true }}
+	k := &Kube{Webhook: Webhook{Keys: keys}, groups: map[string][]corev1.Node{}, objects: map[string][]byte{}, Metrics: func() bool { return true }}
 	k.server = httptest.NewTLSServer(k)
 	return k
 }
@@ -117,6 +120,9 @@ func (k *Kube) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status(w, http.StatusUnauthorized, metav1.StatusReasonUnauthorized, err.Error())
 		return
 	}
+	if k.serveObjects(w, r) {
+		return
+	}
 	switch p := r.URL.Path; {
 	case p == "/version":
 		answer(w, map[string]string{"gitVersion": "v1.30.4-eks-a737599", "major": "1", "minor": "30+"})
@@ -147,7 +153,7 @@ func (k *Kube) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}})
 	case strings.HasPrefix(p, "/api/v1/namespaces/") && strings.Contains(p, "/endpoints/"):
 		answer(w, endpoints(p[strings.LastIndexByte(p, '/')+1:]))
-	case p == "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io" && k.Metrics():
+	case p == "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io" && (k.Metrics() || slices.Contains(k.Objects(), p)):
 		answer(w, map[string]any{
 			"kind": "APIService", "apiVersion": "apiregistration.k8s.io/v1", "metadata": map[string]string{"name": "v1beta1.metrics.k8s.io"},
 			"status": map[string]any{"conditions": []any{map[string]string{"type": "Available", "status": "True"}}},
@@ -178,10 +184,10 @@ func services() corev1.ServiceList {
 	return list
 }
 
-func endpoints(name string) corev1.Endpoints { //nolint:staticcheck // what the provider reads
+func endpoints(name string) corev1.Endpoints {
 	shape := map[string][2]int{"kubernetes": {2, 1}, "kube-dns": {2, 3}, "metrics-server": {1, 1}}[name]
-	return corev1.Endpoints{ //nolint:staticcheck // as above
+	return corev1.Endpoints{
 		TypeMeta: metav1.TypeMeta{Kind: "Endpoints", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subsets: []corev1.EndpointSubset{{Addresses: make([]corev1.EndpointAddress, shape[0]), Ports: make([]corev1.EndpointPort, shape[1])}}, //nolint:staticcheck // as above
+		Subsets: []corev1.EndpointSubset{{Addresses: make([]corev1.EndpointAddress, shape[0]), Ports: make([]corev1.EndpointPort, shape[1])}},
 	}
 }
