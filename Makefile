@@ -67,6 +67,7 @@ unit: build components ## vet, unit tests, command-line tests
 	GOGC=$(COMPILER_GOGC) go vet ./...
 	rm -f $(MESHBENCH_SKIPS)
 	go test $$(go list ./... | grep -v /e2e)
+	go test -tags eks ./harness/cluster/providers
 
 # Most of a run is waiting for readings, so two at a time take little more than one.
 # LABELS=nightly runs what is left out for its time, LABELS=eks one suite.

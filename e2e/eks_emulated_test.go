@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster/eks/ekstest"
 	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/mesh"
 	"github.com/meshbench/meshbench/internal/skip"
 )
@@ -39,7 +40,13 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 		attached, err := embedded.Attach(behind.name)
 		Expect(err).NotTo(HaveOccurred())
 		// It came with a mesh, and EKS comes without.
-		installed, err := mesh.New(attached.RESTConfig(), mesh.Options{Version: "1.23.2", Charts: mesh.ChartsFrom("none", "1.23.2", GinkgoT().TempDir())})
+		store, err := components.New(components.Options{Istio: components.DefaultIstio})
+		Expect(err).NotTo(HaveOccurred())
+		charts, err := store.Obtain(ctx, nil, components.Charts)
+		Expect(err).NotTo(HaveOccurred())
+		installed, err := mesh.New(attached.RESTConfig(), mesh.Options{
+			Version: components.DefaultIstio, Charts: mesh.ChartsFrom(charts.ChartsDir(), components.DefaultIstio, GinkgoT().TempDir()),
+		})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(installed.Uninstall(ctx)).To(Succeed())
 
