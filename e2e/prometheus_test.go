@@ -2,7 +2,8 @@ package e2e
 
 import (
 	"context"
-	"encoding/pem"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -47,10 +48,60 @@ func prometheusProgram(dir string) string {
 // prometheus is a running one.
 type prometheus struct{ url string }
 
-// startPrometheus runs one that scrapes what config says until the spec ends.
-func startPrometheus(dir, config string) *prometheus {
+// kubelets is a job that scrapes the nodes that [leftUp.letScrape] names, through the API
+// server. By name, for Debian's program cannot find nodes by itself.
+func kubelets(job string) string {
+	return fmt.Sprintf(`- job_name: %s
+  scheme: https
+  authorization: {credentials_file: token}
+  tls_config: {insecure_skip_verify: true}
+  file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]
+  relabel_configs:
+  - {source_labels: [__address__], target_label: instance}
+  - {source_labels: [__address__], target_label: __metrics_path__, replacement: /api/v1/nodes/$1/proxy/metrics/resource}
+  - {source_labels: [__api__], target_label: __address__}
+`, job)
+}
+
+// letScrape gives a Prometheus in a folder the right to ask the cluster's nodes, and their names.
+func (c *leftUp) letScrape(dir string) error {
+	cfg, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
+	if err != nil {
+		return err
+	}
+	nodes, err := c.kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
+	if err == nil && nodes == "" {
+		err = errors.New("there is no node yet")
+	}
+	if err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"create", "serviceaccount", "prometheus", "-n", "kube-system"},
+		{"create", "clusterrole", "scrape", "--verb=get", "--resource=nodes/proxy"},
+		{"create", "clusterrolebinding", "scrape", "--clusterrole=scrape", "--serviceaccount=kube-system:prometheus"},
+	} {
+		if _, err := c.kubectl(args...); err != nil && !strings.Contains(err.Error(), "already exists") {
+			return err
+		}
+	}
+	token, err := c.kubectl("create", "token", "prometheus", "-n", "kube-system")
+	if err != nil {
+		return err
+	}
+	targets, err := json.Marshal([]map[string]any{{"targets": strings.Fields(nodes), "labels": map[string]string{"__api__": strings.TrimPrefix(cfg.Host, "https://")}}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "token"), []byte(strings.TrimSpace(token)), 0o600),
+		os.WriteFile(filepath.Join(dir, "targets.json"), targets, 0o600))
+}
+
+// startPrometheus runs one with these jobs until the spec ends.
+func startPrometheus(dir string, jobs ...string) *prometheus {
 	GinkgoHelper()
 	program := prometheusProgram(dir)
+	config := fmt.Sprintf("global: {scrape_interval: %s, scrape_timeout: 2s}\nscrape_configs:\n", scrapeInterval) + strings.Join(jobs, "")
 	Expect(os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600)).To(Succeed())
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
@@ -139,10 +190,6 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 		c.must("label", "namespace", "demo", "istio-injection=enabled")
 		c.must("create", "deployment", "web", "-n", "demo", "--image=nginx", "--replicas=3")
 		c.must("rollout", "status", "deployment/web", "-n", "demo", "--timeout=90s")
-		// The rights that a Prometheus has in most clusters, and a reader without nodes/proxy.
-		c.must("create", "serviceaccount", "prometheus", "-n", "demo")
-		c.must("create", "clusterrole", "scrape", "--verb=get,list,watch", "--resource=nodes,nodes/proxy")
-		c.must("create", "clusterrolebinding", "scrape", "--clusterrole=scrape", "--serviceaccount=demo:prometheus")
 		c.must("create", "serviceaccount", "reader", "-n", "demo")
 		c.must("create", "clusterrole", "read", "--verb=get,list", "--resource=pods")
 		c.must("create", "clusterrolebinding", "read", "--clusterrole=read", "--serviceaccount=demo:reader")
@@ -152,32 +199,10 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 		Expect(err).NotTo(HaveOccurred())
 		dir, err := os.MkdirTemp(invoker.dir, "prometheus-")
 		Expect(err).NotTo(HaveOccurred())
-		block, _ := pem.Decode(cfg.CAData)
-		Expect(block).NotTo(BeNil(), "the kubeconfig has no certificate authority")
-		Expect(os.WriteFile(filepath.Join(dir, "ca.pem"), cfg.CAData, 0o600)).To(Succeed())
-		token := strings.TrimSpace(c.must("create", "token", "prometheus", "-n", "demo"))
-		Expect(os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600)).To(Succeed())
-		host := strings.TrimPrefix(cfg.Host, "https://")
-		kubelets := func(job string) string {
-			return fmt.Sprintf(`
-- job_name: %[1]s
-  scheme: https
-  authorization: {credentials_file: token}
-  tls_config: {ca_file: ca.pem}
-  kubernetes_sd_configs:
-  - role: node
-    api_server: %[2]s
-    authorization: {credentials_file: token}
-    tls_config: {ca_file: ca.pem}
-  relabel_configs:
-  - {target_label: __address__, replacement: %[3]q}
-  - {source_labels: [__meta_kubernetes_node_name], target_label: instance}
-  - {source_labels: [__meta_kubernetes_node_name], target_label: __metrics_path__, replacement: /api/v1/nodes/$1/proxy/metrics/resource}
-`, job, cfg.Host, host)
-		}
+		Expect(c.letScrape(dir)).To(Succeed())
 		page := cadvisor(&away)
-		prom = startPrometheus(dir, fmt.Sprintf("global: {scrape_interval: %s, scrape_timeout: 2s}\nscrape_configs:\n%s%s- job_name: cadvisor\n  metrics_path: /metrics/cadvisor\n  static_configs: [{targets: [%q]}]\n",
-			scrapeInterval, kubelets("kubelet"), kubelets("again"), strings.TrimPrefix(page.URL, "http://")))
+		prom = startPrometheus(dir, kubelets("kubelet"), kubelets("again"),
+			fmt.Sprintf("- job_name: cadvisor\n  metrics_path: /metrics/cadvisor\n  static_configs: [{targets: [%q]}]\n", strings.TrimPrefix(page.URL, "http://")))
 	})
 
 	It("agrees with the metrics API and the kubelets within 2 %", func() {
@@ -215,6 +240,8 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 	It("refuses two values for one container and names the jobs", func() {
 		_, err := sampler(cfg, prom.job("")).Usage(ctx, nil)
 		Expect(err).To(MatchError(And(ContainSubstring("of the jobs again and kubelet"), ContainSubstring("--prometheus-job"))))
+		_, err = sampler(cfg, prom.job("")).Istiod(ctx) // with which a run begins
+		Expect(err).To(MatchError(ContainSubstring("of the jobs again and kubelet")))
 	})
 
 	// The page is in cAdvisor's form, of pods that are not in this cluster.
@@ -270,5 +297,38 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 		Expect(why).To(ConsistOf(MatchError(ContainSubstring("the right to get nodes/proxy"))))
 		Expect(times).To(HaveLen(2))
 		Expect(s.LongestInterval()).To(Equal(20 * time.Second))
+	})
+})
+
+var _ = Describe("a run that reads memory through Prometheus", Label("prometheus"), func() {
+	It("settles on its samples", func() {
+		dir, err := os.MkdirTemp(invoker.dir, "prometheus-")
+		Expect(err).NotTo(HaveOccurred())
+		prom := startPrometheus(dir, kubelets("kubelet"))
+		run := invoker.startRun("one-pod", "--memory-source", "prometheus", "--prometheus-url", prom.url)
+		// The cluster is the run's own: Prometheus learns of it once it is there.
+		var c *leftUp
+		Eventually(func(g Gomega) {
+			found, err := filepath.Glob(filepath.Join(os.TempDir(), "meshbench-*", fmt.Sprintf("*-%d", run.cmd.Process.Pid), "kubeconfig"))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(found).To(HaveLen(1))
+			c = &leftUp{kubeconfig: found[0]}
+			g.Expect(c.letScrape(dir)).To(Succeed())
+		}, 2*time.Minute, time.Second).Should(Succeed())
+		run.wait(5 * time.Minute)
+		Expect(run.exits(0).both.String()).To(ContainSubstring("(pilot-agent and Envoy) from Prometheus"))
+		records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(records[0].Run.ReadThrough).To(Equal(observations.ThroughPrometheus))
+		read := 0
+		for _, r := range records {
+			if u := r.Usage; u != nil && u.Container == observations.SidecarContainer {
+				read++
+				Expect(u.MemoryBytes).To(BeNumerically(">", 10<<20))
+				Expect(u.Window).To(BeNumerically("~", scrapeInterval, time.Second))
+				Expect(u.CPUKnown()).To(BeTrue())
+			}
+		}
+		Expect(read).To(BeNumerically(">", 0))
 	})
 })

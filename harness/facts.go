@@ -46,6 +46,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 		ForcedGC: r.ForcedGC, CPUProfile: r.CPUProfile, CountsOnly: r.CountsOnly,
+		Observed:    r.Observe.record(),
 		ReadThrough: cmp.Or(r.MemorySource.Through, observations.ThroughMetrics),
 	}})
 	if r.opened = err == nil; err != nil {

@@ -44,11 +44,30 @@ func (o *Observation) Scenario(duration time.Duration) *scenarios.Scenario {
 	}
 	if duration > 0 {
 		s.Steps = append(s.Steps, scenarios.Step{
-			Name:    "after-" + strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(duration.String(), "0s"), "0m"), ".", "-"),
+			Name:    "after-" + inShort(duration),
 			Actions: []scenarios.Action{{Change: &scenarios.Pause{For: duration}}},
 		})
 	}
 	return s
+}
+
+// inShort is whole seconds without zeros at the end: 10m, 1h30m, 20s.
+func inShort(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if rest, ok := strings.CutSuffix(text, zero); ok {
+			text = rest + zero[:1]
+		}
+	}
+	return text
+}
+
+// record is the observation for the log; nil for none.
+func (o *Observation) record() *observations.Observed {
+	if o == nil {
+		return nil
+	}
+	return &observations.Observed{Namespaces: o.Namespaces, MemoryOnly: o.MemoryOnly, Witnesses: o.Witnesses}
 }
 
 // observed takes a snapshot of istiod, for what follows.

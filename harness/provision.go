@@ -25,7 +25,7 @@ type Knative interface {
 // Provisioning is what a cluster with a mesh is made with.
 type Provisioning struct {
 	Provider cluster.Provider
-	// Mesh makes the installer for the cluster that cfg leads to.
+	// Mesh makes the installer for the cluster that cfg leads to; nil for clusters without.
 	Mesh func(cfg *rest.Config) (Mesh, error)
 	// Knative makes the installer of Knative Serving; nil for clusters without.
 	Knative  func(cfg *rest.Config) (Knative, error)
@@ -41,6 +41,20 @@ type Provisioned struct {
 	Mesh    observations.Mesh
 	// Knative is nil on clusters without.
 	Knative *observations.Knative
+	// Injection is the label, key and value, of namespaces whose pods a mesh that was there
+	// before gives sidecars; empty for one that was installed.
+	Injection [2]string
+	// Differences say in what such a mesh differs from what was asked for.
+	Differences []string
+}
+
+// found is a Mesh that was there before.
+type found interface {
+	Mesh
+	// InjectionLabel is the label of namespaces whose pods get sidecars from it.
+	InjectionLabel() (key, value string)
+	// Differences says in what it differs from what was asked for, a sentence each.
+	Differences() []string
 }
 
 // Provision makes a cluster with a mesh on it, and Knative Serving where it is asked for.
@@ -61,13 +75,8 @@ func (p Provisioning) Provision(ctx context.Context, spec cluster.Spec) (*Provis
 
 // install puts onto the cluster what runs there before the first step.
 func (p Provisioning) install(ctx context.Context, on *Provisioned) error {
-	p.Progress.Phase("mesh")
-	mesh, err := p.Mesh(on.Cluster.RESTConfig())
-	if err != nil {
-		return fmt.Errorf("prepare the mesh: %w", err)
-	}
-	if on.Mesh, err = mesh.Install(ctx); err != nil {
-		return fmt.Errorf("install the mesh: %w", err)
+	if err := p.installMesh(ctx, on); err != nil {
+		return err
 	}
 	if err := p.installKnative(ctx, on); err != nil {
 		return err
@@ -76,6 +85,29 @@ func (p Provisioning) install(ctx context.Context, on *Provisioned) error {
 		p.Progress.Status("waiting for the rest of the cluster")
 		if err := starting.Finish(ctx); err != nil {
 			return fmt.Errorf("finish the cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+// installMesh installs the mesh where it is asked for.
+func (p Provisioning) installMesh(ctx context.Context, on *Provisioned) error {
+	if p.Mesh == nil {
+		return nil
+	}
+	p.Progress.Phase("mesh")
+	mesh, err := p.Mesh(on.Cluster.RESTConfig())
+	if err != nil {
+		return fmt.Errorf("prepare the mesh: %w", err)
+	}
+	if on.Mesh, err = mesh.Install(ctx); err != nil {
+		return fmt.Errorf("install the mesh: %w", err)
+	}
+	if there, ok := mesh.(found); ok {
+		on.Injection[0], on.Injection[1] = there.InjectionLabel()
+		on.Differences = there.Differences()
+		for _, text := range on.Differences {
+			p.Progress.Note("%s", text)
 		}
 	}
 	return nil
@@ -99,6 +131,10 @@ func (p Provisioning) installKnative(ctx context.Context, on *Provisioned) error
 	return nil
 }
 
+// takeDownLimit is for each part of it. On somebody's cluster a whole mesh is removed, and
+// namespaces go as fast as their pods end.
+const takeDownLimit = 5 * time.Minute
+
 // TakeDown deletes a cluster and returns err, why that is done, with its cause where the
 // cluster failed by itself, and with what went wrong in taking down; nil is a good end.
 // After a failure the cluster's logs are saved first. It works with a ctx that is done.
@@ -111,11 +147,11 @@ func (p Provisioning) TakeDown(ctx context.Context, c cluster.Cluster, err error
 	}
 	// What failed may be looked into afterwards; what somebody stopped is not.
 	if exporter, ok := c.(cluster.LogExporter); ok && err != nil && !errors.Is(context.Cause(ctx), ErrInterrupted) {
-		ctx, cancel := after(time.Minute)
+		ctx, cancel := after(takeDownLimit)
 		defer cancel()
 		err = errors.Join(err, exporter.ExportLogs(ctx))
 	}
-	limit := time.Minute
+	limit := takeDownLimit
 	if slow, ok := c.(cluster.SlowToDelete); ok {
 		limit = slow.DeleteLimit()
 	}

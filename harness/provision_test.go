@@ -29,7 +29,7 @@ func TestTakeDownTakesItsTime(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(ErrInterrupted)
 	e := &ending{}
-	for c, want := range map[cluster.Cluster]time.Duration{e: time.Minute, slow{e}: 45 * time.Minute} {
+	for c, want := range map[cluster.Cluster]time.Duration{e: takeDownLimit, slow{e}: 45 * time.Minute} {
 		if err := (Provisioning{Progress: silent{}}).TakeDown(ctx, c, nil); err != nil {
 			t.Error(err)
 		}

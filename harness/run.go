@@ -127,6 +127,7 @@ type run struct {
 	profiles *profiles.Keeper
 	largest  []int // the steps whose heap is profiled
 	skips    skips
+	injects  [2]string // the label of namespaces, by a mesh that was there before
 }
 
 // outcome tells what kind of end err is.
@@ -157,7 +158,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.cluster, r.provisioned = made.Cluster, time.Now()
+	r.cluster, r.provisioned, r.injects = made.Cluster, time.Now(), made.Injection
 	defer func() { err = r.TakeDown(ctx, r.cluster, err) }()
 	if err := r.connect(made.Mesh.Istio); err != nil {
 		return err
@@ -165,6 +166,9 @@ func (r *run) all(ctx context.Context) (err error) {
 	defer r.sampler.Close()
 	if err := r.open(ctx, made.Mesh, made.Knative); err != nil {
 		return err
+	}
+	for _, text := range made.Differences {
+		r.recorder.event(observations.Info, observations.Installed, text, "")
 	}
 	if err := r.sees(ctx); err != nil {
 		return err
@@ -244,7 +248,7 @@ func (r *run) connect(istio string) (err error) {
 	}
 	r.largest = r.Scenario.Plan().Largest(r.Real)
 	r.on = &actions.On{
-		Kube: r.client, Nodes: r.cluster, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
+		Kube: r.client, Nodes: r.cluster, Injection: r.injects, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader

@@ -64,7 +64,7 @@ type Injection struct {
 func Injects(p Pod, meshes ...Mesh) Injection {
 	refusal := ""
 	for i, m := range meshes {
-		if !m.selects(p) {
+		if !m.Selects(p) {
 			continue
 		}
 		why := m.refuses(p)
@@ -87,8 +87,9 @@ func Injects(p Pod, meshes ...Mesh) Injection {
 	return Injection{Why: refusal, Mesh: -1}
 }
 
-// selects reports whether one of the webhooks selects the pod.
-func (m Mesh) selects(p Pod) bool {
+// Selects reports whether one of the webhooks selects the pod, which is then given to the
+// injector.
+func (m Mesh) Selects(p Pod) bool {
 	namespace := namespaceSet(p.Namespace, p.NamespaceLabels)
 	return slices.ContainsFunc(m.webhooks(), func(w Webhook) bool {
 		return matches(w.Namespace, namespace) && matches(w.Object, p.Labels)
@@ -163,7 +164,7 @@ func (m Mesh) Tags() []string {
 
 // IsDefault reports whether the label istio-injection: enabled selects this control plane.
 func (m Mesh) IsDefault() bool {
-	return m.selects(Pod{Namespace: "any", NamespaceLabels: map[string]string{InjectionLabel: "enabled"}})
+	return m.Selects(Pod{Namespace: "any", NamespaceLabels: map[string]string{InjectionLabel: "enabled"}})
 }
 
 // Label is what selects this control plane as the label of a namespace.

@@ -1,5 +1,14 @@
 package observations
 
+// Host is the machine the program runs on.
+type Host struct {
+	OS     string `json:"os"`     // GOOS/GOARCH
+	Kernel string `json:"kernel"` // uname release
+	CPUs   int    `json:"cpus"`
+	Memory int64  `json:"memoryBytes"`
+	Root   bool   `json:"root"`
+}
+
 // Cluster describes the cluster and how it is measured.
 type Cluster struct {
 	Provider   string `json:"provider"`   // the name of its source, as --cluster takes it

@@ -3,6 +3,7 @@ package observations
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -118,5 +119,25 @@ func check(t *testing.T, found map[string]int, path, field string, v reflect.Val
 		if v.String() != want {
 			t.Errorf("%s is %q, want %q", path, v, want)
 		}
+	}
+}
+
+// A log is read with the scenario's names, and its first record has both.
+func TestReadInScenarioNames(t *testing.T) {
+	records, truncated, err := Read(strings.NewReader(`{"time":"2026-11-30T00:00:00Z","run":{"schema":1,"id":"r","scenario":"s","namespaces":{"ns1":"ns1-x7k2p"},"command":["--x","ns1-x7k2p"]}}
+{"time":"2026-11-30T00:00:01Z","step":0,"action":{"name":"scale","detail":"scale ns1-x7k2p/web to 3","seconds":1}}
+{"time":"2026-11-30T00:00:02Z","step":0,"usage":{"namespace":"ns1-x7k2p","pod":"web-1","container":"istio-proxy","workload":"ns1-x7k2p/web"}}
+`))
+	if err != nil || truncated || len(records) != 3 {
+		t.Fatalf("%d records, %t, %v", len(records), truncated, err)
+	}
+	if r := records[0].Run; r.Namespaces["ns1"] != "ns1-x7k2p" || r.Command[1] != "ns1-x7k2p" {
+		t.Errorf("%+v", r)
+	}
+	if d := records[1].Action.Detail; d != "scale ns1/web to 3" {
+		t.Error(d)
+	}
+	if u := records[2].Usage; u.Namespace != "ns1" || u.Workload != "ns1/web" || u.Pod != "web-1" {
+		t.Errorf("%+v", u)
 	}
 }

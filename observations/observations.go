@@ -85,18 +85,21 @@ type Run struct {
 	// CountsOnly says that memory and CPU of proxies were not read, nor waited for: they are
 	// unknown, and figures of such a run are not for comparing.
 	CountsOnly bool `json:"countsOnly,omitempty"`
+	// Observed is set for a mesh that was measured as it ran, without a scenario.
+	Observed *Observed `json:"observed,omitempty"`
 	// ReadThrough says where containers' memory and CPU were asked for: ThroughMetrics (or ""
 	// in older logs), ThroughPrometheus or ThroughKubelet.
 	ReadThrough string `json:"readThrough,omitempty"`
 }
 
-// Host is the machine the program runs on.
-type Host struct {
-	OS     string `json:"os"`     // GOOS/GOARCH
-	Kernel string `json:"kernel"` // uname release
-	CPUs   int    `json:"cpus"`
-	Memory int64  `json:"memoryBytes"`
-	Root   bool   `json:"root"`
+// Observed says what was read of a mesh that a run did not change.
+type Observed struct {
+	// Namespaces are those whose proxies were measured; none for all.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// MemoryOnly says that nothing was read that takes a connection into a pod.
+	MemoryOnly bool `json:"memoryOnly,omitempty"`
+	// Witnesses is the number of proxies at most whose configuration was to be read.
+	Witnesses int `json:"witnesses"`
 }
 
 // Mesh describes the installed mesh.
@@ -230,65 +233,6 @@ type Objects struct {
 	Waypoints     int `json:"waypoints,omitempty"`
 	RealWaypoints int `json:"realWaypoints,omitempty"`
 	SimulatedPods int `json:"simulatedPods"` // pods with at least one simulated container
-}
-
-// Usage is one container's reading from [Run].ReadThrough: of the metrics API, what `kubectl
-// top pod --containers` prints.
-type Usage struct {
-	Namespace string `json:"namespace"`
-	Pod       string `json:"pod"`
-	Container string `json:"container"`
-	Node      string `json:"node,omitempty"`
-	// Workload is the Deployment (or other owner) in the form namespace/name.
-	Workload string `json:"workload,omitempty"`
-	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
-	Kind        string `json:"kind,omitempty"`
-	MemoryBytes int64  `json:"memoryBytes"` // working set
-	CPUNano     int64  `json:"cpuNanocores"`
-	// Window is the time that CPUNano is of. With none, and no CPUNano, CPU is unknown.
-	Window   time.Duration `json:"windowNanoseconds,omitempty"`
-	Measured time.Time     `json:"measured"` // the source's own timestamp of the memory
-	// Witness is set when the proxy's configuration was ever dumped before this reading.
-	Witness bool `json:"witness,omitempty"`
-	// LimitBytes is the container's memory limit; 0 for none or unknown.
-	LimitBytes int64 `json:"limitBytes,omitempty"`
-}
-
-// Series is one scrape of one node's /metrics/resource. Where nodes do not let themselves be
-// asked, it is of what [Run].ReadThrough tells of one node, at the source's resolution.
-type Series struct {
-	Node string `json:"node"`
-	// Measured is the source's own time of a series that is not of the node itself; zero for
-	// one that is: that was read when the record was written.
-	Measured   time.Time     `json:"measured,omitzero"`
-	Containers []SeriesPoint `json:"containers"`
-}
-
-// SeriesPoint is one container in a scrape.
-type SeriesPoint struct {
-	Namespace string `json:"ns"`
-	Pod       string `json:"pod"`
-	Container string `json:"c"`
-	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
-	Kind        string  `json:"kind,omitempty"`
-	MemoryBytes int64   `json:"mem"`
-	CPUSeconds  float64 `json:"cpu"` // since the container's start; 0 for unknown
-}
-
-// CPU is the CPU time that a real proxy has used, as its node tells it.
-type CPU struct {
-	Namespace string `json:"namespace"`
-	Pod       string `json:"pod"`
-	Workload  string `json:"workload,omitempty"`
-	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
-	Kind    string  `json:"kind,omitempty"`
-	Node    string  `json:"node"`
-	Seconds float64 `json:"seconds"` // since the container's start
-	// Process tells the container's processes apart, also those of pods made again under
-	// their names; "" in older logs.
-	Process string `json:"process,omitempty"`
-	// Witness is set when the proxy's configuration was ever dumped before this reading.
-	Witness bool `json:"witness,omitempty"`
 }
 
 // Counts are numbers of one proxy's configuration.

@@ -35,6 +35,65 @@ func (r *Run) WayOfReading() string {
 	return r.Cluster.MemorySource + " by " + r.ReadThrough
 }
 
+// Usage is one container's reading from [Run].ReadThrough: of the metrics API, what `kubectl
+// top pod --containers` prints.
+type Usage struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Container string `json:"container"`
+	Node      string `json:"node,omitempty"`
+	// Workload is the Deployment (or other owner) in the form namespace/name.
+	Workload string `json:"workload,omitempty"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
+	Kind        string `json:"kind,omitempty"`
+	MemoryBytes int64  `json:"memoryBytes"` // working set
+	CPUNano     int64  `json:"cpuNanocores"`
+	// Window is the time that CPUNano is of. With none, and no CPUNano, CPU is unknown.
+	Window   time.Duration `json:"windowNanoseconds,omitempty"`
+	Measured time.Time     `json:"measured"` // the source's own timestamp of the memory
+	// Witness is set when the proxy's configuration was ever dumped before this reading.
+	Witness bool `json:"witness,omitempty"`
+	// LimitBytes is the container's memory limit; 0 for none or unknown.
+	LimitBytes int64 `json:"limitBytes,omitempty"`
+}
+
+// Series is one scrape of one node's /metrics/resource. Where nodes do not let themselves be
+// asked, it is of what [Run].ReadThrough tells of one node, at the source's resolution.
+type Series struct {
+	Node string `json:"node"`
+	// Measured is the source's own time of a series that is not of the node itself; zero for
+	// one that is: that was read when the record was written.
+	Measured   time.Time     `json:"measured,omitzero"`
+	Containers []SeriesPoint `json:"containers"`
+}
+
+// SeriesPoint is one container in a scrape.
+type SeriesPoint struct {
+	Namespace string `json:"ns"`
+	Pod       string `json:"pod"`
+	Container string `json:"c"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar and for what is no proxy.
+	Kind        string  `json:"kind,omitempty"`
+	MemoryBytes int64   `json:"mem"`
+	CPUSeconds  float64 `json:"cpu"` // since the container's start; 0 for unknown
+}
+
+// CPU is the CPU time that a real proxy has used, as its node tells it.
+type CPU struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Workload  string `json:"workload,omitempty"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
+	Kind    string  `json:"kind,omitempty"`
+	Node    string  `json:"node"`
+	Seconds float64 `json:"seconds"` // since the container's start
+	// Process tells the container's processes apart, also those of pods made again under
+	// their names; "" in older logs.
+	Process string `json:"process,omitempty"`
+	// Witness is set when the proxy's configuration was ever dumped before this reading.
+	Witness bool `json:"witness,omitempty"`
+}
+
 // CPUKnown tells whether the reading has a figure for CPU. A source that tells CPU as a
 // counter has none before its second reading.
 func (u *Usage) CPUKnown() bool { return u.Window > 0 || u.CPUNano > 0 }

@@ -60,6 +60,7 @@ const (
 	Unseen     = "arrival"    // it is not known whether istiod has taken something in
 	Skipped    = "skipped"    // an action that the cluster cannot do
 	Blind      = "blind"      // istiod does not tell what proxies have acknowledged
+	Installed  = "mesh"       // the mesh that was there before is not what was asked for
 	Foreign    = "foreign"    // others changed the mesh during a step
 	JobFailed  = "job-failed" // a Job that a step made has failed
 )

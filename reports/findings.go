@@ -146,7 +146,7 @@ func (r *Report) findings() []sections.Finding {
 		if s.Measured && s.Memory.Samples == 0 && !r.Environment.CountsOnly {
 			add(observations.Warning, "unread", s.Name, "no memory was read of any real sidecar that was never dumped")
 		}
-		if s.Measured && s.Rows == nil {
+		if o := r.Environment.Observed; s.Measured && s.Rows == nil && (o == nil || o.Witnesses > 0) {
 			add(observations.Warning, "unread", s.Name, "no proxy's configuration was read")
 		}
 	}
@@ -197,6 +197,17 @@ func (r *Report) findings() []sections.Finding {
 	}
 	if env.CPUProfile {
 		add(observations.Warning, observations.Unprofiled, "", "istiod's CPU was profiled (--profile), which costs time and memory: the figures of this run are not for comparing.")
+	}
+	if o := env.Observed; o != nil {
+		of := "all namespaces"
+		if len(o.Namespaces) > 0 {
+			of = "namespaces " + strings.Join(o.Namespaces, ", ")
+		}
+		text := "The mesh was measured as it ran, in " + of + ": nothing was changed."
+		if o.Witnesses == 0 {
+			text += " No configuration was read, as was asked for, so counts are unknown."
+		}
+		add(observations.Info, "observed", "", "%s", text)
 	}
 	limits := ""
 	if env.Cluster.LimitsEnforcedBy != "" {
@@ -431,12 +442,4 @@ func (s *Step) besideWitnesses() Memory {
 		}
 	}
 	return memoryOf(memory)
-}
-
-// realText is observations.Cluster.RealPerDeployment in words.
-func realText(n int) string {
-	if n < 0 {
-		return "all pods run"
-	}
-	return fmt.Sprintf("at most %d a Deployment", n)
 }

@@ -39,3 +39,41 @@ func TestCPUPeak(t *testing.T) {
 		}
 	}
 }
+
+// TestCoarseSeries: a series that is not of the nodes stands where it was read, and no peak is
+// made of it; CPU that is not known is no reading of 0.
+func TestCoarseSeries(t *testing.T) {
+	begin := time.Date(2026, 11, 29, 22, 10, 24, 0, time.UTC)
+	step := 0
+	usage := func(pod string, nano int64, window time.Duration) observations.Record {
+		return observations.Record{Time: begin, Step: &step, Usage: &observations.Usage{
+			Namespace: "ns", Pod: pod, Container: observations.SidecarContainer, MemoryBytes: 40 << 20, CPUNano: nano, Window: window, Measured: begin,
+		}}
+	}
+	r, err := Build([]observations.Record{
+		{Time: begin, Run: &observations.Run{Schema: observations.Schema, Scenario: "s", Steps: []string{"a"}, ReadThrough: observations.ThroughPrometheus}},
+		{Time: begin, Step: &step, Begin: &observations.Begin{Name: "a"}},
+		{Time: begin.Add(100 * time.Second), Series: &observations.Series{Node: "n", Measured: begin.Add(40 * time.Second), Containers: []observations.SeriesPoint{
+			{Namespace: "ns", Pod: "a", Container: observations.SidecarContainer, MemoryBytes: 50 << 20},
+			{Namespace: "istio-system", Pod: "istiod", Container: observations.IstiodContainer, MemoryBytes: 90 << 20},
+		}}},
+		usage("a", 2e6, 10*time.Second), usage("b", 0, 0), usage("c", 0, 10*time.Second),
+		{Time: begin.Add(101 * time.Second), Step: &step, Measure: &observations.Measure{}},
+		{Time: begin.Add(101 * time.Second), End: &observations.End{Outcome: observations.Finished}},
+	}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Series) != 1 || r.Series[0].Seconds[0] != 40 {
+		t.Errorf("the series is %+v", r.Series)
+	}
+	for _, name := range []string{"sidecar_memory_peak_bytes", "istiod_memory_peak_bytes"} {
+		if f, known := r.Steps[0].Metrics[name]; known {
+			t.Errorf("%s is %+v", name, f)
+		}
+	}
+	cpu := r.Steps[0].Metrics["sidecar_cpu_cores"]
+	if cpu.Samples != 2 || r.Steps[0].CPU.Samples != 2 || r.Steps[0].Memory.Samples != 3 {
+		t.Errorf("CPU %+v, %+v of %d sidecars", cpu, r.Steps[0].CPU, r.Steps[0].Memory.Samples)
+	}
+}

@@ -26,7 +26,7 @@ type observing struct {
 	out         string
 	yes         bool
 	rights      bool
-	source      cluster.Source
+	clusters    cluster.Source
 }
 
 // limitBeyond is how much longer than its pause an observation may take.
@@ -58,7 +58,7 @@ answers: memory and CPU are known then, counts are not.`,
 		if s.Name() != "existing" {
 			continue
 		}
-		o.source = s
+		o.clusters = s
 		own := pflag.NewFlagSet(s.Name(), pflag.ContinueOnError)
 		s.Flags(own)
 		own.VisitAll(func(flag *pflag.Flag) {
@@ -81,6 +81,7 @@ answers: memory and CPU are known then, counts are not.`,
 	f.Uint64Var(&o.observation.Seed, "seed", 0, "`number` that determines which proxies are read (default: random)")
 	f.DurationVar(&o.settleLimit, "settle-limit", time.Minute, "longest wait for proxies to acknowledge and for memory to stand still; what does not is measured and marked")
 	f.StringVar(&o.settle, "settle", settleStrict, "`how` to know that proxies have their configuration: strict, or blind where istiod does not tell")
+	o.memory.flags(f)
 	f.StringVar(&o.out, "out", "", "the run's `folder` (default runs/measure-TIME)")
 	traceFlag(f, &o.trace)
 	return cmd
@@ -90,7 +91,7 @@ func (o *observing) run(cmd *cobra.Command, _ []string) error {
 	if err := o.check(cmd.Flags()); err != nil {
 		return usage(cmd, err)
 	}
-	o.options = assemble.Options{Source: o.source, Real: -1, Observe: &o.observation}
+	o.options = assemble.Options{Source: o.clusters, Real: -1, Observe: &o.observation}
 	scenario := o.observation.Scenario(o.duration)
 	if o.rights {
 		text, err := o.options.Rights(cmd.Context(), scenario)
@@ -141,7 +142,9 @@ func (o *observing) check(f *pflag.FlagSet) error {
 	if !f.Changed("seed") {
 		o.observation.Seed = rand.Uint64()
 	}
-	return nil
+	var err error
+	o.source, err = o.memory.read(f)
+	return err
 }
 
 // ask asks whether configurations may be read, if any are to be.

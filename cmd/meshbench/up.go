@@ -28,7 +28,9 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
   kubectl create namespace demo && kubectl label namespace demo istio-injection=enabled
   kubectl -n demo create deployment web --image=nginx --replicas=10
   kubectl -n demo top pod --containers
-  meshbench down`,
+  meshbench down
+
+  meshbench up --no-mesh --istio 1.22.3,1.23.2    # for an Istio of your own`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			groups, err := parseNodes(nodes)
@@ -69,6 +71,7 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 	cmd.Flags().StringArrayVar(&nodes, "nodes", []string{"m6i.large=1"}, "`TYPE=NUMBER` of nodes, e.g. m6i.large=3 (repeatable)")
 	cmd.Flags().StringVar(&logs, "logs", "", "`folder` for the cluster's logs (default runs/up-NAME)")
 	flags.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&flags.options.WithoutMesh, "no-mesh", false, "leave Istio out; the cluster can run the images of the versions in --istio (comma-separated)")
 	flags.knativeFlag(cmd.Flags(), "also install Knative Serving")
 	return cmd
 }

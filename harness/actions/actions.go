@@ -19,11 +19,14 @@ type On struct {
 	Nodes Nodes
 	// Upgrade makes the mesh that an action upgrade leads to; nil where the mesh is not
 	// ours to upgrade.
-	Upgrade  func(to *scenarios.Upgrade) (Upgrader, error)
-	Recorder Recorder
-	Watch    Watch
-	Quiet    Quiet
-	Progress Progress
+	Upgrade func(to *scenarios.Upgrade) (Upgrader, error)
+	// Injection is the label, key and value, by which the mesh selects namespaces, where the
+	// scenario does not know it; else empty.
+	Injection [2]string
+	Recorder  Recorder
+	Watch     Watch
+	Quiet     Quiet
+	Progress  Progress
 }
 
 // Nodes changes a cluster's nodes; see [cluster.Cluster].

@@ -6,12 +6,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
 func namespace(ctx context.Context, on *On, n *scenarios.Namespace) error {
+	labels := n.AllLabels()
+	if n.Injection && on.Injection[0] != "" {
+		delete(labels, meshfacts.InjectionLabel)
+		delete(labels, meshfacts.RevisionLabel)
+		labels[on.Injection[0]] = on.Injection[1]
+	}
 	_, err := on.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.AllLabels()},
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
 	}, metav1.CreateOptions{})
 	return err
 }

@@ -6,8 +6,10 @@ package assemble
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/client-go/rest"
 
@@ -54,6 +56,9 @@ type Options struct {
 	Knative string
 	// Observe measures the mesh that is there; nil for runs that change something.
 	Observe *harness.Observation
+	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
+	// name several versions, separated by commas, whose images the cluster can run.
+	WithoutMesh bool
 	// Progress is required for all but Check.
 	Progress Progress
 	// Died, if set, is called once with the reason when a cluster ends by itself.
@@ -179,14 +184,22 @@ func (o Options) Cluster(ctx context.Context, spec cluster.Spec) (harness.Provis
 	if err != nil {
 		return harness.Provisioning{}, &cluster.OptionError{Err: err}
 	}
-	if err := o.checkLayers(layers, []string{o.version("")}); err != nil {
+	versions := []string{o.version("")}
+	if o.WithoutMesh {
+		if o.Knative != "" || len(layers) > 0 {
+			return harness.Provisioning{}, &cluster.OptionError{Err: errors.New("without a mesh there is neither Knative nor a value for it: leave out --knative, --mesh-values and --mesh-set")}
+		}
+		versions = strings.Split(versions[0], ",")
+	}
+	if err := o.checkLayers(layers, versions); err != nil {
 		return harness.Provisioning{}, err
 	}
-	made, err := o.assemble(ctx, needs{
-		spec: spec, istio: []string{o.version("")}, serving: serving{from: o.Knative},
-	})
+	made, err := o.assemble(ctx, needs{spec: spec, istio: versions, serving: serving{from: o.Knative}})
 	if err != nil {
 		return harness.Provisioning{}, err
+	}
+	if o.WithoutMesh {
+		made.provisioning.Mesh = nil
 	}
 	return made.provisioning, nil
 }
@@ -268,23 +281,6 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		return nil, err
 	}
 	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
-	for i, version := range n.istio {
-		values := []mesh.Layer{{Name: o.Source.Name(), Values: offer.Values}}
-		if offer.UpstreamEnvoy[i] {
-			values = append(values, mesh.UpstreamEnvoyValues())
-		}
-		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
-		made.meshes[version] = mesh.Options{
-			Version:  version,
-			Hub:      request.Programs.Hubs.Image(components.IstioHub),
-			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
-			Values:   append(values, layers...),
-			Progress: func(text string) { o.Progress.Status("%s", text) },
-		}
-	}
-	if err := o.checkCharts(ctx, made, n.istio); err != nil {
-		return nil, err
-	}
 	made.provisioning = harness.Provisioning{
 		Provider: offer.Provider,
 		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
@@ -293,7 +289,50 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		Knative:  n.serving.installer(made.components, o.Progress),
 		Progress: o.Progress,
 	}
+	status := func(text string) { o.Progress.Status("%s", text) }
+	if offer.Installed != nil {
+		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
+			return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n), mesh.Options{Progress: status})
+		}
+		return made, nil
+	}
+	owner := ""
+	if n.spec.Visit != nil {
+		owner = n.spec.Visit.ID
+	}
+	for i, version := range n.istio {
+		values := []mesh.Layer{{Name: o.Source.Name(), Values: offer.Values}}
+		if offer.UpstreamEnvoy[i] {
+			values = append(values, mesh.UpstreamEnvoyValues())
+		}
+		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
+		made.meshes[version] = mesh.Options{
+			Version:  version,
+			Owner:    owner,
+			Hub:      request.Programs.Hubs.Image(components.IstioHub),
+			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
+			Values:   append(values, layers...),
+			Progress: status,
+		}
+	}
+	if err := o.checkCharts(ctx, made, n.istio); err != nil {
+		return nil, err
+	}
 	return made, nil
+}
+
+// wanted is what is asked of a mesh that is there: what the scenario and the command line say of
+// it, and nothing of a default.
+func (o Options) wanted(revision string, n needs) mesh.Wanted {
+	w := mesh.Wanted{Revision: revision, Istio: o.Programs.Istio}
+	if n.placed == nil || o.Observe != nil {
+		return w
+	}
+	w.Istio = cmp.Or(w.Istio, n.placed.Mesh.Istio)
+	if layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings); err == nil { // it was read before
+		w.Values = mesh.Merge(append([]mesh.Layer{{Name: "the scenario", Values: n.values}}, layers...))
+	}
+	return w
 }
 
 // checkCharts checks the values for versions that the program knows nothing of, by their

@@ -40,6 +40,9 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 	if outside := s.Outside(); len(outside) > 0 && !v.AllowOutside {
 		return nil, nil, &cluster.OptionError{Err: fmt.Errorf("scenario %s changes what is not its own, which may harm a cluster of others: let it with --allow-outside, or leave it out:\n%w", s.Name, outside)}
 	}
+	if upgrades := s.Plan().Upgrades; len(upgrades) > 0 && v.UseInstalled {
+		return nil, nil, &cluster.OptionError{Err: fmt.Errorf("scenario %s upgrades Istio to %s, and the one that is installed is not to be changed: leave --use-installed-istio out, or choose another scenario", s.Name, strings.Join(upgrades, ", "))}
+	}
 	placed, err := s.InNamespaces(func(name string) string { return name + v.Suffix }, map[string]string{cluster.RunLabel: v.ID})
 	if err != nil {
 		return nil, nil, err

@@ -129,7 +129,7 @@ type NodeOwner interface {
 
 // SlowToDelete is a Cluster whose Delete takes long.
 type SlowToDelete interface {
-	// DeleteLimit is how long Delete may take. Without it, that is a minute.
+	// DeleteLimit is how long Delete may take. Without it, that is five minutes.
 	DeleteLimit() time.Duration
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"helm.sh/helm/v3/pkg/action"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -39,8 +40,21 @@ func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Config
 	if err := m.waitPromptly(ctx, configuration); err != nil {
 		return fmt.Errorf("prepare Helm: %w", err)
 	}
-	return inBackground(ctx, func() error { return do(ctx, configuration) })
+	ended := make(chan struct{})
+	err := inBackground(ctx, func() error {
+		defer close(ended)
+		return do(ctx, configuration)
+	})
+	select {
+	case <-ended: // as it does soon after ctx is done: its requests fail
+	case <-time.After(lastRequests):
+	}
+	return err
 }
+
+// lastRequests is how long an action that was ended is waited for, so that nothing that it has
+// under way arrives after what its caller does next.
+const lastRequests = time.Second
 
 // inBackground runs do and waits for it or for ctx.
 func inBackground(ctx context.Context, do func() error) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -56,10 +57,20 @@ func (i Injectors) Explain(ctx context.Context, p meshfacts.Pod) (meshfacts.Inje
 	return meshfacts.Injects(p, meshes...), nil
 }
 
-// meshes are the control planes as they are installed: their webhooks, and what their
-// injectors are configured with.
+// meshes are the control planes as they are installed, sorted by revision.
 func (i Injectors) meshes(ctx context.Context) ([]meshfacts.Mesh, error) {
-	hooks, err := i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: "app=sidecar-injector"})
+	found, err := i.meshesByRevision(ctx)
+	var meshes []meshfacts.Mesh
+	for _, revision := range slices.Sorted(maps.Keys(found)) {
+		meshes = append(meshes, *found[revision])
+	}
+	return meshes, err
+}
+
+// meshesByRevision are the control planes' webhooks, and what their injectors are configured
+// with; those of revision "" are "default".
+func (i Injectors) meshesByRevision(ctx context.Context) (map[string]*meshfacts.Mesh, error) {
+	hooks, err := i.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: injectorSelector})
 	if err != nil {
 		return nil, fmt.Errorf("read the injectors' webhooks: %w", err)
 	}
@@ -68,13 +79,12 @@ func (i Injectors) meshes(ctx context.Context) ([]meshfacts.Mesh, error) {
 		return nil, err
 	}
 	found := map[string]*meshfacts.Mesh{}
-	var order []string
 	for _, c := range hooks.Items {
-		revision := cmp.Or(c.Labels[revisionLabel], "default")
+		revision := revisionName(c.Labels[revisionLabel])
 		m := found[revision]
 		if m == nil {
 			m = &meshfacts.Mesh{Facts: meshfacts.Near(versions[revision]), Values: map[string]any{}, Installed: []meshfacts.Webhook{}}
-			found[revision], order = m, append(order, revision)
+			found[revision] = m
 			if revision != "default" {
 				m.Values["revision"] = revision
 			}
@@ -89,15 +99,7 @@ func (i Injectors) meshes(ctx context.Context) ([]meshfacts.Mesh, error) {
 			})
 		}
 	}
-	if err := i.configure(ctx, found); err != nil {
-		return nil, err
-	}
-	slices.Sort(order)
-	var meshes []meshfacts.Mesh
-	for _, revision := range order {
-		meshes = append(meshes, *found[revision])
-	}
-	return meshes, nil
+	return found, i.configure(ctx, found)
 }
 
 // all is a selector that selects everything in place of none.
@@ -116,7 +118,7 @@ func (i Injectors) configure(ctx context.Context, meshes map[string]*meshfacts.M
 		return fmt.Errorf("read the injectors' configuration: %w", err)
 	}
 	for _, c := range maps.Items {
-		m := meshes[cmp.Or(c.Labels[revisionLabel], "default")]
+		m := meshes[revisionName(c.Labels[revisionLabel])]
 		if m == nil || !strings.HasPrefix(c.Name, "istio-sidecar-injector") {
 			continue
 		}
@@ -159,11 +161,17 @@ func (i Injectors) versions(ctx context.Context) (map[string]string, error) {
 	versions := map[string]string{}
 	for _, d := range list.Items {
 		for _, c := range d.Spec.Template.Spec.Containers {
-			image, _, _ := strings.Cut(c.Image, "@")
-			if _, tag, ok := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":"); ok {
-				versions[cmp.Or(d.Labels[revisionLabel], "default")] = tag
+			if tag := imageTag(c.Image); tag != "" {
+				versions[revisionName(d.Labels[revisionLabel])] = tag
 			}
 		}
 	}
 	return versions, nil
+}
+
+// imageTag is the tag of an image's name; "" without one.
+func imageTag(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
+	return tag
 }

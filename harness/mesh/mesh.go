@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"helm.sh/helm/v3/pkg/action"
@@ -55,9 +54,18 @@ type Options struct {
 	Timeout time.Duration
 	// Progress is told what is being done, in words; nil for silence.
 	Progress func(string)
-	// RemoveCRDs makes Uninstall delete Istio's resource definitions too, and with them
-	// every Istio object on the cluster.
-	RemoveCRDs bool
+	// Owner says for whom the mesh is installed, a run's folder or whatever else tells somebody
+	// who finds it: see [Made].
+	Owner string
+}
+
+// fill gives options that were left out their defaults.
+func (o *Options) fill() {
+	o.Hub = cmp.Or(o.Hub, DefaultHub)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
 }
 
 // Mesh is Istio on one cluster.
@@ -79,15 +87,7 @@ func New(config *rest.Config, options Options) (*Mesh, error) {
 	if err := options.Charts.check(); err != nil {
 		return nil, err
 	}
-	if options.Hub == "" {
-		options.Hub = DefaultHub
-	}
-	if options.Timeout == 0 {
-		options.Timeout = DefaultTimeout
-	}
-	if options.Progress == nil {
-		options.Progress = func(string) {}
-	}
+	options.fill()
 	config = quiet(config)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -148,7 +148,17 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 		}
 		charts[name] = c
 	}
+	// Somebody else's release is an error before anything is made.
+	for _, name := range chartNames {
+		if _, err := m.lastRelease(ctx, name); err != nil {
+			return observations.Mesh{}, err
+		}
+	}
 	if err := m.ensureNamespace(ctx); err != nil {
+		return observations.Mesh{}, err
+	}
+	recorded, err := m.begin(ctx, charts[baseChart])
+	if err != nil {
 		return observations.Mesh{}, err
 	}
 	names := chartNames
@@ -158,7 +168,7 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	}
 	if keep {
 		names = []string{istiodChart}
-	} else if err := m.adoptCRDs(ctx, charts[baseChart]); err != nil {
+	} else if err := m.adoptCRDs(ctx, charts[baseChart], recorded); err != nil {
 		return observations.Mesh{}, err
 	}
 	if err := m.takeTags(ctx); err != nil {
@@ -166,7 +176,7 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	}
 	for _, name := range names {
 		m.options.Progress(fmt.Sprintf("installing chart %s of Istio %s", name, m.options.Version))
-		if err := m.putRelease(ctx, name, charts[name]); err != nil {
+		if err := m.putRelease(ctx, name, charts[name], recorded); err != nil {
 			return observations.Mesh{}, fmt.Errorf("install Istio's chart %s from %s: %w", name, m.options.Charts, err)
 		}
 	}
@@ -193,7 +203,7 @@ func (m *Mesh) chart(ctx context.Context, name string) (*chart.Chart, error) {
 // ensureNamespace makes istiod's namespace, marked as ours, unless it is there. One that is
 // being deleted is waited for.
 func (m *Mesh) ensureNamespace(ctx context.Context) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: m.namespace, Labels: map[string]string{createdLabel: "true"}}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: m.namespace, Labels: map[string]string{createdLabel: "true", meshLabel: "istio"}}}
 	err := wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
 		_, err := m.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
@@ -213,7 +223,7 @@ func (m *Mesh) ensureNamespace(ctx context.Context) error {
 
 // putRelease installs the chart, or upgrades the release that is there. A release that
 // an interrupted or failed installation left is removed first: Helm would refuse it.
-func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart) error {
+func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart, recorded *record) error {
 	last, err := m.lastRelease(ctx, name)
 	if err != nil {
 		return err
@@ -223,6 +233,7 @@ func (m *Mesh) putRelease(ctx context.Context, name string, c *chart.Chart) erro
 		if values, err = m.baseValues(ctx, last); err != nil {
 			return err
 		}
+		values = Merge([]Layer{{Values: values}, {Values: excluded(c, recorded)}})
 	}
 	if last != nil && last.Info.Status == release.StatusDeployed {
 		return m.helm(ctx, func(ctx context.Context, configuration *action.Configuration) error {
@@ -274,96 +285,6 @@ func (m *Mesh) lastRelease(ctx context.Context, name string) (*release.Release, 
 		return nil, fmt.Errorf("namespace %s has a Helm release %s that meshbench did not make: uninstall that mesh first or use another cluster", m.namespace, name)
 	}
 	return last, nil
-}
-
-// removeRelease removes a chart's release, if there is one.
-func (m *Mesh) removeRelease(ctx context.Context, name string) error {
-	last, err := m.lastRelease(ctx, name)
-	if last == nil || err != nil {
-		return err
-	}
-	err = m.helm(ctx, func(_ context.Context, configuration *action.Configuration) error {
-		uninstall := action.NewUninstall(configuration)
-		uninstall.IgnoreNotFound = true
-		uninstall.Timeout = m.options.Timeout
-		_, err := uninstall.Run(last.Name)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("remove Helm release %s from namespace %s: %w", last.Name, m.namespace, err)
-	}
-	return nil
-}
-
-// Uninstall removes the releases, this revision's alone of the chart istiod, the config maps that istiod put into every namespace
-// and, where Install made it, istiod's namespace; it returns when that is gone. Nothing
-// to remove is no error. Sidecars that run keep running.
-func (m *Mesh) Uninstall(ctx context.Context) error {
-	m.options.Progress("removing Istio")
-	for _, name := range slices.Backward(chartNames) {
-		if err := m.removeRelease(ctx, name); err != nil {
-			return err
-		}
-	}
-	if err := m.removeRootCertificates(ctx); err != nil {
-		return err
-	}
-	if err := m.removeNamespace(ctx); err != nil {
-		return err
-	}
-	if m.options.RemoveCRDs {
-		return m.removeCRDs(ctx)
-	}
-	return nil
-}
-
-// removeRootCertificates deletes the config map with the mesh's root certificate, of which
-// istiod keeps a copy in every namespace, once no istiod is left to make it again.
-func (m *Mesh) removeRootCertificates(ctx context.Context) error {
-	err := wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
-		pods, err := m.client.CoreV1().Pods(m.namespace).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
-		return err == nil && len(pods.Items) == 0, err
-	})
-	if err != nil {
-		return fmt.Errorf("wait for istiod's pods to end: %w", err)
-	}
-	copies, err := m.client.CoreV1().ConfigMaps("").List(ctx, metav1.ListOptions{LabelSelector: "istio.io/config=true"})
-	if err != nil {
-		return fmt.Errorf("list config maps %s: %w", m.rootCertificate(), err)
-	}
-	for _, c := range copies.Items {
-		if c.Name != m.rootCertificate() {
-			continue
-		}
-		err := m.client.CoreV1().ConfigMaps(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete config map %s in namespace %s: %w", c.Name, c.Namespace, err)
-		}
-	}
-	return nil
-}
-
-func (m *Mesh) removeNamespace(ctx context.Context) error {
-	found, err := m.client.CoreV1().Namespaces().Get(ctx, m.namespace, metav1.GetOptions{})
-	if err == nil && found.Labels[createdLabel] != "true" {
-		return nil
-	}
-	if err == nil {
-		err = m.client.CoreV1().Namespaces().Delete(ctx, m.namespace, metav1.DeleteOptions{})
-	}
-	if err == nil {
-		err = wait.PollUntilContextTimeout(ctx, readiness.PollInterval, m.options.Timeout, true, func(ctx context.Context) (bool, error) {
-			_, err := m.client.CoreV1().Namespaces().Get(ctx, m.namespace, metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return true, nil
-			}
-			return false, err
-		})
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete namespace %s: %w", m.namespace, err)
-	}
-	return nil
 }
 
 // facts describe the installed mesh, as far as memory depends on it, from what istiod and

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -14,11 +13,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/meshbench/meshbench/harness/readiness"
+	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/observations"
 )
 
 // istiodSelector are istiod's Deployment and pods.
 const istiodSelector = "app=istiod"
+
+// injectorSelector are the webhooks that inject sidecars.
+const injectorSelector = "app=sidecar-injector"
 
 // installation is what is waited for.
 func (m *Mesh) installation() readiness.Installation {
@@ -41,27 +44,32 @@ func (m *Mesh) waitReady(ctx context.Context) (injected *corev1.Pod, err error) 
 // ready checks everything that a pod with a sidecar needs, in the order in which it comes
 // about.
 func (m *Mesh) ready(ctx context.Context) (*corev1.Pod, error) {
-	istiod, err := m.istiod(ctx)
-	if err != nil {
+	if err := m.serves(ctx); err != nil {
 		return nil, err
 	}
+	return m.probe(ctx)
+}
+
+// serves checks that istiod is there and can be asked.
+func (m *Mesh) serves(ctx context.Context) error {
+	istiod, err := m.istiod(ctx)
+	if err != nil {
+		return err
+	}
 	if err := m.installation().Available(ctx, istiod); err != nil {
-		return nil, err
+		return err
 	}
 	published, err := m.publishesHere(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if published {
 		name := m.rootCertificate()
 		if _, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(ctx, name, metav1.GetOptions{}); err != nil {
-			return nil, notYet(err, "istiod has not published its root certificate (config map %s)", name)
+			return notYet(err, "istiod has not published its root certificate (config map %s)", name)
 		}
 	}
-	if err := m.webhooksTrusted(ctx); err != nil {
-		return nil, err
-	}
-	return m.probe(ctx)
+	return m.webhooksTrusted(ctx)
 }
 
 // notYet makes an object that is not found something to wait for. Other answers of the
@@ -89,12 +97,12 @@ func (m *Mesh) istiod(ctx context.Context) (*appsv1.Deployment, error) {
 // webhooks, which the API server needs in order to call them. It does so for those of its
 // own revision only.
 func (m *Mesh) webhooksTrusted(ctx context.Context) error {
-	injectors, err := m.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: "app=sidecar-injector," + revisionLabel + "=" + cmp.Or(m.revision, "default")})
+	injectors, err := m.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: injectorSelector + "," + revisionLabel + "=" + revisionName(m.revision)})
 	if err != nil {
 		return readiness.Unreadyf("reading the injector's webhooks: %v", err)
 	}
 	if len(injectors.Items) == 0 {
-		return readiness.Unreadyf("no webhook injects sidecars (MutatingWebhookConfiguration with labels app=sidecar-injector, %s=%s)", revisionLabel, cmp.Or(m.revision, "default"))
+		return readiness.Unreadyf("no webhook injects sidecars (MutatingWebhookConfiguration with labels app=sidecar-injector, %s=%s)", revisionLabel, revisionName(m.revision))
 	}
 	for _, configuration := range injectors.Items {
 		for _, hook := range configuration.Webhooks {
@@ -118,17 +126,9 @@ func (m *Mesh) webhooksTrusted(ctx context.Context) error {
 }
 
 // probe asks the API server what it would make of a pod that wants a sidecar, as a dry
-// run, so that no pod and no namespace comes of it. The pod's own label selects the
-// injector, since istio-system itself has no injection label.
+// run, so that no pod and no namespace comes of it.
 func (m *Mesh) probe(ctx context.Context) (*corev1.Pod, error) {
-	labels := map[string]string{"sidecar.istio.io/inject": "true"}
-	if m.revision != "" {
-		labels[revisionLabel] = m.revision
-	}
-	pod, err := m.client.CoreV1().Pods(m.namespace).Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "meshbench-injection-probe", Labels: labels},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "nginx"}}},
-	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	pod, err := m.dryRun(ctx)
 	if err != nil {
 		return nil, readiness.Unreadyf("creating a pod with a sidecar does not work: %v", err)
 	}
@@ -136,6 +136,19 @@ func (m *Mesh) probe(ctx context.Context) (*corev1.Pod, error) {
 		return nil, readiness.Unreadyf("the injector gives a new pod no container %s", observations.SidecarContainer)
 	}
 	return pod, nil
+}
+
+// dryRun makes a pod that asks for a sidecar of this revision by its own labels, since istiod's
+// namespace has no label of injection.
+func (m *Mesh) dryRun(ctx context.Context) (*corev1.Pod, error) {
+	labels := map[string]string{meshfacts.InjectLabel: "true"}
+	if m.revision != "" {
+		labels[revisionLabel] = m.revision
+	}
+	return m.client.CoreV1().Pods(m.namespace).Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "meshbench-injection-probe", Labels: labels},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "nginx"}}},
+	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
 // proxyOf is the injected container, among the init containers where sidecars are native.

@@ -187,40 +187,6 @@ func TestIstiodWithoutPod(t *testing.T) {
 	}
 }
 
-func TestRemoveLeftovers(t *testing.T) {
-	certificate := func(namespace string) *corev1.ConfigMap {
-		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "istio-ca-root-cert", Namespace: namespace, Labels: map[string]string{"istio.io/config": "true"}}}
-	}
-	other := certificate("ns1")
-	other.Name = "other"
-	for name, test := range map[string]struct {
-		labels map[string]string
-		want   int // namespaces left
-	}{
-		"our namespace":     {map[string]string{createdLabel: "true"}, 0},
-		"another's remains": {nil, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			client := fake.NewClientset(certificate("ns1"), certificate("ns2"), other,
-				&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: DefaultNamespace, Labels: test.labels}})
-			m := meshOn(client, time.Minute)
-			for range 2 { // the second time there is nothing to remove
-				if err := errors.Join(m.removeRootCertificates(t.Context()), m.removeNamespace(t.Context())); err != nil {
-					t.Fatal(err)
-				}
-			}
-			maps, err := client.CoreV1().ConfigMaps("").List(t.Context(), metav1.ListOptions{})
-			if err != nil || len(maps.Items) != 1 || maps.Items[0].Name != "other" {
-				t.Errorf("config maps left: %v, %v", maps.Items, err)
-			}
-			namespaces, err := client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
-			if err != nil || len(namespaces.Items) != test.want {
-				t.Errorf("namespaces left: %v, %v", namespaces.Items, err)
-			}
-		})
-	}
-}
-
 func TestWaitEndsWithContext(t *testing.T) {
 	d, pod, c, m, v := installed()
 	d.Status.AvailableReplicas = 0

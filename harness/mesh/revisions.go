@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -22,7 +21,7 @@ const revisionLabel = "istio.io/rev"
 
 // ownSelector selects istiod's Deployment and pods of this revision.
 func (m *Mesh) ownSelector() string {
-	return istiodSelector + "," + revisionLabel + "=" + cmp.Or(m.revision, "default")
+	return istiodSelector + "," + revisionLabel + "=" + revisionName(m.revision)
 }
 
 // istiods are the releases of the chart istiod, of every revision.
@@ -66,7 +65,7 @@ func (m *Mesh) baseValues(ctx context.Context, last *release.Release) (map[strin
 	if _, given := m.values["defaultRevision"]; given {
 		return values, nil
 	}
-	values["defaultRevision"] = cmp.Or(m.revision, "default")
+	values["defaultRevision"] = revisionName(m.revision)
 	if last == nil {
 		return values, nil
 	}
@@ -77,7 +76,7 @@ func (m *Mesh) baseValues(ctx context.Context, last *release.Release) (map[strin
 	}
 	for _, r := range others {
 		revision, _ := r.Config["revision"].(string)
-		if cmp.Or(revision, "default") == before {
+		if revisionName(revision) == before {
 			values["defaultRevision"] = before
 		}
 	}

@@ -22,7 +22,8 @@ func Subject(user string) rbacv1.Subject {
 
 // Manifest is YAML that grants rights to a subject, for kubectl apply -f -: a ClusterRole
 // with its binding and, for what is needed in one namespace alone, a Role there with its
-// own. All are called name. The comment stands at the top, one line each.
+// own. All are called name. The comment stands at the top, one line each, and above each role
+// what its rights are for.
 func Manifest(name string, needed []Right, to rbacv1.Subject, comment ...string) ([]byte, error) {
 	var text bytes.Buffer
 	for _, line := range comment {
@@ -66,7 +67,13 @@ func Manifest(name string, needed []Right, to rbacv1.Subject, comment ...string)
 			if err != nil {
 				return nil, fmt.Errorf("write the manifest of rights: %w", err)
 			}
-			fmt.Fprintf(&text, "---\n%s", data)
+			text.WriteString("---\n")
+			if o.Rules != nil {
+				for _, r := range byNamespace[namespace] {
+					fmt.Fprintf(&text, "# %s: %s\n", r, r.For)
+				}
+			}
+			text.Write(data)
 		}
 	}
 	return text.Bytes(), nil

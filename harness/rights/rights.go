@@ -42,7 +42,7 @@ func (r Right) String() string {
 
 // verbs are all verbs in the order of this package's lists.
 func verbs() []string {
-	return []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "escalate", "bind", "*"}
+	return []string{"get", "list", "watch", "create", "update", "patch", "delete", "escalate", "bind"}
 }
 
 // Merge joins rights to the same resource in the same namespace, sorted; what is needed in

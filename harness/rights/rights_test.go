@@ -191,8 +191,8 @@ func TestManifest(t *testing.T) {
 	if want := len(Merge(Reading("istio-system"), Trying())); granted != want {
 		t.Errorf("%d resources are granted, want %d", granted, want)
 	}
-	if !strings.HasPrefix(string(text), "# what a run needs\n---\n") {
-		t.Errorf("%.60s", text)
+	if !strings.HasPrefix(string(text), "# what a run needs\n---\n# ") || !strings.Contains(string(text), "\n# create pods/portforward: read proxies' and istiod's admin ports\n") {
+		t.Errorf("%.100s", text)
 	}
 	var role map[string]any
 	if err := yaml.Unmarshal([]byte(strings.Split(string(text), "---\n")[1]), &role); err != nil || role["metadata"].(map[string]any)["name"] != "meshbench" {

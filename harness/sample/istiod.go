@@ -136,7 +136,10 @@ func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
 		records[i] = istiodFrom(f)
 		records[i].Pod = pod.Namespace + "/" + pod.Name
 		found, err := s.source.of(ctx, pod)
-		if err != nil {
+		switch {
+		case errors.Is(err, errTwoValues):
+			return nil, err // before the first step, rather than at its end
+		case err != nil:
 			continue // not scraped yet; Istiod's own account stands
 		}
 		for _, r := range found {

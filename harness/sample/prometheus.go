@@ -179,7 +179,8 @@ func (p *prometheus) query(ctx context.Context, expression string, at time.Time)
 	if err != nil {
 		var told *promv1.Error
 		if errors.As(err, &told) && told.Detail != "" {
-			err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(told.Detail), " "))
+			detail := strings.Join(strings.Fields(told.Detail), " ") // which may be a page
+			err = fmt.Errorf("%w: %s", err, detail[:min(len(detail), 200)])
 		}
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package sample
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,20 +65,24 @@ func pick(rows []row, fresh func(row) bool) (map[container]row, error) {
 	return chosen, nil
 }
 
+// errTwoValues is the beginning of the error of two rows for one container, which time does
+// not mend.
+var errTwoValues = errors.New("it has two values for container")
+
 // ambiguous is the error of two rows for one container.
 func ambiguous(a, b row) error {
-	one := fmt.Sprintf("it has two values for container %s of %s/%s", a.name, a.namespace, a.pod)
+	one := fmt.Errorf("%w %s of %s/%s", errTwoValues, a.name, a.namespace, a.pod)
 	if x, y := a.labels["job"], b.labels["job"]; x != y {
 		jobs := slices.Sorted(slices.Values([]string{string(x), string(y)}))
-		return fmt.Errorf("%s, of the jobs %s and %s: choose one with --prometheus-job", one, jobs[0], jobs[1])
+		return fmt.Errorf("%w, of the jobs %s and %s: choose one with --prometheus-job", one, jobs[0], jobs[1])
 	}
 	for _, label := range slices.Sorted(maps.Keys(union(a.labels, b.labels))) {
 		if x, y := a.labels[label], b.labels[label]; !same[label] && x != y {
 			values := slices.Sorted(slices.Values([]string{string(x), string(y)}))
-			return fmt.Errorf("%s, of job %s, with the labels %s=%q and %[3]s=%[5]q: choose one with --prometheus-match %[3]s=VALUE", one, a.labels["job"], label, values[0], values[1])
+			return fmt.Errorf("%w, of job %s, with the labels %s=%q and %[3]s=%[5]q: choose one with --prometheus-match %[3]s=VALUE", one, a.labels["job"], label, values[0], values[1])
 		}
 	}
-	return fmt.Errorf("%s of job %s", one, a.labels["job"])
+	return fmt.Errorf("%w of job %s", one, a.labels["job"])
 }
 
 func union(a, b model.Metric) model.Metric {

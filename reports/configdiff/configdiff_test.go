@@ -300,3 +300,32 @@ func FuzzCompare(f *testing.F) {
 		}
 	})
 }
+
+// Runs on a cluster of others call the scenario's namespaces differently each time, which is
+// no difference between their configurations.
+func TestNamespaces(t *testing.T) {
+	in := func(real, host string) *Run {
+		dir := folder(t, map[string]string{"one": `{"name":"0.0.0.0_80","filter_chains":[],"stat_prefix":"outbound|80||` + host + `.svc"}`}, "one")
+		path := filepath.Join(dir, observations.LogName)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.Replace(text, []byte(`"schema":1`), []byte(`"schema":1,"namespaces":{"ns1":"`+real+`"}`), 1)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run
+	}
+	a := in("ns1-x7k2p", "web.ns1-x7k2p")
+	if d := Compare(a, in("ns1-bcdfg", "web.ns1-bcdfg")); len(d.Changes) > 0 || d.Compared != 1 {
+		t.Errorf("%d compared: %v", d.Compared, d.Sections("A", "B"))
+	}
+	if d := Compare(a, in("ns1-bcdfg", "web.ns1-hjklm")); len(d.Changes) == 0 {
+		t.Error("another namespace is no difference")
+	}
+}

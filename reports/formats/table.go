@@ -1,6 +1,7 @@
 package formats
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -172,5 +173,5 @@ func title(r *reports.Report) string {
 	if v := r.Environment.Cluster.Kubernetes; v != "" {
 		kubernetes = ", Kubernetes " + v
 	}
-	return fmt.Sprintf("%s on %s%s, Istio %s, Envoy %s", r.Scenario, r.Cluster, kubernetes, r.Istio, r.Envoy)
+	return fmt.Sprintf("%s on %s%s, Istio %s, Envoy %s", r.Scenario, r.Cluster, kubernetes, r.Istio, cmp.Or(r.Envoy, "unknown"))
 }

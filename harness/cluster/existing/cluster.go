@@ -29,11 +29,12 @@ func (p *provider) Create(ctx context.Context, _ cluster.Spec) (cluster.Cluster,
 	s, err := claim(record{
 		ID: p.visit.ID, Created: time.Now(), Files: p.target.files, Context: p.target.context,
 		Server: p.target.config.Host, Namespaces: p.visit.Namespaces,
+		InstallsMesh: !p.visit.UseInstalled,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{target: p.target, client: p.client, visit: p.visit, status: p.status, state: s}, nil
+	return &Cluster{target: p.target, client: p.client, visit: p.visit, revision: p.chosen, status: p.status, note: p.note, state: s}, nil
 }
 
 // Cluster is somebody's cluster during one run.
@@ -41,13 +42,19 @@ type Cluster struct {
 	target *target
 	client kubernetes.Interface
 	visit  cluster.Visit
-	status func(string)
+	// revision is that of the mesh that is measured as it is; "" for one that is installed.
+	revision     string
+	status, note func(string)
 
 	mu    sync.Mutex
 	state *state // nil once given up
 }
 
-var _ cluster.Cluster = (*Cluster)(nil)
+var (
+	_ cluster.Cluster = (*Cluster)(nil)
+	_ cluster.Shared  = (*Cluster)(nil)
+	_ cluster.Fixed   = (*Cluster)(nil)
+)
 
 // RESTConfig implements [cluster.Cluster].
 func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.target.config) }
@@ -63,6 +70,12 @@ func (c *Cluster) Kubeconfig() string {
 
 // SetNodes implements [cluster.Cluster]: the nodes are somebody else's.
 func (c *Cluster) SetNodes(context.Context, []cluster.NodeGroup) error { return cluster.ErrFixedNodes }
+
+// Revision implements [cluster.Shared].
+func (c *Cluster) Revision() string { return c.revision }
+
+// FixedNodes implements [cluster.Fixed].
+func (c *Cluster) FixedNodes() string { return cluster.ErrFixedNodes.Error() }
 
 // Facts implements [cluster.Cluster].
 func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
@@ -86,6 +99,9 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 	if service := detect(version.GitVersion, found.Items, groups); service != nil {
 		facts.Service = service.name
 	}
+	if leftUp(found.Items) {
+		facts.Simulated = []string{"machines and application containers: the cluster was left by meshbench up"}
+	}
 	for _, n := range kube.Machines(found.Items) {
 		facts.NodeTypes[cmp.Or(n.Labels[cluster.InstanceTypeLabel], "unknown")]++
 	}
@@ -97,7 +113,7 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 func (c *Cluster) Costs(context.Context) (cluster.Costs, error) { return cluster.Costs{}, nil }
 
 // Delete implements [cluster.Cluster]: it deletes the run's namespaces, which have its label,
-// and returns when they are gone. When ctx ends before that, the cluster goes on, and the
+// and then the Istio that was installed for it, and returns when they are gone. When ctx ends before that, the cluster goes on, and the
 // run's record stays for `meshbench down`.
 func (c *Cluster) Delete(ctx context.Context) error {
 	c.mu.Lock()
@@ -105,12 +121,20 @@ func (c *Cluster) Delete(ctx context.Context) error {
 	if c.state == nil {
 		return nil
 	}
-	if err := deleteNamespaces(ctx, c.client, c.visit.ID, c.visit.Namespaces, c.status); err != nil {
+	err := deleteNamespaces(ctx, c.client, c.visit.ID, c.visit.Namespaces, c.status)
+	if err == nil && !c.visit.UseInstalled {
+		var kept []string
+		kept, err = removeMesh(ctx, c.target.config, c.status)
+		for _, what := range kept {
+			c.note(what)
+		}
+	}
+	if err != nil {
 		err = errors.Join(err, c.state.release())
 		c.state = nil
 		return fmt.Errorf("%w\nSee what is left with `kubectl get namespaces -l %s=%s`, and remove it with `meshbench down --name %s`", err, cluster.RunLabel, c.visit.ID, c.visit.ID)
 	}
-	err := c.state.drop()
+	err = c.state.drop()
 	c.state = nil
 	return err
 }

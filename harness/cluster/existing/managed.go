@@ -57,6 +57,15 @@ func services() []service {
 	}
 }
 
+// leftUp reports whether the nodes are those of an embedded cluster that `meshbench up` left:
+// its containers are simulated, but for sidecars, and their Envoy is taken for upstream's,
+// which lacks Istio's own filters.
+func leftUp(nodes []corev1.Node) bool {
+	return slices.ContainsFunc(nodes, func(n corev1.Node) bool {
+		return strings.HasPrefix(n.Status.NodeInfo.ContainerRuntimeVersion, "meshbench://")
+	})
+}
+
 // detect is the managed service that a cluster is of; nil for none that is known.
 func detect(version string, nodes []corev1.Node, groups []string) *service {
 	for _, s := range services() {

@@ -26,8 +26,12 @@ type provider struct {
 	client   *kube.Client
 	visit    cluster.Visit
 	revision string // of the installed mesh, as asked for
+	chosen   string // as it was found
 	status   func(string)
 	note     func(string)
+
+	// leftUp is set by the preflight for a cluster that meshbench up left.
+	leftUp bool
 }
 
 // connect makes the client; nothing is asked yet.
@@ -36,9 +40,22 @@ func (p *provider) connect() (err error) {
 	return err
 }
 
+// get reads a path of the API server, with parameters, as JSON.
+func get(ctx context.Context, client kubernetes.Interface, path string, parameters ...string) ([]byte, error) {
+	request := client.CoreV1().RESTClient().Get().AbsPath(path).SetHeader("Accept", "application/json")
+	for i := 0; i+1 < len(parameters); i += 2 {
+		request = request.Param(parameters[i], parameters[i+1])
+	}
+	result := request.Do(ctx)
+	if err := result.Error(); err != nil { // which reads why something is refused, as Raw does not
+		return nil, err
+	}
+	return result.Raw()
+}
+
 // serverVersion asks for the version of the API server.
 func serverVersion(ctx context.Context, client kubernetes.Interface) (*version.Info, error) {
-	text, err := client.Discovery().RESTClient().Get().AbsPath("/version").SetHeader("Accept", "application/json").DoRaw(ctx)
+	text, err := get(ctx, client, "/version")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +79,7 @@ func (p *provider) reach(ctx context.Context) (*version.Info, error) {
 
 // apiGroups are the names of the API groups that the cluster serves.
 func apiGroups(ctx context.Context, client kubernetes.Interface) ([]string, error) {
-	text, err := client.Discovery().RESTClient().Get().AbsPath("/apis").SetHeader("Accept", "application/json").DoRaw(ctx)
+	text, err := get(ctx, client, "/apis")
 	var list metav1.APIGroupList
 	if err == nil {
 		err = json.Unmarshal(text, &list)
@@ -107,6 +124,7 @@ func (p *provider) preflight(ctx context.Context) (*found, error) {
 	}
 	nodes, err := p.nodes(ctx)
 	errs := []error{err}
+	p.leftUp = leftUp(nodes)
 	p.describe(info, nodes, groups)
 	p.status("looking for Istio")
 	mesh, err := p.checkMesh(ctx)
@@ -203,10 +221,16 @@ func (p *provider) nodes(ctx context.Context) ([]corev1.Node, error) {
 
 // describe says which cluster it is, and what is known of its service.
 func (p *provider) describe(info *version.Info, nodes []corev1.Node, groups []string) {
-	text := fmt.Sprintf("cluster %s: Kubernetes %s, %d nodes", p.target, info.GitVersion, len(kube.Machines(nodes)))
+	text := fmt.Sprintf("cluster %s: Kubernetes %s", p.target, info.GitVersion)
+	if nodes != nil {
+		text += fmt.Sprintf(", nodes: %d", len(kube.Machines(nodes)))
+	}
 	s := detect(info.GitVersion, nodes, groups)
 	if s != nil {
 		text += ", " + s.name
+	}
+	if p.leftUp {
+		text += ", left by meshbench up: containers are simulated, and Envoy is taken for upstream's"
 	}
 	p.note(text)
 	if s != nil {
@@ -218,8 +242,7 @@ func (p *provider) describe(info *version.Info, nodes []corev1.Node, groups []st
 
 // checkMetrics sees whether the metrics API answers, from which memory is read.
 func (p *provider) checkMetrics(ctx context.Context) error {
-	const path = "/apis/metrics.k8s.io/v1beta1/pods"
-	_, err := p.client.Discovery().RESTClient().Get().AbsPath(path).Param("limit", "1").SetHeader("Accept", "application/json").DoRaw(ctx)
+	_, err := get(ctx, p.client, "/apis/metrics.k8s.io/v1beta1/pods", "limit", "1")
 	switch {
 	case err == nil || denied(err):
 		return nil

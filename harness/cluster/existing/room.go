@@ -187,7 +187,7 @@ func (p *provider) checkLimits(ctx context.Context) error {
 			return fmt.Errorf("list quotas and limit ranges: %w", err)
 		}
 	}
-	_, err = p.client.Discovery().RESTClient().Get().AbsPath(clusterQuotas).Param("limit", "1").SetHeader("Accept", "application/json").DoRaw(ctx)
+	_, err = get(ctx, p.client, clusterQuotas, "limit", "1")
 	if err == nil {
 		said = append(said, "there are quotas over several namespaces (ClusterResourceQuota)")
 	} else if !apierrors.IsNotFound(err) && !denied(err) {

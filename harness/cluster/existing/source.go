@@ -129,6 +129,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	}
 	offer := &cluster.Offer{Provider: p, FixedNodes: true}
 	if s.useInstalled {
+		p.chosen = found.Revision
 		offer.Installed = &cluster.InstalledMesh{Revision: found.Revision, Version: found.Version, Namespace: found.Namespace}
 		offer.Components = make([]components.Set, len(request.Istio))
 		offer.UpstreamEnvoy = make([]bool, len(request.Istio))
@@ -147,7 +148,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 			}
 		}
 		offer.Components = append(offer.Components, set)
-		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, false)
+		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, p.leftUp)
 	}
 	return offer, nil
 }

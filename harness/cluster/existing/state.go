@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/mesh"
 )
 
 // A run's record is the file ROOT/ID.json with ROOT $XDG_STATE_HOME/meshbench/existing
@@ -36,6 +38,8 @@ type record struct {
 	Server  string   `json:"server"`
 	// Namespaces are those that the run makes, by their names on the cluster.
 	Namespaces []string `json:"namespaces"`
+	// InstallsMesh says that the run installs Istio, which goes with it.
+	InstallsMesh bool `json:"installsMesh,omitempty"`
 }
 
 const recordSuffix = ".json"
@@ -227,7 +231,19 @@ func (r record) clean(ctx context.Context) error {
 	if _, err := serverVersion(ctx, client); err != nil {
 		return t.explain(err)
 	}
-	return deleteNamespaces(ctx, client, r.ID, r.Namespaces, func(string) {})
+	if err := deleteNamespaces(ctx, client, r.ID, r.Namespaces, func(string) {}); err != nil || !r.InstallsMesh {
+		return err
+	}
+	_, err = removeMesh(ctx, &config, func(string) {})
+	return err
+}
+
+// removeMesh removes the Istio that a run installed, and says what stays on purpose.
+func removeMesh(ctx context.Context, config *rest.Config, status func(string)) (kept []string, err error) {
+	if kept, err = mesh.Uninstall(ctx, config, mesh.Removal{Progress: status}); err != nil {
+		return kept, fmt.Errorf("remove Istio: %w", err)
+	}
+	return kept, nil
 }
 
 // target is the cluster of the run, by the kubeconfig that it was begun with.

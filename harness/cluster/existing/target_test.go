@@ -183,3 +183,29 @@ func TestReachTimesOut(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A path that the user may not read is told apart from one that fails.
+func TestDenied(t *testing.T) {
+	text := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"forbidden: User \"alice\" cannot get path \"/x\""}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/x" {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, text)
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, "no endpoints")
+	}))
+	defer server.Close()
+	client, err := kube.New(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t.Context(), client, "/x"); !denied(err) {
+		t.Errorf("%v", err)
+	}
+	if _, err := get(t.Context(), client, "/y"); err == nil || denied(err) {
+		t.Errorf("%v", err)
+	}
+}
