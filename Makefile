@@ -27,10 +27,11 @@ COMPILER_GOGC := $(or $(GOGC),300)
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build first-run components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build eks first-run components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
-bench: build ## run SCENARIO, with further flags in ARGS
-	bin/meshbench run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
+# Clusters on EKS take a program of their own (docs/eks.md).
+bench: $(if $(filter eks,$(CLUSTER)),eks,build) ## run SCENARIO, with further flags in ARGS
+	$(if $(filter eks,$(CLUSTER)),bin/meshbench-eks,bin/meshbench) run $(SCENARIO) --cluster $(CLUSTER) $(ARGS)
 
 compare: build ## run SCENARIO with Istio BASE and HEAD in turns, REPEAT times each, and compare
 	bin/meshbench compare --scenario $(SCENARIO) --istio $(BASE),$(HEAD) --repeat $(REPEAT) --cluster $(CLUSTER) $(ARGS)
@@ -38,6 +39,9 @@ compare: build ## run SCENARIO with Istio BASE and HEAD in turns, REPEAT times e
 # Symbols are left out: 200 sidecars start through this program, so its size counts.
 build: ## build bin/meshbench
 	GOGC=$(COMPILER_GOGC) go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/meshbench ./cmd/meshbench
+
+eks: ## build bin/meshbench-eks, which has --cluster eks
+	GOGC=$(COMPILER_GOGC) go build -tags eks -ldflags "-s -w -X main.version=$(VERSION)" -o bin/meshbench-eks ./cmd/meshbench
 
 # From empty caches in a temporary folder; takes a quarter of an hour of the whole machine.
 # STEPS="components scenario" leaves out a part, BUNDLE=FILE imports the components.
@@ -63,6 +67,7 @@ unit: build components ## vet, unit tests, command-line tests
 	GOGC=$(COMPILER_GOGC) go vet ./...
 	rm -f $(MESHBENCH_SKIPS)
 	go test $$(go list ./... | grep -v /e2e)
+	go test -tags eks ./harness/cluster/providers
 
 # Most of a run is waiting for readings, so two at a time take little more than one.
 # LABELS=nightly runs what is left out for its time, LABELS=eks one suite.

@@ -142,16 +142,20 @@ func (p Provisioning) TakeDown(ctx context.Context, c cluster.Cluster, err error
 	err = cluster.Explain(ctx, c, err)
 	p.Progress.Phase("clean-up")
 	// Taking down must not be cut short by what ended the work.
-	after := func() (context.Context, context.CancelFunc) {
-		return context.WithTimeout(context.WithoutCancel(ctx), takeDownLimit)
+	after := func(limit time.Duration) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(context.WithoutCancel(ctx), limit)
 	}
 	// What failed may be looked into afterwards; what somebody stopped is not.
 	if exporter, ok := c.(cluster.LogExporter); ok && err != nil && !errors.Is(context.Cause(ctx), ErrInterrupted) {
-		ctx, cancel := after()
+		ctx, cancel := after(takeDownLimit)
 		defer cancel()
 		err = errors.Join(err, exporter.ExportLogs(ctx))
 	}
-	ctx, cancel := after()
+	limit := takeDownLimit
+	if slow, ok := c.(cluster.SlowToDelete); ok {
+		limit = slow.DeleteLimit()
+	}
+	ctx, cancel := after(limit)
 	defer cancel()
 	if e := c.Delete(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("delete the cluster: %w", e))

@@ -374,10 +374,15 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 // for all). Name and Dir are unset.
 func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
 	plan := s.Plan()
+	var phases []cluster.Phase
+	for _, p := range plan.Phases {
+		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
+	}
 	return cluster.Spec{
 		Nodes:             actions.NodeGroups(s.Cluster.Nodes),
 		RealPerDeployment: real,
 		MostNodes:         plan.MostNodes,
+		Phases:            phases,
 		Sidecars:          plan.Sidecars(real),
 		Images:            plan.Images,
 	}

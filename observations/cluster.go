@@ -36,4 +36,7 @@ type Cluster struct {
 	// Objects names, where the shape is another one, what the cluster holds before the mesh
 	// is installed, in words: it shifts every absolute count.
 	Objects []string `json:"objects,omitempty"`
+	// Notes are what else a reader should know of the cluster, in sentences without a full
+	// stop.
+	Notes []string `json:"notes,omitempty"`
 }

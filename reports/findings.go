@@ -192,6 +192,9 @@ func (r *Report) findings() []sections.Finding {
 	if len(env.Cluster.Simulated) > 0 {
 		add(observations.Info, "simulated", "", "Not real on this cluster: %s.", strings.Join(env.Cluster.Simulated, "; "))
 	}
+	for _, note := range env.Cluster.Notes {
+		add(observations.Info, "cluster", "", "%s.", note)
+	}
 	if env.CPUProfile {
 		add(observations.Warning, observations.Unprofiled, "", "istiod's CPU was profiled (--profile), which costs time and memory: the figures of this run are not for comparing.")
 	}
@@ -439,12 +442,4 @@ func (s *Step) besideWitnesses() Memory {
 		}
 	}
 	return memoryOf(memory)
-}
-
-// realText is observations.Cluster.RealPerDeployment in words.
-func realText(n int) string {
-	if n < 0 {
-		return "all pods run"
-	}
-	return fmt.Sprintf("at most %d a Deployment", n)
 }

@@ -66,3 +66,11 @@ func (r *Report) keptAlive() (text, step string) {
 	}
 	return fmt.Sprintf("The application containers of %s%s have ended, but its sidecar, which is no native one, runs on: the pod does not complete, and its sidecar counts.", pods[0], more), step
 }
+
+// realText is observations.Cluster.RealPerDeployment in words.
+func realText(n int) string {
+	if n < 0 {
+		return "all pods run"
+	}
+	return fmt.Sprintf("at most %d a Deployment", n)
+}

@@ -18,6 +18,9 @@ type Plan struct {
 	// MostPods is the largest number of pods at one time, without the system's. During a
 	// rolling restart, old and new pods run side by side.
 	MostPods int
+	// Phases are the groups of nodes that the cluster has one after the other, those of the
+	// start first.
+	Phases []Phase
 	// Deployments are all that the steps create, in the order of their creation.
 	Deployments []PlannedDeployment
 	// Images are the images of the scenario's own containers, as in the file, each once. A
@@ -40,6 +43,14 @@ type Plan struct {
 
 	timeline []podChange
 	loads    []load // of the steps
+}
+
+// Phase is the time in which the cluster has the same nodes.
+type Phase struct {
+	Nodes []NodeGroup
+	// MostPods is the largest number of pods meanwhile, the system's among them, without
+	// those that a rolling restart adds for a while.
+	MostPods int
 }
 
 // PlannedDeployment is a Deployment that a step creates.
@@ -239,6 +250,7 @@ func (p *planner) setNodes(groups []NodeGroup) {
 	}
 	p.MostNodes = max(p.MostNodes, total(both))
 	p.nodes = after
+	p.Phases = append(p.Phases, Phase{Nodes: groups})
 	for o, pods := range p.now {
 		if pods.everyNode {
 			pods.replicas = total(after)

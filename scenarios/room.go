@@ -44,6 +44,10 @@ func (g NodeGroup) podLimit() int {
 // a lack of room once until there is room again.
 func (c *checker) fit(field string, more bool) {
 	free := c.free()
+	if phase := len(c.plan.Phases) - 1; phase >= 0 {
+		now := c.pods() + systemPods + daemonPods*total(c.plan.nodes)
+		c.plan.Phases[phase].MostPods = max(c.plan.Phases[phase].MostPods, now)
+	}
 	if free < 0 && more && !c.full {
 		nodes, limit := 0, 0
 		for _, g := range c.nodes {

@@ -92,6 +92,14 @@ func (c *clusterFlags) read(f *pflag.FlagSet) (assemble.Options, error) {
 	return o, nil
 }
 
+// downFlag is what the command down needs besides the name of a cluster of that source.
+func (c *clusterFlags) downFlag(s cluster.Source) string {
+	if _, elsewhere := s.(cluster.Collector); elsewhere {
+		return " --cluster " + s.Name()
+	}
+	return ""
+}
+
 // optionError makes errors of the command line those of options that cannot be met, and
 // bad scenarios those of a scenario with problems. Others stay as they are.
 func optionError(command string, err error) error {

@@ -1,29 +1,60 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/providers"
 )
 
 func downCommand() *cobra.Command {
-	var name string
+	var name, run string
 	var all bool
+	var where places
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Delete clusters created by 'meshbench up' and clean up after crashes",
+		Long: `Delete clusters created by 'meshbench up' and clean up after crashes, on this machine or,
+with --cluster, in a cloud.`,
 		Example: `  meshbench down
   meshbench down --name demo
-  meshbench down --all`,
+  meshbench down --all
+  meshbench down --cluster eks --run eks-nginx-4711`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sources := providers.Table()
+			chosen, err := where.named()
+			if err != nil {
+				return usage(cmd, err)
+			}
+			name = cmp.Or(run, name)
+			if c, ok := chosen.(cluster.Collector); ok {
+				if all {
+					return usage(cmd, errors.New("--all is for this machine: meshbench gc deletes what runs left in a cloud"))
+				}
+				found, err := collect(cmd, c, name, false)
+				if err == nil && found == 0 {
+					err = fmt.Errorf("cannot delete cluster %s: %w of that name on %s", name, cluster.ErrNoCluster, c.Name())
+				}
+				return err
+			}
+			cmd.Flags().Visit(func(flag *pflag.Flag) {
+				if owner := where.owners[flag.Name]; owner != nil {
+					err = usage(cmd, fmt.Errorf("--%s is for %s clusters: add --cluster %[2]s", flag.Name, owner.Name()))
+				}
+			})
+			if err != nil {
+				return err
+			}
+			sources := where.here()
+			if chosen != nil {
+				sources = []cluster.Source{chosen}
+			}
 			names := []string{name}
 			var problems []error
 			if all {
@@ -47,7 +78,9 @@ func downCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "meshbench", "the cluster's `name`")
 	cmd.Flags().BoolVar(&all, "all", false, "delete all clusters of this user")
-	cmd.MarkFlagsMutuallyExclusive("name", "all")
+	cmd.Flags().StringVar(&run, "run", "", "the run's `ID` instead of the cluster's name")
+	where.flags(cmd.Flags(), "where the cluster came from (default: all on this machine)")
+	cmd.MarkFlagsMutuallyExclusive("name", "all", "run")
 	return cmd
 }
 

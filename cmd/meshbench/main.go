@@ -134,7 +134,7 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd, err)
 	})
-	root.AddCommand(runCommand(), measureCommand(), upCommand(), downCommand(), listCommand(), validateCommand(),
+	root.AddCommand(runCommand(), measureCommand(), upCommand(), downCommand(), gcCommand(), listCommand(), validateCommand(),
 		componentsCommand(), reportCommand(), compareCommand(), gateCommand(), historyCommand(),
 		fitCommand(), predictCommand(), imagesCommand(), preflightCommand())
 	checkArgs(root)

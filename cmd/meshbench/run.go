@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/assemble"
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
@@ -89,7 +90,7 @@ mesh settled, 130 interrupted.`,
 // flags are those that say how one run is made.
 func (r *runner) flags(f *pflag.FlagSet) {
 	setFlag(f, &r.set)
-	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run")
+	f.DurationVar(&r.timeout, "timeout", 30*time.Minute, "limit of each run (longer by default where clusters take long to make)")
 	f.DurationVar(&r.settleLimit, "settle-limit", 0, "longest wait for a quiet mesh at each step, unless the step sets its own (default 3m, and more where the mesh is told to drain or debounce longer)")
 	f.StringVar(&r.settle, "settle", settleStrict, "`how` to know that proxies have their configuration: strict (istiod's debug endpoints) or blind (by time alone where these are off; the run is marked)")
 	f.BoolVar(&r.rejected, "allow-rejected", false, "continue (with a warning) when an Envoy rejects configuration")
@@ -124,8 +125,13 @@ func (r *runner) read(f *pflag.FlagSet) (err error) {
 	if r.countsOnly && r.source.Through != memorySources[0] {
 		return fmt.Errorf("--counts-only reads no memory: leave --memory-source %s out", r.source.Through)
 	}
-	r.options, err = r.cluster.read(f)
-	return err
+	if r.options, err = r.cluster.read(f); err != nil {
+		return err
+	}
+	if slow, ok := r.options.Source.(cluster.SlowToMake); ok && !f.Changed("timeout") {
+		r.timeout = slow.RunLimit()
+	}
+	return nil
 }
 
 // warn prints the scenarios' warnings, those of the cluster that was chosen, and those of
@@ -322,7 +328,7 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	options := r.options
-	options.Progress, options.Died = p, broken
+	options.Progress, options.Died, options.Confirm = p, broken, p.Confirm
 	if err := r.source.Check(ctx); err != nil {
 		return "", err
 	}

@@ -148,7 +148,7 @@ func obtain(cmd *cobra.Command, settings []*setting) error {
 		p := newProgress(cmd.ErrOrStderr())
 		p.Phase("preparing " + s.name)
 		options := s.runner.options
-		options.Progress = p
+		options.Progress, options.Confirm = p, p.Confirm
 		_, err := options.Run(cmd.Context(), s.scenario)
 		p.Close()
 		if err != nil {

@@ -52,7 +52,7 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
-			options.Progress = p
+			options.Progress, options.Confirm = p, p.Confirm
 			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: options.Real, Dir: logs, Detached: true}
 			provisioning, err := options.Cluster(cmd.Context(), spec)
 			if err != nil {
@@ -62,7 +62,7 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 			if err != nil {
 				return fmt.Errorf("%w\nLogs are in %s", err, logs)
 			}
-			p.Note("cluster %s is up; logs are in %s; delete it with: meshbench down --name %s", name, logs, name)
+			p.Note("cluster %s is up; logs are in %s; delete it with: meshbench down%s --name %s", name, logs, flags.downFlag(options.Source), name)
 			fmt.Fprintln(cmd.OutOrStdout(), made.Cluster.Kubeconfig())
 			return nil
 		},

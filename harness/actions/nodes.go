@@ -22,7 +22,7 @@ func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 	if err != nil {
 		return fmt.Errorf("list the nodes: %w", err)
 	}
-	surplus, with := plan(kube.Machines(have.Items), target)
+	surplus, with := plan(own(on, have.Items), target)
 
 	on.Progress.Status("adding nodes")
 	if err := on.Nodes.SetNodes(ctx, with); err != nil {
@@ -69,9 +69,19 @@ func nodes(ctx context.Context, on *On, n *scenarios.Nodes) error {
 		for _, g := range target {
 			want += g.Count
 		}
-		now := len(kube.Machines(left.Items))
+		now := len(own(on, left.Items))
 		return now == want, fmt.Sprintf("%d nodes, %d now", want, now), nil
 	})
+}
+
+// own are the nodes that the action may change: on clusters that are somebody's, those of
+// the run.
+func own(on *On, all []corev1.Node) []corev1.Node {
+	nodes := kube.Machines(all)
+	if owner, ok := on.Nodes.(cluster.NodeOwner); ok {
+		nodes = slices.DeleteFunc(nodes, func(n corev1.Node) bool { return !owner.Owns(&n) })
+	}
+	return nodes
 }
 
 // awaitDeployments waits until every Deployment of the cluster, those of the mesh and

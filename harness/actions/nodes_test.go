@@ -68,3 +68,24 @@ func TestPlan(t *testing.T) {
 		})
 	}
 }
+
+// guest has nodes of its own on somebody's cluster.
+type guest struct{ Nodes }
+
+func (guest) Owns(n *corev1.Node) bool { return n.Labels["run"] == "mine" }
+
+// Of a cluster of somebody else's, only the run's nodes are touched.
+func TestOwn(t *testing.T) {
+	nodes := []corev1.Node{
+		{ObjectMeta: metav1.ObjectMeta{Name: "theirs"}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "mine", Labels: map[string]string{"run": "mine"}}},
+	}
+	for _, tt := range []struct {
+		nodes Nodes
+		want  int
+	}{{nil, 2}, {guest{}, 1}} {
+		if got := own(&On{Nodes: tt.nodes}, nodes); len(got) != tt.want {
+			t.Errorf("with %T: %d nodes are the run's, want %d", tt.nodes, len(got), tt.want)
+		}
+	}
+}

@@ -63,6 +63,8 @@ type Options struct {
 	Progress Progress
 	// Died, if set, is called once with the reason when a cluster ends by itself.
 	Died func(error)
+	// Confirm is that of [cluster.Request].
+	Confirm func(ctx context.Context, text string) (bool, error)
 }
 
 // needs are what one cluster is assembled for.
@@ -248,9 +250,10 @@ func (o Options) request(ctx context.Context, n needs) (cluster.Request, error) 
 		Obtain: func(ctx context.Context, store *components.Store, want ...components.Name) (components.Set, error) {
 			return Obtain(ctx, o.Progress, store, want...)
 		},
-		Status: func(line string) { o.Progress.Status("%s", line) },
-		Note:   func(line string) { o.Progress.Note("%s", line) },
-		Died:   o.Died,
+		Status:  func(line string) { o.Progress.Status("%s", line) },
+		Note:    func(line string) { o.Progress.Note("%s", line) },
+		Died:    o.Died,
+		Confirm: o.Confirm,
 	}, nil
 }
 

@@ -5,7 +5,9 @@ package cluster
 
 import (
 	"context"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/meshbench/meshbench/observations"
@@ -45,6 +47,10 @@ type Spec struct {
 	// MostNodes is the largest number of nodes that the run will have at one time, for
 	// providers that make all of them at the start; 0 for no more than Nodes.
 	MostNodes int
+	// Phases are the nodes that the run will have one after the other, those of the start
+	// first, for providers that must know beforehand what will be made; nil where that is
+	// Nodes alone. Between two of them the nodes of both may exist.
+	Phases []Phase
 	// RealPerDeployment is the number of pods of each Deployment whose containers run;
 	// -1 for all. Providers with real nodes run all and ignore it.
 	RealPerDeployment int
@@ -60,6 +66,14 @@ type Spec struct {
 	Detached bool
 	// Visit is how a run stays on a cluster of a [Guest]; nil for the others.
 	Visit *Visit
+}
+
+// Phase is a time in which the cluster has the same nodes.
+type Phase struct {
+	Nodes []NodeGroup
+	// Pods is the largest number of pods meanwhile, the system's among them; 0 when it is not
+	// known.
+	Pods int
 }
 
 // Provider makes clusters.
@@ -105,6 +119,18 @@ type Cluster interface {
 type Finisher interface {
 	// Finish returns when all that Create promises stands.
 	Finish(ctx context.Context) error
+}
+
+// NodeOwner is a Cluster that may have nodes of somebody else's, which must be left alone.
+type NodeOwner interface {
+	// Owns reports whether a node is one of those that SetNodes makes.
+	Owns(node *corev1.Node) bool
+}
+
+// SlowToDelete is a Cluster whose Delete takes long.
+type SlowToDelete interface {
+	// DeleteLimit is how long Delete may take. Without it, that is five minutes.
+	DeleteLimit() time.Duration
 }
 
 // Shared is a Cluster that others use, too: what happens outside of the run's own namespaces

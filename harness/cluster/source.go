@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -75,6 +76,9 @@ type Request struct {
 	Note func(line string)
 	// Died, if set, is called once with the reason when a cluster ends by itself.
 	Died func(error)
+	// Confirm shows a text and asks whether to go on with what costs money; nil where nobody
+	// can be asked, and then it must have been agreed to beforehand, by a flag.
+	Confirm func(ctx context.Context, text string) (bool, error)
 }
 
 // Store is where the components for a version of Istio come from, with options o. An
@@ -90,6 +94,58 @@ func (r Request) Store(istio string, o components.Options) (*components.Store, e
 		return nil, &OptionError{err}
 	}
 	return store, nil
+}
+
+// ChartStores are where the charts of each version of Istio come from, for sources whose
+// nodes pull images: programs lie in these, so only charts are obtained. An [OptionError]
+// says what cannot be had.
+func (r Request) ChartStores() ([]*components.Store, error) {
+	var stores []*components.Store
+	for _, version := range r.Istio {
+		if r.Charts != "" {
+			version = "" // its images may be anybody's
+		}
+		store, err := r.Store(version, components.Options{})
+		if err != nil {
+			return nil, err
+		}
+		stores = append(stores, store)
+	}
+	return stores, nil
+}
+
+// SlowToMake is a Source whose clusters take long to make.
+type SlowToMake interface {
+	// RunLimit is how long a run may take where nothing else is asked for.
+	RunLimit() time.Duration
+}
+
+// Collector is a Source whose clusters are elsewhere, and stay when this machine is gone. It
+// is asked for them only where somebody names it, since that takes rights and requests.
+type Collector interface {
+	Source
+	// Where binds the flags that say where to look, which Flags binds too.
+	Where(flags *pflag.FlagSet)
+	// Leftovers finds what runs have left: of the run of that name, or, where run is "", of
+	// all runs whose time to live is over. They are in the order in which they can be
+	// removed. Nothing is changed.
+	Leftovers(ctx context.Context, run string) ([]Leftover, error)
+	// Remove deletes them and tells status what is being done.
+	Remove(ctx context.Context, leftovers []Leftover, status func(line string)) error
+}
+
+// Leftover is a thing that a run has left.
+type Leftover struct {
+	// Kind says what it is, node group; Name is its own name.
+	Kind, Name string
+	// In is the name of the cluster that it belongs to; "" for none.
+	In string
+	// Run and Owner are who made it.
+	Run, Owner string
+	// Expires is the end of its time to live; zero where it has none.
+	Expires time.Time
+	// Costs says whether it costs money as it is.
+	Costs bool
 }
 
 // Offer is a provider with what the mesh on its clusters needs.

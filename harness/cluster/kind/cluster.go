@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/prometheus/common/expfmt"
@@ -20,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -148,7 +148,8 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 	if err != nil {
 		return observations.Cluster{}, err
 	}
-	baseline, err := c.baseline(ctx)
+	// It is why absolute counts are others than on EKS.
+	held, err := kube.Holdings(ctx, c.client, c.record.Namespaces)
 	if err != nil {
 		return observations.Cluster{}, err
 	}
@@ -159,7 +160,7 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 		LimitsEnforcedBy:  "kubelet",
 		RealPerDeployment: -1,
 		Simulated:         c.simulated(found.Items, e),
-		Objects:           baseline,
+		Objects:           held,
 	}, nil
 }
 
@@ -174,59 +175,6 @@ func (c *Cluster) simulated(all []corev1.Node, e engineFacts) []string {
 			c.engine.binary, e.version, e.cgroups, e.cpus, float64(e.memory)/(1<<30), pods),
 		fmt.Sprintf("nodes that are added: kind cannot, so all %d workers were made at the start; one that is not in use has no kubelet running and no Node", c.record.Workers),
 	}
-}
-
-// baseline names what the cluster holds before anything is installed. It is why absolute
-// counts are others than on EKS.
-func (c *Cluster) baseline(ctx context.Context) ([]string, error) {
-	services, err := c.client.CoreV1().Services("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the Services: %w", err)
-	}
-	var names []string
-	for _, s := range services.Items {
-		if !slices.Contains(c.record.Namespaces, s.Namespace) {
-			continue
-		}
-		endpoints, err := c.client.CoreV1().Endpoints(s.Namespace).Get(ctx, s.Name, metav1.GetOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("read the endpoints of Service %s: %w", s.Name, err)
-		}
-		n := 0
-		for _, subset := range endpoints.Subsets {
-			n += len(subset.Addresses) * len(subset.Ports)
-		}
-		names = append(names, fmt.Sprintf("Service %s/%s (ports: %d, endpoints: %d)", s.Namespace, s.Name, len(s.Spec.Ports), n))
-	}
-	pods, err := c.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the pods: %w", err)
-	}
-	owners := map[string]int{}
-	for _, p := range pods.Items {
-		if slices.Contains(c.record.Namespaces, p.Namespace) {
-			owners[p.Namespace+"/"+owner(&p)]++
-		}
-	}
-	for name, n := range owners {
-		names = append(names, fmt.Sprintf("%s (pods: %d)", name, n))
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// owner names the pods of one kind alike.
-func owner(p *corev1.Pod) string {
-	ref := metav1.GetControllerOf(p)
-	switch {
-	case ref == nil:
-		return "pod " + p.Name
-	case ref.Kind == "Node": // a static pod, NAME-NODE
-		return "static pod " + strings.TrimSuffix(p.Name, "-"+ref.Name)
-	case ref.Kind == "ReplicaSet":
-		return "Deployment " + strings.TrimSuffix(ref.Name, "-"+p.Labels["pod-template-hash"])
-	}
-	return ref.Kind + " " + ref.Name
 }
 
 // controlPlane are the programs of the control plane, by their containers' names.

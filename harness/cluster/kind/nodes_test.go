@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube/metricsserver"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -109,12 +110,12 @@ func TestVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	version := strings.TrimPrefix(metricsServerTag, ":")
+	version := strings.TrimPrefix(metricsserver.Tag, ":")
 	if !strings.Contains(string(pins), "sigs.k8s.io/metrics-server "+version+"\n") {
 		t.Errorf("metrics-server %s is not the version that is pinned", version)
 	}
-	if !strings.Contains(string(metricsServer), "image: "+metricsServerImage+metricsServerTag+"\n") {
-		t.Errorf("the manifest has another image than %s", metricsServerImage+metricsServerTag)
+	if !strings.Contains(string(metricsserver.Manifest), "image: "+metricsserver.Image+metricsserver.Tag+"\n") {
+		t.Errorf("the manifest has another image than %s", metricsserver.Image+metricsserver.Tag)
 	}
 	c, err := New(Options{}).(*provider).config(cluster.Spec{})
 	if err != nil {

@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube/metricsserver"
 )
 
 // mesh are the images that a run needs; registered is a registry with all of them.
 var (
 	meshImages = []string{"docker.io/istio/pilot:1.23.2", "docker.io/istio/proxyv2:1.23.2"}
-	registered = append(fakeRegistry{"kindest/node:v1.31.4", metricsServerImage + metricsServerTag, "docker.io/library/nginx:latest"}, meshImages...)
+	registered = append(fakeRegistry{"kindest/node:v1.31.4", metricsserver.Image + metricsserver.Tag, "docker.io/library/nginx:latest"}, meshImages...)
 )
 
 // archive writes a tar file.
@@ -66,24 +67,24 @@ func TestPreflight(t *testing.T) {
 	}{
 		"all from registries": {registry: registered, notes: []string{"kindest/node:v1.31.4: a registry", "docker.io/istio/pilot:1.23.2: a registry", "docker.io/library/nginx:latest: a registry"}},
 		"nothing to be had": {words: []string{"--image-archive", "kindest/node:v1.31.4: docker has no such node image", "docker.io/istio/proxyv2:1.23.2: it was not given",
-			metricsServerImage + metricsServerTag + ": it was not given", "docker.io/library/nginx:latest: it was not given"}},
+			metricsserver.Image + metricsserver.Tag + ": it was not given", "docker.io/library/nginx:latest: it was not given"}},
 		"without a registry": {
 			m: func(m *fakeMachine) {
 				m.with("kindest/node:v1.31.4", "amd64").with("docker.io/library/nginx:latest", "amd64")
-				m.said[preloadedLine+preloadedScript] = "registry.k8s.io/pause:3.10\n" + metricsServerImage + metricsServerTag
+				m.said[preloadedLine+preloadedScript] = "registry.k8s.io/pause:3.10\n" + metricsserver.Image + metricsserver.Tag
 			},
 			o: func(t *testing.T, o *Options) {
 				o.Archives = []string{saved(t, "amd64", "istio/pilot:1.23.2", "docker.io/istio/proxyv2:1.23.2")}
 				o.Load = []string{"nginx"}
 			},
-			notes: []string{"kindest/node:v1.31.4: docker", "docker.io/istio/pilot:1.23.2: archive ", metricsServerImage + metricsServerTag + ": the node image", "docker.io/library/nginx:latest: docker"},
+			notes: []string{"kindest/node:v1.31.4: docker", "docker.io/istio/pilot:1.23.2: archive ", metricsserver.Image + metricsserver.Tag + ": the node image", "docker.io/library/nginx:latest: docker"},
 		},
-		"from a mirror": {registry: fakeRegistry{"kindest/node:v1.31.4", "mirror.example/k8s/metrics-server" + metricsServerTag, "docker.io/library/nginx:latest"},
+		"from a mirror": {registry: fakeRegistry{"kindest/node:v1.31.4", "mirror.example/k8s/metrics-server" + metricsserver.Tag, "docker.io/library/nginx:latest"},
 			o: func(_ *testing.T, o *Options) {
 				o.Images, o.Moved = nil, func(image string) string {
 					return strings.Replace(image, "registry.k8s.io/metrics-server", "mirror.example/k8s", 1)
 				}
-			}, notes: []string{"mirror.example/k8s/metrics-server" + metricsServerTag + ": a registry"}},
+			}, notes: []string{"mirror.example/k8s/metrics-server" + metricsserver.Tag + ": a registry"}},
 		"the engine has it": {registry: registered[:2], m: func(m *fakeMachine) { m.with("docker.io/library/nginx:latest", "amd64") },
 			words: []string{"docker has it: add --load-image docker.io/library/nginx:latest"}},
 		"node image of another machine": {registry: registered, m: func(m *fakeMachine) { m.with("kindest/node:v1.31.4", "arm64") },

@@ -46,7 +46,7 @@ func (s *Source) Check(_ context.Context, request cluster.Request) error {
 	if _, err := s.readConfig(); err != nil {
 		return err
 	}
-	_, err := stores(request)
+	_, err := request.ChartStores()
 	return err
 }
 
@@ -62,26 +62,9 @@ func (s *Source) readConfig() ([]byte, error) {
 	return text, nil
 }
 
-// stores are where the charts of each version come from. Programs lie in the nodes'
-// images, so only charts are obtained.
-func stores(request cluster.Request) ([]*components.Store, error) {
-	var stores []*components.Store
-	for _, version := range request.Istio {
-		if request.Charts != "" {
-			version = "" // its images may be anybody's
-		}
-		store, err := request.Store(version, components.Options{})
-		if err != nil {
-			return nil, err
-		}
-		stores = append(stores, store)
-	}
-	return stores, nil
-}
-
 // New implements cluster.Source.
 func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Offer, error) {
-	stores, err := stores(request)
+	stores, err := request.ChartStores()
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ func Table() []cluster.Source {
 	return []cluster.Source{
 		&embedded.Source{},
 		&kind.Source{},
+		newEKS(),
 		&existing.Source{},
 	}
 }
