@@ -73,6 +73,9 @@ func (c *leftUp) account(who *identity, name string) (file string) {
 		out, err := exec.Command(made.Kubectl, append([]string{"--kubeconfig", file}, args...)...).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 	}
+	if who.credential != nil {
+		Expect(os.Chown(file, who.uid, who.uid)).To(Succeed())
+	}
 	return file
 }
 

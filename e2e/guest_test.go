@@ -213,7 +213,7 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 		c.must("create", "deployment", "-n", "shop", "cart", "--image=nginx", "--replicas=3")
 		c.must("rollout", "status", "-n", "shop", "deployment", "cart", "--timeout=3m")
 		c.disturbed()
-		account = c.account(invoker, "bench")
+		account = c.account(ordinaryUser(), "bench")
 		before = c.snapshot()
 	})
 	untouched := func() {
@@ -230,10 +230,10 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 		before = c.snapshot()
 	}
 
-	It("is measured of the revision that was asked for, by an account of least rights, and is not changed", func() {
+	It("is measured of the revision that was asked for, by another user with least rights, and is not changed", func() {
 		flags := []string{"--cluster", "existing", "--kubeconfig", account, "--use-installed-istio", "--revision", "1-22-3"}
-		grant(invoker.run(time.Minute, append([]string{"preflight", "headless", "--set", "replicas=3", "--rights"}, flags...)...).succeeds())
-		run := invoker.startRun("headless", append(flags, "--set", "replicas=3")...)
+		grant(ordinaryUser().run(time.Minute, append([]string{"preflight", "headless", "--set", "replicas=3", "--rights"}, flags...)...).succeeds())
+		run := ordinaryUser().startRun("headless", append(flags, "--set", "replicas=3")...)
 		run.wait(8 * time.Minute)
 		run.succeeds()
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 3))
@@ -244,10 +244,10 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 	})
 
 	It("is measured as it runs, and what is read is what istioctl prints", func() {
-		out := filepath.Join(invoker.dir, fmt.Sprintf("measured-%d", os.Getpid()))
+		out := filepath.Join(ordinaryUser().dir, fmt.Sprintf("measured-%d", os.Getpid()))
 		flags := []string{"--kubeconfig", account, "--revision", "1-23-2"}
-		grant(invoker.run(time.Minute, append([]string{"measure", "--rights"}, flags...)...).succeeds())
-		measured := invoker.run(5*time.Minute, append([]string{"measure", "--yes", "--witnesses", "2", "--out", out}, flags...)...)
+		grant(ordinaryUser().run(time.Minute, append([]string{"measure", "--rights"}, flags...)...).succeeds())
+		measured := ordinaryUser().run(5*time.Minute, append([]string{"measure", "--yes", "--witnesses", "2", "--out", out}, flags...)...)
 		measured.out = out
 		measured.succeeds()
 		Expect(measured.agreesWithIstioctl()).To(Equal(2))
@@ -269,8 +269,8 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 	})
 
 	It("is measured without a connection into any pod", func() {
-		out := filepath.Join(invoker.dir, fmt.Sprintf("memory-%d", os.Getpid()))
-		measured := invoker.run(5*time.Minute, "measure", "--kubeconfig", account, "--revision", "1-23-2", "--metrics-only", "--namespace", "shop", "--out", out)
+		out := filepath.Join(ordinaryUser().dir, fmt.Sprintf("memory-%d", os.Getpid()))
+		measured := ordinaryUser().run(5*time.Minute, "measure", "--kubeconfig", account, "--revision", "1-23-2", "--metrics-only", "--namespace", "shop", "--out", out)
 		measured.out = out
 		measured.succeeds()
 		step := measured.report().Steps[0]

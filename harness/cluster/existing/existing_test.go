@@ -268,7 +268,7 @@ func TestDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{client: client, visit: cluster.Visit{ID: "abcde", Namespaces: []string{"ns1-abcde", "ns2-abcde", "ns3-abcde", "never-made"}}, status: func(string) {}, state: s}
+	c := &Cluster{client: client, visit: cluster.Visit{ID: "abcde", UseInstalled: true, Namespaces: []string{"ns1-abcde", "ns2-abcde", "ns3-abcde", "never-made"}}, status: func(string) {}, state: s}
 	for range 2 {
 		if err := c.Delete(t.Context()); err != nil {
 			t.Fatal(err)
