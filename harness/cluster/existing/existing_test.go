@@ -268,7 +268,8 @@ func TestDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{client: client, visit: cluster.Visit{ID: "abcde", Namespaces: []string{"ns1-abcde", "ns2-abcde", "ns3-abcde", "never-made"}}, status: func(string) {}, state: s}
+	// A mesh that was there stays, so that nothing but namespaces is asked for.
+	c := &Cluster{client: client, visit: cluster.Visit{ID: "abcde", UseInstalled: true, Namespaces: []string{"ns1-abcde", "ns2-abcde", "ns3-abcde", "never-made"}}, status: func(string) {}, state: s}
 	for range 2 {
 		if err := c.Delete(t.Context()); err != nil {
 			t.Fatal(err)
