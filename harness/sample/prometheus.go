@@ -167,7 +167,7 @@ func (p *prometheus) now(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("it answers with a %s when asked for the time", answer.Type())
 	}
 	now := scalar.Timestamp.Time()
-	if ahead := now.Sub(time.Now()); ahead > clockSlack || now.Sub(begun) < -clockSlack {
+	if ahead := time.Until(now); ahead > clockSlack || now.Sub(begun) < -clockSlack {
 		return time.Time{}, fmt.Errorf("its clock is %s from this machine's: synchronize them, for what was read after a push is known by both", ahead.Abs().Round(time.Second))
 	}
 	return now, nil

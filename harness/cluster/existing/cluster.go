@@ -113,8 +113,8 @@ func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 func (c *Cluster) Costs(context.Context) (cluster.Costs, error) { return cluster.Costs{}, nil }
 
 // Delete implements [cluster.Cluster]: it deletes the run's namespaces, which have its label,
-// and then the Istio that was installed for it, and returns when they are gone. When ctx ends before that, the cluster goes on, and the
-// run's record stays for `meshbench down`.
+// and then the Istio that was installed for it, and returns when they are gone. When ctx ends
+// before that, the cluster goes on, and the run's record stays for `meshbench down`.
 func (c *Cluster) Delete(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
