@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"sigs.k8s.io/yaml"
 
 	"github.com/meshbench/meshbench/harness/cluster/eks/ekstest"
 	"github.com/meshbench/meshbench/harness/cluster/embedded"
@@ -36,7 +38,7 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 		out, err := exec.Command("go", "build", "-tags", "eks", "-o", binary, "../cmd/meshbench").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 
-		behind := leaveUp(invoker, "--nodes", "m6i.32xlarge=1", "--real", "all")
+		behind := leaveUp(invoker, "--nodes", "m6i.32xlarge=1", "--real", "10")
 		attached, err := embedded.Attach(behind.name)
 		Expect(err).NotTo(HaveOccurred())
 		// It came with a mesh, and EKS comes without.
@@ -61,7 +63,12 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 		plain := made.Binary
 		made.Binary = binary
 		DeferCleanup(func() { made.Binary = plain })
-		run = who.startRun("eks-nginx", "--cluster", "eks", "--yes")
+		// The Envoy behind is upstream's, which EKS knows nothing of.
+		values, err := yaml.Marshal(mesh.UpstreamEnvoyValues().Values)
+		Expect(err).NotTo(HaveOccurred())
+		file := filepath.Join(who.dir, "upstream-envoy.yaml")
+		Expect(os.WriteFile(file, values, 0o600)).To(Succeed())
+		run = who.startRun("eks-nginx", "--cluster", "eks", "--yes", "--mesh-values", file)
 		run.wait(30 * time.Minute)
 		made.Binary = plain
 		run.exits(0)
