@@ -112,12 +112,13 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 	BeforeAll(func() {
 		c = leaveUp(invoker, "--no-mesh", "--istio", components.DefaultIstio, "--nodes", "m6i.xlarge=2")
 		c.disturbed()
+		c.must("create", "secret", "docker-registry", "hub", "-n", "default", "--docker-server=hub.example", "--docker-username=u", "--docker-password=p")
 		before = theirs()
 		Expect(len(before)).To(BeNumerically(">", 100))
 	})
 
 	It("installs Istio, measures while others change what they like, and takes all of it away", func() {
-		run := invoker.startRun("headless", c.guests("--set", "replicas=5")...)
+		run := invoker.startRun("headless", c.guests("--set", "replicas=5", "--pull-secret", "default/hub")...)
 		run.wait(8 * time.Minute)
 		run.succeeds()
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 3))

@@ -65,6 +65,8 @@ type Options struct {
 	CountsOnly bool
 	// MemorySource says where containers' memory and CPU are read; the metrics API without.
 	MemorySource sample.Source
+	// PullSecret has credentials for the images of the scenario's namespaces.
+	PullSecret kube.PullSecret
 	// Observe measures the mesh that is there: the scenario changes nothing. nil for a run that
 	// does.
 	Observe *Observation
@@ -248,7 +250,7 @@ func (r *run) connect(istio string) (err error) {
 	}
 	r.largest = r.Scenario.Plan().Largest(r.Real)
 	r.on = &actions.On{
-		Kube: r.client, Nodes: r.cluster, Injection: r.injects, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
+		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader

@@ -12,6 +12,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/providers"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -21,6 +22,7 @@ type clusterFlags struct {
 	name    string
 	real    string
 	options assemble.Options
+	secret  string // for pulling images
 	// sources are all there are, and owners those that flags of one source belong to.
 	sources []cluster.Source
 	owners  map[string]cluster.Source
@@ -36,6 +38,7 @@ func (c *clusterFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.options.ChartsVersion, "charts-version", "", "`version` of the charts in a chart repository (default: Istio's)")
 	f.StringArrayVar(&c.options.ValuesFiles, "mesh-values", nil, "YAML `file` with values for the istiod chart (repeatable)")
 	f.StringArrayVar(&c.options.Settings, "mesh-set", nil, "a `value` for the istiod chart, e.g. pilot.env.X=y (repeatable)")
+	f.StringVar(&c.secret, "pull-secret", "", "`NAMESPACE/NAME` of a Secret on the cluster with credentials for images, to be copied into the run's and istiod's namespaces (clusters that run images)")
 	for _, source := range c.sources {
 		own := pflag.NewFlagSet(source.Name(), pflag.ContinueOnError)
 		source.Flags(own)
@@ -79,6 +82,14 @@ func (c *clusterFlags) read(f *pflag.FlagSet) (assemble.Options, error) {
 	if foreign != nil {
 		return o, foreign
 	}
+	secret, err := kube.ParsePullSecret(c.secret)
+	if err != nil {
+		return o, fmt.Errorf("--pull-secret: %w", err)
+	}
+	if c.secret != "" && !o.Source.RunsImages() {
+		return o, fmt.Errorf("--pull-secret: %s clusters pull no images: leave the flag out", c.name)
+	}
+	o.PullSecret = secret
 	switch n, err := strconv.Atoi(c.real); {
 	case c.real == "all" || o.Source.RunsImages() && !f.Changed("real"):
 		o.Real = -1

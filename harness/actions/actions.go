@@ -23,10 +23,12 @@ type On struct {
 	// Injection is the label, key and value, by which the mesh selects namespaces, where the
 	// scenario does not know it; else empty.
 	Injection [2]string
-	Recorder  Recorder
-	Watch     Watch
-	Quiet     Quiet
-	Progress  Progress
+	// PullSecret has credentials for the images of the scenario's namespaces.
+	PullSecret kube.PullSecret
+	Recorder   Recorder
+	Watch      Watch
+	Quiet      Quiet
+	Progress   Progress
 }
 
 // Nodes changes a cluster's nodes; see [cluster.Cluster].

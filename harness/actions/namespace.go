@@ -20,5 +20,8 @@ func namespace(ctx context.Context, on *On, n *scenarios.Namespace) error {
 	_, err := on.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
 	}, metav1.CreateOptions{})
-	return err
+	if err != nil {
+		return err
+	}
+	return on.PullSecret.UseIn(ctx, on.Kube, n.Name)
 }

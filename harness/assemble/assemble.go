@@ -16,6 +16,7 @@ import (
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/mesh"
 	"github.com/meshbench/meshbench/harness/render"
 	"github.com/meshbench/meshbench/internal/annotations"
@@ -54,6 +55,8 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
+	// PullSecret has credentials for images, on clusters that run them.
+	PullSecret kube.PullSecret
 	// Observe measures the mesh that is there; nil for runs that change something.
 	Observe *harness.Observation
 	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
@@ -174,7 +177,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	o.announce(s, needs.placed)
 	return harness.Options{
 		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade,
-		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe,
+		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
 	}, nil
 }
 
@@ -307,8 +310,8 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		}
 		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
 		made.meshes[version] = mesh.Options{
-			Version:  version,
-			Owner:    owner,
+			Version: version,
+			Owner:   owner, PullSecret: o.PullSecret,
 			Hub:      request.Programs.Hubs.Image(components.IstioHub),
 			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
 			Values:   append(values, layers...),

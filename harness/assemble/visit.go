@@ -47,7 +47,7 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 	if err != nil {
 		return nil, nil, err
 	}
-	v.Namespaces = placed.Namespaces()
+	v.Namespaces, v.PullSecret = placed.Namespaces(), o.PullSecret
 	if v.Writes, err = rights.Scenario(placed); err != nil {
 		return nil, nil, err
 	}

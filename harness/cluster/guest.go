@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/rights"
 )
 
@@ -60,6 +61,8 @@ type Visit struct {
 	Need Room
 	// MeshNamespace is where istiod is or will be.
 	MeshNamespace string
+	// PullSecret has credentials for images, which the run copies into its namespaces.
+	PullSecret kube.PullSecret
 	// CNI says that Istio's CNI plugin redirects traffic, so that sidecars need no init
 	// container with capabilities.
 	CNI bool

@@ -148,6 +148,16 @@ type Leftover struct {
 	Costs bool
 }
 
+// IstioImages are those of Istio that nodes pull for the request: istiod's and the proxy's, of
+// each version.
+func (r Request) IstioImages() (images []string) {
+	hub := r.Programs.Hubs.Image(components.IstioHub)
+	for _, version := range r.Istio {
+		images = append(images, hub+"/pilot:"+version, hub+"/proxyv2:"+version)
+	}
+	return images
+}
+
 // Offer is a provider with what the mesh on its clusters needs.
 type Offer struct {
 	Provider Provider

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/readiness"
 	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/observations"
@@ -54,6 +55,8 @@ type Options struct {
 	Timeout time.Duration
 	// Progress is told what is being done, in words; nil for silence.
 	Progress func(string)
+	// PullSecret has credentials for Istio's images; it is copied into istiod's namespace.
+	PullSecret kube.PullSecret
 	// Owner says for whom the mesh is installed, a run's folder or whatever else tells somebody
 	// who finds it: see [Made].
 	Owner string
@@ -159,6 +162,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	}
 	recorded, err := m.begin(ctx, charts[baseChart])
 	if err != nil {
+		return observations.Mesh{}, err
+	}
+	if err := m.options.PullSecret.CopyTo(ctx, m.client, m.namespace, map[string]string{createdLabel: "true"}); err != nil {
 		return observations.Mesh{}, err
 	}
 	names := chartNames

@@ -13,6 +13,7 @@ import (
 	helmkube "helm.sh/helm/v3/pkg/kube"
 	"helm.sh/helm/v3/pkg/release"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -152,6 +153,9 @@ func (m *Mesh) uninstallLast(ctx context.Context, r *record, which []string) ([]
 	if err := m.removeTraces(ctx, client, r, which, others); err != nil {
 		return kept, err
 	}
+	if err := m.removePullSecrets(ctx); err != nil {
+		return kept, err
+	}
 	more, err := m.removeDefinitions(ctx, client, r, others)
 	kept = append(kept, more...)
 	if err != nil {
@@ -214,6 +218,19 @@ func (m *Mesh) removeTraces(ctx context.Context, client *kube.Client, r *record,
 		}
 		if err := t.remove(ctx); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// removePullSecrets removes the credentials for images that were copied into istiod's namespace.
+func (m *Mesh) removePullSecrets(ctx context.Context) error {
+	for _, kind := range []corev1.SecretType{corev1.SecretTypeDockerConfigJson, corev1.SecretTypeDockercfg} {
+		err := m.client.CoreV1().Secrets(m.namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{
+			LabelSelector: createdLabel + "=true", FieldSelector: "type=" + string(kind),
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("remove the credentials for images in namespace %s: %w", m.namespace, err)
 		}
 	}
 	return nil

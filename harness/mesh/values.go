@@ -72,8 +72,12 @@ func UpstreamEnvoyValues() Layer {
 // run. The pod disruption budget stays: it only matters to evictions, where it keeps the
 // one istiod.
 func baseValues(options Options) Layer {
+	global := map[string]any{"hub": options.Hub, "tag": options.Version}
+	if secret := options.PullSecret.Name; secret != "" {
+		global["imagePullSecrets"] = []any{secret}
+	}
 	return Layer{Name: "meshbench", Values: map[string]any{
-		"global": map[string]any{"hub": options.Hub, "tag": options.Version},
+		"global": global,
 		"pilot":  map[string]any{"autoscaleEnabled": false},
 	}}
 }

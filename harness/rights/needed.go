@@ -62,6 +62,15 @@ func Trying() []Right {
 	)
 }
 
+// Pulling is what it takes to let the run's namespaces pull images with a Secret of another one.
+func Pulling(namespace string) []Right {
+	return Merge(
+		in(namespace, resources("copy the credentials for images", "", []string{"get"}, "secrets")),
+		resources("copy the credentials for images", "", []string{"get", "create"}, "secrets"),
+		resources("let pods pull with them", "", []string{"patch"}, "serviceaccounts"),
+	)
+}
+
 // Installing is what installing Istio by its charts base and istiod takes, and removing it
 // whole. A role can only be made by who has all that it grants, or who may escalate and
 // bind: with that, this is as good as an administrator's right.

@@ -76,8 +76,8 @@ func (r results) rows() []row {
 	}
 	c := r.of("Counts")
 	add(c, row{"all four counts of 100 proxies, against istioctl four times a hundred", fmt.Sprintf("%.0f x", c.get("x")), "50 x",
-		fmt.Sprintf("%.2f s (%.2f s CPU); istioctl %.1f s (%.1f s CPU, %.0f x), measured with %.0f proxies and scaled to 100",
-			c.get("meshbench-s"), c.get("meshbench-cpu-s"), c.get("istioctl-s"), c.get("istioctl-cpu-s"), c.get("x-cpu"), c.get("istioctl-proxies"))})
+		fmt.Sprintf("%.2f s (%.2f s CPU, and %.2f s of the proxies to answer); istioctl %.1f s (%.1f s CPU, %.0f x), measured with %.0f proxies and scaled to 100",
+			c.get("meshbench-s"), c.get("meshbench-cpu-s"), c.get("proxies-cpu-s"), c.get("istioctl-s"), c.get("istioctl-cpu-s"), c.get("x-cpu"), c.get("istioctl-proxies"))})
 	for _, size := range []string{"2MB", "30MB", "100MB"} {
 		ours, theirs := r.of("Dump/size="+size+"/by=meshbench"), r.of("Dump/size="+size+"/by=encoding-json")
 		fast, slow := ours.get("B/s"), theirs.get("B/s")

@@ -25,8 +25,9 @@ type provider struct {
 	target   *target
 	client   *kube.Client
 	visit    cluster.Visit
-	revision string // of the installed mesh, as asked for
-	chosen   string // as it was found
+	revision string   // of the installed mesh, as asked for
+	chosen   string   // as it was found
+	images   []string // that the run's pods ask for
 	status   func(string)
 	note     func(string)
 
@@ -157,6 +158,9 @@ func (p *provider) needed() []rights.Right {
 	if !p.visit.UseInstalled {
 		all = append(all, rights.Installing())
 	}
+	if s := p.visit.PullSecret; s.Name != "" {
+		all = append(all, rights.Pulling(s.Namespace))
+	}
 	return rights.Merge(all...)
 }
 
@@ -233,6 +237,9 @@ func (p *provider) describe(info *version.Info, nodes []corev1.Node, groups []st
 		text += ", left by meshbench up: containers are simulated, and Envoy is taken for upstream's"
 	}
 	p.note(text)
+	if len(p.images) > 0 {
+		p.note("images that its nodes pull if they have none: " + strings.Join(p.images, ", "))
+	}
 	if s != nil {
 		for _, r := range s.restricts {
 			p.note(s.name + ": " + r)

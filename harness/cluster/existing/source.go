@@ -159,7 +159,10 @@ func (s *Source) provider(request cluster.Request) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{target: t, revision: s.revision, status: request.Status, note: request.Note, visit: *request.Spec.Visit}
+	p := &provider{target: t, revision: s.revision, status: request.Status, note: request.Note, visit: *request.Spec.Visit, images: request.Spec.Images}
+	if !s.useInstalled {
+		p.images = append(request.IstioImages(), p.images...)
+	}
 	if p.status == nil {
 		p.status = func(string) {}
 	}

@@ -77,10 +77,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	if options.Config, err = s.readConfig(); err != nil {
 		return nil, err
 	}
-	hub := request.Programs.Hubs.Image(components.IstioHub)
-	for _, version := range request.Istio {
-		options.Images = append(options.Images, hub+"/pilot:"+version, hub+"/proxyv2:"+version)
-	}
+	options.Images = append(options.Images, request.IstioImages()...)
 	offer := &cluster.Offer{Provider: New(options), Values: MeshValues(), Cache: stores[0].Root()}
 	if err := offer.Provider.Preflight(ctx, request.Spec); err != nil {
 		return nil, fmt.Errorf("a kind cluster cannot be made on this machine:\n%w", err)
