@@ -284,3 +284,22 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 
 	It("is gone after down", func() { c.down(invoker) })
 })
+
+// Without its debug endpoints istiod does not say what its proxies have acknowledged.
+var _ = Describe("an istiod that does not tell", Label("existing", nightly), func() {
+	silent := []string{"--counts-only", "--mesh-set", "pilot.env.ENABLE_DEBUG_ON_HTTP=false"}
+
+	It("is refused", func() {
+		run := invoker.startRun("one-pod", silent...)
+		run.wait(3 * time.Minute)
+		run.exits(1)
+		Expect(run.both.String()).To(And(ContainSubstring("debug endpoints are off"), ContainSubstring("--settle blind")))
+	})
+
+	It("is measured blindly where that is asked for, which the run says", func() {
+		run := invoker.startRun("one-pod", append(silent, "--settle", "blind")...)
+		run.wait(3 * time.Minute)
+		run.succeeds()
+		Expect(run.events(observations.Blind)).To(HaveLen(1))
+	})
+})
