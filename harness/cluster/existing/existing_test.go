@@ -73,7 +73,7 @@ func TestCheck(t *testing.T) {
 
 func TestChooseMesh(t *testing.T) {
 	one := found{Revision: "default", Version: "1.23.2", Namespace: "istio-system"}
-	two := found{Revision: "1-22", Version: "1.22.3", Namespace: "istio-system"}
+	two := found{Revision: "1-22", Version: "1.22.3", Namespace: "istio-system", tags: "old stable"}
 	for name, tt := range map[string]struct {
 		all      []found
 		use      bool
@@ -81,14 +81,15 @@ func TestChooseMesh(t *testing.T) {
 		want     *found
 		err      string
 	}{
-		"none, to be installed":  {},
-		"one, to be installed":   {all: []found{one}, err: "Istio 1.23.2 (revision default, namespace istio-system) is installed already"},
-		"one, as it is":          {all: []found{one}, use: true, want: &one},
-		"none, as it is":         {use: true, err: "no Istio is installed"},
-		"two, unnamed":           {all: []found{two, one}, use: true, err: "choose one with --revision (1-22, default)"},
-		"two, one named":         {all: []found{two, one}, use: true, revision: "1-22", want: &two},
-		"two, one named default": {all: []found{two, one}, use: true, revision: "default", want: &one},
-		"another one named":      {all: []found{two, one}, use: true, revision: "x", err: "--revision x: there is no such control plane"},
+		"none, to be installed":   {},
+		"one, to be installed":    {all: []found{one}, err: "Istio 1.23.2 (revision default, namespace istio-system) is installed already"},
+		"one, as it is":           {all: []found{one}, use: true, want: &one},
+		"none, as it is":          {use: true, err: "no Istio is installed"},
+		"two, unnamed":            {all: []found{two, one}, use: true, err: "choose one with --revision (1-22, default)"},
+		"two, one named":          {all: []found{two, one}, use: true, revision: "1-22", want: &two},
+		"two, one named default":  {all: []found{two, one}, use: true, revision: "default", want: &one},
+		"two, one named by a tag": {all: []found{two, one}, use: true, revision: "stable", want: &two},
+		"another one named":       {all: []found{two, one}, use: true, revision: "x", err: "--revision x: there is no such control plane"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := chooseMesh(tt.all, cluster.Visit{UseInstalled: tt.use}, tt.revision)
@@ -99,17 +100,6 @@ func TestChooseMesh(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestTag(t *testing.T) {
-	for image, want := range map[string]string{
-		"docker.io/istio/pilot:1.23.2": "1.23.2", "istio/pilot:1.24.0-distroless": "1.24.0", "localhost:5000/pilot": "",
-		"localhost:5000/pilot:1.22.3@sha256:abc": "1.22.3", "pilot": "",
-	} {
-		if got := tag(image); got != want {
-			t.Errorf("%s: %q, want %q", image, got, want)
-		}
 	}
 }
 
@@ -352,18 +342,5 @@ func TestTakenNamespaces(t *testing.T) {
 	err := p.checkNamespaces(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "these namespaces exist already, and a run makes its own: ns1; choose") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestFindMeshes(t *testing.T) {
-	client := fake.NewClientset(&appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "istiod-1-22", Namespace: "mesh", Labels: map[string]string{"app": "istiod", "istio.io/rev": "1-22"}},
-		Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{
-			{Name: "discovery", Image: "docker.io/istio/pilot:1.22.3"}}}}},
-	})
-	p := &provider{client: &kube.Client{Interface: client}}
-	all, err := p.findMeshes(t.Context())
-	if want := []found{{"1-22", "1.22.3", "mesh"}}; err != nil || !slices.Equal(all, want) {
-		t.Errorf("%v, %v", all, err)
 	}
 }

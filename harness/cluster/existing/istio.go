@@ -8,79 +8,45 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/mesh"
 )
 
-// Labels by which Istio's charts mark what is of a control plane.
+// Of a control plane without a name of its own.
 const (
-	istiodSelector   = "app=istiod"
-	injectorSelector = "app=sidecar-injector"
-	revisionLabel    = "istio.io/rev"
-	defaultRevision  = "default"
+	revisionLabel   = "istio.io/rev"
+	defaultRevision = "default"
 )
 
 // found is a control plane of Istio on the cluster.
 type found struct {
-	// Revision is its name, default for one without; Version is that of istiod's image, "" for
-	// one whose tag is none; Namespace is where istiod is.
+	// Revision is its name, default for one without; Version is that which istiod runs, "" where
+	// nothing tells; Namespace is where istiod is.
 	Revision, Version, Namespace string
+	// tags are its further names, separated by spaces.
+	tags string
 }
 
 func (f found) String() string {
 	return fmt.Sprintf("Istio %s (revision %s, namespace %s)", cmp.Or(f.Version, "of unknown version"), f.Revision, f.Namespace)
 }
 
-// findMeshes lists the control planes on the cluster: Deployments of istiod, and injectors
-// without one, whose istiod is elsewhere.
-func (p *provider) findMeshes(ctx context.Context) ([]found, error) {
-	deployments, err := p.client.AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: istiodSelector})
-	if err != nil {
-		return nil, fmt.Errorf("look for istiod: %w", err)
-	}
-	var all []found
-	for _, d := range deployments.Items {
-		f := found{Revision: cmp.Or(d.Labels[revisionLabel], defaultRevision), Namespace: d.Namespace}
-		for _, c := range d.Spec.Template.Spec.Containers {
-			if c.Name == "discovery" {
-				f.Version = tag(c.Image)
-			}
-		}
-		all = append(all, f)
-	}
-	hooks, err := p.client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{LabelSelector: injectorSelector})
-	if err != nil {
-		return nil, fmt.Errorf("look for Istio's injectors: %w", err)
-	}
-	for _, h := range hooks.Items {
-		revision := cmp.Or(h.Labels[revisionLabel], defaultRevision)
-		if slices.ContainsFunc(all, func(f found) bool { return f.Revision == revision }) {
-			continue
-		}
-		f := found{Revision: revision}
-		for _, w := range h.Webhooks {
-			if w.ClientConfig.Service != nil {
-				f.Namespace = w.ClientConfig.Service.Namespace
-			}
-		}
-		all = append(all, f)
-	}
-	slices.SortFunc(all, func(a, b found) int {
-		return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Namespace, b.Namespace))
-	})
-	return all, nil
+// named tells whether a revision or a tag is this one's.
+func (f found) named(name string) bool {
+	return f.Revision == name || slices.Contains(strings.Fields(f.tags), name)
 }
 
-// tag is an image's, without the variant that follows a version: 1.23.2 of
-// docker.io/istio/pilot:1.23.2-distroless.
-func tag(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	i := strings.LastIndexAny(image, ":/")
-	if i < 0 || image[i] == '/' {
-		return ""
+// findMeshes lists the control planes on the cluster, as [mesh.Installed] finds them.
+func (p *provider) findMeshes(ctx context.Context) ([]found, error) {
+	planes, err := mesh.Installed(ctx, p.target.config)
+	if err != nil {
+		return nil, err
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(image[i+1:], "-distroless"), "-debug")
+	var all []found
+	for _, c := range planes {
+		all = append(all, found{c.Revision, strings.Join(c.Versions, " and "), c.Namespace, strings.Join(c.Tags, " ")})
+	}
+	return all, nil
 }
 
 // checkMesh holds what Istio is there against what was asked for: one that is to be measured
@@ -93,11 +59,11 @@ func (p *provider) checkMesh(ctx context.Context) (*found, error) {
 		}
 		return nil, err
 	}
-	mesh, err := chooseMesh(all, p.visit, p.revision)
-	if mesh != nil {
-		p.visit.MeshNamespace = mesh.Namespace
+	chosen, err := chooseMesh(all, p.visit, p.revision)
+	if chosen != nil {
+		p.visit.MeshNamespace = chosen.Namespace
 	}
-	return mesh, err
+	return chosen, err
 }
 
 // chooseMesh is checkMesh for the control planes that are there.
@@ -120,7 +86,7 @@ func chooseMesh(all []found, visit cluster.Visit, revision string) (*found, erro
 		return nil, fmt.Errorf("there are several control planes of Istio: choose one with --revision (%s)", strings.Join(revisions, ", "))
 	}
 	for i, f := range all {
-		if revision == "" || f.Revision == revision {
+		if revision == "" || f.named(revision) {
 			return &all[i], nil
 		}
 	}
