@@ -177,3 +177,21 @@ type Offer struct {
 	// Installed is the mesh that is to be measured as it is; nil for one that is installed.
 	Installed *InstalledMesh
 }
+
+// AddCharts obtains the charts of each version from its store ([Request.ChartStores]), unless the
+// request names others. upstream says whether the nodes' proxies run upstream's Envoy.
+func (o *Offer) AddCharts(ctx context.Context, r Request, stores []*components.Store, upstream bool) error {
+	o.Cache = stores[0].Root()
+	for _, store := range stores {
+		var set components.Set
+		if r.Charts == "" {
+			var err error
+			if set, err = r.Obtain(ctx, store, components.Charts); err != nil {
+				return err
+			}
+		}
+		o.Components = append(o.Components, set)
+		o.UpstreamEnvoy = append(o.UpstreamEnvoy, upstream)
+	}
+	return nil
+}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/eks/settings"
-	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/kube/metricsserver"
 )
 
@@ -88,16 +87,9 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	if err != nil {
 		return nil, fmt.Errorf("an EKS cluster cannot be made:\n%w", err)
 	}
-	offer := &cluster.Offer{Provider: p, Cache: stores[0].Root()}
-	for _, store := range stores {
-		var set components.Set
-		if request.Charts == "" {
-			if set, err = request.Obtain(ctx, store, components.Charts); err != nil {
-				return nil, err
-			}
-		}
-		offer.Components = append(offer.Components, set)
-		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, false)
+	offer := &cluster.Offer{Provider: p}
+	if err := offer.AddCharts(ctx, request, stores, false); err != nil {
+		return nil, err
 	}
 	for _, note := range p.plan.notes {
 		request.Note(note)

@@ -100,18 +100,7 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 	if s.useInstalled {
 		return nil, nil
 	}
-	var stores []*components.Store
-	for _, version := range request.Istio {
-		if request.Charts != "" {
-			version = "" // its images may be anybody's
-		}
-		store, err := request.Store(version, components.Options{})
-		if err != nil {
-			return nil, err
-		}
-		stores = append(stores, store)
-	}
-	return stores, nil
+	return request.ChartStores()
 }
 
 // New implements [cluster.Source].
@@ -139,18 +128,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	if err != nil {
 		return nil, err
 	}
-	offer.Cache = stores[0].Root()
-	for _, store := range stores {
-		var set components.Set
-		if request.Charts == "" {
-			if set, err = request.Obtain(ctx, store, components.Charts); err != nil {
-				return nil, err
-			}
-		}
-		offer.Components = append(offer.Components, set)
-		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, p.leftUp)
-	}
-	return offer, nil
+	return offer, offer.AddCharts(ctx, request, stores, p.leftUp)
 }
 
 // provider makes the provider for one run.

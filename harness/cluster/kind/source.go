@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/components"
 )
 
 // name is the word for --cluster.
@@ -78,22 +77,11 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 		return nil, err
 	}
 	options.Images = append(options.Images, request.IstioImages()...)
-	offer := &cluster.Offer{Provider: New(options), Values: MeshValues(), Cache: stores[0].Root()}
+	offer := &cluster.Offer{Provider: New(options), Values: MeshValues()}
 	if err := offer.Provider.Preflight(ctx, request.Spec); err != nil {
 		return nil, fmt.Errorf("a kind cluster cannot be made on this machine:\n%w", err)
 	}
-	upstream := UpstreamEnvoy(ctx, options)
-	for _, store := range stores {
-		var set components.Set
-		if request.Charts == "" {
-			if set, err = request.Obtain(ctx, store, components.Charts); err != nil {
-				return nil, err
-			}
-		}
-		offer.Components = append(offer.Components, set)
-		offer.UpstreamEnvoy = append(offer.UpstreamEnvoy, upstream)
-	}
-	return offer, nil
+	return offer, offer.AddCharts(ctx, request, stores, UpstreamEnvoy(ctx, options))
 }
 
 // List implements cluster.Source.
