@@ -12,7 +12,7 @@ import (
 )
 
 // ErrFixedNodes is what SetNodes returns on a cluster whose nodes are not the run's to
-// change. [Offer].FixedNodes tells it beforehand.
+// change. [Fixed] tells it beforehand.
 var ErrFixedNodes = errors.New("the nodes of this cluster are not meshbench's to change")
 
 // RunLabel is the label of the namespaces that a run makes on a cluster of others. Its value

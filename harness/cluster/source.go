@@ -172,8 +172,6 @@ type Offer struct {
 	Values map[string]any
 	// Cache is the folder for charts that are downloaded.
 	Cache string
-	// FixedNodes says that SetNodes returns [ErrFixedNodes].
-	FixedNodes bool
 	// Installed is the mesh that is to be measured as it is; nil for one that is installed.
 	Installed *InstalledMesh
 }

@@ -116,7 +116,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	if err != nil {
 		return nil, err
 	}
-	offer := &cluster.Offer{Provider: p, FixedNodes: true}
+	offer := &cluster.Offer{Provider: p}
 	if s.useInstalled {
 		p.chosen = found.Revision
 		offer.Installed = &cluster.InstalledMesh{Revision: found.Revision, Version: found.Version, Namespace: found.Namespace}
