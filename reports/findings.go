@@ -203,7 +203,7 @@ func (r *Report) findings() []sections.Finding {
 		if len(o.Namespaces) > 0 {
 			of = "namespaces " + strings.Join(o.Namespaces, ", ")
 		}
-		text := "The mesh was measured as it ran, in " + of + ": nothing was changed."
+		text := "The mesh was measured as it ran, in " + of + ": nothing was changed. Whether anybody had read a proxy's configuration before, which stays in its memory, is not known: never dumped here means not by this run."
 		if o.Witnesses == 0 {
 			text += " No configuration was read, as was asked for, so counts are unknown."
 		}
