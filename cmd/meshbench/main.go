@@ -146,7 +146,9 @@ func checkArgs(parent *cobra.Command) {
 	for _, c := range parent.Commands() {
 		if check := c.Args; check != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
-				if err := check(cmd, args); err != nil {
+				// Flags that exclude one another are looked at by cobra, too, but later and as
+				// any other error.
+				if err := errors.Join(check(cmd, args), cmd.ValidateFlagGroups()); err != nil {
 					return usage(cmd, err)
 				}
 				return nil
