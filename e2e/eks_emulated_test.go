@@ -90,6 +90,7 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 				Expect(e.OK).To(BeTrue(), "%s: %s", s.Name, e.What)
 			}
 		}
+		Expect(run.both.String()).To(ContainSubstring("34 of 34 published counts match"))
 	})
 
 	It("says that AWS was emulated, and what it would have cost", func() {
