@@ -65,7 +65,7 @@ func (k *kubelets) readings(ctx context.Context, pods []Pod) ([]reading, error) 
 	group.SetLimit(4) // this shares the machine with what it measures
 	for i, node := range nodes {
 		group.Go(func() (err error) {
-			of[i], err = k.scrape(ctx, node)
+			of[i], err = k.compared(ctx, node)
 			return err
 		})
 	}
@@ -86,12 +86,21 @@ func dated(found []reading, now time.Time) []reading {
 }
 
 func (k *kubelets) of(ctx context.Context, pod Pod) ([]reading, error) {
-	found, err := k.scrape(ctx, pod.Node)
+	found, err := k.compared(ctx, pod.Node)
 	found = slices.DeleteFunc(found, func(r reading) bool { return r.namespace != pod.Namespace || r.pod != pod.Name })
 	return dated(found, time.Now()), err
 }
 
-// scrape reads one node, sorted by containers.
+// compared is scrape with the CPU that was used since earlier readings.
+func (k *kubelets) compared(ctx context.Context, node string) ([]reading, error) {
+	found, err := k.scrape(ctx, node)
+	if err == nil {
+		k.compare(found, time.Now())
+	}
+	return found, err
+}
+
+// scrape reads one node, sorted by containers. Their CPU is the counter alone.
 func (k *kubelets) scrape(ctx context.Context, node string) ([]reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -108,7 +117,6 @@ func (k *kubelets) scrape(ctx context.Context, node string) ([]reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read /metrics/resource of node %s: %w", node, err)
 	}
-	k.compare(found, time.Now())
 	return found, nil
 }
 

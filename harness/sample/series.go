@@ -185,7 +185,11 @@ func meshes(found []reading) []reading {
 
 // scrapeNode reads one node.
 func (s *Sampler) scrapeNode(ctx context.Context, node string, seen *repeats) (observations.Series, error) {
-	found, err := s.kubelets.scrape(ctx, node)
+	scrape := s.kubelets.scrape
+	if s.source == source(s.kubelets) {
+		scrape = s.kubelets.compared // Usage then knows CPU from the series' readings, too
+	}
+	found, err := scrape(ctx, node)
 	if err != nil {
 		return observations.Series{}, err
 	}
