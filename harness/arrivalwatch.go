@@ -294,15 +294,11 @@ func (v *view) see(k watched, key string, obj object, initial, gone bool) {
 	} else {
 		delete(v.in, id)
 	}
-	e := sample.Event{Type: k.kind, What: sample.Updated}
-	switch {
-	case initial || !was && !is:
+	if initial || !was && !is {
 		return
-	case !was:
-		e.What = sample.Added
-	case !is:
-		e.What = sample.Deleted
-	case k.kind == "Nodes":
+	}
+	e := event(k, was, !is)
+	if k.kind == "Nodes" && e.What == sample.Updated {
 		return // nodes say all the time that they live, which changes no proxy
 	}
 	v.counts[e]++
