@@ -73,16 +73,9 @@ func (m *meter) control(ctx context.Context) ([]observations.Istiod, error) {
 // refused is what Envoys have refused since the last measurement.
 func (m *meter) measure(ctx context.Context, dumps string) (refused []string, err error) {
 	if m.observing != nil {
-		if err := m.observing.finds(ctx, m.sampler.Pods); err != nil {
-			return nil, err
-		}
+		return nil, m.observe(ctx, dumps)
 	}
-	m.progress.Status("reading objects and memory")
-	objects, err := m.sampler.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.recorder.Append(observations.Record{Objects: &objects}); err != nil {
+	if err := m.objects(ctx); err != nil {
 		return nil, err
 	}
 	if !m.countsOnly {
@@ -90,20 +83,8 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 			return nil, err
 		}
 	}
-	if m.observing != nil && m.observing.MemoryOnly {
-		pods, err := m.sampler.Pods(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return nil, m.cpu(ctx, pods)
-	}
-	control, err := m.control(ctx)
-	if err != nil {
+	if refused, err = m.refused(ctx); err != nil {
 		return nil, err
-	}
-	refused = m.rejections.since(control, m.settler.quiet.Rejected)
-	for _, text := range refused {
-		m.recorder.event(observations.Warning, observations.Rejected, text, "")
 	}
 	pods, err := m.sampler.Pods(ctx)
 	if err != nil {
@@ -113,9 +94,6 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 		if err := m.cpu(ctx, pods); err != nil {
 			return nil, err
 		}
-	}
-	if m.observing != nil {
-		return nil, m.observe(ctx, pods, dumps)
 	}
 	picked, err := m.readable(ctx, pods)
 	if err != nil {
@@ -130,6 +108,30 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 		return nil, err
 	}
 	return refused, m.live(ctx, picked)
+}
+
+// objects records what the cluster holds.
+func (m *meter) objects(ctx context.Context) error {
+	m.progress.Status("reading objects and memory")
+	objects, err := m.sampler.Objects(ctx)
+	if err != nil {
+		return err
+	}
+	return m.recorder.Append(observations.Record{Objects: &objects})
+}
+
+// refused records what istiod costs, and what Envoys have refused since the last measurement,
+// which it returns.
+func (m *meter) refused(ctx context.Context) ([]string, error) {
+	control, err := m.control(ctx)
+	if err != nil {
+		return nil, err
+	}
+	refused := m.rejections.since(control, m.settler.quiet.Rejected)
+	for _, text := range refused {
+		m.recorder.event(observations.Warning, observations.Rejected, text, "")
+	}
+	return refused, nil
 }
 
 // usage records the containers' memory and CPU: what settling ended on, or, after a limit was

@@ -119,12 +119,8 @@ func (o *Observation) choose(pods []sample.Pod) []sample.Pod {
 	return pods
 }
 
-// finds returns an error if there is no proxy to measure.
-func (o *Observation) finds(ctx context.Context, list func(context.Context) ([]sample.Pod, error)) error {
-	pods, err := list(ctx)
-	if err != nil {
-		return err
-	}
+// finds returns an error if none of the pods has a proxy to measure.
+func (o *Observation) finds(pods []sample.Pod) error {
 	if slices.ContainsFunc(pods, func(p sample.Pod) bool { return p.RealProxy }) {
 		return nil
 	}
@@ -135,10 +131,29 @@ func (o *Observation) finds(ctx context.Context, list func(context.Context) ([]s
 	return fmt.Errorf("no proxy of this Istio runs %s: there is nothing to measure", where)
 }
 
-// observe reads everything once of a mesh that is not changed.
-func (m *meter) observe(ctx context.Context, pods []sample.Pod, dumps string) error {
+// observe reads everything once of a mesh that is not changed, in measure's order.
+func (m *meter) observe(ctx context.Context, dumps string) error {
+	pods, err := m.sampler.Pods(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.observing.finds(pods); err != nil {
+		return err
+	}
+	if err := m.objects(ctx); err != nil {
+		return err
+	}
+	if err := m.usage(ctx); err != nil {
+		return err
+	}
 	if m.observing.MemoryOnly {
-		return nil
+		return m.cpu(ctx, pods)
+	}
+	if _, err := m.refused(ctx); err != nil {
+		return err
+	}
+	if err := m.cpu(ctx, pods); err != nil {
+		return err
 	}
 	picked := m.observing.choose(pods)
 	if n := m.observing.Witnesses; len(picked) == 0 && n > 0 {

@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -20,13 +19,10 @@ func TestInShort(t *testing.T) {
 }
 
 func TestFinds(t *testing.T) {
-	list := func(pods ...sample.Pod) func(context.Context) ([]sample.Pod, error) {
-		return func(context.Context) ([]sample.Pod, error) { return pods, nil }
-	}
-	if err := (&Observation{}).finds(t.Context(), list(sample.Pod{}, sample.Pod{RealProxy: true})); err != nil {
+	if err := (&Observation{}).finds([]sample.Pod{{}, {RealProxy: true}}); err != nil {
 		t.Error(err)
 	}
-	err := (&Observation{Namespaces: []string{"nowhere"}}).finds(t.Context(), list(sample.Pod{}))
+	err := (&Observation{Namespaces: []string{"nowhere"}}).finds([]sample.Pod{{}})
 	if err == nil || err.Error() != "no proxy of this Istio runs in namespaces nowhere: there is nothing to measure" {
 		t.Error(err)
 	}
