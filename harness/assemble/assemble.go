@@ -295,7 +295,7 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	status := func(text string) { o.Progress.Status("%s", text) }
 	if offer.Installed != nil {
 		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
-			return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n), mesh.Options{Progress: status})
+			return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n, layers), mesh.Options{Progress: status})
 		}
 		return made, nil
 	}
@@ -326,15 +326,13 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 
 // wanted is what is asked of a mesh that is there: what the scenario and the command line say of
 // it, and nothing of a default.
-func (o Options) wanted(revision string, n needs) mesh.Wanted {
+func (o Options) wanted(revision string, n needs, layers []mesh.Layer) mesh.Wanted {
 	w := mesh.Wanted{Revision: revision, Istio: o.Programs.Istio}
 	if n.placed == nil || o.Observe != nil {
 		return w
 	}
 	w.Istio = cmp.Or(w.Istio, n.placed.Mesh.Istio)
-	if layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings); err == nil { // it was read before
-		w.Values = mesh.Merge(append([]mesh.Layer{{Name: "the scenario", Values: n.values}}, layers...))
-	}
+	w.Values = mesh.Merge(append([]mesh.Layer{{Name: "the scenario", Values: n.values}}, layers...))
 	return w
 }
 
