@@ -10,7 +10,6 @@ import (
 
 	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/providers"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/scenarios"
@@ -23,14 +22,12 @@ type clusterFlags struct {
 	real    string
 	options assemble.Options
 	secret  string // for pulling images
-	// sources are all there are, and owners those that flags of one source belong to.
-	sources []cluster.Source
-	owners  map[string]cluster.Source
+	sources sources
 }
 
 func (c *clusterFlags) flags(f *pflag.FlagSet) {
-	c.sources, c.owners = providers.Table(), map[string]cluster.Source{}
-	f.StringVar(&c.name, "cluster", c.sources[0].Name(), "where the cluster comes from: "+strings.Join(c.names(), ", "))
+	c.sources = bindSources(f, cluster.Source.Flags)
+	f.StringVar(&c.name, "cluster", c.sources.all[0].Name(), "where the cluster comes from: "+c.sources.names())
 	f.StringVar(&c.real, "real", "10", "sidecars to run per Deployment: a `number`, or all (clusters that run images always run all)")
 	programFlags(f, &c.options.Programs)
 	f.Lookup("istio").Usage = "Istio `version` (default: the scenario's, else " + components.DefaultIstio + ")"
@@ -39,12 +36,6 @@ func (c *clusterFlags) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.options.ValuesFiles, "mesh-values", nil, "YAML `file` with values for the istiod chart (repeatable)")
 	f.StringArrayVar(&c.options.Settings, "mesh-set", nil, "a `value` for the istiod chart, e.g. pilot.env.X=y (repeatable)")
 	f.StringVar(&c.secret, "pull-secret", "", "`NAMESPACE/NAME` of a Secret on the cluster with credentials for images, to be copied into the run's and istiod's namespaces (clusters that run images)")
-	for _, source := range c.sources {
-		own := pflag.NewFlagSet(source.Name(), pflag.ContinueOnError)
-		source.Flags(own)
-		own.VisitAll(func(flag *pflag.Flag) { c.owners[flag.Name] = source })
-		f.AddFlagSet(own)
-	}
 }
 
 // knativeFlag adds --knative; use says for what.
@@ -52,44 +43,23 @@ func (c *clusterFlags) knativeFlag(f *pflag.FlagSet, use string) {
 	f.StringVar(&c.options.Knative, "knative", "", use+": a pinned `version`, or on clusters that run images the path or URL of a manifest")
 }
 
-// names are the words for --cluster.
-func (c *clusterFlags) names() []string {
-	var names []string
-	for _, s := range c.sources {
-		names = append(names, s.Name())
-	}
-	return names
-}
-
 // read returns the options that the flags in f stand for. Flags of a source that was not
 // chosen are refused.
 func (c *clusterFlags) read(f *pflag.FlagSet) (assemble.Options, error) {
 	o := c.options
-	for _, s := range c.sources {
-		if s.Name() == c.name {
-			o.Source = s
-		}
+	var err error
+	if o.Source, err = c.sources.named(c.name); err != nil {
+		return o, err
 	}
-	if o.Source == nil {
-		return o, fmt.Errorf("--cluster %s: known are: %s", c.name, strings.Join(c.names(), ", "))
+	if err := c.sources.foreign(f, o.Source); err != nil {
+		return o, err
 	}
-	var foreign error
-	f.Visit(func(flag *pflag.Flag) {
-		if owner := c.owners[flag.Name]; owner != nil && owner != o.Source {
-			foreign = fmt.Errorf("--%s is for %s clusters: add --cluster %[2]s", flag.Name, owner.Name())
-		}
-	})
-	if foreign != nil {
-		return o, foreign
-	}
-	secret, err := kube.ParsePullSecret(c.secret)
-	if err != nil {
+	if o.PullSecret, err = kube.ParsePullSecret(c.secret); err != nil {
 		return o, fmt.Errorf("--pull-secret: %w", err)
 	}
 	if c.secret != "" && !o.Source.RunsImages() {
 		return o, fmt.Errorf("--pull-secret: %s clusters pull no images: leave the flag out", c.name)
 	}
-	o.PullSecret = secret
 	switch n, err := strconv.Atoi(c.real); {
 	case c.real == "all" || o.Source.RunsImages() && !f.Changed("real"):
 		o.Real = -1

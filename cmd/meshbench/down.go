@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 )
@@ -28,7 +27,7 @@ with --cluster, in a cloud.`,
   meshbench down --cluster eks --run eks-nginx-4711`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			chosen, err := where.named()
+			chosen, err := where.chosen()
 			if err != nil {
 				return usage(cmd, err)
 			}
@@ -43,13 +42,8 @@ with --cluster, in a cloud.`,
 				}
 				return err
 			}
-			cmd.Flags().Visit(func(flag *pflag.Flag) {
-				if owner := where.owners[flag.Name]; owner != nil {
-					err = usage(cmd, fmt.Errorf("--%s is for %s clusters: add --cluster %[2]s", flag.Name, owner.Name()))
-				}
-			})
-			if err != nil {
-				return err
+			if err := where.foreign(cmd.Flags(), chosen); err != nil {
+				return usage(cmd, err)
 			}
 			sources := where.here()
 			if chosen != nil {

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness/cluster"
-	"github.com/meshbench/meshbench/harness/cluster/providers"
 )
 
 func gcCommand() *cobra.Command {
@@ -51,46 +50,31 @@ this machine is removed by 'meshbench down'.`,
 
 // places are the sources of clusters that a command looks at, with the flags that say where.
 type places struct {
-	name    string
-	sources []cluster.Source
-	// owners are those that flags of one source belong to.
-	owners map[string]cluster.Source
+	sources
+	name string
 }
 
 func (p *places) flags(f *pflag.FlagSet, use string) {
-	p.sources, p.owners = providers.Table(), map[string]cluster.Source{}
-	var names []string
-	for _, s := range p.sources {
-		names = append(names, s.Name())
+	p.sources = bindSources(f, func(s cluster.Source, own *pflag.FlagSet) {
 		if c, ok := s.(cluster.Collector); ok {
-			own := pflag.NewFlagSet(s.Name(), pflag.ContinueOnError)
 			c.Where(own)
-			own.VisitAll(func(flag *pflag.Flag) { p.owners[flag.Name] = s })
-			f.AddFlagSet(own)
 		}
-	}
-	f.StringVar(&p.name, "cluster", "", use+": "+strings.Join(names, ", "))
+	})
+	f.StringVar(&p.name, "cluster", "", use+": "+p.names())
 }
 
-// named is the source that --cluster names; nil where it names none.
-func (p *places) named() (cluster.Source, error) {
+// chosen is the source that --cluster names; nil where it names none.
+func (p *places) chosen() (cluster.Source, error) {
 	if p.name == "" {
 		return nil, nil
 	}
-	var names []string
-	for _, s := range p.sources {
-		if s.Name() == p.name {
-			return s, nil
-		}
-		names = append(names, s.Name())
-	}
-	return nil, fmt.Errorf("--cluster %s: known are: %s", p.name, strings.Join(names, ", "))
+	return p.named(p.name)
 }
 
 // here are the sources whose clusters are on this machine.
 func (p *places) here() []cluster.Source {
 	var here []cluster.Source
-	for _, s := range p.sources {
+	for _, s := range p.all {
 		if _, elsewhere := s.(cluster.Collector); !elsewhere {
 			here = append(here, s)
 		}
@@ -100,12 +84,12 @@ func (p *places) here() []cluster.Source {
 
 // collectors are the clouds that were asked for.
 func (p *places) collectors() ([]cluster.Collector, error) {
-	chosen, err := p.named()
+	chosen, err := p.chosen()
 	if err != nil {
 		return nil, err
 	}
 	var found []cluster.Collector
-	for _, s := range p.sources {
+	for _, s := range p.all {
 		if c, ok := s.(cluster.Collector); ok && (chosen == nil || chosen == s) {
 			found = append(found, c)
 		}

@@ -94,11 +94,7 @@ func (o *observing) run(cmd *cobra.Command, _ []string) error {
 	o.options = assemble.Options{Source: o.clusters, Real: -1, Observe: &o.observation}
 	scenario := o.observation.Scenario(o.duration)
 	if o.rights {
-		text, err := o.options.Rights(cmd.Context(), scenario)
-		if err == nil {
-			_, err = cmd.OutOrStdout().Write(text)
-		}
-		return optionError(cmd.CommandPath(), err)
+		return printRights(cmd, o.options, scenario)
 	}
 	dir := o.out
 	if dir == "" {

@@ -83,7 +83,7 @@ func (m *measurement) obtain(cmd *cobra.Command) error {
 		return err
 	}
 	for _, s := range m.settings {
-		if s.program == "" || m.common.cluster.name != m.common.cluster.sources[0].Name() {
+		if s.program == "" || m.common.cluster.name != m.common.cluster.sources.all[0].Name() {
 			continue
 		}
 		args := []string{"components"}

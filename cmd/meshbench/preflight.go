@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -40,11 +41,7 @@ With --rights, print the roles that the run needs, for an administrator to apply
 			defer p.Close()
 			options.Progress = p
 			if rights {
-				text, err := options.Rights(cmd.Context(), s)
-				if err == nil {
-					_, err = cmd.OutOrStdout().Write(text)
-				}
-				return optionError(cmd.CommandPath(), err)
+				return printRights(cmd, options, s)
 			}
 			if err := options.Preflight(cmd.Context(), s); err != nil {
 				return optionError(cmd.CommandPath(), err)
@@ -57,6 +54,15 @@ With --rights, print the roles that the run needs, for an administrator to apply
 	cmd.Flags().BoolVar(&rights, "rights", false, "print the roles that the run needs as YAML")
 	flags.flags(cmd.Flags())
 	return cmd
+}
+
+// printRights prints the roles that options need for a scenario.
+func printRights(cmd *cobra.Command, options assemble.Options, s *scenarios.Scenario) error {
+	text, err := options.Rights(cmd.Context(), s)
+	if err == nil {
+		_, err = cmd.OutOrStdout().Write(text)
+	}
+	return optionError(cmd.CommandPath(), err)
 }
 
 // ready says what a run will need, which the cluster has.
