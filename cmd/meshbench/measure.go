@@ -39,8 +39,8 @@ func measureCommand() *cobra.Command {
 		Short: "Measure the mesh that runs now on any cluster",
 		Long: `Measure the mesh that runs now on the cluster of a kubeconfig, without a scenario: memory
 and CPU of its sidecars and gateways, istiod's cost, and the configuration counts of a few
-proxies. Nothing is changed. The run's folder is one that report, compare, gate, fit and
-explain read.
+proxies. Nothing is changed. The run's folder is one that report, compare, gate and fit
+read.
 
 Reading a proxy's configuration makes its Envoy grow until it is restarted. So it is asked
 for first, only --witnesses proxies are read, and never one whose pod has the annotation
