@@ -293,9 +293,9 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		Progress: o.Progress,
 	}
 	status := func(text string) { o.Progress.Status("%s", text) }
-	if offer.Installed != nil {
+	if offer.Installed != "" {
 		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
-			return mesh.Use(cfg, o.wanted(offer.Installed.Revision, n, layers), mesh.Options{Progress: status})
+			return mesh.Use(cfg, o.wanted(offer.Installed, n, layers), mesh.Options{Progress: status})
 		}
 		return made, nil
 	}

@@ -86,11 +86,3 @@ type Room struct {
 	// MeshCPU and MeshMemory are istiod's requests; 0 for a mesh that is there.
 	MeshCPU, MeshMemory resource.Quantity
 }
-
-// InstalledMesh names the control plane of a cluster that is to be measured as it is.
-type InstalledMesh struct {
-	// Revision is its name; "" or default for one without.
-	Revision string
-	// Version is Istio's, "" for unknown, and Namespace where istiod is.
-	Version, Namespace string
-}

@@ -172,8 +172,9 @@ type Offer struct {
 	Values map[string]any
 	// Cache is the folder for charts that are downloaded.
 	Cache string
-	// Installed is the mesh that is to be measured as it is; nil for one that is installed.
-	Installed *InstalledMesh
+	// Installed is the revision of the mesh that is to be measured as it is, default for one
+	// without a name; "" for a mesh that is installed.
+	Installed string
 }
 
 // AddCharts obtains the charts of each version from its store ([Request.ChartStores]), unless the

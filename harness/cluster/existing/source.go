@@ -119,7 +119,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	offer := &cluster.Offer{Provider: p}
 	if s.useInstalled {
 		p.chosen = found.Revision
-		offer.Installed = &cluster.InstalledMesh{Revision: found.Revision, Version: found.Version, Namespace: found.Namespace}
+		offer.Installed = found.Revision
 		offer.Components = make([]components.Set, len(request.Istio))
 		offer.UpstreamEnvoy = make([]bool, len(request.Istio))
 		return offer, nil
