@@ -1,59 +1,24 @@
 package e2e
 
 import (
-	"encoding/json"
-	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/harness/kube/snapshot"
 )
 
-// volatile are resources that change by themselves on any cluster: what a preflight leaves
-// alone is compared without them.
-var volatile = []string{"events", "events.events.k8s.io", "leases.coordination.k8s.io", "pods.metrics.k8s.io", "nodes.metrics.k8s.io", "componentstatuses"}
-
-// leader is the annotation in which istiod's leader says every few seconds that it lives.
-const leader = "control-plane.alpha.kubernetes.io/leader"
-
-// objects are all objects of the cluster, by kind, namespace and name, with what is compared
-// of each: uid, labels, annotations, spec and data.
-func (c *leftUp) objects() map[string]string {
+// grant applies a manifest of roles.
+func (c *leftUp) grant(roles string) {
 	GinkgoHelper()
-	all := map[string]string{}
-	for resource := range strings.FieldsSeq(c.must("api-resources", "--verbs=list", "-o", "name")) {
-		if slices.Contains(volatile, resource) {
-			continue
-		}
-		var list struct {
-			Items []struct {
-				Kind     string `json:"kind"`
-				Metadata struct {
-					Namespace   string            `json:"namespace"`
-					Name        string            `json:"name"`
-					UID         string            `json:"uid"`
-					Labels      map[string]string `json:"labels"`
-					Annotations map[string]string `json:"annotations"`
-				} `json:"metadata"`
-				Spec json.RawMessage `json:"spec"`
-				Data json.RawMessage `json:"data"`
-			} `json:"items"`
-		}
-		Expect(json.Unmarshal([]byte(c.must("get", resource, "-A", "-o", "json")), &list)).To(Succeed())
-		for _, o := range list.Items {
-			delete(o.Metadata.Annotations, leader)
-			text, err := json.Marshal(o)
-			Expect(err).NotTo(HaveOccurred())
-			all[fmt.Sprintf("%s %s/%s", resource, o.Metadata.Namespace, o.Metadata.Name)] = string(text)
-		}
-	}
-	return all
+	file := filepath.Join(GinkgoT().TempDir(), "rights.yaml")
+	Expect(os.WriteFile(file, []byte(roles), 0o600)).To(Succeed())
+	c.must("apply", "-f", file)
 }
 
 // account makes a kubeconfig of a new account in namespace default, which has no rights.
@@ -86,12 +51,6 @@ var _ = Describe("somebody's cluster", Ordered, Label("existing"), func() {
 		return invoker.run(2*time.Minute, append([]string{"preflight", scenario, "--cluster", "existing", "--kubeconfig", kubeconfig}, args...)...)
 	}
 	preflight := func(kubeconfig string, args ...string) *command { return preflightOf("one-pod", kubeconfig, args...) }
-	apply := func(manifest string) {
-		GinkgoHelper()
-		file := filepath.Join(invoker.dir, "rights.yaml")
-		Expect(os.WriteFile(file, []byte(manifest), 0o600)).To(Succeed())
-		c.must("apply", "-f", file)
-	}
 	BeforeAll(func() {
 		c = leaveUp(invoker, "--nodes", "m6i.large=2", "--real", "1")
 		account = c.account(invoker, "bench")
@@ -105,13 +64,9 @@ var _ = Describe("somebody's cluster", Ordered, Label("existing"), func() {
 	})
 
 	It("is ready for its administrator, and no object of it changes", func() {
-		before := c.objects()
+		before := c.snapshot()
 		Expect(preflight(c.kubeconfig, "--use-installed-istio").succeeds()).To(ContainSubstring("one-pod: ok, pods at one time: 1, with sidecars: 1"))
-		after := c.objects()
-		Expect(slices.Sorted(maps.Keys(after))).To(Equal(slices.Sorted(maps.Keys(before))))
-		for name, object := range after {
-			Expect(object).To(Equal(before[name]), name)
-		}
+		Expect(snapshot.Diff(before, c.snapshot())).To(BeEmpty())
 	})
 
 	It("names what an account lacks, and is ready with exactly the roles that it prints", func() {
@@ -119,7 +74,7 @@ var _ = Describe("somebody's cluster", Ordered, Label("existing"), func() {
 		Expect(refused.both.String()).To(And(ContainSubstring("lacks rights for the run: "), ContainSubstring("preflight --rights")))
 		roles := preflight(account, "--use-installed-istio", "--rights").succeeds()
 		Expect(roles).To(And(ContainSubstring("kind: ServiceAccount"), ContainSubstring("name: bench"), Not(ContainSubstring("nodes/proxy")), Not(ContainSubstring("escalate"))))
-		apply(roles)
+		c.grant(roles)
 		Expect(preflight(account, "--use-installed-istio").succeeds()).To(ContainSubstring("ok"))
 		for _, right := range [][]string{{"get", "nodes", "--subresource=proxy"}, {"get", "secrets"}, {"delete", "deployments.apps"}, {"create", "clusterroles.rbac.authorization.k8s.io"}} {
 			out, _ := c.kubectl(append([]string{"auth", "can-i", "-A", "--as=system:serviceaccount:default:bench"}, right...)...)
@@ -151,7 +106,7 @@ var _ = Describe("somebody's cluster", Ordered, Label("existing"), func() {
 		Expect(preflight(c.kubeconfig).succeeds()).To(ContainSubstring("ok"))
 		Expect(preflight(c.kubeconfig, "--use-installed-istio").exits(1).both.String()).To(ContainSubstring("no Istio is installed"))
 		Expect(preflight(account).exits(1).both.String()).To(ContainSubstring("lacks rights to install Istio and run the scenario: "))
-		apply(preflight(account, "--rights").succeeds())
+		c.grant(preflight(account, "--rights").succeeds())
 		Expect(preflight(account).succeeds()).To(ContainSubstring("ok"))
 	})
 
