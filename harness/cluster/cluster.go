@@ -60,6 +60,10 @@ type Spec struct {
 	// Images are those of the run's own containers, for Preflight of providers with real
 	// nodes.
 	Images []string
+	// Applications are what must run beside the mesh's own programs, where requests are sent;
+	// nil for nothing: then no container of an unknown image needs to run, and nothing needs to
+	// be redirected.
+	Applications *Applications
 	// Dir is an existing folder for the cluster's logs, absolute.
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).

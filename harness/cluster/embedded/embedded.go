@@ -167,6 +167,7 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []c
 		Nodes:             spec.Nodes,
 		MostNodes:         spec.MostNodes,
 		RealPerDeployment: spec.RealPerDeployment,
+		Applications:      spec.Applications,
 		Memory:            memory,
 		Components:        programs,
 		Upgrades:          upgrades,

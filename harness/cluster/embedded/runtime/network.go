@@ -1,12 +1,14 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	goruntime "runtime"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -94,6 +96,21 @@ func makeNamespace() (netns.NsHandle, error) {
 		return nil
 	})
 	return handle, err
+}
+
+// Nftables opens a connection to the packet filter of the pod's network namespace. Nothing is
+// changed before its Flush. Rules go with the namespace. It fails with HostNetwork.
+func (p *Pod) Nftables() (*nftables.Conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.removed || !p.namespace.IsOpen() {
+		return nil, p.wrap(errors.New("it has no network of its own"))
+	}
+	conn, err := nftables.New(nftables.WithNetNSFd(int(p.namespace)))
+	if err != nil {
+		return nil, p.wrap(fmt.Errorf("open the packet filter: %w", err))
+	}
+	return conn, nil
 }
 
 // connect puts the namespace on the bridge as address: eth0 there, link here.

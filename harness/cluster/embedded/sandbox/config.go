@@ -49,6 +49,8 @@ type Config struct {
 	Nodes             []cluster.NodeGroup
 	MostNodes         int
 	RealPerDeployment int
+	// Applications: see cluster.Spec.
+	Applications *cluster.Applications
 	// Memory is how memory is read.
 	Memory runtime.MemoryMode
 	// Components are the programs.
