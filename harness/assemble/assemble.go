@@ -234,6 +234,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	}
 	spec := harness.ClusterSpec(placed, real)
 	spec.Visit = visit
+	if spec.Applications, err = o.applications(placed); err != nil {
+		return needs{}, err
+	}
 	return needs{spec, istio, placed.Mesh.Values, serving, placed}, nil
 }
 

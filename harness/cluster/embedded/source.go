@@ -16,7 +16,10 @@ import (
 const sourceName = "embedded"
 
 // Source is the embedded provider's entry in the table of sources.
-type Source struct{ memory string }
+type Source struct {
+	memory    string
+	dataPlane dataPlane
+}
 
 // Name implements cluster.Source.
 func (*Source) Name() string { return sourceName }
@@ -24,10 +27,15 @@ func (*Source) Name() string { return sourceName }
 // Flags implements cluster.Source.
 func (s *Source) Flags(f *pflag.FlagSet) {
 	f.StringVar(&s.memory, "memory", string(runtime.MemoryAuto), "embedded: how memory is read: auto, cgroup2, cgroup1 or proc")
+	s.dataPlane.flags(f)
 }
 
 // RunsImages implements cluster.Source: containers of unknown images are simulated.
 func (*Source) RunsImages() bool { return false }
+
+// RunsApplications implements cluster.Source: those that a scenario sends requests to, unless it
+// is told not to.
+func (s *Source) RunsApplications() bool { return s.dataPlane.mode != dataPlaneOff }
 
 // DualStack implements [cluster.Source]: the cluster has IPv4 alone.
 func (*Source) DualStack() bool { return false }
@@ -43,6 +51,9 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 	modes := []runtime.MemoryMode{runtime.MemoryAuto, runtime.MemoryCgroup2, runtime.MemoryCgroup1, runtime.MemoryProc}
 	if !slices.Contains(modes, runtime.MemoryMode(s.memory)) {
 		return nil, &cluster.OptionError{Err: fmt.Errorf("--memory %s: known are %s", s.memory, modes)}
+	}
+	if _, _, err := s.dataPlane.applications(request.Spec.Applications); err != nil {
+		return nil, err
 	}
 	var stores []*components.Store
 	for _, version := range request.Istio {
@@ -63,11 +74,18 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 	if err != nil {
 		return nil, err
 	}
+	applications, programs, err := s.dataPlane.applications(request.Spec.Applications)
+	if err != nil {
+		return nil, err
+	}
+	request.Spec.Applications = applications
 	offer := &cluster.Offer{Cache: stores[0].Root()}
 	offer.Provider = New(Options{
 		Components: func(context.Context) (components.Set, error) { return offer.Components[0], nil },
 		Upgrades:   func() []components.Set { return offer.Components[1:] },
 		Memory:     runtime.MemoryMode(s.memory),
+		DataPlane:  applications != nil,
+		Programs:   programs,
 		Progress:   request.Status,
 		Died:       request.Died,
 	})
