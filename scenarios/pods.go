@@ -15,6 +15,7 @@ import (
 
 	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/internal/simulate"
+	"github.com/meshbench/meshbench/internal/standin"
 )
 
 // PodOptions are what every action that creates pods may say of them.
@@ -183,6 +184,9 @@ func annotationProblems(given map[string]string, containers []string) []simulate
 	found := simulate.Check(given, containers)
 	if _, _, err := annotations.IsReal(given); err != nil {
 		found = append(found, simulate.Problem{Annotation: annotations.Real, Text: err.Error()})
+	}
+	if _, err := standin.Parse(given[standin.Annotation]); err != nil {
+		found = append(found, simulate.Problem{Annotation: standin.Annotation, Text: fmt.Sprintf("annotation %s: %v", standin.Annotation, err)})
 	}
 	return found
 }

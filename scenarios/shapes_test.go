@@ -123,6 +123,10 @@ func TestRefusedAndTaken(t *testing.T) {
 			`{daemonset: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/real: "[many|3]"}}}`,
 			"actions[0].daemonset.annotations.meshbench.dev/real", `annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
 		},
+		"a stand-in of a field that is not there": {
+			`{deployment: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/stand-in: "{[code|status]: 503}"}}}`,
+			"actions[0].deployment.annotations.meshbench.dev/stand-in", "annotation meshbench.dev/stand-in: line 1: unknown field code; the fields are status, delay, headers, size, calls, timeout",
+		},
 		"real sidecars by an annotation of a manifest": {
 			`{apply: {manifest: '{apiVersion: apps/v1, kind: StatefulSet, metadata: {namespace: ns1, name: x}, spec: {template: {metadata: {annotations: {meshbench.dev/real: "[many|3]"}}}}}'}}`,
 			"actions[0].apply.manifest", `StatefulSet ns1/x: spec.template.metadata.annotations: annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,

@@ -58,7 +58,7 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 	var stores []*components.Store
 	for _, version := range request.Istio {
 		options := request.Programs
-		options.Knative = request.Knative
+		options.Knative, options.Traffic = request.Knative, request.Spec.Applications != nil
 		store, err := request.Store(version, options)
 		if err != nil {
 			return nil, err
