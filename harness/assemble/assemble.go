@@ -232,11 +232,11 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err != nil {
 		return needs{}, err
 	}
-	spec := harness.ClusterSpec(placed, real)
-	spec.Visit = visit
-	if spec.Applications, err = o.applications(placed); err != nil {
+	if err := o.checkApplications(placed); err != nil {
 		return needs{}, err
 	}
+	spec := harness.ClusterSpec(placed, real)
+	spec.Visit = visit
 	return needs{spec, istio, placed.Mesh.Values, serving, placed}, nil
 }
 

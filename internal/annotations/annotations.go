@@ -1,5 +1,5 @@
-// Package annotations reads what pods say of their proxies and applications: how many of a
-// workload's run, of which kind they are, and what stands in for them. The checker of scenarios and the nodes of the embedded cluster
+// Package annotations reads what pods say of their proxies: how many of a workload's run,
+// and of which kind they are. The checker of scenarios and the nodes of the embedded cluster
 // read it by the same functions, so that what one takes the other does, too.
 package annotations
 
@@ -15,9 +15,6 @@ const (
 	Real = "meshbench.dev/real"
 	// Dump with the value false forbids that the configuration of a pod's proxy is dumped.
 	Dump = "meshbench.dev/dump"
-	// StandIn has a stand-in run for each application of a pod, where a scenario sends
-	// requests: its value configures it, YAML or JSON.
-	StandIn = "meshbench.dev/stand-in"
 )
 
 // All is the value of [Real] for every pod.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/harness/components"
 )
 
@@ -42,8 +43,20 @@ func (*Source) DualStack() bool { return false }
 
 // Check implements cluster.Source.
 func (s *Source) Check(_ context.Context, request cluster.Request) error {
-	_, err := s.stores(request)
+	request, _, err := s.withApplications(request)
+	if err == nil {
+		_, err = s.stores(request)
+	}
 	return err
+}
+
+// withApplications is the request with the applications that run whether the scenario asks for
+// them or not, and the programs that run where they do.
+func (s *Source) withApplications(request cluster.Request) (cluster.Request, []sandbox.Program, error) {
+	var programs []sandbox.Program
+	var err error
+	request.Spec.Applications, programs, err = s.dataPlane.applications(request.Spec.Applications)
+	return request, programs, err
 }
 
 // stores are where the components of each version come from.
@@ -51,9 +64,6 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 	modes := []runtime.MemoryMode{runtime.MemoryAuto, runtime.MemoryCgroup2, runtime.MemoryCgroup1, runtime.MemoryProc}
 	if !slices.Contains(modes, runtime.MemoryMode(s.memory)) {
 		return nil, &cluster.OptionError{Err: fmt.Errorf("--memory %s: known are %s", s.memory, modes)}
-	}
-	if _, _, err := s.dataPlane.applications(request.Spec.Applications); err != nil {
-		return nil, err
 	}
 	var stores []*components.Store
 	for _, version := range request.Istio {
@@ -70,21 +80,20 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 
 // New implements cluster.Source.
 func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Offer, error) {
+	request, programs, err := s.withApplications(request)
+	if err != nil {
+		return nil, err
+	}
 	stores, err := s.stores(request)
 	if err != nil {
 		return nil, err
 	}
-	applications, programs, err := s.dataPlane.applications(request.Spec.Applications)
-	if err != nil {
-		return nil, err
-	}
-	request.Spec.Applications = applications
 	offer := &cluster.Offer{Cache: stores[0].Root()}
 	offer.Provider = New(Options{
 		Components: func(context.Context) (components.Set, error) { return offer.Components[0], nil },
 		Upgrades:   func() []components.Set { return offer.Components[1:] },
 		Memory:     runtime.MemoryMode(s.memory),
-		DataPlane:  applications != nil,
+		DataPlane:  request.Spec.Applications != nil,
 		Programs:   programs,
 		Progress:   request.Status,
 		Died:       request.Died,

@@ -16,12 +16,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/yaml"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/redirect"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
-	"github.com/meshbench/meshbench/internal/annotations"
+	"github.com/meshbench/meshbench/internal/standin"
 )
 
 // DataPlane says which applications run beside Istio's programs. Programs for their images
@@ -32,17 +31,9 @@ type DataPlane struct {
 	// environment.
 	StandIn Image
 	// Workloads are those in whose pods it runs, besides pods with the annotation
-	// [annotations.StandIn].
+	// [standin.Annotation].
 	Workloads []cluster.StandIn
 }
-
-// Variables that a stand-in reads.
-const (
-	// StandInVariable holds its configuration, JSON; of an empty object where there is none.
-	StandInVariable = "MESHBENCH_STAND_IN"
-	// StandInPortsVariable holds the ports that it is to listen on, separated by commas.
-	StandInPortsVariable = "MESHBENCH_STAND_IN_PORTS"
-)
 
 // redirection is held around changing what of a pod's traffic is redirected.
 type redirection struct {
@@ -61,44 +52,41 @@ func (d *DataPlane) addStandIns(pod *corev1.Pod, found map[string]program) error
 	if d == nil {
 		return nil
 	}
-	text, annotated := pod.Annotations[annotations.StandIn]
-	named := slices.IndexFunc(d.Workloads, func(w cluster.StandIn) bool { return belongs(pod, w) })
+	text, annotated := pod.Annotations[standin.Annotation]
+	named := slices.IndexFunc(d.Workloads, func(w cluster.StandIn) bool {
+		return w.Namespace == pod.Namespace && w.Workload == workload(pod)
+	})
 	if !annotated && named < 0 {
 		return nil
 	}
-	configuration := []byte("{}")
-	if annotated {
-		var err error
-		if configuration, err = yaml.YAMLToJSONStrict([]byte(text)); err != nil {
-			return fmt.Errorf("annotation %s: want YAML or JSON: %w", annotations.StandIn, err)
-		}
-		if string(configuration) == "null" {
-			configuration = []byte("{}")
-		}
+	configuration, err := standin.Parse(text)
+	if err != nil {
+		return fmt.Errorf("annotation %s: %w", standin.Annotation, err)
 	}
 	var more []int
 	if named >= 0 {
-		more = d.Workloads[named].Ports
+		more = slices.Clone(d.Workloads[named].Ports)
 	}
 	for _, c := range pod.Spec.Containers {
-		more = slices.DeleteFunc(slices.Clone(more), func(port int) bool { return slices.Contains(declared(c), port) })
+		more = slices.DeleteFunc(more, func(port int) bool { return slices.Contains(declared(c), port) })
 	}
+	self := standin.Self{Namespace: pod.Namespace, Pod: pod.Name, Workload: workload(pod), Labels: pod.Labels}
 	for _, c := range pod.Spec.Containers {
 		if _, has := found[c.Name]; has || isIstio(c) {
 			continue
 		}
 		ports := append(declared(c), more...)
 		more = nil // the first container listens on those that no container declares
-		var texts []string
-		for _, port := range ports {
-			texts = append(texts, strconv.Itoa(port))
+		if len(ports) == 0 {
+			continue // nobody can reach it
+		}
+		env, err := standin.Environment(configuration, self, ports)
+		if err != nil {
+			return fmt.Errorf("container %s: %w", c.Name, err)
 		}
 		image := d.StandIn
 		image.Application, image.StandsIn = true, true
-		image.Env = slices.Concat(image.Env, []string{
-			StandInVariable + "=" + string(configuration),
-			StandInPortsVariable + "=" + strings.Join(texts, ","),
-		})
+		image.Env = slices.Concat(image.Env, env)
 		found[c.Name] = program{image, image.Given}
 	}
 	return nil
@@ -121,20 +109,22 @@ func isIstio(c corev1.Container) bool {
 	return slices.Contains([]string{"proxyv2", "pilot"}, path.Base(repository))
 }
 
-// belongs reports whether a pod is one of the workload's.
-func belongs(pod *corev1.Pod, workload cluster.StandIn) bool {
+// workload is the name of the Deployment, StatefulSet or DaemonSet that a pod is of; "" for
+// another's.
+func workload(pod *corev1.Pod) string {
 	ref := metav1.GetControllerOf(pod)
-	if ref == nil || pod.Namespace != workload.Namespace {
-		return false
+	if ref == nil {
+		return ""
 	}
 	switch ref.Kind {
 	case "StatefulSet", "DaemonSet":
-		return ref.Name == workload.Workload
-	case "ReplicaSet":
-		// Named by the Deployment's controller.
-		return ref.Name == workload.Workload+"-"+pod.Labels["pod-template-hash"]
+		return ref.Name
+	case "ReplicaSet": // named by the Deployment's controller
+		if name, ok := strings.CutSuffix(ref.Name, "-"+pod.Labels["pod-template-hash"]); ok {
+			return name
+		}
 	}
-	return false
+	return ""
 }
 
 // applicationUsers is the distance of the application's user id from the pod's, which the

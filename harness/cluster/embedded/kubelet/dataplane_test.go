@@ -1,12 +1,14 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/nftables"
@@ -18,7 +20,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
-	"github.com/meshbench/meshbench/internal/annotations"
+	"github.com/meshbench/meshbench/internal/standin"
 )
 
 func TestApplicationMatch(t *testing.T) {
@@ -48,7 +50,7 @@ func TestApplicationMatch(t *testing.T) {
 func ownedPod(kind, owner string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "ns1", Labels: map[string]string{"pod-template-hash": "abc"},
+			Namespace: "ns1", Name: "pod", Labels: map[string]string{"pod-template-hash": "abc"},
 			OwnerReferences: []metav1.OwnerReference{{Kind: kind, Name: owner, Controller: ptr.To(true)}},
 		},
 		Spec: corev1.PodSpec{
@@ -76,7 +78,8 @@ func TestStandIns(t *testing.T) {
 		kind, owner string
 		annotation  *string
 		found       map[string]program
-		web, api    []string // environment; nil for no stand-in
+		web, api    []int // ports; nil for no stand-in
+		status      int   // 200 for 0
 		err         string
 	}{
 		{name: "nothing asked for", plane: plane, kind: "ReplicaSet", owner: "db-abc"},
@@ -86,31 +89,29 @@ func TestStandIns(t *testing.T) {
 		{name: "another namespace", plane: plane, kind: "StatefulSet", owner: "other"},
 		{
 			name: "of a Deployment", plane: plane, kind: "ReplicaSet", owner: "web-abc",
-			web: []string{"MESHBENCH_STAND_IN={}", "MESHBENCH_STAND_IN_PORTS=80,7070"},
-			api: []string{"MESHBENCH_STAND_IN={}", "MESHBENCH_STAND_IN_PORTS=8080,9090"},
+			web: []int{80, 7070}, api: []int{8080, 9090},
 		},
 		{
 			name: "of a StatefulSet, where one container has a program", plane: plane, kind: "StatefulSet", owner: "web",
 			found: map[string]program{"web": {}},
-			api:   []string{"MESHBENCH_STAND_IN={}", "MESHBENCH_STAND_IN_PORTS=8080,9090,7070"},
+			api:   []int{8080, 9090, 7070},
 		},
 		{
-			name: "annotated", plane: plane, kind: "ReplicaSet", owner: "db-abc", annotation: ptr.To("delay: 5ms\nstatus: 200"),
-			web: []string{`MESHBENCH_STAND_IN={"delay":"5ms","status":200}`, "MESHBENCH_STAND_IN_PORTS=80"},
-			api: []string{`MESHBENCH_STAND_IN={"delay":"5ms","status":200}`, "MESHBENCH_STAND_IN_PORTS=8080,9090"},
+			name: "annotated", plane: plane, kind: "ReplicaSet", owner: "db-abc", annotation: ptr.To("delay: 5ms\nstatus: 503"),
+			web: []int{80}, api: []int{8080, 9090}, status: 503,
 		},
 		{
 			name: "annotated with nothing", plane: plane, kind: "ReplicaSet", owner: "db-abc", annotation: ptr.To(""),
-			web: []string{"MESHBENCH_STAND_IN={}", "MESHBENCH_STAND_IN_PORTS=80"},
-			api: []string{"MESHBENCH_STAND_IN={}", "MESHBENCH_STAND_IN_PORTS=8080,9090"},
+			web: []int{80}, api: []int{8080, 9090},
 		},
-		{name: "no YAML", plane: plane, kind: "ReplicaSet", owner: "web-abc", annotation: ptr.To("a: [b"), err: "annotation meshbench.dev/stand-in: want YAML or JSON"},
+		{name: "no YAML", plane: plane, kind: "ReplicaSet", owner: "web-abc", annotation: ptr.To("a: [b"), err: "annotation meshbench.dev/stand-in: "},
+		{name: "an unknown field", plane: plane, kind: "ReplicaSet", owner: "web-abc", annotation: ptr.To("latency: 5ms"), err: "unknown field latency"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := NewWithT(t)
 			pod := ownedPod(tt.kind, tt.owner)
 			if tt.annotation != nil {
-				pod.Annotations = map[string]string{annotations.StandIn: *tt.annotation}
+				pod.Annotations = map[string]string{standin.Annotation: *tt.annotation}
 			}
 			found := tt.found
 			if found == nil {
@@ -124,14 +125,19 @@ func TestStandIns(t *testing.T) {
 			}
 			g.Expect(err).NotTo(HaveOccurred())
 			want := had
-			for name, env := range map[string][]string{"web": tt.web, "api": tt.api} {
-				if env == nil {
+			for name, ports := range map[string][]int{"web": tt.web, "api": tt.api} {
+				if ports == nil {
 					continue
 				}
 				want++
-				g.Expect(found[name].Env).To(Equal(env))
 				g.Expect(found[name].args).To(Equal([]string{"stand-in"}))
 				g.Expect(found[name].Application).To(BeTrue())
+				env := variables(found[name].Env)
+				c, self, got, err := standin.FromEnvironment(func(name string) string { return env[name] }, "host")
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(got).To(Equal(ports))
+				g.Expect(c.Status).To(Equal(cmp.Or(tt.status, 200)))
+				g.Expect(self).To(Equal(standin.Self{Namespace: "ns1", Pod: "pod", Workload: strings.TrimSuffix(tt.owner, "-abc"), Labels: pod.Labels}))
 			}
 			g.Expect(found).To(HaveLen(want))
 		})

@@ -8,6 +8,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/redirect"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/standin"
 )
 
 // Program runs in the containers of an image.
@@ -20,10 +21,6 @@ type Program struct {
 	Args []string
 }
 
-// standInCommand is the first argument with which this executable stands in for an
-// application.
-const standInCommand = "stand-in"
-
 // dataPlane is what the nodes run of applications; nil where none is to run.
 func (c Config) dataPlane() (*kubelet.DataPlane, error) {
 	if c.Applications == nil {
@@ -34,7 +31,7 @@ func (c Config) dataPlane() (*kubelet.DataPlane, error) {
 		return nil, fmt.Errorf("find this executable, which stands in for applications: %w", err)
 	}
 	return &kubelet.DataPlane{
-		StandIn:   kubelet.Image{Program: self, Given: []string{standInCommand}},
+		StandIn:   kubelet.Image{Program: self, Given: []string{standin.Command}},
 		Workloads: c.Applications.StandIns,
 	}, nil
 }
@@ -56,7 +53,10 @@ func (c Config) images() []kubelet.Image {
 		}
 		all = append(all, kubelet.Image{Repository: repository, Tag: tag, Program: p.Path, Given: p.Args, Application: true})
 	}
-	return all
+	// Without arguments, the image is a server.
+	return append(all, kubelet.Image{
+		Repository: "fortio/fortio", Program: c.Components.Path(components.Fortio), Default: []string{"server"}, Application: true,
+	})
 }
 
 // initImage is Istio's init container, whatever its image, of one version.
