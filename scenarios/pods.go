@@ -159,6 +159,7 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 		return needs{}
 	}
 	w.template.labels, w.template.annotations = p.PodLabels(o.name), p.PodAnnotations()
+	w.template.containers = []Container{{Name: ContainerName(image), Image: image}}
 	w.injected = c.injects(o, w.template)
 	if p.Sidecars.Real != nil && !w.injected && !c.badBelow(c.path) {
 		c.wrong("sidecars.real", "the pods of %s/%s have no sidecar; set injection on the namespace, or omit the field", o.namespace, o.name)

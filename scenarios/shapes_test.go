@@ -194,32 +194,37 @@ func TestRefusedAndTaken(t *testing.T) {
 			"actions[0].actions[0].namespace.name", `unknown parameter "j" in ${j}; did you mean "i"?`,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			for _, right := range []bool{false, true} {
-				s, err := Load("test.yaml", frame("n: {value: 3}", choose(t, c.actions, right)), nil)
-				if right {
-					if err != nil {
-						t.Fatalf("with the right word: %v", err)
-					}
-					rendersToItself(t, s)
-					for _, a := range s.Steps[1].Actions {
-						if a.Change.String() == "" {
-							t.Errorf("%s has no words", a.Change.Word())
-						}
-					}
-					continue
-				}
-				if err == nil {
-					t.Fatalf("taken with the wrong word; want %s: %s", c.path, c.want)
-				}
-				if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
-					place, message, _ := strings.Cut(line, ": steps[1].")
-					return strings.HasPrefix(place, "test.yaml:12:") && message == c.path+": "+c.want
-				}) {
-					t.Errorf("got  %s\nwant test.yaml:12:…: steps[1].%s: %s", err, c.path, c.want)
+		t.Run(name, func(t *testing.T) { refusedAndTaken(t, c.actions, c.path, c.want) })
+	}
+}
+
+// refusedAndTaken checks actions with the wrong word, which is refused at the path, and with
+// the right one.
+func refusedAndTaken(t *testing.T, actions, path, want string) {
+	t.Helper()
+	for _, right := range []bool{false, true} {
+		s, err := Load("test.yaml", frame("n: {value: 3}", choose(t, actions, right)), nil)
+		if right {
+			if err != nil {
+				t.Fatalf("with the right word: %v", err)
+			}
+			rendersToItself(t, s)
+			for _, a := range s.Steps[1].Actions {
+				if a.Change.String() == "" {
+					t.Errorf("%s has no words", a.Change.Word())
 				}
 			}
-		})
+			continue
+		}
+		if err == nil {
+			t.Fatalf("taken with the wrong word; want %s: %s", path, want)
+		}
+		if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
+			place, message, _ := strings.Cut(line, ": steps[1].")
+			return strings.HasPrefix(place, "test.yaml:12:") && message == path+": "+want
+		}) {
+			t.Errorf("got  %s\nwant test.yaml:12:…: steps[1].%s: %s", err, path, want)
+		}
 	}
 }
 
