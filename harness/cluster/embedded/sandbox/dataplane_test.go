@@ -34,7 +34,7 @@ func TestImagesOfApplications(t *testing.T) {
 		{Repository: "*", Args: []string{"istio-iptables"}, Program: "/cache/pilot-agent", Limited: true, Redirects: true},
 		{Repository: "localhost:5000/nginx", Tag: "1.27", Program: "/bin/server", Given: []string{"-p"}, Application: true},
 		{Repository: "localhost:5000/app", Program: "/bin/app", Application: true},
-		{Repository: "fortio/fortio", Program: "/cache/fortio", Default: []string{"server"}, Application: true},
+		{Repository: "fortio/fortio", Program: "/cache/fortio", Path: "/usr/bin/fortio", Default: []string{"server"}, Application: true},
 	}))
 	plane, err = with.dataPlane()
 	g.Expect(err).NotTo(HaveOccurred())
