@@ -40,7 +40,11 @@ type answer struct {
 // curl requests an address from a pod.
 func (c *leftUp) curl(pod, url string) (a answer) {
 	GinkgoHelper()
-	text := c.must("exec", "-n", "demo", pod, "-c", "fortio", "--", "fortio", "curl", "-quiet", "-stdclient", url)
+	// The response's headers are on standard error.
+	out, err := exec.Command(made.Kubectl, "--kubeconfig", c.kubeconfig, "exec", "-n", "demo", pod, "-c", "fortio", "--",
+		"fortio", "curl", "-quiet", url).CombinedOutput()
+	text := string(out)
+	Expect(err).NotTo(HaveOccurred(), text)
 	begin := strings.Index(text, "{")
 	Expect(begin).To(BeNumerically(">=", 0), text)
 	decoder := json.NewDecoder(strings.NewReader(text[begin:]))
