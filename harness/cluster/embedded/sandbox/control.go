@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/harness/cluster"
@@ -78,13 +79,14 @@ func (s *server) facts() observations.Cluster {
 		MemorySource:      source,
 		LimitsEnforcedBy:  enforcer,
 		RealPerDeployment: s.config.RealPerDeployment,
-		Simulated: []string{
-			"nodes (virtual kubelets, sized like EC2 instances)",
-			"application containers (no process, no usage)",
-			"istio-init (no iptables rules: no traffic is redirected)",
-			"coredns, aws-node, kube-proxy (no process)",
-			"etcd writes without fsync",
-		},
+		Simulated: slices.Concat(
+			[]string{
+				"nodes (virtual kubelets, sized like EC2 instances)",
+				"application containers (no process, no usage)",
+				"istio-init (no iptables rules: no traffic is redirected)",
+			},
+			s.config.simulatedServices(),
+			[]string{"etcd writes without fsync"}),
 		Baseline: observations.BaselineEKS,
 	}
 }

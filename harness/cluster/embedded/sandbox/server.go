@@ -184,15 +184,16 @@ func (s *server) startNodes(ctx context.Context) error {
 	rest := s.plane.RESTConfig()
 	var err error
 	s.kubelet, err = kubelet.New(kubelet.Config{
-		REST:    rest,
-		Runtime: kubelet.FromRuntime(s.runtime),
-		Images:  images(s.config.Components, s.config.Upgrades),
-		Real:    s.config.RealPerDeployment,
-		Dir:     s.work("kubelet"),
-		Logs:    filepath.Join(s.config.Logs, "pods"),
-		TLS:     s.plane.KubeletTLS(),
-		Lease:   baseline.Lease(s.nodes()),
-		Version: s.plane.Version(),
+		REST:     rest,
+		Runtime:  kubelet.FromRuntime(s.runtime),
+		Images:   images(s.config.Components, s.config.Upgrades),
+		Services: s.config.services(),
+		Real:     s.config.RealPerDeployment,
+		Dir:      s.work("kubelet"),
+		Logs:     filepath.Join(s.config.Logs, "pods"),
+		TLS:      s.plane.KubeletTLS(),
+		Lease:    baseline.Lease(s.nodes()),
+		Version:  s.plane.Version(),
 	})
 	if err != nil {
 		return fmt.Errorf("start the nodes: %w", err)
@@ -207,7 +208,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	if s.config.Components[components.MetricsServer].Image != "" {
 		resolution = baseline.PublishedResolution
 	}
-	if err := baseline.Apply(ctx, rest, resolution); err != nil {
+	if err := baseline.Apply(ctx, rest, baseline.Options{Resolution: resolution, Names: s.config.Applications != nil}); err != nil {
 		return err
 	}
 	took("system pods", since)
