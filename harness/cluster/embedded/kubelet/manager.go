@@ -55,6 +55,8 @@ type Config struct {
 	Images []Image
 	// Services, if set, has names and addresses of Services work in pods whose containers run.
 	Services *Services
+	// DataPlane, if set, has applications run and their traffic redirected to their sidecars.
+	DataPlane *DataPlane
 	// Real is the number of pods of each owner (ReplicaSet, DaemonSet) whose limited
 	// images run; -1 for all.
 	Real int

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/meshbench/meshbench/harness/cluster"
@@ -79,15 +78,9 @@ func (s *server) facts() observations.Cluster {
 		MemorySource:      source,
 		LimitsEnforcedBy:  enforcer,
 		RealPerDeployment: s.config.RealPerDeployment,
-		Simulated: slices.Concat(
-			[]string{
-				"nodes (virtual kubelets, sized like EC2 instances)",
-				"application containers (no process, no usage)",
-				"istio-init (no iptables rules: no traffic is redirected)",
-			},
-			s.config.simulatedServices(),
-			[]string{"etcd writes without fsync"}),
-		Baseline: observations.BaselineEKS,
+		Simulated:         s.config.simulated(),
+		Notes:             s.config.notes(s.runtime.PerPodUsers()),
+		Baseline:          observations.BaselineEKS,
 	}
 }
 

@@ -1,22 +1,27 @@
 package sandbox
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
+	"github.com/meshbench/meshbench/harness/components"
 )
 
 // services are how pods find Services; nil where no application runs, which is all that asks.
-func (c Config) services() *kubelet.Services {
+func (c Config) services() (*kubelet.Services, error) {
 	if c.Applications == nil {
-		return nil
+		return nil, nil
+	}
+	if c.Components.Path(components.CoreDNS) == "" {
+		return nil, errors.New("applications are to run, and the components lack coredns, by which they find Services")
 	}
 	return &kubelet.Services{
 		DNS:       netip.MustParseAddr(baseline.DNSServiceIP),
 		Range:     netip.MustParsePrefix(baseline.ServiceCIDR),
 		Reachable: []netip.Addr{netip.MustParseAddr(baseline.KubernetesServiceIP)}, // on the bridge
-	}
+	}, nil
 }
 
 // simulatedServices says in words what is not real of how pods find Services.
