@@ -23,6 +23,7 @@ import (
 	"github.com/meshbench/meshbench/reports/phases"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/slopes"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -163,23 +164,6 @@ type Sidecar struct {
 	Witness     bool   `json:"witness,omitempty"`    // dumped before the reading
 }
 
-// Expectation is a change against the scenario's first step that had to hold.
-type Expectation struct {
-	What string `json:"what"`
-	Want int    `json:"want"`
-	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
-	OK   bool   `json:"ok"`
-}
-
-// String is the expectation with what came of it, for people.
-func (e Expectation) String() string {
-	got := "which is unknown: it could not be read"
-	if e.Got != nil {
-		got = fmt.Sprintf("got %+d", *e.Got)
-	}
-	return fmt.Sprintf("%s should change by %+d against the first step, %s", e.What, e.Want, got)
-}
-
 // Event is an event of the log with its place in the run: the step that was under way.
 type Event struct {
 	Step    string  `json:"step,omitempty"`
@@ -188,15 +172,6 @@ type Event struct {
 
 	restart bool // of a restart's record
 }
-
-// Miss is an expectation that does not hold.
-type Miss struct {
-	Step string
-	Expectation
-}
-
-// String says what was missed, for people.
-func (m Miss) String() string { return m.Step + ": " + m.Expectation.String() }
 
 // Missed lists the expectations that do not hold in the steps that were measured.
 func (r *Report) Missed() []Miss {
@@ -333,13 +308,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 
 	table := metrics.Table()
-	var primary string // workload of the witness that the rows are of
+	primary := primaries{}
 	for i, in := range steps {
 		if in == nil {
 			r.Missing = append(r.Missing, run.Steps[i])
 			continue
 		}
-		s := in.step(table, &primary)
+		s := in.step(table, primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
 		s.Began = in.began.Sub(r.Started).Seconds()
 		if !s.Measured {
@@ -356,7 +331,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		first = &r.Steps[0]
 	}
 	for i := range r.Steps {
-		r.Steps[i].expect(first)
+		r.Steps[i].expect(first, r.Steps)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
 			r.Steps[i].comparePublished()
@@ -367,6 +342,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
+	if run.PublishedSeries != nil {
+		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
@@ -393,22 +371,6 @@ func highest(before, now *observations.Cost) *observations.Cost {
 	return &observations.Cost{
 		CPUSeconds:  max(before.CPUSeconds, now.CPUSeconds),
 		MemoryBytes: max(before.MemoryBytes, now.MemoryBytes),
-	}
-}
-
-// expect judges the step's expectations, which hold Want only, against the first step.
-func (s *Step) expect(first *Step) {
-	for i := range s.Expectations {
-		e := &s.Expectations[i]
-		if first == nil {
-			continue
-		}
-		was, ok := first.Count(e.What)
-		is, ok2 := s.Count(e.What)
-		if ok && ok2 {
-			change := is - was
-			e.Got, e.OK = &change, change == e.Want
-		}
 	}
 }
 

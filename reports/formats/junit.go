@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
@@ -138,7 +139,7 @@ func junitCases(s *reports.Step, class string, incomplete func() string) []junit
 	}
 	cases := []junitCase{measured, settled}
 	for _, e := range s.Expectations {
-		c := junitCase{Name: fmt.Sprintf("%s changes by %+d", e.What, e.Want), Class: class}
+		c := junitCase{Name: fmt.Sprintf("%s changes by %+d", e.Name(), e.Want), Class: class}
 		switch {
 		case e.OK:
 		case !s.Measured && e.Got == nil:
@@ -150,7 +151,7 @@ func junitCases(s *reports.Step, class string, incomplete func() string) []junit
 	}
 	for _, e := range s.Unjudged {
 		cases = append(cases, junitCase{
-			Name: fmt.Sprintf("%s changes by %+d", e.What, e.Change), Class: class, Skipped: &junitResult{Message: s.WhyUnjudged},
+			Name: fmt.Sprintf("%s changes by %+d", strings.TrimSpace(e.Kind+" "+e.What), e.Change), Class: class, Skipped: &junitResult{Message: s.WhyUnjudged},
 		})
 	}
 	return cases
