@@ -156,7 +156,7 @@ func (in *readings) step(table []metrics.Metric, primary primaries) Step {
 		s.ControlPlane = in.measure.ControlPlane
 	}
 	for _, e := range in.begin.Expect {
-		s.Expectations = append(s.Expectations, Expectation{What: e.What, Kind: e.Kind, Want: e.Change})
+		s.Expectations = append(s.Expectations, Expectation{What: e.What, Of: e.Of, Kind: e.Kind, Want: e.Change})
 	}
 	sidecar := func(p observations.Proxy) bool { return p.Kind == observations.ProxySidecar }
 	if slices.ContainsFunc(in.proxies, sidecar) {

@@ -173,20 +173,6 @@ type Event struct {
 	restart bool // of a restart's record
 }
 
-// Missed lists the expectations that do not hold in the steps that were measured.
-func (r *Report) Missed() []Miss {
-	var missed []Miss
-	for _, s := range r.Steps {
-		for _, e := range s.Expectations {
-			// What a step that was cut off would have given is not known.
-			if !e.OK && (s.Measured || e.Got != nil) {
-				missed = append(missed, Miss{Step: s.Name, Expectation: e})
-			}
-		}
-	}
-	return missed
-}
-
 // Unsettled names the steps that were measured before the mesh was quiet, in the run's
 // order: their figures are of a mesh that was still moving.
 func (r *Report) Unsettled() []string {

@@ -291,6 +291,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		}
 		at.outsideOwn(of)
 		at.kind(manifest, of)
+		c.appliesService(&m)
 		if m.isGateway() {
 			a.listening = append(a.listening, c.appliesGateway(at, manifest, &m)...)
 		}

@@ -47,6 +47,9 @@ type workload struct {
 type template struct {
 	labels, annotations map[string]string
 	hostNetwork         bool
+	containers          []Container
+	// selector is the workload's own; nil if it is not known.
+	selector map[string]string
 	// maxSurge is the number of additional pods during a rolling update.
 	maxSurge intstr.IntOrString
 }
@@ -85,6 +88,13 @@ type checker struct {
 	injections map[object]meshfacts.Injection
 	// hadSidecars is set for workloads whose pods had sidecars after any step.
 	hadSidecars map[object]bool
+	// templates are the pods of each workload as they are now, and exposed the Services whose
+	// ports are known.
+	templates map[object]template
+	exposed   map[object]service
+	// asked are the workloads that ask for a stand-in, and askedAt the actions that do.
+	asked   []object
+	askedAt map[object]string
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
 	// defined holds the kinds that manifests define, as group/kind.
@@ -110,8 +120,9 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 	c := &checker{
 		decoder: d, rules: rules, baseline: map[object]bool{}, objects: map[object]string{},
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
+		templates: map[object]template{}, exposed: map[object]service{}, askedAt: map[object]string{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
-		gateways: gatewayWorld{pods: map[object]map[string]string{}, most: map[object]int{}},
+		gateways: gatewayWorld{most: map[object]int{}},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
@@ -280,11 +291,12 @@ func (c *checker) check(s *Scenario) {
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
 		c.publishedStep(table, at+".published", step.Published)
-		for _, e := range step.Expect.Changes() {
+		for _, e := range step.Changes() {
 			if i == 0 && e.Change != 0 && e.Kind == "" {
 				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
+		c.expectOf(s, step, at)
 		begin := len(c.plan.timeline)
 		for _, a := range step.Actions {
 			c.path = c.origins[a.Change]
@@ -294,7 +306,7 @@ func (c *checker) check(s *Scenario) {
 			}
 			c.plan.need(need)
 		}
-		c.path = ""
+		c.runStandIns()
 		c.plan.loads = append(c.plan.loads, load{begin, len(c.plan.timeline), c.plan.pods + c.services()})
 		c.witness(s, at)
 		c.gatewayWitness(&s.Steps[i], at)

@@ -110,6 +110,7 @@ func (e *Expose) check(c *checker) needs {
 	c.ports(e.Ports)
 	if c.behind(e) {
 		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
+		c.exposes(e)
 	}
 	return needs{}
 }

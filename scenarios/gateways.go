@@ -36,8 +36,6 @@ type gatewayWorld struct {
 	actions []installedGateway
 	// objects are the Gateways of Istio that manifests apply.
 	objects []gatewayObject
-	// pods holds the labels of the pods of every workload.
-	pods map[object]map[string]string
 	// since is the first step that ends with a gateway, and most the largest number of pods of
 	// the first gateway at the end of any; expected is set if a step has expectations of one.
 	since    string
@@ -217,8 +215,8 @@ func (w *gatewayWorld) check(c *checker) {
 		if len(o.selector) == 0 || slices.ContainsFunc(w.actions, o.selects) {
 			continue
 		}
-		matches := func(pods map[string]string) bool { return labels.SelectorFromSet(o.selector).Matches(labels.Set(pods)) }
-		if !slices.ContainsFunc(slices.Collect(maps.Values(w.pods)), matches) {
+		matches := func(pods template) bool { return labels.SelectorFromSet(o.selector).Matches(labels.Set(pods.labels)) }
+		if !slices.ContainsFunc(slices.Collect(maps.Values(c.templates)), matches) {
 			o.warn("no workload of the scenario has pods with %s, so that no gateway listens for it unless the cluster has one", labelText(o.selector))
 		}
 	}

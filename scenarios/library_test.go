@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "service-graph", "services", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "routing-cost-entries", "routing-cost", "service-graph", "services", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -124,7 +124,11 @@ func TestOtherSizes(t *testing.T) {
 		for i, n := range []int{0, 2, 3, 30, 57} {
 			other := map[string]string{}
 			for name, p := range s.Parameters {
-				other[name] = fmt.Sprint(max(n, p.Min))
+				n := max(n, p.Min)
+				if p.Max != nil && name == "proxies" { // of the others, 7 namespaces are enough
+					n = min(n, *p.Max)
+				}
+				other[name] = fmt.Sprint(n)
 				if p.Choices != nil {
 					other[name] = p.Choices[i%len(p.Choices)]
 				}

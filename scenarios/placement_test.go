@@ -59,6 +59,8 @@ steps:
       - pause: {for: 1s}
       - gateway: {namespace: ns1, name: edge}
       - apply: {manifest: '{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {namespace: ns1, name: edge}, spec: {selector: {istio: edge}}}'}
+      - deployment: {namespace: ns1, name: client, image: fortio/fortio}
+      - traffic: {from: ns1/client, to: "web.ns1.svc:80", qps: 1, duration: 1s}
       - delete: {kind: Service, namespace: ns1, name: web}
       - delete: {kind: Namespace, name: ns2}
 `

@@ -42,9 +42,11 @@ type Plan struct {
 	// GatewayAPI is set if the mesh must be installed with the Gateway API's resource
 	// definitions: an action or a manifest makes objects of it, and no manifest defines them.
 	GatewayAPI bool
-	// Applications is set if the applications' containers must run, not only their sidecars.
-	// No action needs that yet; one that sends requests will.
+	// Applications is set if applications' containers must run, not only their sidecars: those
+	// of Running.
 	Applications bool
+	// Running are the workloads that requests are sent from and to.
+	Running []PlannedApplication
 
 	timeline []podChange
 	loads    []load // of the steps

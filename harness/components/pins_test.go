@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,7 @@ func TestPins(t *testing.T) {
 				MetricsServer:         kube["sigs.k8s.io/metrics-server"],
 				PilotDiscovery:        "v" + istio, PilotAgent: "v" + istio, Istioctl: "v" + istio,
 				Charts: "v" + istio, BootstrapTemplate: "v" + istio, Envoy: "v" + DefaultEnvoy,
+				Addons: "v" + istio, GatewayAPI: mods["sigs.k8s.io/gateway-api"],
 			}
 			list := s.List()
 			if len(list) != len(want) {
@@ -89,7 +91,7 @@ func TestPins(t *testing.T) {
 				if _, version, ok := strings.Cut(strings.ReplaceAll(st.Pinned, "==", "@"), "@"); !ok || version == "" {
 					t.Errorf("%s: pinned is %q", st.Name, st.Pinned)
 				}
-				if needed := st.Name != Kubectl && st.Name != Istioctl; st.Needed != needed || st.Cached || !st.Current {
+				if needed := !slices.Contains([]Name{Kubectl, Istioctl, Addons, GatewayAPI}, st.Name); st.Needed != needed || st.Cached || !st.Current {
 					t.Errorf("%+v", st)
 				}
 			}
@@ -326,7 +328,7 @@ func TestWheel(t *testing.T) {
 // TestObtainedProgramsTellTheirVersions asks the programs in this machine's cache; it
 // obtains none.
 func TestObtainedProgramsTellTheirVersions(t *testing.T) {
-	s, err := New(Options{})
+	s, err := New(Options{Traffic: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,6 +338,7 @@ func TestObtainedProgramsTellTheirVersions(t *testing.T) {
 			Etcd: {"--version"}, KubeAPIServer: {"--version"}, KubeControllerManager: {"--version"}, KubeScheduler: {"--version"},
 			MetricsServer: {"--version"}, PilotDiscovery: {"version"}, PilotAgent: {"version"}, Envoy: {"--version"},
 			Kubectl: {"version", "--client"}, Istioctl: {"version", "--remote=false"},
+			CoreDNS: {"-version"}, Fortio: {"buildinfo"},
 		}[st.Name]
 		if !ok || !st.Cached || !st.Current {
 			continue

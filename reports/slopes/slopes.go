@@ -62,7 +62,7 @@ func Section(published *observations.PublishedSeries, istio string, ours map[str
 	of := objects(published)
 	s := sections.Section{Name: "slopes", Summary: sections.Table{
 		Title:  fmt.Sprintf("Memory by %s, as published and here", published.By),
-		Header: []string{"proxy", "measured", "Istio", fmt.Sprintf("Mi per %s", of), "95 % interval", "Mi at none, by the line", "from", "to", "points"},
+		Header: []string{"proxy", "measured", "Istio", fmt.Sprintf("Mi per %s", of), "95 % interval", "at 0, Mi", "points"},
 	}}
 	each := sections.Table{Title: fmt.Sprintf("Medians by %s, Mi", published.By), Header: []string{published.By}}
 	kinds := slices.SortedFunc(maps.Keys(published.MemoryMi), func(a, b string) int { return strings.Compare(b, a) })
@@ -91,13 +91,13 @@ func Section(published *observations.PublishedSeries, istio string, ours map[str
 			}
 			line, no := Fit(x.points)
 			if line == nil {
-				s.Summary.Rows = append(s.Summary.Rows, []string{kind, x.measured, x.istio, "unknown: " + no, "", "", "", "", strconv.Itoa(len(x.points))})
+				s.Summary.Rows = append(s.Summary.Rows, []string{kind, x.measured, x.istio, "unknown", "", "", no})
 				continue
 			}
 			per := float64(published.Per)
 			s.Summary.Rows = append(s.Summary.Rows, []string{
 				kind, x.measured, x.istio, fmt.Sprintf("%.2f", line.Mi*per), fmt.Sprintf("%.2f to %.2f", line.Lo*per, line.Hi*per),
-				fmt.Sprintf("%.1f", line.AtZero), strconv.Itoa(line.From), strconv.Itoa(line.To), strconv.Itoa(line.Points),
+				fmt.Sprintf("%.1f", line.AtZero), fmt.Sprintf("%d, %d to %d", line.Points, line.From, line.To),
 			})
 			labels := []string{"kind", kind}
 			s.Samples = append(s.Samples, metrics.Sample{Metric: x.metric, Labels: labels, Value: line.Mi * words.Mi})

@@ -37,7 +37,8 @@ func TestSection(t *testing.T) {
 	g.Expect(row["sidecar published"][2:4]).To(gomega.Equal([]string{"1.6.2", "11.72"}))
 	g.Expect(row["gateway published"][2:4]).To(gomega.Equal([]string{"1.6.2", "9.53"}))
 	g.Expect(row["sidecar here"][2:4]).To(gomega.Equal([]string{"1.23.2", "5.00"}))
-	g.Expect(row["gateway here"][3]).To(gomega.Equal("unknown: 1 settled steps, a line with its interval needs 3"))
+	g.Expect(row["gateway here"]).To(gomega.Equal([]string{"gateway", "here", "1.23.2", "unknown", "", "", "1 settled steps, a line with its interval needs 3"}))
+	g.Expect(row["gateway published"][6]).To(gomega.Equal("10, 100 to 1000"))
 	g.Expect(s.Findings).To(gomega.HaveLen(1))
 	g.Expect(s.Findings[0].Text).To(gomega.Equal("100 services cost a sidecar 5.00 Mi with Istio 1.23.2 here, 11.72 Mi with Istio 1.6.2 as published."))
 	each := s.Parts[0].Tables[0]
