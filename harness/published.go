@@ -21,6 +21,20 @@ func publishedGrowth(s *scenarios.Scenario) *observations.PublishedGrowth {
 	}
 }
 
+// publishedSeries is what the scenario's published table says about memory by the size of the
+// mesh, for the record.
+func publishedSeries(s *scenarios.Scenario) *observations.PublishedSeries {
+	if s.Published == "" {
+		return nil
+	}
+	table, err := scenarios.PublishedTable(s.Published)
+	if err != nil || table.Series == nil {
+		return nil
+	}
+	p := table.Series
+	return &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
+}
+
 // opening is a step's first record. It carries the published figures, so that the log
 // alone is enough for a report.
 func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {

@@ -67,7 +67,9 @@ type Run struct {
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Published  string            `json:"published,omitempty"` // name of the published table
 	// PublishedGrowth is what that table says about growth; nil for nothing.
-	PublishedGrowth *PublishedGrowth  `json:"publishedGrowth,omitempty"`
+	PublishedGrowth *PublishedGrowth `json:"publishedGrowth,omitempty"`
+	// PublishedSeries is what it says about memory by the size of the mesh; nil for nothing.
+	PublishedSeries *PublishedSeries  `json:"publishedSeries,omitempty"`
 	Meshbench       string            `json:"meshbench"`         // version of this program
 	Command         []string          `json:"command,omitempty"` // its arguments
 	Host            Host              `json:"host"`
@@ -152,8 +154,12 @@ type Expectation struct {
 	What string `json:"what"`
 	// Of is the workload, namespace/name, of whose witness it is; "" for the first witness and
 	// for counts of the cluster.
-	Of     string `json:"of,omitempty"`
-	Change int    `json:"change"` // against the first step
+	Of string `json:"of,omitempty"`
+	// Kind is ProxyGateway for the rows and objects of the gateway that is a witness; "" for
+	// the sidecar's and the cluster's.
+	Kind string `json:"kind,omitempty"`
+	// Change is against the first step, a gateway's against the first step that has it.
+	Change int `json:"change"`
 }
 
 // Action is one finished action.

@@ -38,3 +38,16 @@ type PublishedGrowth struct {
 	SurvivesMi   float64 `json:"survivesMi,omitempty"`
 	Source       string  `json:"source,omitempty"` // for people
 }
+
+// PublishedSeries are figures somebody else published on the memory of proxies by the number
+// of some objects.
+type PublishedSeries struct {
+	By    string `json:"by"`    // services
+	Per   int    `json:"per"`   // the number of them that slopes are given for
+	Istio string `json:"istio"` // the version that was measured
+	// At are numbers of objects, and MemoryMi the memory in Mi at each, by the kind of proxy:
+	// sidecar, gateway.
+	At       []int                `json:"at"`
+	MemoryMi map[string][]float64 `json:"memoryMi"`
+	Source   string               `json:"source,omitempty"` // for people
+}

@@ -26,6 +26,21 @@ type Published struct {
 	Steps []PublishedStep `yaml:"steps"`
 	// Growth is the growth with revisions of Knative Services; nil if none was published.
 	Growth *PublishedGrowth `yaml:"growth,omitempty"`
+	// Series is memory by the size of the mesh; nil if none was published.
+	Series *PublishedSeries `yaml:"series,omitempty"`
+}
+
+// PublishedSeries is the memory of proxies by the number of some objects.
+type PublishedSeries struct {
+	// By is what was counted, services; Per is the number of them that slopes are given for.
+	By  string `yaml:"by"`
+	Per int    `yaml:"per"`
+	// Istio is the version.
+	Istio string `yaml:"istio"`
+	// At are the numbers of objects, and MemoryMi the memory in Mi at each of them, by the kind
+	// of proxy: sidecar, gateway.
+	At       []int                `yaml:"at"`
+	MemoryMi map[string][]float64 `yaml:"memoryMi"`
 }
 
 // PublishedGrowth is the growth of a sidecar's memory with revisions of Knative Services.
