@@ -319,7 +319,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.Steps[i].expect(first)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
-			r.Steps[i].comparePublished()
+			r.Steps[i].comparePublished(first)
 		}
 		if f := r.Steps[i].figures; f != nil {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)

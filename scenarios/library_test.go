@@ -88,8 +88,13 @@ func TestExpectationsArePublished(t *testing.T) {
 			published := table.Step(step.Published)
 			want := map[string]int{}
 			if c, c1 := published.Counts, first.Counts; c != nil {
-				want["cluster"], want["listener"] = c.Cluster-c1.Cluster, c.Listener-c1.Listener
-				want["route"], want["endpoint"] = c.Route-c1.Route, c.Endpoint-c1.Endpoint
+				for what, x := range map[string][2]*int{
+					"cluster": {c1.Cluster, c.Cluster}, "listener": {c1.Listener, c.Listener}, "route": {c1.Route, c.Route}, "endpoint": {c1.Endpoint, c.Endpoint},
+				} {
+					if x[0] != nil && x[1] != nil {
+						want[what] = *x[1] - *x[0]
+					}
+				}
 			}
 			if o, o1 := published.Objects, first.Objects; o != nil {
 				want["nodes"], want["pods"], want["services"] = o.Nodes-o1.Nodes, o.Pods-o1.Pods, o.Services-o1.Services
@@ -109,6 +114,10 @@ func TestExpectationsArePublished(t *testing.T) {
 	// Seven steps of the table have counts, two have objects.
 	if compared["eks-nginx"] != 7*4+2*3 {
 		t.Errorf("eks-nginx compares %d figures, not all that were published", compared["eks-nginx"])
+	}
+	// One to ten namespaces.
+	if compared["lazyxds"] != 10 {
+		t.Errorf("lazyxds compares %d figures, not all that were published", compared["lazyxds"])
 	}
 }
 
