@@ -378,10 +378,13 @@ func configGrowth(before, now *Step, memory bool) string {
 	for n, i := range changed {
 		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].Title, is[i].Count-was[i].Count, was[i].Count, is[i].Count)
 	}
+	if routing := routingText(before.witnessRouting(), now.witnessRouting()); routing != "" {
+		parts = append(parts, routing)
+	}
 	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
 	d := now.ConfigDumpBytes - before.ConfigDumpBytes
 	switch {
-	case len(changed) > 0 && d != 0:
+	case len(parts) > 0 && d != 0:
 		text += fmt.Sprintf("; dump %+.0f kB", float64(d)/1e3)
 	case max(d, -d) > before.ConfigDumpBytes/20:
 		// Counts leave out what is on its way in or out; a dump does not.

@@ -325,6 +325,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
 	}
+	if costs := workloadCosts(r.Steps); costs != nil {
+		r.Sections = append(r.Sections, *costs)
+	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
 	}

@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "service-graph", "services", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "routing-check", "routing-cost-entries", "routing-cost", "service-graph", "services", "uds-core", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -121,6 +121,10 @@ func TestExpectationsArePublished(t *testing.T) {
 	}
 }
 
+// routes are the scenarios with VirtualServices, DestinationRules and ServiceEntries, which
+// the model below does not know: package costmodel has their rules, held against real runs.
+var routes = map[string]bool{"routing-cost": true, "routing-cost-entries": true, "routing-check": true, "lazyxds": true}
+
 // TestOtherSizes loads every scenario with several values of its parameters, and derives
 // its expectations again from its actions.
 func TestOtherSizes(t *testing.T) {
@@ -133,7 +137,11 @@ func TestOtherSizes(t *testing.T) {
 		for i, n := range []int{0, 2, 3, 30, 57} {
 			other := map[string]string{}
 			for name, p := range s.Parameters {
-				other[name] = fmt.Sprint(max(n, p.Min))
+				size := max(n, p.Min)
+				if p.Max != nil {
+					size = min(size, *p.Max)
+				}
+				other[name] = fmt.Sprint(size)
 				if p.Choices != nil {
 					other[name] = p.Choices[i%len(p.Choices)]
 				}
@@ -152,6 +160,10 @@ func TestOtherSizes(t *testing.T) {
 				sized, err := Open(s.Name, overrides)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if routes[s.Name] {
+					rendersToItself(t, sized)
+					return
 				}
 				model := newModel(sized)
 				var first map[string]int
