@@ -387,5 +387,6 @@ func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
 		Phases:            phases,
 		Sidecars:          plan.Sidecars(real),
 		Images:            plan.Images,
+		Applications:      applications(plan),
 	}
 }

@@ -284,6 +284,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		}
 		at.outsideOwn(of)
 		at.kind(manifest, of)
+		c.appliesService(&m)
 		pods, ok := m.pods()
 		if !ok {
 			continue

@@ -47,6 +47,9 @@ type workload struct {
 type template struct {
 	labels, annotations map[string]string
 	hostNetwork         bool
+	containers          []Container
+	// selector is the workload's own; nil if it is not known.
+	selector map[string]string
 	// maxSurge is the number of additional pods during a rolling update.
 	maxSurge intstr.IntOrString
 }
@@ -85,6 +88,13 @@ type checker struct {
 	injections map[object]meshfacts.Injection
 	// hadSidecars is set for workloads whose pods had sidecars after any step.
 	hadSidecars map[object]bool
+	// templates are the pods of each workload as they are now, and exposed the Services whose
+	// ports are known.
+	templates map[object]template
+	exposed   map[object]service
+	// asked are the workloads that ask for a stand-in, and askedAt the actions that do.
+	asked   []object
+	askedAt map[object]string
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
 	// defined holds the kinds that manifests define, as group/kind.
@@ -108,6 +118,7 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 	c := &checker{
 		decoder: d, rules: rules, baseline: map[object]bool{}, objects: map[object]string{},
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
+		templates: map[object]template{}, exposed: map[object]service{}, askedAt: map[object]string{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
 	}
 	for _, o := range []object{
@@ -292,7 +303,7 @@ func (c *checker) check(s *Scenario) {
 			}
 			c.plan.need(need)
 		}
-		c.path = ""
+		c.runStandIns()
 		c.plan.loads = append(c.plan.loads, load{begin, len(c.plan.timeline), c.plan.pods + c.services()})
 		c.witness(s, at)
 	}

@@ -70,6 +70,10 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value) {
 		d.duration(n, path, v)
 	case v.Type() == realType:
 		d.real(n, path, v)
+	case v.Type() == reflect.TypeFor[Sources]() && n.Kind == yaml.ScalarNode:
+		if text, ok := d.text(n, path, reflect.TypeFor[string]()); ok {
+			v.Set(reflect.ValueOf(Sources{text}))
+		}
 	case v.Type() == reflect.TypeFor[[]Action]():
 		d.actions(n, path, v)
 	case v.Type() == reflect.TypeFor[[]Step]():

@@ -61,6 +61,8 @@ func (c *checker) injects(o object, pods template) bool {
 		Labels: pods.labels, Annotations: pods.annotations, HostNetwork: pods.hostNetwork,
 		Meshes: c.meshes,
 	})
+	c.templates[o] = pods
+	c.standsIn(o, pods)
 	if stuck := c.injections[o].Stuck; stuck != "" {
 		c.wrongAt(c.path, "the pods of %s/%s would wait for ever: %s; give the namespace a label that they select, or its pods no sidecar", o.namespace, o.name, stuck)
 	}

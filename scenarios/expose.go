@@ -140,6 +140,7 @@ func (e *Expose) check(c *checker) needs {
 	}
 	if c.behind(e) {
 		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
+		c.exposes(e)
 	}
 	return needs{}
 }

@@ -1,8 +1,10 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -20,6 +22,9 @@ type manifestObject struct {
 		manifestPodSpec // of a Pod
 		manifestJobSpec
 		Replicas *int `json:"replicas"`
+		Selector struct {
+			MatchLabels map[string]string `json:"matchLabels"`
+		} `json:"selector"`
 		Strategy struct {
 			Type          string `json:"type"`
 			RollingUpdate struct {
@@ -71,6 +76,26 @@ type manifestPodSpec struct {
 type manifestContainer struct {
 	Name  string `json:"name"`
 	Image string `json:"image"`
+	Ports []struct {
+		Name          string `json:"name"`
+		ContainerPort int    `json:"containerPort"`
+		Protocol      string `json:"protocol"`
+	} `json:"ports"`
+}
+
+// planned is the container for the plan.
+func (m manifestContainer) planned() Container {
+	c := Container{Name: m.Name, Image: m.Image}
+	for _, p := range m.Ports {
+		if p.Protocol != "" && p.Protocol != "TCP" {
+			continue
+		}
+		if c.Ports == nil {
+			c.Ports = map[string]int{}
+		}
+		c.Ports[cmp.Or(p.Name, strconv.Itoa(p.ContainerPort))] = p.ContainerPort
+	}
+	return c
 }
 
 // images returns the images of the containers that the object creates.
@@ -148,6 +173,12 @@ func (m *manifestObject) pods() (pods manifestPods, ok bool) {
 		pods.replicas = *count
 	}
 	pods.template = template{labels: meta.Labels, annotations: meta.Annotations, hostNetwork: spec.HostNetwork, maxSurge: m.maxSurge()}
+	for _, container := range spec.Containers {
+		pods.template.containers = append(pods.template.containers, container.planned())
+	}
+	if m.Kind != "Pod" && m.Kind != "CronJob" {
+		pods.template.selector = m.Spec.Selector.MatchLabels
+	}
 	return pods, true
 }
 

@@ -37,9 +37,11 @@ type Plan struct {
 	// Gateways are the Gateways of Istio or of the Gateway API in manifests, as
 	// namespace/name, each once. They need a proxy that serves them.
 	Gateways []string
-	// Applications is set if the applications' containers must run, not only their sidecars.
-	// No action needs that yet; one that sends requests will.
+	// Applications is set if applications' containers must run, not only their sidecars: those
+	// of Running.
 	Applications bool
+	// Running are the workloads that requests are sent from and to.
+	Running []PlannedApplication
 
 	timeline []podChange
 	loads    []load // of the steps

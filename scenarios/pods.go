@@ -15,6 +15,7 @@ import (
 
 	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/internal/simulate"
+	"github.com/meshbench/meshbench/internal/standin"
 )
 
 // PodOptions are what every action that creates pods may say of them.
@@ -158,6 +159,7 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 		return needs{}
 	}
 	w.template.labels, w.template.annotations = p.PodLabels(o.name), p.PodAnnotations()
+	w.template.containers = []Container{{Name: ContainerName(image), Image: image}}
 	w.injected = c.injects(o, w.template)
 	if p.Sidecars.Real != nil && !w.injected && !c.badBelow(c.path) {
 		c.wrong("sidecars.real", "the pods of %s/%s have no sidecar; set injection on the namespace, or omit the field", o.namespace, o.name)
@@ -183,6 +185,9 @@ func annotationProblems(given map[string]string, containers []string) []simulate
 	found := simulate.Check(given, containers)
 	if _, _, err := annotations.IsReal(given); err != nil {
 		found = append(found, simulate.Problem{Annotation: annotations.Real, Text: err.Error()})
+	}
+	if _, err := standin.Parse(given[standin.Annotation]); err != nil {
+		found = append(found, simulate.Problem{Annotation: standin.Annotation, Text: fmt.Sprintf("annotation %s: %v", standin.Annotation, err)})
 	}
 	return found
 }

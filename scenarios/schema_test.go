@@ -36,6 +36,8 @@ func newSchema(t *testing.T) []byte {
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 					{Type: "string", Pattern: `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`}, {Type: "string", Pattern: `\$\{[^}]*\}`},
 				}}
+			case reflect.TypeFor[Sources]():
+				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "array", Items: &jsonschema.Schema{Type: "string"}}}}
 			case reflect.TypeFor[Real]():
 				return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer"}, {Type: "string", Pattern: `^(all|\$\{[^}]*\})$`}}}
 			}

@@ -123,6 +123,10 @@ func TestRefusedAndTaken(t *testing.T) {
 			`{daemonset: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/real: "[many|3]"}}}`,
 			"actions[0].daemonset.annotations.meshbench.dev/real", `annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
 		},
+		"a stand-in of a field that is not there": {
+			`{deployment: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/stand-in: "{[code|status]: 503}"}}}`,
+			"actions[0].deployment.annotations.meshbench.dev/stand-in", "annotation meshbench.dev/stand-in: line 1: unknown field code; the fields are status, delay, headers, size, calls, timeout",
+		},
 		"real sidecars by an annotation of a manifest": {
 			`{apply: {manifest: '{apiVersion: apps/v1, kind: StatefulSet, metadata: {namespace: ns1, name: x}, spec: {template: {metadata: {annotations: {meshbench.dev/real: "[many|3]"}}}}}'}}`,
 			"actions[0].apply.manifest", `StatefulSet ns1/x: spec.template.metadata.annotations: annotation meshbench.dev/real: want a whole number of 0 or more, or all, not "many"`,
@@ -190,32 +194,37 @@ func TestRefusedAndTaken(t *testing.T) {
 			"actions[0].actions[0].namespace.name", `unknown parameter "j" in ${j}; did you mean "i"?`,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			for _, right := range []bool{false, true} {
-				s, err := Load("test.yaml", frame("n: {value: 3}", choose(t, c.actions, right)), nil)
-				if right {
-					if err != nil {
-						t.Fatalf("with the right word: %v", err)
-					}
-					rendersToItself(t, s)
-					for _, a := range s.Steps[1].Actions {
-						if a.Change.String() == "" {
-							t.Errorf("%s has no words", a.Change.Word())
-						}
-					}
-					continue
-				}
-				if err == nil {
-					t.Fatalf("taken with the wrong word; want %s: %s", c.path, c.want)
-				}
-				if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
-					place, message, _ := strings.Cut(line, ": steps[1].")
-					return strings.HasPrefix(place, "test.yaml:12:") && message == c.path+": "+c.want
-				}) {
-					t.Errorf("got  %s\nwant test.yaml:12:…: steps[1].%s: %s", err, c.path, c.want)
+		t.Run(name, func(t *testing.T) { refusedAndTaken(t, c.actions, c.path, c.want) })
+	}
+}
+
+// refusedAndTaken checks actions with the wrong word, which is refused at the path, and with
+// the right one.
+func refusedAndTaken(t *testing.T, actions, path, want string) {
+	t.Helper()
+	for _, right := range []bool{false, true} {
+		s, err := Load("test.yaml", frame("n: {value: 3}", choose(t, actions, right)), nil)
+		if right {
+			if err != nil {
+				t.Fatalf("with the right word: %v", err)
+			}
+			rendersToItself(t, s)
+			for _, a := range s.Steps[1].Actions {
+				if a.Change.String() == "" {
+					t.Errorf("%s has no words", a.Change.Word())
 				}
 			}
-		})
+			continue
+		}
+		if err == nil {
+			t.Fatalf("taken with the wrong word; want %s: %s", path, want)
+		}
+		if !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
+			place, message, _ := strings.Cut(line, ": steps[1].")
+			return strings.HasPrefix(place, "test.yaml:12:") && message == path+": "+want
+		}) {
+			t.Errorf("got  %s\nwant test.yaml:12:…: steps[1].%s: %s", err, path, want)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/internal/standin"
+	"github.com/meshbench/meshbench/internal/standin/server"
 	buildversion "github.com/meshbench/meshbench/internal/version"
 )
 
@@ -70,6 +72,8 @@ func main() {
 			os.Exit(sandbox.Main(os.Args[2:]))
 		case runtime.InitCommand:
 			os.Exit(runtime.InitMain(os.Args[2:]))
+		case standin.Command:
+			os.Exit(server.Main())
 		}
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))

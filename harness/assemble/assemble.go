@@ -145,6 +145,11 @@ func (o Options) Warnings(s *scenarios.Scenario) []string {
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.
 func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
+	if !o.Source.RunsImages() {
+		if err := s.Simulated(o.Real); err != nil {
+			return err
+		}
+	}
 	needs, err := o.needs(s)
 	if err != nil {
 		return err
@@ -230,6 +235,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	}
 	placed, visit, err := o.visit(s)
 	if err != nil {
+		return needs{}, err
+	}
+	if err := o.checkApplications(placed); err != nil {
 		return needs{}, err
 	}
 	spec := harness.ClusterSpec(placed, real)
