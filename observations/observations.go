@@ -273,8 +273,8 @@ type RoutingObjects struct {
 	Subsets     int `json:"subsets"`     // clusters of a DestinationRule's subset
 	HashRings   int `json:"hashRings"`   // clusters that hash consistently
 	DNSClusters int `json:"dnsClusters"` // clusters whose hosts Envoy looks up
-	// PlainClusters lead out of the mesh, as istiod sees it: without mutual TLS, which the
-	// clusters of Services in the cluster have.
+	// PlainClusters are those of ServiceEntries outside the mesh: without mutual TLS, which the
+	// clusters of Services have; those of headless ones do not count here.
 	PlainClusters int `json:"plainClusters"`
 	// The rest is in all filter chains: the same policy in two chains counts twice.
 	// AddedFilters are HTTP filters that istiod adds only where it is asked to, by an

@@ -320,11 +320,14 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.Steps[i].expect(first, r.Steps)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
-			r.Steps[i].comparePublished()
+			r.Steps[i].comparePublished(first)
 		}
 		if f := r.Steps[i].figures; f != nil {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
+	}
+	if costs := workloadCosts(r.Steps); costs != nil {
+		r.Sections = append(r.Sections, *costs)
 	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
