@@ -43,6 +43,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
 		Namespaces:      r.Scenario.Renamed(),
 		PublishedGrowth: publishedGrowth(r.Scenario),
+		PublishedSeries: publishedSeries(r.Scenario),
 		Meshbench:       r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 		ForcedGC: r.ForcedGC, CPUProfile: r.CPUProfile, CountsOnly: r.CountsOnly,

@@ -67,7 +67,9 @@ type Run struct {
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Published  string            `json:"published,omitempty"` // name of the published table
 	// PublishedGrowth is what that table says about growth; nil for nothing.
-	PublishedGrowth *PublishedGrowth  `json:"publishedGrowth,omitempty"`
+	PublishedGrowth *PublishedGrowth `json:"publishedGrowth,omitempty"`
+	// PublishedSeries is what it says about memory by the size of the mesh; nil for nothing.
+	PublishedSeries *PublishedSeries  `json:"publishedSeries,omitempty"`
 	Meshbench       string            `json:"meshbench"`         // version of this program
 	Command         []string          `json:"command,omitempty"` // its arguments
 	Host            Host              `json:"host"`
@@ -152,8 +154,12 @@ type Expectation struct {
 	What string `json:"what"`
 	// Of is the workload, namespace/name, of whose witness it is; "" for the first witness and
 	// for counts of the cluster.
-	Of     string `json:"of,omitempty"`
-	Change int    `json:"change"` // against the first step
+	Of string `json:"of,omitempty"`
+	// Kind is ProxyGateway for the rows and objects of the gateway that is a witness; "" for
+	// the sidecar's and the cluster's.
+	Kind string `json:"kind,omitempty"`
+	// Change is against the first step, a gateway's against the first step that has it.
+	Change int `json:"change"`
 }
 
 // Action is one finished action.
@@ -267,8 +273,8 @@ type RoutingObjects struct {
 	Subsets     int `json:"subsets"`     // clusters of a DestinationRule's subset
 	HashRings   int `json:"hashRings"`   // clusters that hash consistently
 	DNSClusters int `json:"dnsClusters"` // clusters whose hosts Envoy looks up
-	// PlainClusters lead out of the mesh, as istiod sees it: without mutual TLS, which the
-	// clusters of Services in the cluster have.
+	// PlainClusters are those of ServiceEntries outside the mesh: without mutual TLS, which the
+	// clusters of Services have; those of headless ones do not count here.
 	PlainClusters int `json:"plainClusters"`
 	// The rest is in all filter chains: the same policy in two chains counts twice.
 	// AddedFilters are HTTP filters that istiod adds only where it is asked to, by an

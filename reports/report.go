@@ -23,6 +23,7 @@ import (
 	"github.com/meshbench/meshbench/reports/phases"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/slopes"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -293,13 +294,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 
 	table := metrics.Table()
-	var primary string // workload of the witness that the rows are of
+	primary := primaries{}
 	for i, in := range steps {
 		if in == nil {
 			r.Missing = append(r.Missing, run.Steps[i])
 			continue
 		}
-		s := in.step(table, &primary)
+		s := in.step(table, primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
 		s.Began = in.began.Sub(r.Started).Seconds()
 		if !s.Measured {
@@ -316,17 +317,23 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		first = &r.Steps[0]
 	}
 	for i := range r.Steps {
-		r.Steps[i].expect(first)
+		r.Steps[i].expect(first, r.Steps)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
-			r.Steps[i].comparePublished()
+			r.Steps[i].comparePublished(first)
 		}
 		if f := r.Steps[i].figures; f != nil {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
 	}
+	if costs := workloadCosts(r.Steps); costs != nil {
+		r.Sections = append(r.Sections, *costs)
+	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
+	if run.PublishedSeries != nil {
+		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
