@@ -23,6 +23,7 @@ import (
 	"github.com/meshbench/meshbench/reports/phases"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/traffic"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -54,6 +55,8 @@ type Report struct {
 	Events   []Event            `json:"events"` // those of the log, and one for each restart
 	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
 	Growth *growth.Growth `json:"growth,omitempty"`
+	// Traffic is what loads of requests took; nil when there were none.
+	Traffic *traffic.Traffic `json:"traffic,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -169,10 +172,16 @@ type Expectation struct {
 	Want int    `json:"want"`
 	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
 	OK   bool   `json:"ok"`
+	// Text says in words what was expected and what came of it, where that is no change of a
+	// count; Want and Got are then of What.
+	Text string `json:"text,omitempty"`
 }
 
 // String is the expectation with what came of it, for people.
 func (e Expectation) String() string {
+	if e.Text != "" {
+		return e.Text
+	}
 	got := "which is unknown: it could not be read"
 	if e.Got != nil {
 		got = fmt.Sprintf("got %+d", *e.Got)
@@ -367,6 +376,10 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
+	if r.Traffic = traffic.Build(records); r.Traffic != nil {
+		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
+		r.expectAnswers()
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)

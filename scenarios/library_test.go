@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "service-graph", "services", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "service-graph", "services", "traffic-memory", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -203,7 +203,7 @@ func (m *model) setNodes(groups []NodeGroup) {
 
 func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
-	case *Namespace, *Restart:
+	case *Namespace, *Restart, *Traffic:
 	case *Upgrade: // only a run shows what another version sends
 	case *Apply:
 		m.apply(t, c)

@@ -26,6 +26,17 @@ type Published struct {
 	Steps []PublishedStep `yaml:"steps"`
 	// Growth is the growth with revisions of Knative Services; nil if none was published.
 	Growth *PublishedGrowth `yaml:"growth,omitempty"`
+	// Traffic is what a sidecar needs that carries requests; nil if none was published.
+	Traffic *PublishedTraffic `yaml:"traffic,omitempty"`
+}
+
+// PublishedTraffic is what a sidecar needs that carries requests.
+type PublishedTraffic struct {
+	RequestsPerSecond int     `yaml:"requestsPerSecond"`
+	PayloadBytes      int     `yaml:"payloadBytes"` // of each request
+	Workers           int     `yaml:"workers"`      // threads of the sidecar
+	Cores             float64 `yaml:"cores"`        // CPU
+	MemoryMB          float64 `yaml:"memoryMB"`     // in MB, 10^6 bytes
 }
 
 // PublishedGrowth is the growth of a sidecar's memory with revisions of Knative Services.
