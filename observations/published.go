@@ -27,6 +27,20 @@ type Published struct {
 	Note string `json:"note,omitempty"`
 }
 
+// PublishedTraffic are figures somebody else published on what a sidecar needs that carries
+// requests.
+type PublishedTraffic struct {
+	// RequestsPerSecond of PayloadBytes each went through a sidecar with Workers threads.
+	RequestsPerSecond int `json:"requestsPerSecond"`
+	PayloadBytes      int `json:"payloadBytes"`
+	Workers           int `json:"workers"`
+	// Cores is its CPU, MemoryMB its memory in MB (10^6 bytes).
+	Cores    float64 `json:"cores"`
+	MemoryMB float64 `json:"memoryMB"`
+	Istio    string  `json:"istio"`            // version, as it was printed
+	Source   string  `json:"source,omitempty"` // for people
+}
+
 // PublishedGrowth are figures somebody else published on how a sidecar's memory grows
 // with revisions of Knative Services. What was not published is zero.
 type PublishedGrowth struct {

@@ -24,6 +24,7 @@ import (
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
+	"github.com/meshbench/meshbench/reports/traffic"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -55,6 +56,8 @@ type Report struct {
 	Events   []Event            `json:"events"` // those of the log, and one for each restart
 	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
 	Growth *growth.Growth `json:"growth,omitempty"`
+	// Traffic is what loads of requests took; nil when there were none.
+	Traffic *traffic.Traffic `json:"traffic,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -334,6 +337,10 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 	if run.PublishedSeries != nil {
 		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
+	}
+	if r.Traffic = traffic.Build(records); r.Traffic != nil {
+		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
+		r.expectAnswers()
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)

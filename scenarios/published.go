@@ -34,6 +34,8 @@ type Published struct {
 	Growth *PublishedGrowth `yaml:"growth,omitempty"`
 	// Series is memory by the size of the mesh; nil if none was published.
 	Series *PublishedSeries `yaml:"series,omitempty"`
+	// Traffic is what a sidecar needs that carries requests; nil if none was published.
+	Traffic *PublishedTraffic `yaml:"traffic,omitempty"`
 }
 
 // PublishedSeries is the memory of proxies by the number of some objects.
@@ -47,6 +49,15 @@ type PublishedSeries struct {
 	// of proxy: sidecar, gateway.
 	At       []int                `yaml:"at"`
 	MemoryMi map[string][]float64 `yaml:"memoryMi"`
+}
+
+// PublishedTraffic is what a sidecar needs that carries requests.
+type PublishedTraffic struct {
+	RequestsPerSecond int     `yaml:"requestsPerSecond"`
+	PayloadBytes      int     `yaml:"payloadBytes"` // of each request
+	Workers           int     `yaml:"workers"`      // threads of the sidecar
+	Cores             float64 `yaml:"cores"`        // CPU
+	MemoryMB          float64 `yaml:"memoryMB"`     // in MB, 10^6 bytes
 }
 
 // PublishedGrowth is the growth of a sidecar's memory with revisions of Knative Services.
