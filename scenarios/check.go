@@ -296,7 +296,7 @@ func (c *checker) check(s *Scenario) {
 				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
-		c.expectOf(s, step, at)
+		c.expectOf(s, step, i == 0, at)
 		begin := len(c.plan.timeline)
 		for _, a := range step.Actions {
 			c.path = c.origins[a.Change]
