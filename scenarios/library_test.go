@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "routing-cost-entries", "routing-cost", "service-graph", "services", "upgrade"}
+	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "namespaces", "nodes", "one-pod", "routing-cost-entries", "routing-cost", "service-graph", "services", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
