@@ -250,9 +250,14 @@ func (r *run) connect(istio string) (err error) {
 			r.recorder.event(observations.Warning, observations.Unprofiled, "istiod is not profiled: "+err.Error(), "")
 		},
 	}
+	executor, err := kube.NewExecutor(cfg)
+	if err != nil {
+		return err
+	}
 	r.largest = r.Scenario.Plan().Largest(r.Real)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
+		Exec: executor, Proxies: r.sampler,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader

@@ -45,6 +45,7 @@ type Record struct {
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
+	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
 	End       *End       `json:"end,omitempty"`     // last record
@@ -69,14 +70,16 @@ type Run struct {
 	// PublishedGrowth is what that table says about growth; nil for nothing.
 	PublishedGrowth *PublishedGrowth `json:"publishedGrowth,omitempty"`
 	// PublishedSeries is what it says about memory by the size of the mesh; nil for nothing.
-	PublishedSeries *PublishedSeries  `json:"publishedSeries,omitempty"`
-	Meshbench       string            `json:"meshbench"`         // version of this program
-	Command         []string          `json:"command,omitempty"` // its arguments
-	Host            Host              `json:"host"`
-	Cluster         Cluster           `json:"cluster"`
-	Mesh            Mesh              `json:"mesh"`
-	Knative         *Knative          `json:"knative,omitempty"`    // where the scenario needs it
-	Components      map[string]string `json:"components,omitempty"` // component name to version
+	PublishedSeries *PublishedSeries `json:"publishedSeries,omitempty"`
+	// PublishedTraffic is what it says about requests; nil for nothing.
+	PublishedTraffic *PublishedTraffic `json:"publishedTraffic,omitempty"`
+	Meshbench        string            `json:"meshbench"`         // version of this program
+	Command          []string          `json:"command,omitempty"` // its arguments
+	Host             Host              `json:"host"`
+	Cluster          Cluster           `json:"cluster"`
+	Mesh             Mesh              `json:"mesh"`
+	Knative          *Knative          `json:"knative,omitempty"`    // where the scenario needs it
+	Components       map[string]string `json:"components,omitempty"` // component name to version
 	// ForcedGC says that istiod, and the witnesses' pilot-agents, were told to collect their
 	// garbage at the end of every step, after all that was read of it: see [Live]. What they
 	// hold at later steps depends on it. Logs without it are of runs that never did.
@@ -273,8 +276,8 @@ type RoutingObjects struct {
 	Subsets     int `json:"subsets"`     // clusters of a DestinationRule's subset
 	HashRings   int `json:"hashRings"`   // clusters that hash consistently
 	DNSClusters int `json:"dnsClusters"` // clusters whose hosts Envoy looks up
-	// PlainClusters lead out of the mesh, as istiod sees it: without mutual TLS, which the
-	// clusters of Services in the cluster have.
+	// PlainClusters are those of ServiceEntries outside the mesh: without mutual TLS, which the
+	// clusters of Services have; those of headless ones do not count here.
 	PlainClusters int `json:"plainClusters"`
 	// The rest is in all filter chains: the same policy in two chains counts twice.
 	// AddedFilters are HTTP filters that istiod adds only where it is asked to, by an

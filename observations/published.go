@@ -11,6 +11,9 @@ type Published struct {
 	// CountsIncludeHeader says that these counts are of lines (`wc -l`): one more than
 	// the rows, for the header line.
 	CountsIncludeHeader bool `json:"countsIncludeHeader,omitempty"`
+	// Relative says that the counts are changes against the step of the table that the
+	// scenario's first step reproduces: the publisher's cluster held objects that are not known.
+	Relative bool `json:"relative,omitempty"`
 	// MemoryMi is the lowest and the highest memory of a sidecar, in Mi.
 	MemoryMi [2]float64 `json:"memoryMi,omitzero"`
 	// WitnessMi is the memory of the one pod whose configuration was dumped, in Mi.
@@ -20,6 +23,22 @@ type Published struct {
 	Services  *int     `json:"services,omitempty"`
 	// Source says where the figures come from, for people.
 	Source string `json:"source,omitempty"`
+	// Note says why they may differ today, for people.
+	Note string `json:"note,omitempty"`
+}
+
+// PublishedTraffic are figures somebody else published on what a sidecar needs that carries
+// requests.
+type PublishedTraffic struct {
+	// RequestsPerSecond of PayloadBytes each went through a sidecar with Workers threads.
+	RequestsPerSecond int `json:"requestsPerSecond"`
+	PayloadBytes      int `json:"payloadBytes"`
+	Workers           int `json:"workers"`
+	// Cores is its CPU, MemoryMB its memory in MB (10^6 bytes).
+	Cores    float64 `json:"cores"`
+	MemoryMB float64 `json:"memoryMB"`
+	Istio    string  `json:"istio"`            // version, as it was printed
+	Source   string  `json:"source,omitempty"` // for people
 }
 
 // PublishedGrowth are figures somebody else published on how a sidecar's memory grows

@@ -21,10 +21,16 @@ type Expectation struct {
 	Want int    `json:"want"`
 	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
 	OK   bool   `json:"ok"`
+	// Text says in words what was expected and what came of it, where that is no change of a
+	// count; Want and Got are then of What.
+	Text string `json:"text,omitempty"`
 }
 
 // String is the expectation with what came of it, for people.
 func (e Expectation) String() string {
+	if e.Text != "" {
+		return e.Text
+	}
 	got := "which is unknown: it could not be read"
 	if e.Got != nil {
 		got = fmt.Sprintf("got %+d", *e.Got)

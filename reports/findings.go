@@ -104,18 +104,27 @@ func (r *Report) findings() []sections.Finding {
 	for _, m := range r.Missed() {
 		add(observations.Error, "missed", m.Step, "%s", m.Expectation)
 	}
+	note := ""
 	for _, s := range r.Steps {
 		for _, f := range s.Published {
 			if f.Match || f.Got == nil || f.What == "witnessMemory" {
 				continue
 			}
+			note = cmp.Or(note, s.figures.Note)
 			if f.IsCount() {
-				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.Range(), *f.Got)
+				got := fmt.Sprintf("%g", *f.Got)
+				if f.Change {
+					got = fmt.Sprintf("%+g", *f.Got)
+				}
+				add(observations.Warning, "published", s.Name, "%s: %s published, %s here", f.What, f.Range(), got)
 			} else {
 				add(observations.Warning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
 					*f.Got, 100*PublishedTolerance, f.Range())
 			}
 		}
+	}
+	if note != "" {
+		add(observations.Info, "published", "", "%s", note)
 	}
 	if sc := r.Score(); sc.Settled.All > 0 && sc.Settled.Good == 0 {
 		add(observations.Warning, observations.Unsettled, "", "No step settled; the figures are unreliable.")
@@ -369,10 +378,13 @@ func configGrowth(before, now *Step, memory bool) string {
 	for n, i := range changed {
 		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].Title, is[i].Count-was[i].Count, was[i].Count, is[i].Count)
 	}
+	if routing := routingText(before.witnessRouting(), now.witnessRouting()); routing != "" {
+		parts = append(parts, routing)
+	}
 	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
 	d := now.ConfigDumpBytes - before.ConfigDumpBytes
 	switch {
-	case len(changed) > 0 && d != 0:
+	case len(parts) > 0 && d != 0:
 		text += fmt.Sprintf("; dump %+.0f kB", float64(d)/1e3)
 	case max(d, -d) > before.ConfigDumpBytes/20:
 		// Counts leave out what is on its way in or out; a dump does not.

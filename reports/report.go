@@ -25,6 +25,7 @@ import (
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
+	"github.com/meshbench/meshbench/reports/traffic"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -56,6 +57,8 @@ type Report struct {
 	Events   []Event            `json:"events"` // those of the log, and one for each restart
 	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
 	Growth *growth.Growth `json:"growth,omitempty"`
+	// Traffic is what loads of requests took; nil when there were none.
+	Traffic *traffic.Traffic `json:"traffic,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -321,17 +324,24 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.Steps[i].expect(first, r.Steps)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
-			r.Steps[i].comparePublished()
+			r.Steps[i].comparePublished(first)
 		}
 		if f := r.Steps[i].figures; f != nil {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
+	}
+	if costs := workloadCosts(r.Steps); costs != nil {
+		r.Sections = append(r.Sections, *costs)
 	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
 	}
 	if run.PublishedSeries != nil {
 		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
+	}
+	if r.Traffic = traffic.Build(records); r.Traffic != nil {
+		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
+		r.expectAnswers()
 	}
 	var sent []requests.Step
 	for i := range r.Steps {

@@ -32,7 +32,10 @@ type On struct {
 	Recorder   Recorder
 	Watch      Watch
 	Quiet      Quiet
-	Progress   Progress
+	// Exec and Proxies are for actions that send requests.
+	Exec     Executor
+	Proxies  Proxies
+	Progress Progress
 }
 
 // Nodes changes a cluster's nodes; see [cluster.Cluster].
@@ -77,6 +80,7 @@ func table() []doer {
 	return []doer{
 		does(namespace), does(deployment), does(statefulSet), does(daemonSet), does(job), does(cronJob), does(scale),
 		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn), does(gateway),
+		does(traffic),
 	}
 }
 

@@ -128,7 +128,7 @@ func countsByStep(r *reports.Report) sections.Plot {
 			shapes[i].Points = append(shapes[i].Points, point)
 			if p, ok := s.PublishedOf(kind); ok && p.Match {
 				same.Points = append(same.Points, point)
-			} else if ok {
+			} else if ok && !p.Change {
 				differs.Points = append(differs.Points, plot.Point{X: p.Published, Y: point.Y})
 			}
 		}
