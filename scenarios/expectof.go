@@ -50,6 +50,8 @@ func (c *checker) expectOf(s *Scenario, step *Step, first bool, at string) {
 		}
 		for _, e := range w.Expect.Changes() {
 			switch {
+			case e.Kind != "":
+				c.wrongAt(join(at, e.Kind), "is about a proxy of its own; put it into expect")
 			case slices.Contains(ofCluster, e.What):
 				c.wrongAt(join(at, e.What), "is a count of the cluster, not of a proxy; put it into expect")
 			case first && e.Change != 0:
