@@ -40,7 +40,7 @@ func publishedTraffic(s *scenarios.Scenario) *observations.PublishedTraffic {
 // opening is a step's first record. It carries the published figures, so that the log
 // alone is enough for a report.
 func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {
-	b := &observations.Begin{Name: step.Name, Do: step.Do, Published: step.Published, Expect: step.Expect.Changes()}
+	b := &observations.Begin{Name: step.Name, Do: step.Do, Published: step.Published, Expect: step.Changes()}
 	if step.Published == 0 {
 		return b
 	}

@@ -152,7 +152,10 @@ type Expectation struct {
 	// What is cluster, listener, route, endpoint (rows); clusterObjects, listenerObjects,
 	// filterChainObjects, routeObjects, virtualHostObjects, endpointObjects (what is behind the
 	// rows); nodes, pods, services, sidecars, realSidecars (of the cluster).
-	What   string `json:"what"`
+	What string `json:"what"`
+	// Of is the workload, namespace/name, of whose witness it is; "" for the first witness and
+	// for counts of the cluster.
+	Of     string `json:"of,omitempty"`
 	Change int    `json:"change"` // against the first step
 }
 
@@ -256,6 +259,29 @@ type ConfigObjects struct {
 	Endpoints    int `json:"endpoints"`
 }
 
+// RoutingObjects are what routing, policies and telemetry put into the objects of a
+// configuration.
+type RoutingObjects struct {
+	Routes  int `json:"routes"`  // in all virtual hosts
+	Domains int `json:"domains"` // of all virtual hosts
+	// VirtualServiceRoutes are the routes that istiod says are of a VirtualService.
+	VirtualServiceRoutes int `json:"virtualServiceRoutes"`
+
+	Subsets     int `json:"subsets"`     // clusters of a DestinationRule's subset
+	HashRings   int `json:"hashRings"`   // clusters that hash consistently
+	DNSClusters int `json:"dnsClusters"` // clusters whose hosts Envoy looks up
+	// PlainClusters lead out of the mesh, as istiod sees it: without mutual TLS, which the
+	// clusters of Services in the cluster have.
+	PlainClusters int `json:"plainClusters"`
+	// The rest is in all filter chains: the same policy in two chains counts twice.
+	// AddedFilters are HTTP filters that istiod adds only where it is asked to, by an
+	// EnvoyFilter; Policies are those of RBAC.
+	AddedFilters int `json:"addedFilters"`
+	Policies     int `json:"policies"`
+	JWTProviders int `json:"jwtProviders"`
+	AccessLogs   int `json:"accessLogs"`
+}
+
 // Proxy is one witness's configuration.
 type Proxy struct {
 	Namespace string `json:"namespace"`
@@ -265,6 +291,8 @@ type Proxy struct {
 	Kind    string        `json:"kind,omitempty"`
 	Rows    Counts        `json:"rows"` // what istioctl proxy-config prints, without the header line
 	Objects ConfigObjects `json:"objects"`
+	// Routing is nil in logs from before it was counted.
+	Routing *RoutingObjects `json:"routing,omitempty"`
 	// DumpBytes is the size of /config_dump?include_eds as Envoy sent it.
 	DumpBytes int64 `json:"dumpBytes"`
 	// Dumps are paths of the raw answers, relative to the run's folder:

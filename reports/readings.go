@@ -139,7 +139,7 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		s.ControlPlane = in.measure.ControlPlane
 	}
 	for _, e := range in.begin.Expect {
-		s.Expectations = append(s.Expectations, Expectation{What: e.What, Want: e.Change})
+		s.Expectations = append(s.Expectations, Expectation{What: e.What, Of: e.Of, Want: e.Change})
 	}
 	sidecar := func(p observations.Proxy) bool { return p.Kind == observations.ProxySidecar }
 	if i := slices.IndexFunc(in.proxies, sidecar); i >= 0 {

@@ -166,29 +166,6 @@ type Sidecar struct {
 	Witness     bool   `json:"witness,omitempty"`    // dumped before the reading
 }
 
-// Expectation is a change against the scenario's first step that had to hold.
-type Expectation struct {
-	What string `json:"what"`
-	Want int    `json:"want"`
-	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
-	OK   bool   `json:"ok"`
-	// Text says in words what was expected and what came of it, where that is no change of a
-	// count; Want and Got are then of What.
-	Text string `json:"text,omitempty"`
-}
-
-// String is the expectation with what came of it, for people.
-func (e Expectation) String() string {
-	if e.Text != "" {
-		return e.Text
-	}
-	got := "which is unknown: it could not be read"
-	if e.Got != nil {
-		got = fmt.Sprintf("got %+d", *e.Got)
-	}
-	return fmt.Sprintf("%s should change by %+d against the first step, %s", e.What, e.Want, got)
-}
-
 // Event is an event of the log with its place in the run: the step that was under way.
 type Event struct {
 	Step    string  `json:"step,omitempty"`
@@ -196,29 +173,6 @@ type Event struct {
 	observations.Event
 
 	restart bool // of a restart's record
-}
-
-// Miss is an expectation that does not hold.
-type Miss struct {
-	Step string
-	Expectation
-}
-
-// String says what was missed, for people.
-func (m Miss) String() string { return m.Step + ": " + m.Expectation.String() }
-
-// Missed lists the expectations that do not hold in the steps that were measured.
-func (r *Report) Missed() []Miss {
-	var missed []Miss
-	for _, s := range r.Steps {
-		for _, e := range s.Expectations {
-			// What a step that was cut off would have given is not known.
-			if !e.OK && (s.Measured || e.Got != nil) {
-				missed = append(missed, Miss{Step: s.Name, Expectation: e})
-			}
-		}
-	}
-	return missed
 }
 
 // Unsettled names the steps that were measured before the mesh was quiet, in the run's
@@ -406,22 +360,6 @@ func highest(before, now *observations.Cost) *observations.Cost {
 	return &observations.Cost{
 		CPUSeconds:  max(before.CPUSeconds, now.CPUSeconds),
 		MemoryBytes: max(before.MemoryBytes, now.MemoryBytes),
-	}
-}
-
-// expect judges the step's expectations, which hold Want only, against the first step.
-func (s *Step) expect(first *Step) {
-	for i := range s.Expectations {
-		e := &s.Expectations[i]
-		if first == nil {
-			continue
-		}
-		was, ok := first.Count(e.What)
-		is, ok2 := s.Count(e.What)
-		if ok && ok2 {
-			change := is - was
-			e.Got, e.OK = &change, change == e.Want
-		}
 	}
 }
 

@@ -23,10 +23,10 @@ func (s *Step) Samples() []metrics.Sample {
 	}
 	for _, e := range s.Expectations {
 		if e.Got != nil {
-			add("change", float64(*e.Got), "what", e.What)
+			add("change", float64(*e.Got), "what", e.Subject())
 		}
-		add("change_expected", float64(e.Want), "what", e.What)
-		add("expectation_ok", words.Flag(e.OK), "what", e.What)
+		add("change_expected", float64(e.Want), "what", e.Subject())
+		add("expectation_ok", words.Flag(e.OK), "what", e.Subject())
 	}
 	for _, f := range s.Published {
 		if f.Got != nil {

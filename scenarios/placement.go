@@ -49,7 +49,12 @@ func (s *Scenario) place(p *placement) {
 	for i := range s.Witnesses {
 		p.rename(&s.Witnesses[i].Namespace)
 	}
-	for _, step := range s.Steps {
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		step.ExpectOf = slices.Clone(step.ExpectOf)
+		for j := range step.ExpectOf {
+			p.rename(&step.ExpectOf[j].Namespace)
+		}
 		for _, a := range step.Actions {
 			a.Change.place(p)
 		}

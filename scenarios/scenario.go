@@ -153,6 +153,8 @@ type Step struct {
 	Actions []Action `yaml:"actions,omitempty"`
 	// Expect holds the changes expected since the first step.
 	Expect Expect `yaml:"expect,omitempty"`
+	// ExpectOf holds the changes that are expected of one witness each, where there are several.
+	ExpectOf []WitnessExpect `yaml:"expectOf,omitempty"`
 	// Settle holds options for waiting until the mesh is quiet.
 	Settle Settle `yaml:"settle,omitempty"`
 }

@@ -17,7 +17,7 @@ import (
 func exportCommand() *cobra.Command {
 	var programs assemble.Programs
 	var knative string
-	var all bool
+	var all, traffic bool
 	cmd := &cobra.Command{
 		Use:   "export FILE [NAME...]",
 		Short: "Write the components into one file for other machines",
@@ -30,6 +30,7 @@ Go. Another version of meshbench takes from it only what it would build in the s
 		Example: `  meshbench components export bundle.tar.zst
   meshbench components export bundle.tar.zst --istio 1.27.0
   meshbench components export clients.tar.zst kubectl istioctl
+  meshbench components export traffic.tar.zst --traffic
   meshbench components export everything.tar.zst --all    # all versions that are in the cache`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,7 @@ Go. Another version of meshbench takes from it only what it would build in the s
 			if err != nil {
 				return &exit{exitUsage, err}
 			}
-			options.Knative = knative
+			options.Knative, options.Traffic = knative, traffic
 			store, err := components.New(options)
 			if err != nil {
 				return &exit{exitUsage, err}
@@ -76,6 +77,7 @@ Go. Another version of meshbench takes from it only what it would build in the s
 	}
 	programFlags(cmd.Flags(), &programs)
 	knativeFlag(cmd.Flags(), &knative)
+	trafficFlag(cmd.Flags(), &traffic)
 	cmd.Flags().BoolVar(&all, "all", false, "everything in the cache that this meshbench uses, of all versions; obtains nothing")
 	return cmd
 }

@@ -18,6 +18,7 @@ import (
 func componentsCommand() *cobra.Command {
 	var programs assemble.Programs
 	var knative string
+	var traffic bool
 	var list, verify, clean, prune, refresh bool
 	cmd := &cobra.Command{
 		Use:   "components [NAME...]",
@@ -35,6 +36,7 @@ its helpers; --hub names a mirror.`,
   meshbench components kubectl istioctl   # also the clients of the same versions
   meshbench components --istio 1.27.0     # those of another Istio
   meshbench components --knative 0.42.2   # also Knative Serving
+  meshbench components --traffic          # also what scenarios need that send requests
   meshbench components --from images --istio 1.25.3
   meshbench components --from images --hub mirror.example/istio --hub registry.k8s.io=mirror.example/k8s
   meshbench components add istio 1.28.0   # pin a further Istio, in a checkout of the source
@@ -45,7 +47,7 @@ its helpers; --hub names a mirror.`,
 			if err != nil {
 				return &exit{exitUsage, err}
 			}
-			options.Knative = knative
+			options.Knative, options.Traffic = knative, traffic
 			store, err := components.New(options)
 			if err != nil {
 				return &exit{exitUsage, err}
@@ -83,6 +85,7 @@ its helpers; --hub names a mirror.`,
 	}
 	programFlags(cmd.Flags(), &programs)
 	knativeFlag(cmd.Flags(), &knative)
+	trafficFlag(cmd.Flags(), &traffic)
 	cmd.Flags().BoolVar(&list, "list", false, "list the components without obtaining any")
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare the cached files with the hashes taken when they were made")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove the cached components")
@@ -97,12 +100,16 @@ func knativeFlag(f *pflag.FlagSet, knative *string) {
 	f.StringVar(knative, "knative", "", "`version` of Knative Serving to obtain too: "+strings.Join(components.KnativeVersions(), ", "))
 }
 
+func trafficFlag(f *pflag.FlagSet, traffic *bool) {
+	f.BoolVar(traffic, "traffic", false, "obtain CoreDNS and Fortio too, which scenarios need that send requests")
+}
+
 // programFlags adds the flags that say which versions of the mesh's programs are used.
 func programFlags(f *pflag.FlagSet, p *assemble.Programs) {
 	f.StringVar(&p.Istio, "istio", "", "Istio `version` (default "+components.DefaultIstio+")")
 	f.StringVar(&p.Envoy, "envoy", "", "`version` of upstream Envoy, or the path of an executable (default "+components.DefaultEnvoy+"; with --from images Istio's own)")
 	f.StringVar(&p.From, "from", string(components.FromModules), "where programs come from: modules (built here) or images (of any published Istio)")
-	f.StringArrayVar(&p.Hubs, "hub", nil, "registry and path from which images are taken instead of "+components.IstioHub+", or as "+components.KubernetesHub+"=`HUB` those of Kubernetes (repeatable)")
+	f.StringArrayVar(&p.Hubs, "hub", nil, "registry and path from which images are taken instead of "+components.IstioHub+", or as "+components.KubernetesHub+"=`HUB` those of Kubernetes, as "+components.FortioHub+"=HUB that of Fortio (repeatable)")
 }
 
 // modulesFolder is where what is pinned lies in a source checkout.

@@ -237,6 +237,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err != nil {
 		return needs{}, err
 	}
+	if err := o.checkApplications(placed); err != nil {
+		return needs{}, err
+	}
 	spec := harness.ClusterSpec(placed, real)
 	spec.Visit = visit
 	return needs{spec, istio, placed.Mesh.Values, serving, placed}, nil

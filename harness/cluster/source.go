@@ -25,6 +25,9 @@ type Source interface {
 	// RunsImages reports whether every container runs, whatever its image. Where it is
 	// false, images that components stand for run, and all other containers are simulated.
 	RunsImages() bool
+	// RunsApplications reports whether the containers run that a scenario sends requests from
+	// and to, and their traffic passes their sidecars.
+	RunsApplications() bool
 	// DualStack reports whether the clusters have addresses of both families, IPv4 and IPv6.
 	DualStack() bool
 	// Check returns an [OptionError] for options that cannot be met. It starts nothing and

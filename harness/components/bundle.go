@@ -147,5 +147,6 @@ func (s *Store) pinnedUnits() ([]*unit, error) {
 		}
 		units = append(units, k)
 	}
-	return units, nil
+	more, err := trafficUnits()
+	return append(units, more...), err
 }

@@ -31,7 +31,8 @@ import (
 // Name is the name of a component.
 type Name string
 
-// The components. All but [Kubectl] and [Istioctl] are needed by an embedded cluster.
+// The components. All but [Kubectl] and [Istioctl] are needed by every embedded cluster;
+// what some runs need besides is in files of its own.
 const (
 	Etcd                  Name = "etcd"
 	KubeAPIServer         Name = "kube-apiserver"

@@ -33,6 +33,9 @@ type program struct {
 	ldflags string
 	// patch, when set, makes pkg, which then belongs to the module being built itself.
 	patch *patch
+	// source, when set, is the text of the main package, which then belongs to the module
+	// being built itself.
+	source string
 }
 
 // patch makes a main package from that of a module whose source does not fit the other
@@ -74,6 +77,9 @@ func (g *goModules) inputs(n Name) []string {
 		in = append(in, strings.Join(g.flags(), " "), runtime.Version(), p.pkg, p.ldflags)
 		if p.patch != nil {
 			in = append(in, p.patch.edits...)
+		}
+		if p.source != "" {
+			in = append(in, p.source)
 		}
 		return in
 	}
@@ -127,7 +133,13 @@ func (g *goModules) fetch(ctx context.Context, s site, names []Name) error {
 				return err
 			}
 		}
-		if p := g.programs[n]; p.patch != nil {
+		p := g.programs[n]
+		if p.source != "" {
+			if err := p.write(dir); err != nil {
+				return fmt.Errorf("write the main package of %s: %w", n, err)
+			}
+		}
+		if p.patch != nil {
 			src, err := g.moduleDir(ctx, s, p.patch.module)
 			if err != nil {
 				return err
@@ -289,6 +301,19 @@ func executable(pkg string) string {
 		return path.Base(path.Dir(pkg))
 	}
 	return base
+}
+
+// write puts the source of the main package where the module in dir has it.
+func (p program) write(dir string) error {
+	mod, err := modulePath(dir)
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(dir, strings.TrimPrefix(p.pkg, mod+"/"))
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(to, "main.go"), []byte(p.source), 0o644)
 }
 
 // apply copies the main package and what lies below it from the module's folder src to

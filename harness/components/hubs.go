@@ -15,8 +15,10 @@ import (
 const (
 	// IstioHub is where Istio's images are.
 	IstioHub = "docker.io/istio"
-	// KubernetesHub is where those of Kubernetes, etcd and metrics-server are.
+	// KubernetesHub is where those of Kubernetes, etcd, metrics-server and CoreDNS are.
 	KubernetesHub = "registry.k8s.io"
+	// FortioHub is where that of Fortio is.
+	FortioHub = "docker.io/fortio"
 )
 
 // Hubs say where images are taken from instead of where they are published: the hub, or
@@ -28,7 +30,7 @@ const plainHTTP = "http://"
 
 // ParseHubs reads hubs as they are given on a command line: HUB alone takes the place of
 // [IstioHub], as in Istio's own setting; PUBLISHED=HUB that of PUBLISHED, which is
-// [IstioHub] or [KubernetesHub], or begins with one of them. A HUB that begins with
+// [IstioHub], [KubernetesHub] or [FortioHub], or begins with one of them. A HUB that begins with
 // http:// is spoken to without TLS; one on this machine or at a private address is by
 // itself when it does not answer with TLS.
 func ParseHubs(args []string) (Hubs, error) {
@@ -39,9 +41,9 @@ func ParseHubs(args []string) (Hubs, error) {
 			published, hub = IstioHub, arg
 		}
 		published, hub = strings.TrimSuffix(published, "/"), strings.TrimSuffix(hub, "/")
-		if !within(published, IstioHub) && !within(published, KubernetesHub) {
-			return nil, fmt.Errorf("--hub %s: images are published at %s and %s, nothing at %s: give HUB for %s, or %s=HUB",
-				arg, IstioHub, KubernetesHub, published, IstioHub, KubernetesHub)
+		if !within(published, IstioHub) && !within(published, KubernetesHub) && !within(published, FortioHub) {
+			return nil, fmt.Errorf("--hub %s: images are published at %s, %s and %s, nothing at %s: give HUB for %s, or %s=HUB",
+				arg, IstioHub, KubernetesHub, FortioHub, published, IstioHub, KubernetesHub)
 		}
 		if before, ok := hubs[published]; ok && before != hub {
 			return nil, fmt.Errorf("--hub %s: %s is taken from %s already: give one hub", arg, published, before)
@@ -141,7 +143,11 @@ func imageUnits(istio string, o Options, records string) ([]*unit, error) {
 	}
 	_, given := o.Given[Envoy]
 	var units []*unit
-	for _, p := range publishedImages(istio, kube) {
+	images := publishedImages(istio, kube)
+	if o.Traffic {
+		images = append(images, trafficImages()...)
+	}
+	for _, p := range images {
 		if given || o.Envoy != "" {
 			delete(p.files, Envoy)
 		}

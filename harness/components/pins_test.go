@@ -326,7 +326,7 @@ func TestWheel(t *testing.T) {
 // TestObtainedProgramsTellTheirVersions asks the programs in this machine's cache; it
 // obtains none.
 func TestObtainedProgramsTellTheirVersions(t *testing.T) {
-	s, err := New(Options{})
+	s, err := New(Options{Traffic: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,6 +336,7 @@ func TestObtainedProgramsTellTheirVersions(t *testing.T) {
 			Etcd: {"--version"}, KubeAPIServer: {"--version"}, KubeControllerManager: {"--version"}, KubeScheduler: {"--version"},
 			MetricsServer: {"--version"}, PilotDiscovery: {"version"}, PilotAgent: {"version"}, Envoy: {"--version"},
 			Kubectl: {"version", "--client"}, Istioctl: {"version", "--remote=false"},
+			CoreDNS: {"-version"}, Fortio: {"buildinfo"},
 		}[st.Name]
 		if !ok || !st.Cached || !st.Current {
 			continue

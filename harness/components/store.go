@@ -42,6 +42,8 @@ type Options struct {
 	// Knative is the release of Knative Serving, "0.42.2", one of [KnativeVersions]; "" for
 	// none. It is always built from modules.
 	Knative string
+	// Traffic adds what runs need that send requests: [CoreDNS] and [Fortio].
+	Traffic bool
 	// From is where programs come from; "" is [FromModules].
 	From Source
 	// Hubs say where [FromImages] takes images from instead of where they are published.
@@ -89,7 +91,11 @@ func New(o Options) (*Store, error) {
 	var units []*unit
 	switch root = filepath.Join(root, "components"); o.From {
 	case FromModules, "":
-		units, err = unitsFor(istio, envoy)
+		if units, err = unitsFor(istio, envoy); err == nil && o.Traffic {
+			var more []*unit
+			more, err = trafficUnits()
+			units = append(units, more...)
+		}
 	case FromImages:
 		units, err = imageUnits(istio, o, filepath.Join(root, referencesDir))
 	default:

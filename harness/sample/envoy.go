@@ -262,7 +262,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	case !apierrors.IsNotFound(err):
 		return observations.Proxy{}, fmt.Errorf("read pod %s/%s after its dump: %w", pod.Namespace, pod.Name, err)
 	}
-	rows, objects, err := countFiles(filepath.Join(run, dumps["config_dump"]), filepath.Join(run, dumps["clusters"]))
+	rows, objects, routing, err := countFiles(filepath.Join(run, dumps["config_dump"]), filepath.Join(run, dumps["clusters"]))
 	if err != nil {
 		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
@@ -278,6 +278,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		Kind:      pod.Kind,
 		Rows:      rows,
 		Objects:   objects,
+		Routing:   &routing,
 		DumpBytes: sizes["config_dump"],
 		Dumps:     dumps,
 		Rejected:  state.Rejected,
@@ -323,18 +324,24 @@ func (s *Sampler) stats(ctx context.Context, pod Pod) (state ProxyState, counts 
 }
 
 // countFiles counts what is in the files of a proxy's answers.
-func countFiles(configDump, clusters string) (rows observations.Counts, objects observations.ConfigObjects, err error) {
+func countFiles(configDump, clusters string) (rows observations.Counts, objects observations.ConfigObjects, routing observations.RoutingObjects, err error) {
 	dump, err := os.Open(configDump)
 	if err != nil {
-		return rows, objects, err
+		return rows, objects, routing, err
 	}
 	defer dump.Close()
 	hosts, err := os.Open(clusters)
 	if err != nil {
-		return rows, objects, err
+		return rows, objects, routing, err
 	}
 	defer hosts.Close()
-	return proxyconfig.CountFrom(dump, hosts)
+	if rows, objects, err = proxyconfig.CountFrom(dump, hosts); err != nil {
+		return rows, objects, routing, err
+	}
+	if _, err = dump.Seek(0, io.SeekStart); err == nil {
+		routing, err = proxyconfig.CountRouting(dump)
+	}
+	return rows, objects, routing, err
 }
 
 // dump writes an answer to a file, all of it or none, and returns its size. Answers have

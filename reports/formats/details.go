@@ -25,7 +25,7 @@ func expectationTable(r *reports.Report) sections.Table {
 			if e.OK {
 				mark = markEqual
 			}
-			rows = append(rows, []string{s.Name, e.What, fmt.Sprintf("%+d", e.Want), got, mark})
+			rows = append(rows, []string{s.Name, e.Subject(), fmt.Sprintf("%+d", e.Want), got, mark})
 		}
 	}
 	return sections.Table{Title: "Expectations: changes against the first step", Header: []string{"step", "what", "want", "got", ""}, Rows: rows}

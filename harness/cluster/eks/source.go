@@ -39,6 +39,9 @@ func (s *Source) Where(f *pflag.FlagSet) { s.settings.Where(f) }
 // RunsImages implements cluster.Source: nodes are real.
 func (*Source) RunsImages() bool { return true }
 
+// RunsApplications implements cluster.Source: nodes are real.
+func (*Source) RunsApplications() bool { return true }
+
 // DualStack implements cluster.Source: clusters are made with IPv4 alone.
 func (*Source) DualStack() bool { return false }
 

@@ -41,6 +41,11 @@ type Options struct {
 	Upgrades func() []components.Set
 	// Memory says how memory is read; the best way that works when empty.
 	Memory runtime.MemoryMode
+	// DataPlane has applications run and their traffic redirected, whether the cluster's Spec
+	// asks for it or not.
+	DataPlane bool
+	// Programs run in the containers of other images, where applications run.
+	Programs []sandbox.Program
 	// Progress, if set, is told what a cluster's start is doing; each line replaces the
 	// one before.
 	Progress func(line string)
@@ -91,7 +96,10 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	if p.Upgrades != nil {
 		upgrades = p.Upgrades()
 	}
-	events, err := c.start(spec, programs, upgrades, p.Memory)
+	if p.DataPlane && spec.Applications == nil {
+		spec.Applications = &cluster.Applications{}
+	}
+	events, err := c.start(spec, sandbox.Config{Components: programs, Upgrades: upgrades, Memory: p.Memory, Programs: p.Programs})
 	if err != nil {
 		return nil, errors.Join(err, removeState(dir, locked))
 	}
@@ -140,8 +148,9 @@ func (p *provider) finish(ctx context.Context, c *Cluster, told <-chan sandbox.E
 	return nil
 }
 
-// start starts the sandbox process and returns the pipe on which it tells events.
-func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []components.Set, memory runtime.MemoryMode) (_ *os.File, err error) {
+// start starts the sandbox process, with a configuration that has what the provider knows, and
+// returns the pipe on which it tells events.
+func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.File, err error) {
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, fmt.Errorf("listen on the loopback: %w", err)
@@ -159,19 +168,12 @@ func (c *Cluster) start(spec cluster.Spec, programs components.Set, upgrades []c
 		return nil, fmt.Errorf("hand over the listener: %w", err)
 	}
 	files = append(files, listenerFile)
-	config, err := memoryFile(sandbox.Config{
-		Name:              spec.Name,
-		State:             c.dir,
-		Logs:              spec.Dir,
-		Server:            "https://" + listener.Addr().String(),
-		Nodes:             spec.Nodes,
-		MostNodes:         spec.MostNodes,
-		RealPerDeployment: spec.RealPerDeployment,
-		Applications:      spec.Applications,
-		Memory:            memory,
-		Components:        programs,
-		Upgrades:          upgrades,
-	})
+	configuration.Name, configuration.State, configuration.Logs = spec.Name, c.dir, spec.Dir
+	configuration.Server = "https://" + listener.Addr().String()
+	configuration.Nodes, configuration.MostNodes = spec.Nodes, spec.MostNodes
+	configuration.RealPerDeployment = spec.RealPerDeployment
+	configuration.Applications = spec.Applications
+	config, err := memoryFile(configuration)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ type lab struct {
 }
 
 func newLab(t *testing.T, user user) *lab {
-	if err := sandbox.Probe(t.Context()); err != nil {
+	if err := sandbox.Probe(t.Context(), false); err != nil {
 		skip.NotHere(t, "needs namespaces: %v", err)
 	}
 	// Not t.TempDir: others cannot enter that.

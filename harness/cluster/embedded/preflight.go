@@ -26,7 +26,7 @@ const (
 )
 
 // Preflight implements cluster.Provider.
-func (*provider) Preflight(ctx context.Context, spec cluster.Spec) error {
+func (p *provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 	var errs []error
 	for _, group := range spec.Nodes {
 		if _, err := instances.Lookup(group.InstanceType); err != nil {
@@ -40,7 +40,7 @@ func (*provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs,
-		sandbox.Probe(ctx),
+		sandbox.Probe(ctx, p.DataPlane || spec.Applications != nil),
 		checkMemory(spec.Sidecars),
 		checkInotify(spec.Sidecars),
 		checkDisk(os.TempDir()),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/harness/components"
 )
 
@@ -16,7 +17,10 @@ import (
 const sourceName = "embedded"
 
 // Source is the embedded provider's entry in the table of sources.
-type Source struct{ memory string }
+type Source struct {
+	memory    string
+	dataPlane dataPlane
+}
 
 // Name implements cluster.Source.
 func (*Source) Name() string { return sourceName }
@@ -24,18 +28,35 @@ func (*Source) Name() string { return sourceName }
 // Flags implements cluster.Source.
 func (s *Source) Flags(f *pflag.FlagSet) {
 	f.StringVar(&s.memory, "memory", string(runtime.MemoryAuto), "embedded: how memory is read: auto, cgroup2, cgroup1 or proc")
+	s.dataPlane.flags(f)
 }
 
 // RunsImages implements cluster.Source: containers of unknown images are simulated.
 func (*Source) RunsImages() bool { return false }
+
+// RunsApplications implements cluster.Source: those that a scenario sends requests to, unless it
+// is told not to.
+func (s *Source) RunsApplications() bool { return s.dataPlane.mode != dataPlaneOff }
 
 // DualStack implements [cluster.Source]: the cluster has IPv4 alone.
 func (*Source) DualStack() bool { return false }
 
 // Check implements cluster.Source.
 func (s *Source) Check(_ context.Context, request cluster.Request) error {
-	_, err := s.stores(request)
+	request, _, err := s.withApplications(request)
+	if err == nil {
+		_, err = s.stores(request)
+	}
 	return err
+}
+
+// withApplications is the request with the applications that run whether the scenario asks for
+// them or not, and the programs that run where they do.
+func (s *Source) withApplications(request cluster.Request) (cluster.Request, []sandbox.Program, error) {
+	var programs []sandbox.Program
+	var err error
+	request.Spec.Applications, programs, err = s.dataPlane.applications(request.Spec.Applications)
+	return request, programs, err
 }
 
 // stores are where the components of each version come from.
@@ -47,7 +68,7 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 	var stores []*components.Store
 	for _, version := range request.Istio {
 		options := request.Programs
-		options.Knative = request.Knative
+		options.Knative, options.Traffic = request.Knative, request.Spec.Applications != nil
 		store, err := request.Store(version, options)
 		if err != nil {
 			return nil, err
@@ -59,6 +80,10 @@ func (s *Source) stores(request cluster.Request) ([]*components.Store, error) {
 
 // New implements cluster.Source.
 func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Offer, error) {
+	request, programs, err := s.withApplications(request)
+	if err != nil {
+		return nil, err
+	}
 	stores, err := s.stores(request)
 	if err != nil {
 		return nil, err
@@ -68,6 +93,8 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 		Components: func(context.Context) (components.Set, error) { return offer.Components[0], nil },
 		Upgrades:   func() []components.Set { return offer.Components[1:] },
 		Memory:     runtime.MemoryMode(s.memory),
+		DataPlane:  request.Spec.Applications != nil,
+		Programs:   programs,
 		Progress:   request.Status,
 		Died:       request.Died,
 	})

@@ -31,6 +31,8 @@ type provider struct {
 	status   func(string)
 	note     func(string)
 
+	// applications says that the run sends requests to them.
+	applications bool
 	// leftUp is set by the preflight for a cluster that meshbench up left.
 	leftUp bool
 }
@@ -126,6 +128,9 @@ func (p *provider) preflight(ctx context.Context) (*found, error) {
 	nodes, err := p.nodes(ctx)
 	errs := []error{err}
 	p.leftUp = leftUp(nodes)
+	if p.leftUp && p.applications {
+		errs = append(errs, errors.New("the scenario sends requests, and no application runs on a cluster that meshbench up has left: run the scenario with --cluster embedded, which makes one"))
+	}
 	p.describe(info, nodes, groups)
 	p.status("looking for Istio")
 	mesh, err := p.checkMesh(ctx)

@@ -51,6 +51,10 @@ func (s *Source) Flags(f *pflag.FlagSet) {
 // RunsImages implements [cluster.Source]: nodes are real, or taken for such.
 func (*Source) RunsImages() bool { return true }
 
+// RunsApplications implements [cluster.Source]. Clusters that meshbench up has left are
+// refused when they are looked at.
+func (*Source) RunsApplications() bool { return true }
+
 // DualStack implements [cluster.Source]. Whether the cluster has both families is not known
 // before it is asked, so scenarios that need both are refused.
 func (*Source) DualStack() bool { return false }
@@ -137,7 +141,7 @@ func (s *Source) provider(request cluster.Request) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &provider{target: t, revision: s.revision, status: request.Status, note: request.Note, visit: *request.Spec.Visit, images: request.Spec.Images}
+	p := &provider{target: t, revision: s.revision, status: request.Status, note: request.Note, visit: *request.Spec.Visit, images: request.Spec.Images, applications: request.Spec.Applications != nil}
 	if !s.useInstalled {
 		p.images = append(request.IstioImages(), p.images...)
 	}

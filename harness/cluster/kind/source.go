@@ -37,6 +37,9 @@ func (s *Source) Flags(f *pflag.FlagSet) {
 // RunsImages implements cluster.Source: nodes are real.
 func (*Source) RunsImages() bool { return true }
 
+// RunsApplications implements cluster.Source: nodes are real.
+func (*Source) RunsApplications() bool { return true }
+
 // DualStack implements [cluster.Source]: the clusters are made with IPv4 alone.
 func (*Source) DualStack() bool { return false }
 

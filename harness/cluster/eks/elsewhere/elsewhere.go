@@ -32,6 +32,9 @@ func (s *Source) Flags(f *pflag.FlagSet) { s.settings.Flags(f) }
 // RunsImages implements cluster.Source.
 func (*Source) RunsImages() bool { return true }
 
+// RunsApplications implements cluster.Source.
+func (*Source) RunsApplications() bool { return true }
+
 // DualStack implements cluster.Source.
 func (*Source) DualStack() bool { return false }
 

@@ -108,12 +108,18 @@ func (c *container) once(ctx context.Context) (runtime.Exit, error) {
 
 	exit := process.Exit()
 	c.ended()
+	var message string
+	if err := c.redirect(ctx, exit); err != nil {
+		exit.Code, message = 1, err.Error()
+		c.pod.event(corev1.EventTypeWarning, "Failed", "Container %s: %v", c.spec.Name, err)
+	}
 	c.pod.observe(c.spec.Name, func(o *observation) {
 		o.state = terminated(exit, o.id)
+		o.state.Terminated.Message = message
 		o.started, o.ready = false, false
 	})
 	if exit.OOMKilled {
-		c.pod.event(corev1.EventTypeWarning, "OOMKilling", "Container %s passed its memory limit of %d bytes", c.spec.Name, c.spec.Resources.Limits.Memory().Value())
+		c.pod.event(corev1.EventTypeWarning, "OOMKilling", "Container %s passed its memory limit of %d bytes", c.spec.Name, c.memoryLimit())
 	}
 	return exit, nil
 }
@@ -126,10 +132,18 @@ func (c *container) start(ctx context.Context) (Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
+	if args, err = c.arguments(args); err != nil {
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
 	mounts, err := p.volumes.mounts(object, &c.spec, env)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
+	marking, env, err := c.mark(env)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	mounts = append(mounts, marking...)
 	p.mu.Lock()
 	attempt := c.attempt
 	p.mu.Unlock()
@@ -151,9 +165,9 @@ func (c *container) start(ctx context.Context) (Process, error) {
 		Args:        args,
 		Env:         env,
 		Dir:         dir,
-		UserID:      -1, // the pod's own: limits count by user (fs.inotify.max_user_instances)
+		UserID:      c.user(),
 		Mounts:      mounts,
-		MemoryLimit: c.spec.Resources.Limits.Memory().Value(),
+		MemoryLimit: c.memoryLimit(),
 		Log:         log,
 	})
 	if err != nil {

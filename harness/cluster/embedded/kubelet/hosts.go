@@ -121,6 +121,9 @@ func (m *Manager) updateHosts() {
 			if err := p.writeHosts(false); err != nil {
 				m.log.Error("write hosts file", "pod", p.key(), "err", err)
 			}
+			if err := p.trust(); err != nil {
+				m.log.Error("let the agent reach istiod", "pod", p.key(), "err", err)
+			}
 		}
 	}
 }

@@ -39,6 +39,19 @@ type Image struct {
 	Dir string
 	// Limited images run in only so many pods of each owner, see [Config.Real].
 	Limited bool
+	// Application says that the program is what the sidecar is there for. Whatever command
+	// its container has, it runs, as another user than the pod's proxy, and in all pods that
+	// are real otherwise or have no sidecar.
+	Application bool
+	// Given, if not nil, are arguments in place of the container's.
+	Given []string
+	// Default are the arguments of a container that names neither command nor arguments.
+	Default []string
+	// StandsIn is an application in place of the container's own, whose memory limit it is
+	// not held to.
+	StandsIn bool
+	// Redirects is Istio's init container: see package redirect.
+	Redirects bool
 }
 
 // match reports whether the image stands for the container, and returns the program's
@@ -60,10 +73,15 @@ func (i Image) match(container corev1.Container) (args []string, ok bool) {
 	}
 	args = container.Args
 	if len(container.Command) > 0 {
-		if path.Base(container.Command[0]) != path.Base(i.Program) {
+		if !i.Application && path.Base(container.Command[0]) != path.Base(i.Program) {
 			return nil, false
 		}
 		args = slices.Concat(container.Command[1:], container.Args)
+	} else if len(args) == 0 {
+		args = i.Default
+	}
+	if i.Given != nil {
+		args = i.Given
 	}
 	if len(args) < len(i.Args) || !slices.Equal(args[:len(i.Args)], i.Args) {
 		return nil, false
@@ -86,6 +104,9 @@ type program struct {
 	Image
 	args []string
 }
+
+// isProxy reports whether the program is one of Istio's proxies.
+func (p program) isProxy() bool { return len(p.args) > 0 && p.args[0] == "proxy" && !p.Application }
 
 // isGateway reports whether the program is a proxy of another kind than sidecar: `proxy
 // router` or `proxy waypoint`.
@@ -125,19 +146,25 @@ func newChooser(limit int) *chooser {
 // counts as one of its owner's share until it is released. A pod is real for any program
 // whose image is not limited, and for a proxy that is no sidecar: gateways are few, and one
 // that is only said to run would serve nobody. The annotation [annotations.Real] goes over
-// both; one that cannot be read counts for nothing.
+// both; one that cannot be read counts for nothing. Applications go with their sidecar: with
+// one they count for nothing, and without one all of them run.
 func (c *chooser) choose(pod *corev1.Pod, programs map[string]program) (isReal, limited bool) {
-	if len(programs) == 0 {
-		return false, false
-	}
 	limit := c.limit
+	applications, proxies := false, false
 	for _, p := range programs {
-		if !p.Limited {
+		switch {
+		case p.Application:
+			applications = true
+		case !p.Limited:
 			return true, false
+		case p.isGateway():
+			limit, proxies = -1, true
+		case !p.Redirects:
+			proxies = true
 		}
-		if p.isGateway() {
-			limit = -1
-		}
+	}
+	if !proxies {
+		return applications, false
 	}
 	if own, given, err := annotations.IsReal(pod.Annotations); given && err == nil {
 		limit = own

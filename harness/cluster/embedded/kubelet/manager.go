@@ -52,6 +52,8 @@ type Config struct {
 	Runtime Runtime
 	// Images are the images that stand for programs; the first that matches is taken.
 	Images []Image
+	// DataPlane, if set, has applications run and their traffic redirected to their sidecars.
+	DataPlane *DataPlane
 	// Real is the number of pods of each owner (ReplicaSet, DaemonSet) whose limited
 	// images run; -1 for all.
 	Real int

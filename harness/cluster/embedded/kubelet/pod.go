@@ -63,6 +63,7 @@ type pod struct {
 
 	hosts    sync.Mutex // held around writing the hosts file
 	hasHosts bool       // it has been written
+	rules    redirection
 
 	mu          sync.Mutex
 	sandbox     Sandbox     // nil until the pod has a network
@@ -105,9 +106,12 @@ func newPod(n *virtualNode, object *corev1.Pod) (*pod, error) {
 	if s := object.Spec.TerminationGracePeriodSeconds; s != nil {
 		p.grace = time.Duration(*s) * time.Second
 	}
-	p.choose(programs(n.manager.config.Images, object))
-	var err error
-	if p.lives, err = lives(object, p.programs); err != nil {
+	found, err := n.manager.programs(object)
+	if err == nil {
+		p.choose(found)
+		p.lives, err = lives(object, p.programs)
+	}
+	if err != nil {
 		p.failure, p.isDone = &failure{reasonRefused, err.Error()}, true
 		return p, nil
 	}
@@ -242,7 +246,7 @@ func (p *pod) trySetUp() error {
 			return fmt.Errorf("create the network of pod %s: %w", p.key(), err)
 		}
 		p.mu.Lock()
-		p.sandbox, p.volumes.uid = sandbox, sandbox.UserID()
+		p.sandbox, p.volumes.owner = sandbox, p.owner(sandbox.UserID())
 		p.hasNetwork = true
 		p.mu.Unlock()
 		p.publish()

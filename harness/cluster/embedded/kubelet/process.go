@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/google/nftables"
+
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
@@ -23,6 +25,8 @@ type Sandbox interface {
 	Start(ctx context.Context, config runtime.ContainerConfig) (Process, error)
 	// UserID is the user and group id that the pod's files must be owned by.
 	UserID() int
+	// Nftables reaches the packet filter of the pod's own network.
+	Nftables() (*nftables.Conn, error)
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	Remove(ctx context.Context) error
 }

@@ -30,7 +30,7 @@ type tokens interface {
 // concurrent use.
 type volumes struct {
 	dir         string
-	uid         int // owner of all files
+	owner       func(volume string) int // user id of its files' owner; nil for 0
 	allocatable corev1.ResourceList
 	objects     objects
 	tokens      tokens
@@ -89,7 +89,11 @@ func (v *volumes) updateOne(ctx context.Context, pod *corev1.Pod, volume corev1.
 		}
 	}
 	if files != nil {
-		if err := replace(dir, files, v.uid); err != nil {
+		uid := 0
+		if v.owner != nil {
+			uid = v.owner(volume.Name)
+		}
+		if err := replace(dir, files, uid); err != nil {
 			return err
 		}
 	}

@@ -57,7 +57,7 @@ func (r *Runtime) CreatePod(ctx context.Context, config PodConfig) (*Pod, error)
 	p.number = r.made
 	r.made++
 	r.mu.Unlock()
-	if r.config.PerPodUsers && r.allUsers {
+	if r.PerPodUsers() {
 		p.user = firstUser + p.number
 	}
 	if !config.HostNetwork {

@@ -94,7 +94,7 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 	if r.config.Dir, err = filepath.EvalSymlinks(config.Dir); err != nil {
 		return nil, fmt.Errorf("find the runtime's folder: %w", err)
 	}
-	if r.allUsers, err = allUsersMapped("/proc/self/uid_map"); err != nil {
+	if r.allUsers, err = AllUsers(); err != nil {
 		return nil, err
 	}
 	if config.PerPodUsers && !r.allUsers {
@@ -108,6 +108,9 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 	}
 	return r, nil
 }
+
+// PerPodUsers reports whether each pod has a user id of its own.
+func (r *Runtime) PerPodUsers() bool { return r.config.PerPodUsers && r.allUsers }
 
 // MemorySource is how memory is read: cgroup2, cgroup1 or proc.
 func (r *Runtime) MemorySource() string { return string(r.memory.mode()) }

@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// AllUsers reports whether a process here may take any user id.
+func AllUsers() (bool, error) { return allUsersMapped("/proc/self/uid_map") }
+
 // allUsersMapped reports whether a process of this user namespace may take any user id.
 func allUsersMapped(uidMap string) (bool, error) {
 	data, err := os.ReadFile(uidMap)

@@ -51,6 +51,8 @@ type Config struct {
 	RealPerDeployment int
 	// Applications: see cluster.Spec.
 	Applications *cluster.Applications
+	// Programs run where Applications do.
+	Programs []Program
 	// Memory is how memory is read.
 	Memory runtime.MemoryMode
 	// Components are the programs.

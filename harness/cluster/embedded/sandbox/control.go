@@ -78,14 +78,9 @@ func (s *server) facts() observations.Cluster {
 		MemorySource:      source,
 		LimitsEnforcedBy:  enforcer,
 		RealPerDeployment: s.config.RealPerDeployment,
-		Simulated: []string{
-			"nodes (virtual kubelets, sized like EC2 instances)",
-			"application containers (no process, no usage)",
-			"istio-init (no iptables rules: no traffic is redirected)",
-			"coredns, aws-node, kube-proxy (no process)",
-			"etcd writes without fsync",
-		},
-		Baseline: observations.BaselineEKS,
+		Simulated:         s.config.simulated(),
+		Notes:             s.config.notes(s.runtime.PerPodUsers()),
+		Baseline:          observations.BaselineEKS,
 	}
 }
 

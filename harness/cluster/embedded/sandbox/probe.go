@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/redirect"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 )
 
 // Namespaces are the process attributes with which a sandbox starts: the namespaces
@@ -52,11 +56,16 @@ func Privileged() bool {
 }
 
 // Probe tries on this machine what a sandbox needs from the kernel: the namespaces,
-// mounts in them (/proc, tmpfs), a bridge and a pair of interfaces. The error says
-// what is refused and what to do. Nothing is left.
-func Probe(ctx context.Context) error {
-	probe := exec.CommandContext(ctx, "/proc/self/exe", probeWord)
-	probe.Args = []string{os.Args[0], Command, probeWord}
+// mounts in them (/proc, tmpfs), a bridge and a pair of interfaces, and with applications a
+// packet filter that redirects. The error says what is refused and what to do. Nothing is
+// left.
+func Probe(ctx context.Context, applications bool) error {
+	word := probeWord
+	if applications {
+		word = probeApplicationsWord
+	}
+	probe := exec.CommandContext(ctx, "/proc/self/exe")
+	probe.Args = []string{os.Args[0], Command, word}
 	probe.SysProcAttr = Namespaces()
 	probe.Env = []string{}
 	var stderr bytes.Buffer
@@ -65,7 +74,11 @@ func Probe(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if text := strings.TrimSpace(stderr.String()); text != "" {
+	text := strings.TrimSpace(stderr.String())
+	if refused, found := strings.CutPrefix(text, redirectionRefused); found {
+		return fmt.Errorf("this machine does not let meshbench redirect traffic to sidecars, which a scenario that sends requests needs: %s", refused)
+	}
+	if text != "" {
 		err = errors.New(text)
 	}
 	return fmt.Errorf("this machine does not let meshbench make a sandbox of Linux namespaces: %w\n%s", err, advice(readSysctl))
@@ -102,10 +115,25 @@ func readSysctl(name string) string {
 	return strings.TrimSpace(string(text))
 }
 
+// redirectionRefused begins what the probe says when all is well but for redirection.
+const redirectionRefused = "redirection: "
+
 // probeMain is the probe's inside.
-func probeMain() int {
+func probeMain(applications bool) int {
 	if err := probeInside(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if !applications {
+		return 0
+	}
+	goruntime.LockOSThread() // capabilities belong to threads
+	users, err := runtime.AllUsers()
+	if err == nil {
+		err = redirect.Probe(users)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, redirectionRefused+err.Error())
 		return 1
 	}
 	return 0

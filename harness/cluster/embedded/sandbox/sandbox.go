@@ -31,8 +31,11 @@ import (
 	"syscall"
 )
 
-// probeWord after Command makes the process that Probe starts.
-const probeWord = "probe"
+// A word after Command makes the process that Probe starts, without and with applications.
+const (
+	probeWord             = "probe"
+	probeApplicationsWord = "probe-applications"
+)
 
 // Main is the hidden command: args are the arguments after [Command]. It returns the
 // exit code.
@@ -42,8 +45,8 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "this command is meshbench's own: use `meshbench up` to make a cluster")
 		return 2
 	}
-	if len(args) > 0 && args[0] == probeWord {
-		return probeMain()
+	if len(args) > 0 && (args[0] == probeWord || args[0] == probeApplicationsWord) {
+		return probeMain(args[0] == probeApplicationsWord)
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	// Nothing that is started here shall inherit these, the lock above all.

@@ -182,17 +182,21 @@ func (s *server) startNodes(ctx context.Context) error {
 	since := time.Now()
 	s.events.status("starting nodes")
 	rest := s.plane.RESTConfig()
-	var err error
+	dataPlane, err := s.config.dataPlane()
+	if err != nil {
+		return err
+	}
 	s.kubelet, err = kubelet.New(kubelet.Config{
-		REST:    rest,
-		Runtime: kubelet.FromRuntime(s.runtime),
-		Images:  images(s.config.Components, s.config.Upgrades),
-		Real:    s.config.RealPerDeployment,
-		Dir:     s.work("kubelet"),
-		Logs:    filepath.Join(s.config.Logs, "pods"),
-		TLS:     s.plane.KubeletTLS(),
-		Lease:   baseline.Lease(s.nodes()),
-		Version: s.plane.Version(),
+		REST:      rest,
+		Runtime:   kubelet.FromRuntime(s.runtime),
+		Images:    s.config.images(),
+		DataPlane: dataPlane,
+		Real:      s.config.RealPerDeployment,
+		Dir:       s.work("kubelet"),
+		Logs:      filepath.Join(s.config.Logs, "pods"),
+		TLS:       s.plane.KubeletTLS(),
+		Lease:     baseline.Lease(s.nodes()),
+		Version:   s.plane.Version(),
 	})
 	if err != nil {
 		return fmt.Errorf("start the nodes: %w", err)

@@ -1,0 +1,220 @@
+package proxyconfig
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// CountRouting reads Envoy's answer to /config_dump as [CountFrom] does and counts what
+// routing, policies and telemetry put into the objects. An object is held at a time, not the
+// answer.
+func CountRouting(configDump io.Reader) (observations.RoutingObjects, error) {
+	s := newStream(configDump)
+	sections := map[string]observations.RoutingObjects{}
+	err := s.fields(func(name []byte) error {
+		if string(name) != `"configs"` {
+			return s.SkipValue()
+		}
+		return s.each(func() error {
+			kind, found, err := s.routingSection()
+			// Of two sections of one type, istioctl takes the last.
+			sections[kind] = found
+			return err
+		})
+	})
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		return observations.RoutingObjects{}, fmt.Errorf("read Envoy's configuration dump: %w", err)
+	}
+	clusters, routes, all := sections[clustersDump], sections[routesDump], sections[listenersDump]
+	all.Subsets, all.HashRings = clusters.Subsets, clusters.HashRings
+	all.DNSClusters, all.PlainClusters = clusters.DNSClusters, clusters.PlainClusters
+	all.Routes, all.Domains, all.VirtualServiceRoutes = routes.Routes, routes.Domains, routes.VirtualServiceRoutes
+	return all, nil
+}
+
+// routingSection counts what is in a section of any type.
+func (s stream) routingSection() (kind string, all observations.RoutingObjects, err error) {
+	err = s.fields(func(name []byte) error {
+		var count func() error
+		switch string(name) {
+		case `"@type"`:
+			token, err := s.ReadToken()
+			kind = token.String()
+			return err
+		case `"dynamic_active_clusters"`: // those of the bootstrap are no routing
+			count = func() error { return decodeField(s, `"cluster"`, func(c *routingCluster) { c.count(&all) }) }
+		case `"static_listeners"`:
+			count = func() error { return decodeField(s, `"listener"`, func(l *routingListener) { l.count(&all) }) }
+		case `"dynamic_listeners"`:
+			count = func() error {
+				return s.within(`"active_state"`, func() error {
+					return decodeField(s, `"listener"`, func(l *routingListener) { l.count(&all) })
+				})
+			}
+		case `"static_route_configs"`, `"dynamic_route_configs"`:
+			count = func() error { return decodeField(s, `"route_config"`, func(r *routingConfig) { r.count(&all) }) }
+		default:
+			return s.SkipValue()
+		}
+		return s.each(count)
+	})
+	return kind, all, err
+}
+
+// decodeField decodes one field of the object that comes next, and hands it to use.
+func decodeField[T any](s stream, field string, use func(*T)) error {
+	return s.within(field, func() error {
+		text, err := s.ReadValue()
+		if err != nil {
+			return err
+		}
+		var x T
+		if err := json.Unmarshal(text, &x); err != nil {
+			return fmt.Errorf("%s: %w", s.StackPointer(), err)
+		}
+		use(&x)
+		return nil
+	})
+}
+
+type routingCluster struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Policy string `json:"lb_policy"`
+	// Matches choose mutual TLS by what is known of an endpoint.
+	Matches []struct{} `json:"transport_socket_matches"`
+}
+
+func (c *routingCluster) count(all *observations.RoutingObjects) {
+	// outbound|PORT|SUBSET|HOST
+	if parts := strings.Split(c.Name, "|"); len(parts) == 4 && parts[0] == "outbound" {
+		if parts[2] != "" {
+			all.Subsets++
+		}
+		if len(c.Matches) == 0 {
+			all.PlainClusters++
+		}
+	}
+	switch c.Policy {
+	case "RING_HASH", "MAGLEV":
+		all.HashRings++
+	}
+	switch c.Type {
+	case "STRICT_DNS", "LOGICAL_DNS":
+		all.DNSClusters++
+	}
+}
+
+type routingConfig struct {
+	Hosts []struct {
+		Domains []string `json:"domains"`
+		Routes  []struct {
+			Metadata struct {
+				Filter struct {
+					Istio struct {
+						// Config is the path of the object that a route is of.
+						Config string `json:"config"`
+					} `json:"istio"`
+				} `json:"filter_metadata"`
+			} `json:"metadata"`
+		} `json:"routes"`
+	} `json:"virtual_hosts"`
+}
+
+func (r *routingConfig) count(all *observations.RoutingObjects) {
+	for _, h := range r.Hosts {
+		all.Routes += len(h.Routes)
+		all.Domains += len(h.Domains)
+		for _, route := range h.Routes {
+			if strings.Contains(route.Metadata.Filter.Istio.Config, "/virtual-service/") {
+				all.VirtualServiceRoutes++
+			}
+		}
+	}
+}
+
+type routingListener struct {
+	AccessLog []struct{}     `json:"access_log"`
+	Chains    []routingChain `json:"filter_chains"`
+	Default   routingChain   `json:"default_filter_chain"`
+}
+
+type routingChain struct {
+	Filters []struct {
+		Config struct {
+			AccessLog []struct{}   `json:"access_log"`
+			HTTP      []httpFilter `json:"http_filters"`
+			Rules     policyRules  `json:"rules"`
+		} `json:"typed_config"`
+	} `json:"filters"`
+}
+
+type httpFilter struct {
+	Name   string `json:"name"`
+	Config struct {
+		// Rules and Providers have another form in filters of other types.
+		Type      string          `json:"@type"`
+		Rules     json.RawMessage `json:"rules"`
+		Providers json.RawMessage `json:"providers"`
+	} `json:"typed_config"`
+}
+
+type policyRules struct {
+	Policies map[string]struct{} `json:"policies"`
+}
+
+// Types of the HTTP filters that are looked into.
+const (
+	rbacFilter = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+	jwtFilter  = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+)
+
+func (l *routingListener) count(all *observations.RoutingObjects) {
+	all.AccessLogs += len(l.AccessLog)
+	for _, c := range append(l.Chains, l.Default) {
+		for _, f := range c.Filters {
+			all.AccessLogs += len(f.Config.AccessLog)
+			all.Policies += len(f.Config.Rules.Policies)
+			for _, h := range f.Config.HTTP {
+				h.count(all)
+			}
+		}
+	}
+}
+
+// ownFilters are the names of the HTTP filters that istiod puts into a sidecar without an
+// EnvoyFilter, for policies, telemetry and extension providers too. Source: istio 1.23 and
+// 1.27, pilot/pkg/xds/filters and the plugins.
+var ownFilters = map[string]bool{
+	"envoy.filters.http.router": true, "envoy.filters.http.cors": true, "envoy.filters.http.fault": true,
+	"envoy.filters.http.grpc_stats": true, "envoy.filters.http.grpc_web": true, "envoy.filters.http.rbac": true,
+	"envoy.filters.http.jwt_authn": true, "envoy.filters.http.ext_authz": true, "envoy.filters.http.stateful_session": true,
+	"envoy.filters.http.set_filter_state": true, "envoy.filters.http.upstream_codec": true,
+	"istio_authn": true, "istio.alpn": true, "istio.stats": true, "istio.metadata_exchange": true,
+	"envoy.filters.http.peer_metadata": true, "waypoint_downstream_peer_metadata": true, "connect_authority": true,
+}
+
+func (h *httpFilter) count(all *observations.RoutingObjects) {
+	if !ownFilters[h.Name] {
+		all.AddedFilters++
+	}
+	switch h.Config.Type {
+	case rbacFilter:
+		var rules policyRules
+		if json.Unmarshal(h.Config.Rules, &rules) == nil {
+			all.Policies += len(rules.Policies)
+		}
+	case jwtFilter:
+		var providers map[string]struct{}
+		if json.Unmarshal(h.Config.Providers, &providers) == nil {
+			all.JWTProviders += len(providers)
+		}
+	}
+}

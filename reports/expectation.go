@@ -1,0 +1,105 @@
+package reports
+
+import (
+	"fmt"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// Expectation is a change against the scenario's first step that had to hold.
+type Expectation struct {
+	What string `json:"what"`
+	// Of is the workload of whose witness it is; "" for the first witness and for counts of the
+	// cluster.
+	Of   string `json:"of,omitempty"`
+	Want int    `json:"want"`
+	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
+	OK   bool   `json:"ok"`
+	// Text says in words what was expected and what came of it, where that is no change of a
+	// count; Want and Got are then of What.
+	Text string `json:"text,omitempty"`
+}
+
+// String is the expectation with what came of it, for people.
+func (e Expectation) String() string {
+	if e.Text != "" {
+		return e.Text
+	}
+	got := "which is unknown: it could not be read"
+	if e.Got != nil {
+		got = fmt.Sprintf("got %+d", *e.Got)
+	}
+	return fmt.Sprintf("%s should change by %+d against the first step, %s", e.Subject(), e.Want, got)
+}
+
+// Subject is what the expectation is about: route, or route of ns1/test.
+func (e Expectation) Subject() string { return subject(e.What, e.Of) }
+
+func subject(what, of string) string {
+	if of == "" {
+		return what
+	}
+	return what + " of " + of
+}
+
+// Miss is an expectation that does not hold.
+type Miss struct {
+	Step string
+	Expectation
+}
+
+// String says what was missed, for people.
+func (m Miss) String() string { return m.Step + ": " + m.Expectation.String() }
+
+// Missed lists the expectations that do not hold in the steps that were measured.
+func (r *Report) Missed() []Miss {
+	var missed []Miss
+	for _, s := range r.Steps {
+		for _, e := range s.Expectations {
+			// What a step that was cut off would have given is not known.
+			if !e.OK && (s.Measured || e.Got != nil) {
+				missed = append(missed, Miss{Step: s.Name, Expectation: e})
+			}
+		}
+	}
+	return missed
+}
+
+// expect judges the step's expectations, which hold Want only, against the first step.
+func (s *Step) expect(first *Step) {
+	for i := range s.Expectations {
+		e := &s.Expectations[i]
+		if first == nil {
+			continue
+		}
+		was, ok := first.countOf(e.Of, e.What)
+		is, ok2 := s.countOf(e.Of, e.What)
+		if ok && ok2 {
+			change := is - was
+			e.Got, e.OK = &change, change == e.Want
+		}
+	}
+}
+
+// countOf is a count of the witness of a workload; of "" Count.
+func (s *Step) countOf(workload, what string) (n int, ok bool) {
+	if workload == "" {
+		return s.Count(what)
+	}
+	for _, p := range s.Proxies {
+		if p.Workload == workload {
+			n, ok = proxyCounts(&p)[what]
+			return n, ok
+		}
+	}
+	return 0, false
+}
+
+// proxyCounts are the counts of one proxy by the words of expectations.
+func proxyCounts(p *observations.Proxy) map[string]int {
+	return map[string]int{
+		"cluster": p.Rows.Cluster, "listener": p.Rows.Listener, "route": p.Rows.Route, "endpoint": p.Rows.Endpoint,
+		"clusterObjects": p.Objects.Clusters, "listenerObjects": p.Objects.Listeners, "filterChainObjects": p.Objects.FilterChains,
+		"routeObjects": p.Objects.RouteConfigs, "virtualHostObjects": p.Objects.VirtualHosts, "endpointObjects": p.Objects.Endpoints,
+	}
+}
