@@ -55,7 +55,7 @@ func (c Config) images() []kubelet.Image {
 	}
 	// Without arguments, the image is a server.
 	return append(all, kubelet.Image{
-		Repository: "fortio/fortio", Program: c.Components.Path(components.Fortio), Default: []string{"server"}, Application: true,
+		Repository: "fortio/fortio", Program: c.Components.Path(components.Fortio), Path: "/usr/bin/fortio", Default: []string{"server"}, Application: true,
 	})
 }
 
