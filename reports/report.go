@@ -22,6 +22,7 @@ import (
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/phases"
+	"github.com/meshbench/meshbench/reports/requests"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
@@ -348,6 +349,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	if r.Calls = calls.Build(records); len(r.Calls) > 0 {
 		r.Sections = append(r.Sections, calls.Section(r.Calls))
 		r.expectProofs()
+	}
+	var sent []requests.Step
+	for i := range r.Steps {
+		sent = append(sent, requests.Step{Name: r.Steps[i].Name, Proxies: r.Steps[i].Proxies})
+	}
+	if of := requests.Section(sent); of != nil {
+		r.Sections = append(r.Sections, *of)
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
