@@ -306,6 +306,9 @@ type Proxy struct {
 	Dumps map[string]string `json:"dumps,omitempty"`
 	// Rejected is the number of configuration updates that Envoy refused (NACKs).
 	Rejected int `json:"rejected,omitempty"`
+	// Requests are those that the proxy has sent since it runs, by the cluster's name, to hosts
+	// that the cluster still has; clusters without any are left out.
+	Requests map[string]int64 `json:"requests,omitempty"`
 	// Stats counts Envoy's statistics by what they are of, the first part of the name:
 	// cluster, listener, http, …
 	Stats map[string]int `json:"stats,omitempty"`

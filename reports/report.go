@@ -21,6 +21,7 @@ import (
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/phases"
+	"github.com/meshbench/meshbench/reports/requests"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
@@ -341,6 +342,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	if r.Traffic = traffic.Build(records); r.Traffic != nil {
 		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
 		r.expectAnswers()
+	}
+	var sent []requests.Step
+	for i := range r.Steps {
+		sent = append(sent, requests.Step{Name: r.Steps[i].Name, Proxies: r.Steps[i].Proxies})
+	}
+	if of := requests.Section(sent); of != nil {
+		r.Sections = append(r.Sections, *of)
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
