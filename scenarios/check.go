@@ -291,12 +291,12 @@ func (c *checker) check(s *Scenario) {
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
 		c.publishedStep(table, at+".published", step.Published)
-		for _, e := range step.Changes() {
+		for _, e := range step.Expect.Changes() {
 			if i == 0 && e.Change != 0 && e.Kind == "" {
 				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
-		c.expectOf(s, step, at)
+		c.expectOf(s, step, i == 0, at)
 		begin := len(c.plan.timeline)
 		for _, a := range step.Actions {
 			c.path = c.origins[a.Change]

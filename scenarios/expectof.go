@@ -34,10 +34,14 @@ var ofCluster = []string{"nodes", "pods", "services", "sidecars", "realSidecars"
 
 // expectOf checks the expectations about witnesses, of which a scenario must list those that
 // they are about.
-func (c *checker) expectOf(s *Scenario, step *Step, at string) {
+func (c *checker) expectOf(s *Scenario, step *Step, first bool, at string) {
 	for i, w := range step.ExpectOf {
 		at := fmt.Sprintf("%s.expectOf[%d]", at, i)
 		if c.badBelow(at) {
+			continue
+		}
+		if (w.Deployment == "") == (w.Name == "") {
+			c.wrongAt(at, "name a workload: either deployment, or kind and name")
 			continue
 		}
 		listed := slices.ContainsFunc(s.Witnesses, func(x Witness) bool { return x.Workload() == w.Workload() })
@@ -45,8 +49,13 @@ func (c *checker) expectOf(s *Scenario, step *Step, at string) {
 			c.wrongAt(at, "%s is none of the scenario's witnesses; list it under witnesses", w.Workload())
 		}
 		for _, e := range w.Expect.Changes() {
-			if slices.Contains(ofCluster, e.What) {
+			switch {
+			case e.Kind != "":
+				c.wrongAt(join(at, e.Kind), "is about a proxy of its own; put it into expect")
+			case slices.Contains(ofCluster, e.What):
 				c.wrongAt(join(at, e.What), "is a count of the cluster, not of a proxy; put it into expect")
+			case first && e.Change != 0:
+				c.wrongAt(join(at, e.What), "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "routing-check", "routing-cost-entries", "routing-cost", "service-graph", "services", "traffic-memory", "uds-core", "upgrade"}
+	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "traffic-memory", "uds-core", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -123,7 +123,7 @@ func TestExpectationsArePublished(t *testing.T) {
 
 // routes are the scenarios with VirtualServices, DestinationRules and ServiceEntries, which
 // the model below does not know: package costmodel has their rules, held against real runs.
-var routes = map[string]bool{"routing-cost": true, "routing-cost-entries": true, "routing-check": true, "lazyxds": true}
+var routes = map[string]bool{"routing-cost": true, "routing-cost-entries": true, "routing-cost-gateways": true, "routing-check": true, "lazyxds": true}
 
 // TestOtherSizes loads every scenario with several values of its parameters, and derives
 // its expectations again from its actions.

@@ -85,17 +85,26 @@ func unseen(services, pods, entries, subsets, policies int) Mesh {
 	}
 }
 
+// unseenMeshes are those of the logs of routing-check, as it is and with other sizes.
+var unseenMeshes = map[string]Mesh{
+	"routing-check":      unseen(200, 5, 50, 50, 10),
+	"routing-check-wide": unseen(120, 3, 120, 20, 50),
+}
+
 // TestRoutingOfRuns holds the rules against every witness of real runs: rows, objects and
 // what routing puts into them.
 func TestRoutingOfRuns(t *testing.T) {
 	cost, entries := routingCost()
-	check := unseen(200, 5, 50, 50, 10)
-	only := check
-	only.Routing.RegistryOnly = true
-	for log, meshes := range map[string]map[string]Mesh{
-		"routing-cost": cost, "routing-cost-entries": entries,
-		"routing-check": {"mesh probe/probe": check, "registry-only probe/probe": only},
-	} {
+	check := func(m Mesh) map[string]Mesh {
+		only := m
+		only.Routing.RegistryOnly = true
+		return map[string]Mesh{"mesh probe/probe": m, "registry-only probe/probe": only}
+	}
+	logs := map[string]map[string]Mesh{"routing-cost": cost, "routing-cost-entries": entries}
+	for log, m := range unseenMeshes {
+		logs[log] = check(m)
+	}
+	for log, meshes := range logs {
 		got := map[string]counts{}
 		for name, m := range meshes {
 			got[name] = m.counts()
@@ -106,25 +115,27 @@ func TestRoutingOfRuns(t *testing.T) {
 	}
 }
 
-// TestUnseenRouting predicts a mesh with VirtualServices, ServiceEntries, subsets and
-// policies whose run is not among those fitted.
+// TestUnseenRouting predicts meshes with VirtualServices, ServiceEntries, subsets and
+// policies whose runs are not among those fitted.
 func TestUnseenRouting(t *testing.T) {
 	m, err := Default()
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := readLog(t, "routing-check")
-	d, err := observe([]Log{run})
-	if err != nil || len(d.routed) != 2 || len(d.fresh) != 0 {
-		t.Fatalf("%d points with routing, %d without: %v", len(d.routed), len(d.fresh), err)
-	}
-	a := m.Predict(Question{Mesh: unseen(200, 5, 50, 50, 10)})
-	for _, p := range d.routed {
-		off := a.Sidecar.Bytes/p.Y - 1
-		if math.Abs(off) > 0.1 {
-			t.Errorf("%s: predicted %.1f Mi, measured %.1f Mi: off by %+.1f %%, want within 10 %%", p.Step, a.Sidecar.Bytes/mi, p.Y/mi, 100*off)
+	var a Answer
+	for log, mesh := range unseenMeshes {
+		d, err := observe([]Log{readLog(t, log)})
+		if err != nil || len(d.routed) != 2 || len(d.fresh) != 0 {
+			t.Fatalf("%s: %d points with routing, %d without: %v", log, len(d.routed), len(d.fresh), err)
 		}
-		t.Logf("%s: predicted %.1f Mi (%s), measured %.1f Mi: off by %+.1f %%", p.Step, a.Sidecar.Bytes/mi, a.Sidecar.interval(mi, "%.1f"), p.Y/mi, 100*off)
+		a = m.Predict(Question{Mesh: mesh})
+		for _, p := range d.routed {
+			off := a.Sidecar.Bytes/p.Y - 1
+			if math.Abs(off) > 0.1 {
+				t.Errorf("%s, %s: predicted %.1f Mi, measured %.1f Mi: off by %+.1f %%, want within 10 %%", log, p.Step, a.Sidecar.Bytes/mi, p.Y/mi, 100*off)
+			}
+			t.Logf("%s, %s: predicted %.1f Mi (%s), measured %.1f Mi: off by %+.1f %%", log, p.Step, a.Sidecar.Bytes/mi, a.Sidecar.interval(mi, "%.1f"), p.Y/mi, 100*off)
+		}
 	}
 	// Nobody knows what it costs istiod.
 	if a.Istiod == nil || !strings.Contains(strings.Join(a.Istiod.Warnings, "\n"), "what routing costs istiod was not measured") {
