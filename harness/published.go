@@ -21,6 +21,36 @@ func publishedGrowth(s *scenarios.Scenario) *observations.PublishedGrowth {
 	}
 }
 
+// publishedSeries is what the scenario's published table says about memory by the size of the
+// mesh, for the record.
+func publishedSeries(s *scenarios.Scenario) *observations.PublishedSeries {
+	if s.Published == "" {
+		return nil
+	}
+	table, err := scenarios.PublishedTable(s.Published)
+	if err != nil || table.Series == nil {
+		return nil
+	}
+	p := table.Series
+	return &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
+}
+
+// publishedTraffic is what the scenario's published table says about requests, for the record.
+func publishedTraffic(s *scenarios.Scenario) *observations.PublishedTraffic {
+	if s.Published == "" {
+		return nil
+	}
+	table, err := scenarios.PublishedTable(s.Published)
+	if err != nil || table.Traffic == nil {
+		return nil
+	}
+	t := table.Traffic
+	return &observations.PublishedTraffic{
+		RequestsPerSecond: t.RequestsPerSecond, PayloadBytes: t.PayloadBytes, Workers: t.Workers,
+		Cores: t.Cores, MemoryMB: t.MemoryMB, Istio: table.Environment["istio"], Source: table.Source,
+	}
+}
+
 // opening is a step's first record. It carries the published figures, so that the log
 // alone is enough for a report.
 func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {

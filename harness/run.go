@@ -44,6 +44,8 @@ type Options struct {
 	Provisioning
 	// Upgrade makes what an action upgrade leads to, for scenarios with one.
 	Upgrade func(cfg *rest.Config, to *scenarios.Upgrade) (Upgrader, error)
+	// Gateways makes what installs gateways by Istio's chart, for scenarios with one.
+	Gateways func(cfg *rest.Config) actions.Gateways
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
 	Dir string
 	// Real is the number of real pods a Deployment; -1 for all.
@@ -248,13 +250,22 @@ func (r *run) connect(istio string) (err error) {
 			r.recorder.event(observations.Warning, observations.Unprofiled, "istiod is not profiled: "+err.Error(), "")
 		},
 	}
+	executor, err := kube.NewExecutor(cfg)
+	if err != nil {
+		return err
+	}
 	r.largest = r.Scenario.Plan().Largest(r.Real)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
+		Exec: executor, Proxies: r.sampler,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader
 	}
+	if r.Gateways != nil {
+		r.on.Gateways = r.Gateways(cfg)
+	}
+	r.on.Listeners = r.sampler
 	return nil
 }
 

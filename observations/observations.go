@@ -45,6 +45,7 @@ type Record struct {
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
+	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
 	End       *End       `json:"end,omitempty"`     // last record
@@ -67,14 +68,18 @@ type Run struct {
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	Published  string            `json:"published,omitempty"` // name of the published table
 	// PublishedGrowth is what that table says about growth; nil for nothing.
-	PublishedGrowth *PublishedGrowth  `json:"publishedGrowth,omitempty"`
-	Meshbench       string            `json:"meshbench"`         // version of this program
-	Command         []string          `json:"command,omitempty"` // its arguments
-	Host            Host              `json:"host"`
-	Cluster         Cluster           `json:"cluster"`
-	Mesh            Mesh              `json:"mesh"`
-	Knative         *Knative          `json:"knative,omitempty"`    // where the scenario needs it
-	Components      map[string]string `json:"components,omitempty"` // component name to version
+	PublishedGrowth *PublishedGrowth `json:"publishedGrowth,omitempty"`
+	// PublishedSeries is what it says about memory by the size of the mesh; nil for nothing.
+	PublishedSeries *PublishedSeries `json:"publishedSeries,omitempty"`
+	// PublishedTraffic is what it says about requests; nil for nothing.
+	PublishedTraffic *PublishedTraffic `json:"publishedTraffic,omitempty"`
+	Meshbench        string            `json:"meshbench"`         // version of this program
+	Command          []string          `json:"command,omitempty"` // its arguments
+	Host             Host              `json:"host"`
+	Cluster          Cluster           `json:"cluster"`
+	Mesh             Mesh              `json:"mesh"`
+	Knative          *Knative          `json:"knative,omitempty"`    // where the scenario needs it
+	Components       map[string]string `json:"components,omitempty"` // component name to version
 	// ForcedGC says that istiod, and the witnesses' pilot-agents, were told to collect their
 	// garbage at the end of every step, after all that was read of it: see [Live]. What they
 	// hold at later steps depends on it. Logs without it are of runs that never did.
@@ -152,8 +157,12 @@ type Expectation struct {
 	What string `json:"what"`
 	// Of is the workload, namespace/name, of whose witness it is; "" for the first witness and
 	// for counts of the cluster.
-	Of     string `json:"of,omitempty"`
-	Change int    `json:"change"` // against the first step
+	Of string `json:"of,omitempty"`
+	// Kind is ProxyGateway for the rows and objects of the gateway that is a witness; "" for
+	// the sidecar's and the cluster's.
+	Kind string `json:"kind,omitempty"`
+	// Change is against the first step, a gateway's against the first step that has it.
+	Change int `json:"change"`
 }
 
 // Action is one finished action.

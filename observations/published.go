@@ -27,6 +27,20 @@ type Published struct {
 	Note string `json:"note,omitempty"`
 }
 
+// PublishedTraffic are figures somebody else published on what a sidecar needs that carries
+// requests.
+type PublishedTraffic struct {
+	// RequestsPerSecond of PayloadBytes each went through a sidecar with Workers threads.
+	RequestsPerSecond int `json:"requestsPerSecond"`
+	PayloadBytes      int `json:"payloadBytes"`
+	Workers           int `json:"workers"`
+	// Cores is its CPU, MemoryMB its memory in MB (10^6 bytes).
+	Cores    float64 `json:"cores"`
+	MemoryMB float64 `json:"memoryMB"`
+	Istio    string  `json:"istio"`            // version, as it was printed
+	Source   string  `json:"source,omitempty"` // for people
+}
+
 // PublishedGrowth are figures somebody else published on how a sidecar's memory grows
 // with revisions of Knative Services. What was not published is zero.
 type PublishedGrowth struct {
@@ -42,4 +56,17 @@ type PublishedGrowth struct {
 	SurvivesAtMi float64 `json:"survivesAtMi,omitempty"`
 	SurvivesMi   float64 `json:"survivesMi,omitempty"`
 	Source       string  `json:"source,omitempty"` // for people
+}
+
+// PublishedSeries are figures somebody else published on the memory of proxies by the number
+// of some objects.
+type PublishedSeries struct {
+	By    string `json:"by"`    // services
+	Per   int    `json:"per"`   // the number of them that slopes are given for
+	Istio string `json:"istio"` // the version that was measured
+	// At are numbers of objects, and MemoryMi the memory in Mi at each, by the kind of proxy:
+	// sidecar, gateway.
+	At       []int                `json:"at"`
+	MemoryMi map[string][]float64 `json:"memoryMi"`
+	Source   string               `json:"source,omitempty"` // for people
 }

@@ -23,6 +23,8 @@ import (
 	"github.com/meshbench/meshbench/reports/phases"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/slopes"
+	"github.com/meshbench/meshbench/reports/traffic"
 )
 
 // Report is what a run found. Its JSON form is report.json.
@@ -54,6 +56,8 @@ type Report struct {
 	Events   []Event            `json:"events"` // those of the log, and one for each restart
 	// Growth is how memory grew with revisions of Knative Services; nil when there were none.
 	Growth *growth.Growth `json:"growth,omitempty"`
+	// Traffic is what loads of requests took; nil when there were none.
+	Traffic *traffic.Traffic `json:"traffic,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -293,13 +297,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 
 	table := metrics.Table()
-	var primary string // workload of the witness that the rows are of
+	primary := primaries{}
 	for i, in := range steps {
 		if in == nil {
 			r.Missing = append(r.Missing, run.Steps[i])
 			continue
 		}
-		s := in.step(table, &primary)
+		s := in.step(table, primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
 		s.Began = in.began.Sub(r.Started).Seconds()
 		if !s.Measured {
@@ -316,7 +320,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		first = &r.Steps[0]
 	}
 	for i := range r.Steps {
-		r.Steps[i].expect(first)
+		r.Steps[i].expect(first, r.Steps)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
 			r.Steps[i].comparePublished(first)
@@ -330,6 +334,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
+	if run.PublishedSeries != nil {
+		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
+	}
+	if r.Traffic = traffic.Build(records); r.Traffic != nil {
+		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
+		r.expectAnswers()
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)

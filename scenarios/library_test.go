@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "uds-core", "upgrade"}
+	want := []string{"clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "traffic-memory", "uds-core", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -179,8 +179,9 @@ func TestOtherSizes(t *testing.T) {
 						first = counts
 					}
 					for _, e := range step.Expect.Changes() {
-						if want := counts[e.What] - first[e.What]; e.Change != want {
-							t.Errorf("step %s: expects %s %+d, the rules give %+d", step.Name, e.What, e.Change, want)
+						what := strings.TrimSpace(e.Kind + " " + e.What)
+						if want := counts[what] - first[what]; e.Change != want {
+							t.Errorf("step %s: expects %s %+d, the rules give %+d", step.Name, what, e.Change, want)
 						}
 					}
 				}
@@ -227,7 +228,9 @@ func (m *model) setNodes(groups []NodeGroup) {
 
 func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
-	case *Namespace, *Restart:
+	case *Namespace, *Restart, *Traffic:
+	case *Gateway: // its own Service is there from the first step on
+	case *StatefulSet: // whose pods Services select by their names
 	case *Upgrade: // only a run shows what another version sends
 	case *Apply:
 		m.apply(t, c)
@@ -315,9 +318,16 @@ func (m *model) counts() map[string]int {
 	inbound := map[int]int{} // rows of listeners by port
 	for _, s := range m.services {
 		behind := m.replicas[Witness{Namespace: s.Namespace, Deployment: s.Deployment}]
+		if s.Selector["statefulset.kubernetes.io/pod-name"] != "" {
+			behind = 1
+		}
 		own := m.witness == (Witness{Namespace: s.Namespace, Deployment: s.Deployment})
 		for _, p := range s.Ports {
 			n["cluster"]++
+			// A gateway has the clusters of all Services, and listeners and routes for its
+			// own Gateways alone.
+			n["gateway cluster"]++
+			n["gateway endpoint"] += behind
 			listeners := 1
 			if s.Headless {
 				listeners = behind

@@ -32,6 +32,32 @@ type Published struct {
 	Steps []PublishedStep `yaml:"steps"`
 	// Growth is the growth with revisions of Knative Services; nil if none was published.
 	Growth *PublishedGrowth `yaml:"growth,omitempty"`
+	// Series is memory by the size of the mesh; nil if none was published.
+	Series *PublishedSeries `yaml:"series,omitempty"`
+	// Traffic is what a sidecar needs that carries requests; nil if none was published.
+	Traffic *PublishedTraffic `yaml:"traffic,omitempty"`
+}
+
+// PublishedSeries is the memory of proxies by the number of some objects.
+type PublishedSeries struct {
+	// By is what was counted, services; Per is the number of them that slopes are given for.
+	By  string `yaml:"by"`
+	Per int    `yaml:"per"`
+	// Istio is the version.
+	Istio string `yaml:"istio"`
+	// At are the numbers of objects, and MemoryMi the memory in Mi at each of them, by the kind
+	// of proxy: sidecar, gateway.
+	At       []int                `yaml:"at"`
+	MemoryMi map[string][]float64 `yaml:"memoryMi"`
+}
+
+// PublishedTraffic is what a sidecar needs that carries requests.
+type PublishedTraffic struct {
+	RequestsPerSecond int     `yaml:"requestsPerSecond"`
+	PayloadBytes      int     `yaml:"payloadBytes"` // of each request
+	Workers           int     `yaml:"workers"`      // threads of the sidecar
+	Cores             float64 `yaml:"cores"`        // CPU
+	MemoryMB          float64 `yaml:"memoryMB"`     // in MB, 10^6 bytes
 }
 
 // PublishedGrowth is the growth of a sidecar's memory with revisions of Knative Services.

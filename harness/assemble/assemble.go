@@ -181,7 +181,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	made.provisioning.Stopwatch = stopwatch
 	o.announce(s, needs.placed)
 	return harness.Options{
-		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade,
+		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade, Gateways: made.gateways,
 		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
 	}, nil
 }
@@ -302,10 +302,17 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	}
 	status := func(text string) { o.Progress.Status("%s", text) }
 	if offer.Installed != "" {
+		if n.placed != nil && n.placed.Plan().GatewayChart {
+			return nil, &cluster.OptionError{Err: errInstalledGateway}
+		}
 		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
 			return mesh.Use(cfg, o.wanted(offer.Installed, n, layers), mesh.Options{Progress: status})
 		}
 		return made, nil
+	}
+	definitions, err := o.gatewayAPI(ctx, n)
+	if err != nil {
+		return nil, err
 	}
 	owner := ""
 	if n.spec.Visit != nil {
@@ -320,11 +327,15 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		made.meshes[version] = mesh.Options{
 			Version: version,
 			Owner:   owner, PullSecret: o.PullSecret,
-			Hub:      request.Programs.Hubs.Image(components.IstioHub),
-			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
-			Values:   append(values, layers...),
-			Progress: status,
+			Hub:        request.Programs.Hubs.Image(components.IstioHub),
+			Charts:     mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
+			Values:     append(values, layers...),
+			GatewayAPI: definitions,
+			Progress:   status,
 		}
+	}
+	if err := o.checkGateways(ctx, made, n); err != nil {
+		return nil, err
 	}
 	if err := o.checkCharts(ctx, made, n.istio); err != nil {
 		return nil, err

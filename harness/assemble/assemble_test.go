@@ -147,3 +147,62 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// Requests are not sent where nothing would answer them.
+func TestApplications(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	text := `apiVersion: meshbench.dev/v1
+name: x
+title: Requests
+cluster:
+  nodes: [{type: m6i.large, count: 1}]
+steps:
+  - name: one
+    actions:
+      - namespace: {name: ns1, injection: true}
+      - deployment: {namespace: ns1, name: client, image: fortio/fortio}
+      - deployment: {namespace: ns1, name: web, image: nginx}
+      - expose: {namespace: ns1, deployment: web, ports: [{name: http, port: 80}]}
+      - traffic: {from: ns1/client, to: "web.ns1:80", qps: 1, duration: 1s}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		source, mode string
+		runs         bool
+	}{
+		{"embedded", "auto", true}, {"embedded", "on", true}, {"embedded", "off", false}, {"kind", "", true},
+	} {
+		var source cluster.Source
+		for _, s := range providers.Table() {
+			flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+			s.Flags(flags)
+			if s.Name() != tt.source {
+				continue
+			}
+			source = s
+			if tt.mode != "" {
+				if err := flags.Parse([]string{"--data-plane", tt.mode}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		o := Options{Source: source, Real: 10}
+		s, err := o.Open(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := o.needs(s)
+		if !tt.runs {
+			var option *cluster.OptionError
+			if !errors.As(err, &option) || !strings.Contains(err.Error(), "scenario x sends requests") {
+				t.Errorf("%+v: %v", tt, err)
+			}
+			continue
+		}
+		if err != nil || n.spec.Applications == nil || len(n.spec.Applications.StandIns) != 1 {
+			t.Errorf("%+v: %v, %+v", tt, err, n.spec.Applications)
+		}
+	}
+}

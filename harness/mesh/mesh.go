@@ -57,6 +57,9 @@ type Options struct {
 	Progress func(string)
 	// PullSecret has credentials for Istio's images; it is copied into istiod's namespace.
 	PullSecret kube.PullSecret
+	// GatewayAPI is a folder with the Gateway API's resource definitions, which are installed
+	// before istiod; "" for none.
+	GatewayAPI string
 	// Owner says for whom the mesh is installed, a run's folder or whatever else tells somebody
 	// who finds it: see [Made].
 	Owner string
@@ -178,6 +181,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 		return observations.Mesh{}, err
 	}
 	if err := m.takeTags(ctx); err != nil {
+		return observations.Mesh{}, err
+	}
+	if err := m.putGatewayAPI(ctx, recorded); err != nil {
 		return observations.Mesh{}, err
 	}
 	for _, name := range names {

@@ -383,3 +383,37 @@ func beginsJSON(file string) error {
 	}
 	return notJSON(begin[:n])
 }
+
+// Listening returns the ports of the addresses that the real gateways of a workload,
+// namespace/name, listen on, by the pod's name, from Envoy's /listeners: a few hundred bytes,
+// and no dump.
+func (s *Sampler) Listening(ctx context.Context, workload string) (map[string][]int, error) {
+	pods, err := s.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]int{}
+	for _, pod := range pods {
+		if pod.Workload != workload || !pod.RealProxy || pod.Kind != observations.ProxyGateway || pod.Deleting {
+			continue
+		}
+		var answer struct {
+			Listeners []struct {
+				Address struct {
+					Socket struct {
+						Port int `json:"port_value"`
+					} `json:"socket_address"`
+				} `json:"local_address"`
+			} `json:"listener_statuses"`
+		}
+		if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/listeners?format=json", &answer); err != nil {
+			return nil, err
+		}
+		ports := []int{}
+		for _, l := range answer.Listeners {
+			ports = append(ports, l.Address.Socket.Port)
+		}
+		all[pod.Name] = ports
+	}
+	return all, nil
+}

@@ -29,6 +29,7 @@ func TestPreflight(t *testing.T) {
 				want: []string{"3829 nodes are too many", "3828"},
 			},
 			{name: "as many as have", spec: cluster.Spec{MostNodes: 3828}},
+			{name: "applications that run", spec: cluster.Spec{Applications: &cluster.Applications{}}},
 		} {
 			t.Run(user.name+"/"+test.name, func(t *testing.T) {
 				l := newLab(t, user)

@@ -9,6 +9,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +25,11 @@ import (
 //go:embed manifests.yaml
 var manifests []byte
 
+// names are the objects with which CoreDNS runs.
+//
+//go:embed names.yaml
+var names []byte
+
 // The addresses that the manifests take for granted.
 const (
 	// ServiceCIDR is the range of service addresses, EKS's own choice for clusters in a
@@ -31,6 +37,8 @@ const (
 	ServiceCIDR = "172.20.0.0/16"
 	// KubernetesServiceIP is the address of service kubernetes, the first of the range.
 	KubernetesServiceIP = "172.20.0.1"
+	// DNSServiceIP is the address of service kube-dns, EKS's choice, too.
+	DNSServiceIP = "172.20.0.10"
 	// APIServerIP1 and APIServerIP2 are the endpoints of service kubernetes.
 	APIServerIP1 = "10.0.0.10"
 	APIServerIP2 = "10.0.0.11"
@@ -62,19 +70,27 @@ func Lease(nodes int) time.Duration {
 	return min(max(kubernetes, time.Duration(nodes)*kubernetes/100), most)
 }
 
-// Apply writes all objects; metrics-server reads the nodes once each resolution. It may be
-// repeated.
-func Apply(ctx context.Context, config *rest.Config, resolution time.Duration) error {
+// Options say what of the baseline depends on the cluster.
+type Options struct {
+	// Resolution is how often metrics-server reads the nodes.
+	Resolution time.Duration
+	// Names says that the coredns pods answer for names, for which they need a configuration
+	// and rights besides.
+	Names bool
+}
+
+// Apply writes all objects. It may be repeated.
+func Apply(ctx context.Context, config *rest.Config, o Options) error {
 	client, err := kube.New(config)
 	if err != nil {
 		return fmt.Errorf("make the baseline: %w", err)
 	}
-	all, err := objects()
+	all, err := objects(o.Names)
 	if err != nil {
 		return err
 	}
 	for _, object := range all {
-		if err := resolve(object, resolution); err != nil {
+		if err := resolve(object, o.Resolution); err != nil {
 			return fmt.Errorf("make the baseline: %w", err)
 		}
 		if err := client.Apply(ctx, object); err != nil {
@@ -104,13 +120,28 @@ func resolve(o *unstructured.Unstructured, resolution time.Duration) error {
 	return unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers")
 }
 
-// objects are the manifests, decoded.
-func objects() ([]*unstructured.Unstructured, error) {
+// objects are the manifests, decoded, in the order in which they are written.
+func objects(withNames bool) ([]*unstructured.Unstructured, error) {
 	all, err := kube.Decode(manifests)
 	if err != nil {
 		return nil, fmt.Errorf("decode the baseline: %w", err)
 	}
-	return all, nil
+	if !withNames {
+		return all, nil
+	}
+	more, err := kube.Decode(names)
+	if err != nil {
+		return nil, fmt.Errorf("decode the baseline's cluster DNS: %w", err)
+	}
+	all = slices.DeleteFunc(all, func(o *unstructured.Unstructured) bool {
+		return slices.ContainsFunc(more, func(m *unstructured.Unstructured) bool { return identity(m) == identity(o) })
+	})
+	return append(all, more...), nil
+}
+
+// identity is what no two objects share.
+func identity(o *unstructured.Unstructured) string {
+	return o.GetKind() + " " + o.GetNamespace() + "/" + o.GetName()
 }
 
 // pollEvery is short beside the second or two that the pods take.
@@ -136,6 +167,15 @@ func Wait(ctx context.Context, config *rest.Config, nodes int) error {
 	})
 }
 
+// ready reports whether a pod is Ready.
+func ready(pod unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(pod.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(condition any) bool {
+		c, _ := condition.(map[string]any)
+		return c["type"] == string(corev1.PodReady) && c["status"] == string(corev1.ConditionTrue)
+	})
+}
+
 // check returns what is missing.
 func check(ctx context.Context, client dynamic.Interface, nodes int) error {
 	_, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "services"}).
@@ -150,12 +190,13 @@ func check(ctx context.Context, client dynamic.Interface, nodes int) error {
 	}
 	running := 0
 	for _, pod := range pods.Items {
-		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == string(corev1.PodRunning) {
+		phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase")
+		if phase == string(corev1.PodRunning) && (pod.GetLabels()["k8s-app"] != "kube-dns" || ready(pod)) {
 			running++
 		}
 	}
 	if want := Pods(nodes); running < want {
-		return fmt.Errorf("%d of %d pods in kube-system are Running", running, want)
+		return fmt.Errorf("%d of %d pods in kube-system are Running, those of kube-dns Ready", running, want)
 	}
 	api, err := client.Resource(schema.GroupVersionResource{
 		Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices",

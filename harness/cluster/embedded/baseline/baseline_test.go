@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 
 // The published baseline: see baseline_services of the published table.
 func TestServicesAreThePublishedOnes(t *testing.T) {
-	all, err := objects()
+	all, err := objects(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func TestServicesAreThePublishedOnes(t *testing.T) {
 // Endpoints and EndpointSlice of service kubernetes hold the addresses that the
 // sandbox gives the API server.
 func TestEndpointsAreTheAPIServers(t *testing.T) {
-	all, err := objects()
+	all, err := objects(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,10 +80,67 @@ func TestEndpointsAreTheAPIServers(t *testing.T) {
 	}
 }
 
+// Cluster DNS that answers adds what it needs to run, and changes nothing that is counted or
+// selected: the same Deployment with arguments, probes and a volume.
+func TestNames(t *testing.T) {
+	plain, err := objects(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answering, err := objects(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := map[string]*unstructured.Unstructured{}, map[string]*unstructured.Unstructured{}
+	for _, o := range plain {
+		before[identity(o)] = o
+	}
+	for _, o := range answering {
+		if after[identity(o)] != nil {
+			t.Errorf("%s is there twice", identity(o))
+		}
+		after[identity(o)] = o
+	}
+	const deployment = "Deployment kube-system/coredns"
+	var added []string
+	for name, o := range after {
+		switch other := before[name]; {
+		case other == nil:
+			added = append(added, name)
+		case name != deployment:
+			if diff := cmp.Diff(other.Object, o.Object); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+	}
+	slices.Sort(added)
+	if diff := cmp.Diff([]string{"ClusterRole /system:coredns", "ClusterRoleBinding /system:coredns", "ConfigMap kube-system/coredns"}, added); diff != "" || len(after) != len(before)+3 {
+		t.Error(diff)
+	}
+	bare := after[deployment].DeepCopy()
+	unstructured.RemoveNestedField(bare.Object, "spec", "template", "spec", "volumes")
+	containers, _, err := unstructured.NestedSlice(bare.Object, "spec", "template", "spec", "containers")
+	if err != nil || len(containers) != 1 {
+		t.Fatal(len(containers), err)
+	}
+	for _, field := range []string{"args", "livenessProbe", "readinessProbe", "volumeMounts"} {
+		if _, ok := containers[0].(map[string]any)[field]; !ok {
+			t.Errorf("no %s", field)
+		}
+		delete(containers[0].(map[string]any), field)
+	}
+	if err := unstructured.SetNestedSlice(bare.Object, containers, "spec", "template", "spec", "containers"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before[deployment].Object, bare.Object); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // metrics-server refuses a resolution that is not the larger of its two times.
 func TestResolution(t *testing.T) {
 	for nodes, want := range map[int]string{1: "3s 2.4s", 100: "3s 2.4s", 101: "10s 8s"} {
-		all, err := objects()
+		all, err := objects(false)
 		if err != nil {
 			t.Fatal(err)
 		}

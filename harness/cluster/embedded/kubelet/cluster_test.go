@@ -51,7 +51,8 @@ type testCluster struct {
 	client  kubernetes.Interface
 }
 
-func startCluster(t *testing.T) testCluster {
+// startCluster starts it, with what change, if set, makes of the nodes' configuration.
+func startCluster(t *testing.T, change func(*Config)) testCluster {
 	t.Helper()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	dir := t.TempDir()
@@ -66,7 +67,7 @@ func startCluster(t *testing.T) testCluster {
 			t.Error(err)
 		}
 	})
-	for _, a := range []string{"10.0.0.10/16", "172.20.0.1/32"} {
+	for _, a := range []string{"10.0.0.10/16", "10.0.0.11/16", "172.20.0.1/32"} {
 		if err := r.AddAddress(netip.MustParsePrefix(a)); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +81,7 @@ func startCluster(t *testing.T) testCluster {
 	plane, err := controlplane.Start(t.Context(), controlplane.Config{
 		Etcd: p.etcd, APIServer: p.apiServer, ControllerManager: p.controllerManager, Scheduler: p.scheduler,
 		Dir: filepath.Join(dir, "plane"), Logs: filepath.Join(dir, "logs"),
-		Addresses:   []net.IP{net.IPv4(10, 0, 0, 10), net.IPv4(172, 20, 0, 1)},
+		Addresses:   []net.IP{net.IPv4(10, 0, 0, 10), net.IPv4(10, 0, 0, 11), net.IPv4(172, 20, 0, 1)},
 		ServiceCIDR: "172.20.0.0/16",
 	})
 	if err != nil {
@@ -91,13 +92,17 @@ func startCluster(t *testing.T) testCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(Config{
+	config := Config{
 		REST: plane.RESTConfig(), Runtime: FromRuntime(r), Real: 2, Dir: filepath.Join(dir, "kubelet"), TLS: plane.KubeletTLS(),
 		Images: []Image{
 			{Repository: "sidecar", Program: self, Limited: true},
 			{Repository: "program", Program: self, Env: []string{"OF_IMAGE=yes"}},
 		},
-	})
+	}
+	if change != nil {
+		change(&config)
+	}
+	m, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +269,7 @@ func TestCluster(t *testing.T) {
 	if !sandboxed(t) {
 		return
 	}
-	c := startCluster(t)
+	c := startCluster(t, nil)
 	begin := time.Now()
 	c.must(c.manager.SetNodes(t.Context(), []cluster.NodeGroup{{InstanceType: "m6i.large", Count: 3}, {InstanceType: "m6i.xlarge", Count: 1, MaxPods: 150}}))
 	t.Logf("4 nodes Ready after %v", time.Since(begin))

@@ -173,6 +173,9 @@ func (c *container) start(ctx context.Context) (Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.program.Program, err)
 	}
+	if c.program.Path != "" {
+		process = renamed{process, c.program.Path, filepath.Join(runtime.ProgramDir, filepath.Base(c.program.Program))}
+	}
 	p.mu.Lock()
 	c.process, c.attempt, c.cpuNanos = process, attempt+1, 0
 	p.mu.Unlock()

@@ -248,3 +248,27 @@ func TestMark(t *testing.T) {
 		})
 	}
 }
+
+// saidProcess remembers the last command.
+type saidProcess struct {
+	Process
+	said *[]string
+}
+
+func (p saidProcess) Exec(_ context.Context, cmd []string, _ io.Reader, _, _ io.Writer, _ bool, _ <-chan runtime.TerminalSize) (int, error) {
+	*p.said = cmd
+	return 0, nil
+}
+
+func TestRenamed(t *testing.T) {
+	for _, tt := range []struct{ cmd, want []string }{
+		{[]string{"/usr/bin/fortio", "load"}, []string{"/usr/local/bin/fortio", "load"}},
+		{[]string{"/bin/sh", "/usr/bin/fortio"}, []string{"/bin/sh", "/usr/bin/fortio"}},
+		{nil, nil},
+	} {
+		var said []string
+		_, err := renamed{saidProcess{said: &said}, "/usr/bin/fortio", "/usr/local/bin/fortio"}.Exec(t.Context(), tt.cmd, nil, nil, nil, false, nil)
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+		NewWithT(t).Expect(said).To(Equal(tt.want))
+	}
+}

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"fmt"
+	"hash/fnv"
 	"os"
 	"slices"
 	"strings"
@@ -11,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// There is no DNS in the embedded cluster. What sidecars must find by name is istiod;
-// so the Services of istiod stand in every real pod's hosts file, and those of Knative
+// Unless applications run (see [Services]) there is no DNS in the embedded cluster. What
+// sidecars must find by name is istiod; so the Services of istiod stand in every real pod's hosts file, and those of Knative
 // Serving in its own pods', with the addresses of the ready endpoints because there is no
 // kube-proxy either. No others do: every change of a Service in the files would be a
 // change of all files, and experiments make thousands of Services.
@@ -94,6 +95,23 @@ func overwrite(path string, data []byte) error {
 		err = closeErr
 	}
 	return err
+}
+
+// writeHosts writes the pod's hosts file by the present endpoints: for the first time, or
+// again. A file that was not yet written need not be, it will have the new endpoints.
+func (p *pod) writeHosts(first bool) error {
+	p.hosts.Lock()
+	defer p.hosts.Unlock()
+	if p.living.Err() != nil || !first && !p.hasHosts {
+		return nil
+	}
+	turn := fnv.New32a()
+	turn.Write([]byte(p.uid))
+	if err := overwrite(p.hostsFile(), hostsFile(p.withStatus(), p.node.manager.serviceHosts(), turn.Sum32())); err != nil {
+		return err
+	}
+	p.hasHosts = true
+	return nil
 }
 
 // updateHosts reads the endpoints of the Services that pods find by name and brings the

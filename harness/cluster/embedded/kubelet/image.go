@@ -47,6 +47,8 @@ type Image struct {
 	Given []string
 	// Default are the arguments of a container that names neither command nor arguments.
 	Default []string
+	// Path is where the image has its program, if commands in its containers name it so.
+	Path string
 	// StandsIn is an application in place of the container's own, whose memory limit it is
 	// not held to.
 	StandsIn bool

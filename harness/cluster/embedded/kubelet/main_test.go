@@ -82,9 +82,32 @@ func findPrograms(t *testing.T) controlPlanePrograms {
 	return controlPlanePrograms{set.Path(names[0]), set.Path(names[1]), set.Path(names[2]), set.Path(names[3])}
 }
 
+// findCoreDNS skips the test where it has not been built.
+func findCoreDNS(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv(programsVariable); dir != "" {
+		return filepath.Join(dir, "coredns")
+	}
+	store, err := components.New(components.Options{Traffic: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !store.Complete(components.CoreDNS) {
+		skip.Missing(t, "CoreDNS is not built: meshbench components --traffic builds it")
+	}
+	set, err := store.Obtain(t.Context(), nil, components.CoreDNS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set.Path(components.CoreDNS)
+}
+
 // sandboxed runs the calling test again in namespaces of its own and reports whether this
 // is that run.
-func sandboxed(t *testing.T) bool {
+//
+// more are programs that it needs besides those of the control plane, by the names that they
+// are found by there.
+func sandboxed(t *testing.T, more ...func(*testing.T) string) bool {
 	t.Helper()
 	if os.Getenv(stageVariable) == "inside" {
 		return true
@@ -94,10 +117,15 @@ func sandboxed(t *testing.T) bool {
 	}
 	p := findPrograms(t)
 	dir := t.TempDir()
-	for name, path := range map[string]string{
+	programs := map[string]string{
 		"etcd": p.etcd, "kube-apiserver": p.apiServer,
 		"kube-controller-manager": p.controllerManager, "kube-scheduler": p.scheduler,
-	} {
+	}
+	for _, find := range more {
+		path := find(t)
+		programs[filepath.Base(path)] = path
+	}
+	for name, path := range programs {
 		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +155,8 @@ func sandboxed(t *testing.T) bool {
 func testProgram(args []string) int {
 	fmt.Println("started", strings.Join(args, " "))
 	switch args[0] {
-	case "serve": // PORT: answer until SIGTERM; after /fail/PATH that path fails
+	case "serve": // PORT: answer until SIGTERM; after /fail/PATH that path fails; by UDP, too
+		go answerUDP(":" + args[1])
 		var failing sync.Map
 		mux := http.NewServeMux()
 		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -155,6 +184,12 @@ func testProgram(args []string) int {
 			return 1
 		}
 		response.Write(os.Stdout)
+		return 0
+	case "lookup": // KIND NAME: as JSON
+		json.NewEncoder(os.Stdout).Encode(lookup(args[1], args[2]))
+		return 0
+	case "dial": // NETWORK ADDRESS TIMES: what it says, or why not, as JSON
+		json.NewEncoder(os.Stdout).Encode(dialAll(args[1], args[2], args[3]))
 		return 0
 	case "exit": // CODE
 		code, _ := strconv.Atoi(args[1])

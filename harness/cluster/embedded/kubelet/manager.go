@@ -38,6 +38,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/serviceproxy"
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/instances"
@@ -52,6 +53,8 @@ type Config struct {
 	Runtime Runtime
 	// Images are the images that stand for programs; the first that matches is taken.
 	Images []Image
+	// Services, if set, has names and addresses of Services work in pods whose containers run.
+	Services *Services
 	// DataPlane, if set, has applications run and their traffic redirected to their sidecars.
 	DataPlane *DataPlane
 	// Real is the number of pods of each owner (ReplicaSet, DaemonSet) whose limited
@@ -84,18 +87,19 @@ type Config struct {
 
 // Manager runs the nodes.
 type Manager struct {
-	config   Config
-	log      *slog.Logger
-	client   kubernetes.Interface
-	chooser  *chooser
-	nodeIPs  *addresses
-	podIPs   *addresses
-	events   record.EventBroadcaster
-	access   *access
-	factory  *informers.Factory // what all nodes read
-	named    []namedServices    // Services that pods find by name
-	changed  chan struct{}      // their endpoints have changed
-	setNodes sync.Mutex         // held by SetNodes
+	config    Config
+	log       *slog.Logger
+	client    kubernetes.Interface
+	chooser   *chooser
+	nodeIPs   *addresses
+	podIPs    *addresses
+	events    record.EventBroadcaster
+	access    *access
+	factory   *informers.Factory  // what all nodes read
+	named     []namedServices     // Services that pods find by name
+	addresses *serviceproxy.Proxy // of Services, translated in pods; may be nil
+	changed   chan struct{}       // their endpoints have changed
+	setNodes  sync.Mutex          // held by SetNodes
 
 	// background is what everything runs under; it ends with Close.
 	background context.Context
@@ -200,10 +204,16 @@ func New(config Config) (*Manager, error) {
 			}
 		}
 	}
+	if m.addresses, err = m.proxy(); err != nil {
+		return nil, err
+	}
 	m.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: m.client.CoreV1().Events("")})
 	m.factory.Start(m.background.Done())
 	for _, named := range m.named {
 		named.Start(m.background.Done())
+	}
+	if m.addresses != nil {
+		m.ended.Go(func() { m.addresses.Run(m.background) })
 	}
 	m.ended.Go(func() {
 		for {
@@ -217,22 +227,6 @@ func New(config Config) (*Manager, error) {
 	})
 	return m, nil
 }
-
-// quiet makes all that it is told a matter for debugging: virtual-kubelet calls errors
-// what it tries again, and what is done for it here (the deletion of pods).
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, _ slog.Level) bool {
-	return q.Handler.Enabled(ctx, slog.LevelDebug)
-}
-
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = slog.LevelDebug
-	return q.Handler.Handle(ctx, r)
-}
-
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
-func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
 
 // withoutManagedFields saves the memory of what nobody here reads.
 func withoutManagedFields(object any) (any, error) {

@@ -3,7 +3,6 @@ package kubelet
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -64,6 +63,8 @@ type pod struct {
 	hosts    sync.Mutex // held around writing the hosts file
 	hasHosts bool       // it has been written
 	rules    redirection
+
+	translates bool // addresses of Services work in it
 
 	mu          sync.Mutex
 	sandbox     Sandbox     // nil until the pod has a network
@@ -257,28 +258,13 @@ func (p *pod) trySetUp() error {
 	if err := p.volumes.update(p.living, p.withStatus()); err != nil {
 		return err
 	}
-	// Nothing answers there: a name that is not in the hosts file fails at once.
-	if err := os.WriteFile(p.resolvFile(), []byte("nameserver 127.0.0.1\noptions attempts:1 timeout:1\n"), 0o644); err != nil {
+	if err := p.writeResolv(); err != nil {
+		return err
+	}
+	if err := p.translate(); err != nil {
 		return err
 	}
 	return p.writeHosts(true)
-}
-
-// writeHosts writes the pod's hosts file by the present endpoints: for the first time, or
-// again. A file that was not yet written need not be, it will have the new endpoints.
-func (p *pod) writeHosts(first bool) error {
-	p.hosts.Lock()
-	defer p.hosts.Unlock()
-	if p.living.Err() != nil || !first && !p.hasHosts {
-		return nil
-	}
-	turn := fnv.New32a()
-	turn.Write([]byte(p.uid))
-	if err := overwrite(p.hostsFile(), hostsFile(p.withStatus(), p.node.manager.serviceHosts(), turn.Sum32())); err != nil {
-		return err
-	}
-	p.hasHosts = true
-	return nil
 }
 
 // refresh keeps the pod's files up to date until the pod is to end.
@@ -395,6 +381,7 @@ func (p *pod) release(ctx context.Context) {
 	p.released.Do(func() {
 		log := p.node.manager.log.With("pod", p.key())
 		if p.sandbox != nil {
+			p.leaveAlone()
 			if err := p.sandbox.Remove(ctx); err != nil {
 				log.Warn("remove pod's network", "err", err)
 			}

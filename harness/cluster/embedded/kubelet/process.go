@@ -41,6 +41,20 @@ type Process interface {
 	Exec(ctx context.Context, cmd []string, stdin io.Reader, stdout, stderr io.Writer, tty bool, resize <-chan runtime.TerminalSize) (int, error)
 }
 
+// renamed is a process whose program is elsewhere than in its image.
+type renamed struct {
+	Process
+	from, to string
+}
+
+// Exec runs the program where the image has it, and other commands as they are.
+func (r renamed) Exec(ctx context.Context, cmd []string, stdin io.Reader, stdout, stderr io.Writer, tty bool, resize <-chan runtime.TerminalSize) (int, error) {
+	if len(cmd) > 0 && cmd[0] == r.from {
+		cmd = append([]string{r.to}, cmd[1:]...)
+	}
+	return r.Process.Exec(ctx, cmd, stdin, stdout, stderr, tty, resize)
+}
+
 // FromRuntime makes r usable as a node's runtime.
 func FromRuntime(r *runtime.Runtime) Runtime { return realRuntime{r} }
 

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// programDir is where a container finds its program.
-const programDir = "/usr/local/bin"
+// ProgramDir is where a container finds its program.
+const ProgramDir = "/usr/local/bin"
 
 // ContainerConfig describes a container.
 type ContainerConfig struct {

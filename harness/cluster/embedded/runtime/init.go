@@ -83,7 +83,7 @@ func serveInit(report *json.Encoder) error {
 	if err := report.Encode(initReport{Note: note}); err != nil {
 		return err
 	}
-	program := filepath.Join(programDir, filepath.Base(work.Program))
+	program := filepath.Join(ProgramDir, filepath.Base(work.Program))
 	err = syscall.Exec(program, append([]string{program}, work.Args...), work.Env)
 	return fmt.Errorf("execute %s: %w", work.Program, err)
 }
@@ -189,7 +189,7 @@ func (w *initWork) buildRoot() (note string, err error) {
 	if note, err = w.mountProc(); err != nil {
 		return "", err
 	}
-	program := Mount{Source: w.Program, Target: filepath.Join(programDir, filepath.Base(w.Program)), ReadOnly: true}
+	program := Mount{Source: w.Program, Target: filepath.Join(ProgramDir, filepath.Base(w.Program)), ReadOnly: true}
 	mounts := slices.Concat([]Mount{program}, w.Mounts)
 	slices.SortStableFunc(mounts, func(a, b Mount) int {
 		return strings.Count(filepath.Clean(a.Target), "/") - strings.Count(filepath.Clean(b.Target), "/")

@@ -233,7 +233,7 @@ func TestUsage(t *testing.T) {
 			done := make(chan error, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
-				_, err := idle.Exec(ctx, []string{filepath.Join(programDir, filepath.Base(idle.config.Program)), programCommand, "allocate", "50"}, nil, io.Discard, io.Discard, false, nil)
+				_, err := idle.Exec(ctx, []string{filepath.Join(ProgramDir, filepath.Base(idle.config.Program)), programCommand, "allocate", "50"}, nil, io.Discard, io.Discard, false, nil)
 				done <- err
 			}()
 			eventually(t, "the command's memory shows", func() bool { return usage(idle).WorkingSetBytes > i.WorkingSetBytes+50<<20 })

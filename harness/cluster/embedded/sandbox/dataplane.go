@@ -55,7 +55,7 @@ func (c Config) images() []kubelet.Image {
 	}
 	// Without arguments, the image is a server.
 	return append(all, kubelet.Image{
-		Repository: "fortio/fortio", Program: c.Components.Path(components.Fortio), Default: []string{"server"}, Application: true,
+		Repository: "fortio/fortio", Program: c.Components.Path(components.Fortio), Path: "/usr/bin/fortio", Default: []string{"server"}, Application: true,
 	})
 }
 
@@ -79,7 +79,7 @@ func (c Config) simulated() []string {
 			"application containers that no program is named for (no process, no usage)",
 			"applications that a stand-in answers for (it does what it is told to, and no work)")
 	}
-	return append(words, "coredns, aws-node, kube-proxy (no process)", "etcd writes without fsync")
+	return append(append(words, c.simulatedServices()...), "etcd writes without fsync")
 }
 
 // notes say how traffic is redirected, given whether each pod has users of its own.

@@ -18,9 +18,10 @@ func images(set components.Set, upgrades []components.Set) []kubelet.Image {
 		images = append(images, istioImages(upgrade, upgrade.Version(components.PilotDiscovery))...)
 	}
 	images = append(images, istioImages(set, "")...)
-	// As Knative's releases and its sources name them. What goes before the user's
-	// container in a pod of a revision (cmd/queue) is not among them.
 	for name, repository := range map[components.Name]string{
+		components.CoreDNS: "coredns",
+		// As Knative's releases and its sources name them. What goes before the user's
+		// container in a pod of a revision (cmd/queue) is not among them.
 		components.KnativeController: "knative.dev/serving/cmd/controller",
 		components.KnativeWebhook:    "knative.dev/serving/cmd/webhook",
 		components.KnativeAutoscaler: "knative.dev/serving/cmd/autoscaler",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/redirect"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/serviceproxy"
 )
 
 // Namespaces are the process attributes with which a sandbox starts: the namespaces
@@ -76,7 +77,7 @@ func Probe(ctx context.Context, applications bool) error {
 	}
 	text := strings.TrimSpace(stderr.String())
 	if refused, found := strings.CutPrefix(text, redirectionRefused); found {
-		return fmt.Errorf("this machine does not let meshbench redirect traffic to sidecars, which a scenario that sends requests needs: %s", refused)
+		return fmt.Errorf("this machine does not let meshbench redirect traffic in pods, which a scenario that sends requests needs: %s", refused)
 	}
 	if text != "" {
 		err = errors.New(text)
@@ -130,7 +131,10 @@ func probeMain(applications bool) int {
 	goruntime.LockOSThread() // capabilities belong to threads
 	users, err := runtime.AllUsers()
 	if err == nil {
-		err = redirect.Probe(users)
+		err = serviceproxy.Probe()
+	}
+	if err == nil {
+		err = redirect.Probe(users) // last: it gives up rights
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, redirectionRefused+err.Error())

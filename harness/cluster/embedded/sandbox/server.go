@@ -186,11 +186,16 @@ func (s *server) startNodes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	services, err := s.config.services()
+	if err != nil {
+		return err
+	}
 	s.kubelet, err = kubelet.New(kubelet.Config{
 		REST:      rest,
 		Runtime:   kubelet.FromRuntime(s.runtime),
 		Images:    s.config.images(),
 		DataPlane: dataPlane,
+		Services:  services,
 		Real:      s.config.RealPerDeployment,
 		Dir:       s.work("kubelet"),
 		Logs:      filepath.Join(s.config.Logs, "pods"),
@@ -211,7 +216,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	if s.config.Components[components.MetricsServer].Image != "" {
 		resolution = baseline.PublishedResolution
 	}
-	if err := baseline.Apply(ctx, rest, resolution); err != nil {
+	if err := baseline.Apply(ctx, rest, baseline.Options{Resolution: resolution, Names: s.config.Applications != nil}); err != nil {
 		return err
 	}
 	took("system pods", since)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // What a pod's network namespace has, in the words of nft:
@@ -310,6 +311,25 @@ func (t table) switchFrontends(b *batch, c change) error {
 				return fmt.Errorf("change map %s: %w", step.set.Name, err)
 			}
 		}
+	}
+	return nil
+}
+
+// Probe tries in the network namespace of the calling thread what the rules need from the
+// kernel: maps of addresses, choice by chance, translation and refusal. The error says what is
+// refused.
+func Probe() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open the packet filter: %w", err)
+	}
+	t, state := newTable(), newState()
+	if err := t.create(conn, netip.MustParsePrefix("192.0.2.0/24"), nil); err != nil {
+		return err
+	}
+	state.set(types.NamespacedName{}, map[frontend][]backend{{protocol: unix.IPPROTO_TCP, port: 1}: {{port: 1}, {port: 2}}})
+	if err := t.apply(conn, changes(nil, state.snapshot())); err != nil {
+		return fmt.Errorf("set rules that translate addresses of Services: %w (are the kernel modules nf_tables, nft_chain_nat, nft_numgen, nft_nat and nft_reject_ipv4 there?)", err)
 	}
 	return nil
 }

@@ -397,3 +397,11 @@ func TestChanges(t *testing.T) {
 		w.Expect(w.kernel()).To(Equal(all), "round %d", round)
 	}
 }
+
+// TestProbe: the kernel of this machine has what the other tests need.
+func TestProbe(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	NewWithT(t).Expect(Probe()).To(Succeed())
+}
