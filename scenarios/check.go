@@ -291,7 +291,7 @@ func (c *checker) check(s *Scenario) {
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
 		c.publishedStep(table, at+".published", step.Published)
-		for _, e := range step.Changes() {
+		for _, e := range step.Expect.Changes() {
 			if i == 0 && e.Change != 0 && e.Kind == "" {
 				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
