@@ -23,6 +23,7 @@ type Step struct {
 // Sent is what a proxy sent to a cluster in a step.
 type Sent struct {
 	From   string // namespace/pod
+	Of     string // the pod's workload, namespace/name
 	Host   string // reviews.bookinfo.svc.cluster.local:9080
 	Subset string // "" for none
 	N      int64
@@ -53,7 +54,7 @@ func In(steps []Step, at int) []Sent {
 			if n -= before[cluster]; !ok || direction != "outbound" || n <= 0 {
 				continue
 			}
-			one := Sent{From: p.Namespace + "/" + p.Pod, Host: host + ":" + port, Subset: subset, N: n}
+			one := Sent{From: p.Namespace + "/" + p.Pod, Of: p.Workload, Host: host + ":" + port, Subset: subset, N: n}
 			total[one.Host] += n
 			of = append(of, one)
 		}
@@ -80,10 +81,10 @@ func split(cluster string) (direction, port, subset, host string, ok bool) {
 // Section is the section about all steps; nil where no witness has sent anything.
 func Section(steps []Step) *sections.Section {
 	table := sections.Table{Title: "Requests that the witnesses sent in each step, by their proxies' own counts",
-		Header: []string{"step", "from", "subset", "requests", "share %", "to"}}
+		Header: []string{"step", "from", "requests", "share %", "subset", "to"}}
 	for i, s := range steps {
 		for _, sent := range In(steps, i) {
-			table.Rows = append(table.Rows, []string{s.Name, sent.From, cmp.Or(sent.Subset, "-"), fmt.Sprint(sent.N), fmt.Sprintf("%.1f", 100*sent.Share), sent.Host})
+			table.Rows = append(table.Rows, []string{s.Name, cmp.Or(sent.Of, sent.From), fmt.Sprint(sent.N), fmt.Sprintf("%.1f", 100*sent.Share), cmp.Or(sent.Subset, "-"), strings.Replace(sent.Host, ".svc.cluster.local", "", 1)})
 		}
 	}
 	if len(table.Rows) == 0 {

@@ -11,7 +11,7 @@ import (
 func TestSection(t *testing.T) {
 	g := gomega.NewWithT(t)
 	proxy := func(pod string, requests map[string]int64) observations.Proxy {
-		return observations.Proxy{Namespace: "ns1", Pod: pod, Requests: requests}
+		return observations.Proxy{Namespace: "ns1", Pod: pod, Workload: "ns1/w", Requests: requests}
 	}
 	const v1, v2, all = "outbound|80|v1|a.ns1.svc.cluster.local", "outbound|80|v2|a.ns1.svc.cluster.local", "outbound|80||b.ns1.svc.cluster.local"
 	steps := []Step{
@@ -23,12 +23,12 @@ func TestSection(t *testing.T) {
 	}
 	s := Section(steps)
 	g.Expect(s.Summary.Rows).To(gomega.Equal([][]string{
-		{"first", "ns1/p", "v1", "30", "75.0", "a.ns1.svc.cluster.local:80"},
-		{"first", "ns1/p", "v2", "10", "25.0", "a.ns1.svc.cluster.local:80"},
-		{"first", "ns1/p", "-", "5", "100.0", "b.ns1.svc.cluster.local:80"},
-		{"second", "ns1/p", "v1", "1", "25.0", "a.ns1.svc.cluster.local:80"},
-		{"second", "ns1/p", "v2", "3", "75.0", "a.ns1.svc.cluster.local:80"},
-		{"anew", "ns1/p", "v1", "2", "100.0", "a.ns1.svc.cluster.local:80"},
+		{"first", "ns1/w", "30", "75.0", "v1", "a.ns1:80"},
+		{"first", "ns1/w", "10", "25.0", "v2", "a.ns1:80"},
+		{"first", "ns1/w", "5", "100.0", "-", "b.ns1:80"},
+		{"second", "ns1/w", "1", "25.0", "v1", "a.ns1:80"},
+		{"second", "ns1/w", "3", "75.0", "v2", "a.ns1:80"},
+		{"anew", "ns1/w", "2", "100.0", "v1", "a.ns1:80"},
 	}))
 	g.Expect(Section(steps[:1])).To(gomega.BeNil())
 }
