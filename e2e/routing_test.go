@@ -62,6 +62,10 @@ var _ = Describe("routing", Label("routing"), func() {
 		ran(4*6, "routing-cost-entries", "--set", "largest=100", "--set", "proxies=2")
 	})
 
+	It("costs a gateway a listener for each port, and a row for each host", Label(nightly), func() {
+		ran(4*3, "routing-cost-gateways", "--set", "largest=100", "--set", "proxies=2")
+	})
+
 	It("is that of LazyXds' namespaces, 22 clusters each", Label(nightly), func() {
 		const namespaces = 3
 		r := ran(2*namespaces, "lazyxds", "--set", "namespaces="+strconv.Itoa(namespaces))

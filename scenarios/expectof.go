@@ -12,8 +12,8 @@ import (
 type WitnessExpect struct {
 	// Witness is one of the scenario's witnesses.
 	Witness `yaml:",inline"`
-	// Expect has the changes; those of the cluster's objects belong into the step's own.
-	Expect `yaml:",inline"`
+	// ProxyExpect has the changes; those of the cluster's objects belong into the step's own.
+	ProxyExpect `yaml:",inline"`
 }
 
 // Changes returns all expectations of the step: those about its first witness and the
@@ -21,16 +21,13 @@ type WitnessExpect struct {
 func (s *Step) Changes() []observations.Expectation {
 	list := s.Expect.Changes()
 	for _, w := range s.ExpectOf {
-		for _, e := range w.Expect.Changes() {
+		for _, e := range w.changes("") {
 			e.Of = w.Workload()
 			list = append(list, e)
 		}
 	}
 	return list
 }
-
-// ofCluster are the words of counts that are not a witness's.
-var ofCluster = []string{"nodes", "pods", "services", "sidecars", "realSidecars"}
 
 // expectOf checks the expectations about witnesses, of which a scenario must list those that
 // they are about.
@@ -48,13 +45,8 @@ func (c *checker) expectOf(s *Scenario, step *Step, first bool, at string) {
 		if !listed {
 			c.wrongAt(at, "%s is none of the scenario's witnesses; list it under witnesses", w.Workload())
 		}
-		for _, e := range w.Expect.Changes() {
-			switch {
-			case e.Kind != "":
-				c.wrongAt(join(at, e.Kind), "is about a proxy of its own; put it into expect")
-			case slices.Contains(ofCluster, e.What):
-				c.wrongAt(join(at, e.What), "is a count of the cluster, not of a proxy; put it into expect")
-			case first && e.Change != 0:
+		for _, e := range w.changes("") {
+			if first && e.Change != 0 {
 				c.wrongAt(join(at, e.What), "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
