@@ -46,6 +46,7 @@ type Record struct {
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
 	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
+	Call      *Call      `json:"call,omitempty"`    // one request was sent, to prove something
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
 	End       *End       `json:"end,omitempty"`     // last record
@@ -306,6 +307,9 @@ type Proxy struct {
 	Dumps map[string]string `json:"dumps,omitempty"`
 	// Rejected is the number of configuration updates that Envoy refused (NACKs).
 	Rejected int `json:"rejected,omitempty"`
+	// Requests are those that the proxy has sent since it runs, by the cluster's name, to hosts
+	// that the cluster still has; clusters without any are left out.
+	Requests map[string]int64 `json:"requests,omitempty"`
 	// Stats counts Envoy's statistics by what they are of, the first part of the name:
 	// cluster, listener, http, …
 	Stats map[string]int `json:"stats,omitempty"`

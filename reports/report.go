@@ -18,9 +18,11 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/breaks"
+	"github.com/meshbench/meshbench/reports/calls"
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/phases"
+	"github.com/meshbench/meshbench/reports/requests"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
@@ -58,6 +60,8 @@ type Report struct {
 	Growth *growth.Growth `json:"growth,omitempty"`
 	// Traffic is what loads of requests took; nil when there were none.
 	Traffic *traffic.Traffic `json:"traffic,omitempty"`
+	// Calls are single requests, with the proofs of what became of them.
+	Calls []calls.Call `json:"calls,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -341,6 +345,17 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	if r.Traffic = traffic.Build(records); r.Traffic != nil {
 		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
 		r.expectAnswers()
+	}
+	if r.Calls = calls.Build(records); len(r.Calls) > 0 {
+		r.Sections = append(r.Sections, calls.Section(r.Calls))
+		r.expectProofs()
+	}
+	var sent []requests.Step
+	for i := range r.Steps {
+		sent = append(sent, requests.Step{Name: r.Steps[i].Name, Proxies: r.Steps[i].Proxies})
+	}
+	if of := requests.Section(sent); of != nil {
+		r.Sections = append(r.Sections, *of)
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)

@@ -184,7 +184,7 @@ func (g *Gateway) check(c *checker) needs {
 	}
 	if g.GatewayAPI {
 		c.create("name", gatewayAPIVersion, object{"Gateway", g.Namespace, g.Name})
-		c.istiodsGateway(g.Namespace, g.Name, g.Replicas)
+		c.istiodsGateway(g.Namespace, g.Name, g.Replicas, g.servicePorts())
 		c.gateways.installs(c, g)
 		return needs{gatewayAPI: !c.defined[gatewayAPIGroup+"/Gateway"]}
 	}
@@ -203,11 +203,33 @@ func (g *Gateway) check(c *checker) needs {
 	c.disjoint(o, w)
 	c.create("name", "apps/v1", o)
 	if meshfacts.Lookup(g.Values, "service", "type") != "None" {
-		c.create("name", "v1", object{"Service", g.Namespace, name})
+		of := object{"Service", g.Namespace, name}
+		c.create("name", "v1", of)
+		c.exposed[of] = service{ports: g.servicePorts(), selector: w.selector}
 	}
 	c.gateways.installs(c, g)
 	c.run("replicas", o, w, g.scalesBy())
 	return needs{gatewayChart: true}
+}
+
+// servicePorts are those of the gateway's Service that requests are sent to, as far as the
+// action's own fields tell; by default those of the chart.
+func (g *Gateway) servicePorts() []Port {
+	ports := slices.Clone(g.Ports)
+	given, _ := meshfacts.Lookup(g.Values, "service", "ports").([]any)
+	for _, p := range given {
+		number, _ := meshfacts.Lookup(asTable(p), "port").(int)
+		target, _ := meshfacts.Lookup(asTable(p), "targetPort").(int)
+		ports = append(ports, Port{Port: number, TargetPort: cmp.Or(target, number), Protocol: "TCP"})
+	}
+	switch {
+	case len(ports) > 0:
+	case g.GatewayAPI:
+		ports = []Port{{Name: "http", Port: 80, TargetPort: 80, Protocol: "TCP"}}
+	default:
+		ports = []Port{{Name: "http2", Port: 80, TargetPort: 80, Protocol: "TCP"}, {Name: "https", Port: 443, TargetPort: 443, Protocol: "TCP"}}
+	}
+	return ports
 }
 
 // scalesBy is how many pods autoscaling may add.
@@ -270,14 +292,17 @@ func (c *checker) ofRevision(g *Gateway, revision string) bool {
 
 // istiodsGateway notes the Deployment and the Service that istiod makes of a Gateway of the
 // Gateway API. Its pods come with their proxy, without the injector.
-func (c *checker) istiodsGateway(namespace, gateway string, replicas int) {
+func (c *checker) istiodsGateway(namespace, gateway string, replicas int, ports []Port) {
 	name := gatewayAPIWorkload(gateway)
 	o := object{"Deployment", namespace, name}
 	c.objects[o], c.objects[object{"Service", namespace, name}] = "apps/v1", "v1"
 	c.injections[o] = meshfacts.Injection{Proxy: true, Gateway: true, Mesh: c.latest}
 	labels := gatewayAPILabels(gateway)
+	selector := map[string]string{"gateway.networking.k8s.io/gateway-name": gateway}
+	c.templates[o] = template{labels: labels}
+	c.exposed[object{"Service", namespace, name}] = service{ports: ports, selector: selector}
 	c.run("replicas", o, workload{
-		replicas: max(0, replicas), injected: true, selector: map[string]string{"gateway.networking.k8s.io/gateway-name": gateway},
+		replicas: max(0, replicas), injected: true, selector: selector,
 		template: template{labels: labels, maxSurge: defaultSurge},
 	}, 0)
 }

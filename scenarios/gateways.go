@@ -105,16 +105,9 @@ func (o gatewayObject) ports(g *Gateway) []int {
 			continue
 		}
 		port := s.Port.Number
-		for _, p := range g.Ports {
+		for _, p := range g.servicePorts() {
 			if p.Port == s.Port.Number {
 				port = cmp.Or(p.TargetPort, p.Port)
-			}
-		}
-		given, _ := meshfacts.Lookup(g.Values, "service", "ports").([]any)
-		for _, p := range given {
-			if number, _ := meshfacts.Lookup(asTable(p), "port").(int); number == s.Port.Number {
-				target, _ := meshfacts.Lookup(asTable(p), "targetPort").(int)
-				port = cmp.Or(target, number)
 			}
 		}
 		ports = append(ports, port)
@@ -188,7 +181,11 @@ func (c *checker) appliesGatewayAPI(m *manifestObject) []GatewayPods {
 	if before, there := c.plan.now[object{"Deployment", namespace, gatewayAPIWorkload(name)}]; there {
 		replicas = before.replicas
 	}
-	c.istiodsGateway(namespace, name, replicas)
+	var served []Port
+	for _, l := range spec.Spec.Listeners {
+		served = append(served, Port{Port: l.Port, TargetPort: l.Port, Protocol: "TCP"})
+	}
+	c.istiodsGateway(namespace, name, replicas, served)
 	pods := GatewayPods{Namespace: namespace, Kind: "Deployment", Workload: gatewayAPIWorkload(name), Made: true}
 	for _, l := range spec.Spec.Listeners {
 		if l.Protocol == "HTTP" {

@@ -60,6 +60,9 @@ type Options struct {
 	// GatewayAPI is a folder with the Gateway API's resource definitions, which are installed
 	// before istiod; "" for none.
 	GatewayAPI string
+	// Addons are manifests, those of Istio's samples/addons, that are applied in istiod's
+	// namespace when it is ready, and removed with it.
+	Addons []string
 	// Owner says for whom the mesh is installed, a run's folder or whatever else tells somebody
 	// who finds it: see [Made].
 	Owner string
@@ -194,6 +197,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	}
 	injected, err := m.waitReady(ctx)
 	if err != nil {
+		return observations.Mesh{}, err
+	}
+	if err := m.putAddons(ctx, recorded); err != nil {
 		return observations.Mesh{}, err
 	}
 	return m.facts(ctx, injected)

@@ -47,6 +47,8 @@ type record struct {
 	Traces []string `json:"traces,omitempty"`
 	// Gateways are the gateways whose installation was begun, namespace/name.
 	Gateways []string `json:"gateways,omitempty"`
+	// Addons are the objects of addons whose installation was begun.
+	Addons []addon `json:"addons,omitempty"`
 	// Certificates are the root certificates that another mesh had left in namespaces.
 	Certificates []certificate `json:"certificates,omitempty"`
 

@@ -64,6 +64,8 @@ func action(change scenarios.Change) ([]Right, error) {
 		return resources(purpose, gv.Group, []string{"get", "delete"}, Resource(c.Kind)), nil
 	case *scenarios.Traffic:
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services")), nil
+	case *scenarios.Call:
+		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services", "pods/log")), nil
 	case *scenarios.Churn:
 		return churn(purpose, c), nil
 	case *scenarios.Apply:

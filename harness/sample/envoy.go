@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -267,11 +268,16 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
 	}
+	requests, err := requestsIn(filepath.Join(run, dumps["clusters"]))
+	if err != nil {
+		return observations.Proxy{}, fmt.Errorf("count the requests of %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
 	state, stats, err := s.stats(ctx, pod)
 	if err != nil {
 		return observations.Proxy{}, err
 	}
 	return observations.Proxy{
+		Requests:  requests,
 		Namespace: pod.Namespace,
 		Pod:       pod.Name,
 		Workload:  pod.Workload,
@@ -342,6 +348,19 @@ func countFiles(configDump, clusters string) (rows observations.Counts, objects 
 		routing, err = proxyconfig.CountRouting(dump)
 	}
 	return rows, objects, routing, err
+}
+
+// requestsIn are the requests that an answer to /clusters tells of, but for those to istiod
+// and to the proxy's own services, which every proxy sends.
+func requestsIn(clusters string) (map[string]int64, error) {
+	f, err := os.Open(clusters)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sent, err := proxyconfig.Requests(f)
+	maps.DeleteFunc(sent, func(cluster string, _ int64) bool { return !strings.Contains(cluster, "|") })
+	return sent, err
 }
 
 // dump writes an answer to a file, all of it or none, and returns its size. Answers have

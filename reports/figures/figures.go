@@ -34,7 +34,9 @@ func Of(r *reports.Report) []sections.Plot {
 	all = append(all, phaseBars(r))
 	for _, s := range r.Sections {
 		for _, p := range s.Parts {
-			all = append(all, p.Plot)
+			if p.Plot.Name != "" { // else it has tables alone
+				all = append(all, p.Plot)
+			}
 		}
 	}
 	if !r.Finished {
