@@ -155,7 +155,7 @@ func count(n int) string {
 func Section(t *Traffic) sections.Section {
 	s := sections.Section{
 		Name: "traffic", Findings: t.findings(), Summary: t.requests(), Notes: t.notes(),
-		Parts:   []sections.Part{{Tables: []sections.Table{t.withAndWithout(), t.costs(), t.memory(), t.effects()}}},
+		Parts:   []sections.Part{{Plot: t.memoryByLoad(), Tables: []sections.Table{t.withAndWithout(), t.costs(), t.memory(), t.effects()}}},
 		Samples: t.samples(),
 	}
 	for i := range t.Loads {
