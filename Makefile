@@ -50,7 +50,7 @@ first-run: ## seconds that the tool, the components and SCENARIO take the first 
 	.ci/first-run
 
 components: build ## obtain what the embedded cluster is made of
-	bin/meshbench components
+	bin/meshbench components --traffic
 
 # What the charts and sources of the pinned versions say of themselves: webhooks, values,
 # fields. A test holds the files against them.

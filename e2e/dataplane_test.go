@@ -12,10 +12,14 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// fortio runs Fortio in a pod's container of that name and returns what it prints.
+// fortio runs Fortio in a pod's container of that name and returns all that it prints, much of
+// which goes to standard error.
 func (c *leftUp) fortio(pod string, args ...string) string {
 	GinkgoHelper()
-	return c.must(append([]string{"exec", "-n", "demo", pod, "-c", "fortio", "--", "fortio"}, args...)...)
+	args = append([]string{"--kubeconfig", c.kubeconfig, "exec", "-n", "demo", pod, "-c", "fortio", "--", "fortio"}, args...)
+	out, err := exec.Command(made.Kubectl, args...).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
+	return string(out)
 }
 
 // running are the names of the pods of an application whose container of that name runs.
@@ -40,11 +44,7 @@ type answer struct {
 // curl requests an address from a pod.
 func (c *leftUp) curl(pod, url string) (a answer) {
 	GinkgoHelper()
-	// The response's headers are on standard error.
-	out, err := exec.Command(made.Kubectl, "--kubeconfig", c.kubeconfig, "exec", "-n", "demo", pod, "-c", "fortio", "--",
-		"fortio", "curl", "-quiet", url).CombinedOutput()
-	text := string(out)
-	Expect(err).NotTo(HaveOccurred(), text)
+	text := c.fortio(pod, "curl", "-quiet", url)
 	begin := strings.Index(text, "{")
 	Expect(begin).To(BeNumerically(">=", 0), text)
 	decoder := json.NewDecoder(strings.NewReader(text[begin:]))

@@ -127,6 +127,17 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 		Expect(visitors()).To(BeEmpty())
 	})
 
+	It("takes gateways away with Istio, in namespaces that stay too, and the Gateway API", func() {
+		scenario, err := filepath.Abs("testdata/gateways.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		run := invoker.startRun(scenario, c.guests("--allow-outside")...)
+		run.wait(8 * time.Minute)
+		run.succeeds()
+		Expect(run.agreesWithIstioctl()).To(Equal(7))
+		unchanged()
+		Expect(visitors()).To(BeEmpty())
+	})
+
 	DescribeTable("leaves nothing after", Label(nightly),
 		func(signal syscall.Signal, low, high float64) {
 			// Long enough that each moment comes before its clean-up, on a fast machine too: a

@@ -67,7 +67,7 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 
 	who := invokingUser(made.Work)
 	By("obtaining the components, which may take a quarter of an hour the first time")
-	who.run(30*time.Minute, "components").succeeds()
+	who.run(30*time.Minute, "components", "--traffic").succeeds()
 	for _, line := range strings.Split(strings.TrimSpace(who.run(15*time.Minute, "components", "kubectl", "istioctl").succeeds()), "\n") {
 		fields := strings.Fields(line) // name, version, path
 		Expect(fields).To(HaveLen(3), line)

@@ -202,8 +202,8 @@ func (i *injection) template(ctx context.Context, pod *corev1.Pod) (*corev1.PodT
 	return template, nil
 }
 
-// readable are the proxies that are dumped. It is an error if there is none: a step without
-// any configuration is no measurement. A workload whose sidecars are killed on every start
+// readable are the proxies that are dumped. It is an error if there is no sidecar among them:
+// a step without a sidecar's configuration is no measurement. A workload whose sidecars are killed on every start
 // is known, and told of.
 func (m *meter) readable(ctx context.Context, pods []sample.Pod) ([]sample.Pod, error) {
 	if err := m.injection.look(ctx, pods); err != nil {
@@ -213,14 +213,17 @@ func (m *meter) readable(ctx context.Context, pods []sample.Pod) ([]sample.Pod, 
 		m.recorder.event(observations.Info, observations.NoSidecar, "which workloads have no sidecar, and why, is not known: "+err.Error(), "")
 	}
 	picked := m.witnesses.among(pods)
-	if len(picked) > 0 {
+	if slices.ContainsFunc(picked, func(p sample.Pod) bool { return p.RealSidecar }) {
 		return picked, nil
 	}
 	var reasons []string
 	for _, w := range m.witnesses.wanted {
 		workload := w.Workload()
 		if m.settler.watch.lost(workload) {
-			return nil, nil
+			return picked, nil // gateways
+		}
+		if slices.ContainsFunc(picked, func(p sample.Pod) bool { return p.Workload == workload }) {
+			continue
 		}
 		reasons = append(reasons, workload+" "+m.injection.unreadable(workload, pods))
 	}

@@ -21,6 +21,20 @@ func publishedGrowth(s *scenarios.Scenario) *observations.PublishedGrowth {
 	}
 }
 
+// publishedSeries is what the scenario's published table says about memory by the size of the
+// mesh, for the record.
+func publishedSeries(s *scenarios.Scenario) *observations.PublishedSeries {
+	if s.Published == "" {
+		return nil
+	}
+	table, err := scenarios.PublishedTable(s.Published)
+	if err != nil || table.Series == nil {
+		return nil
+	}
+	p := table.Series
+	return &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
+}
+
 // publishedTraffic is what the scenario's published table says about requests, for the record.
 func publishedTraffic(s *scenarios.Scenario) *observations.PublishedTraffic {
 	if s.Published == "" {
@@ -53,12 +67,17 @@ func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {
 	if figures == nil {
 		return b
 	}
-	p := &observations.Published{CountsIncludeHeader: table.CountsIncludeHeader, Source: table.Source}
+	p := &observations.Published{CountsIncludeHeader: table.CountsIncludeHeader, Relative: table.Relative, Source: table.Source, Note: table.Note}
 	if c := figures.Counts; c != nil {
-		p.Cluster, p.Listener, p.Route, p.Endpoint = &c.Cluster, &c.Listener, &c.Route, &c.Endpoint
+		p.Cluster, p.Listener, p.Route, p.Endpoint = c.Cluster, c.Listener, c.Route, c.Endpoint
+		if first := table.Step(s.Steps[0].Published); table.Relative && first != nil && first.Counts != nil {
+			f := first.Counts
+			p.Cluster, p.Listener = change(f.Cluster, c.Cluster), change(f.Listener, c.Listener)
+			p.Route, p.Endpoint = change(f.Route, c.Route), change(f.Endpoint, c.Endpoint)
+		}
 	}
 	if m := figures.Memory; m != nil {
-		p.MemoryMi = [2]float64{float64(m.Low), float64(m.High)}
+		p.MemoryMi = [2]float64{m.Low, m.High}
 	}
 	if figures.WitnessMemory > 0 {
 		w := float64(figures.WitnessMemory)
@@ -69,4 +88,13 @@ func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {
 	}
 	b.PublishedFigures = p
 	return b
+}
+
+// change is what a count has changed by; nil where either was not published.
+func change(from, to *int) *int {
+	if from == nil || to == nil {
+		return nil
+	}
+	by := *to - *from
+	return &by
 }

@@ -44,6 +44,8 @@ type Options struct {
 	Provisioning
 	// Upgrade makes what an action upgrade leads to, for scenarios with one.
 	Upgrade func(cfg *rest.Config, to *scenarios.Upgrade) (Upgrader, error)
+	// Gateways makes what installs gateways by Istio's chart, for scenarios with one.
+	Gateways func(cfg *rest.Config) actions.Gateways
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
 	Dir string
 	// Real is the number of real pods a Deployment; -1 for all.
@@ -260,6 +262,10 @@ func (r *run) connect(istio string) (err error) {
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader
 	}
+	if r.Gateways != nil {
+		r.on.Gateways = r.Gateways(cfg)
+	}
+	r.on.Listeners = r.sampler
 	return nil
 }
 

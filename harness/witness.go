@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -36,7 +37,7 @@ func (w *witnesses) among(pods []sample.Pod) []sample.Pod {
 // possible are, else the first by name.
 func (w *witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p sample.Pod) bool {
-		return p.Workload != workload || !p.RealSidecar || !p.Ready || p.Deleting
+		return p.Workload != workload || !p.RealSidecar && !isGateway(p) || !p.Ready || p.Deleting
 	})
 	slices.SortFunc(pods, func(a, b sample.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	for _, p := range pods {
@@ -50,12 +51,18 @@ func (w *witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 	return pods[0], true
 }
 
-// instead takes the first workload that has a sidecar in place of those that are wanted, and
-// returns it; ok is false if none has one.
+// isGateway reports whether the pod is a gateway that runs. One may be a witness, of its own
+// kind.
+func isGateway(p sample.Pod) bool { return p.RealProxy && p.Kind == observations.ProxyGateway }
+
+// instead takes the first workload that has a sidecar in place of those that are wanted, but
+// for gateways, and returns it; ok is false if none has one.
 func (w *witnesses) instead(pods []sample.Pod) (workload string, ok bool) {
 	var names []string
+	gateways := map[string]bool{}
 	for _, p := range pods {
-		if _, has := w.of(pods, p.Workload); has {
+		gateways[p.Workload] = gateways[p.Workload] || isGateway(p)
+		if _, has := w.of(pods, p.Workload); has && !isGateway(p) {
 			names = append(names, p.Workload)
 		}
 	}
@@ -64,6 +71,7 @@ func (w *witnesses) instead(pods []sample.Pod) (workload string, ok bool) {
 	}
 	workload = slices.Min(names)
 	namespace, name, _ := strings.Cut(workload, "/")
-	w.wanted = []scenarios.Witness{{Namespace: namespace, Deployment: name}}
+	w.wanted = slices.DeleteFunc(slices.Clone(w.wanted), func(d scenarios.Witness) bool { return !gateways[d.Workload()] })
+	w.wanted = slices.Insert(w.wanted, 0, scenarios.Witness{Namespace: namespace, Deployment: name})
 	return workload, true
 }

@@ -31,6 +31,8 @@ type Facts struct {
 	// Istiod and Base are the values that the charts of those names read.
 	Istiod Keys `json:"istiod"`
 	Base   Keys `json:"base"`
+	// Gateway are the values that the chart gateway reads, which actions gateway install.
+	Gateway Keys `json:"gateway"`
 	// Others are the top-level values of charts that are not installed, by the chart's name.
 	Others map[string][]string `json:"others,omitempty"`
 	// Profiles, Platforms and Compatibility are what the values profile, global.platform and

@@ -68,6 +68,9 @@ func (f *Facts) unknown(known Keys, key string, value any) string {
 	case pilot.Below[key].known():
 		return fmt.Sprintf("Istio's charts of %s read this value below pilot only: write pilot.%s", f.Istio, key)
 	}
+	if f.Gateway.Below[key].known() && !near(key, known) || key == "gateway" && isTable {
+		return "a value of Istio's chart gateway, which the charts base and istiod do not read: write it in the values of an action gateway"
+	}
 	for _, chart := range slices.Sorted(maps.Keys(f.Others)) {
 		if chart == key && isTable || slices.Contains(f.Others[chart], key) && !near(key, known) {
 			return fmt.Sprintf("a value of Istio's chart %s, which meshbench does not install: the charts base and istiod do not read it; leave it out", chart)

@@ -65,7 +65,7 @@ func TestValues(t *testing.T) {
 		{"an umbrella's prefix where all is at the top", "1.27.0", `istiod: {env: {}}`, `leave out istiod`, `env: {}`},
 		{"another chart's value", "1.23.2", `ztunnel: {resources: {}}`,
 			`ztunnel: a value of Istio's chart ztunnel, which meshbench does not install: the charts base and istiod do not read it; leave it out`, `telemetry: {enabled: false}`},
-		{"another chart's value by its key", "1.23.2", `podDisruptionBudget: {}`, `a value of Istio's chart gateway`, `global: {defaultPodDisruptionBudget: {enabled: false}}`},
+		{"another chart's value by its key", "1.23.2", `podDisruptionBudget: {}`, `podDisruptionBudget: a value of Istio's chart gateway, which the charts base and istiod do not read: write it in the values of an action gateway`, `global: {defaultPodDisruptionBudget: {enabled: false}}`},
 		{"a truth in quotes", "1.23.2", `pilot: {autoscaleEnabled: "false"}`,
 			`pilot.autoscaleEnabled: want true or false, got the string "false"; Istio's charts take every string for true: write it without quotes`, `pilot: {autoscaleEnabled: false}`},
 		{"a table for a text", "1.23.2", `global: {proxy: {image: {name: x}}}`, `global.proxy.image: want a string, got a mapping`, `global: {proxy: {image: x}}`},
@@ -198,4 +198,32 @@ func FuzzValues(f *testing.F) {
 		}
 		DualStack(values)
 	})
+}
+
+// Values for the chart gateway are checked by its own keys.
+func TestCheckGateway(t *testing.T) {
+	for _, test := range []struct{ name, istio, values, want string }{
+		{"what it reads", "1.23.2", `{service: {type: NodePort}, autoscaling: {enabled: true, targetMemoryUtilizationPercentage: 70}, podAnnotations: {a: b}, env: {X: "y"}}`, ""},
+		{"newer", "1.27.0", `{minReadySeconds: 3, envVarFrom: []}`, ""},
+		{"misspelt", "1.23.2", `{autoscalling: {enabled: false}}`, `autoscalling: the chart gateway of Istio 1.23.2 reads no such value; did you mean "autoscaling"?`},
+		{"misspelt below", "1.23.2", `{service: {typ: NodePort}}`, `service.typ: no chart of Istio 1.23.2 reads this value; did you mean "type"?`},
+		{"istiod's", "1.23.2", `{meshConfig: {}}`, `meshConfig: a value of Istio's chart istiod, which the chart gateway does not read: write it in mesh.values`},
+		{"a text for a truth", "1.23.2", `{autoscaling: {enabled: "no"}}`, `autoscaling.enabled: want true or false, got the string "no"`},
+		{"newer than the version", "1.23.2", `{minReadySeconds: 3}`, `minReadySeconds: the chart gateway of Istio 1.23.2 reads no such value`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var values map[string]any
+			if err := yaml.Unmarshal([]byte(test.values), &values); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, p := range Of(test.istio).CheckGateway(values) {
+				got = append(got, PathText(p.Path)+": "+p.Message)
+			}
+			text := strings.Join(got, "\n")
+			if test.want == "" && text != "" || !strings.Contains(text, test.want) {
+				t.Errorf("got %q, want %q", text, test.want)
+			}
+		})
+	}
 }

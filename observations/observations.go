@@ -46,6 +46,7 @@ type Record struct {
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
 	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
+	Call      *Call      `json:"call,omitempty"`    // one request was sent, to prove something
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
 	End       *End       `json:"end,omitempty"`     // last record
@@ -69,6 +70,8 @@ type Run struct {
 	Published  string            `json:"published,omitempty"` // name of the published table
 	// PublishedGrowth is what that table says about growth; nil for nothing.
 	PublishedGrowth *PublishedGrowth `json:"publishedGrowth,omitempty"`
+	// PublishedSeries is what it says about memory by the size of the mesh; nil for nothing.
+	PublishedSeries *PublishedSeries `json:"publishedSeries,omitempty"`
 	// PublishedTraffic is what it says about requests; nil for nothing.
 	PublishedTraffic *PublishedTraffic `json:"publishedTraffic,omitempty"`
 	Meshbench        string            `json:"meshbench"`         // version of this program
@@ -155,8 +158,12 @@ type Expectation struct {
 	What string `json:"what"`
 	// Of is the workload, namespace/name, of whose witness it is; "" for the first witness and
 	// for counts of the cluster.
-	Of     string `json:"of,omitempty"`
-	Change int    `json:"change"` // against the first step
+	Of string `json:"of,omitempty"`
+	// Kind is ProxyGateway for the rows and objects of the gateway that is a witness; "" for
+	// the sidecar's and the cluster's.
+	Kind string `json:"kind,omitempty"`
+	// Change is against the first step, a gateway's against the first step that has it.
+	Change int `json:"change"`
 }
 
 // Action is one finished action.
@@ -270,8 +277,8 @@ type RoutingObjects struct {
 	Subsets     int `json:"subsets"`     // clusters of a DestinationRule's subset
 	HashRings   int `json:"hashRings"`   // clusters that hash consistently
 	DNSClusters int `json:"dnsClusters"` // clusters whose hosts Envoy looks up
-	// PlainClusters lead out of the mesh, as istiod sees it: without mutual TLS, which the
-	// clusters of Services in the cluster have.
+	// PlainClusters are those of ServiceEntries outside the mesh: without mutual TLS, which the
+	// clusters of Services have; those of headless ones do not count here.
 	PlainClusters int `json:"plainClusters"`
 	// The rest is in all filter chains: the same policy in two chains counts twice.
 	// AddedFilters are HTTP filters that istiod adds only where it is asked to, by an
@@ -300,6 +307,9 @@ type Proxy struct {
 	Dumps map[string]string `json:"dumps,omitempty"`
 	// Rejected is the number of configuration updates that Envoy refused (NACKs).
 	Rejected int `json:"rejected,omitempty"`
+	// Requests are those that the proxy has sent since it runs, by the cluster's name, to hosts
+	// that the cluster still has; clusters without any are left out.
+	Requests map[string]int64 `json:"requests,omitempty"`
 	// Stats counts Envoy's statistics by what they are of, the first part of the name:
 	// cluster, listener, http, …
 	Stats map[string]int `json:"stats,omitempty"`

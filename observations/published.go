@@ -11,6 +11,9 @@ type Published struct {
 	// CountsIncludeHeader says that these counts are of lines (`wc -l`): one more than
 	// the rows, for the header line.
 	CountsIncludeHeader bool `json:"countsIncludeHeader,omitempty"`
+	// Relative says that the counts are changes against the step of the table that the
+	// scenario's first step reproduces: the publisher's cluster held objects that are not known.
+	Relative bool `json:"relative,omitempty"`
 	// MemoryMi is the lowest and the highest memory of a sidecar, in Mi.
 	MemoryMi [2]float64 `json:"memoryMi,omitzero"`
 	// WitnessMi is the memory of the one pod whose configuration was dumped, in Mi.
@@ -20,6 +23,8 @@ type Published struct {
 	Services  *int     `json:"services,omitempty"`
 	// Source says where the figures come from, for people.
 	Source string `json:"source,omitempty"`
+	// Note says why they may differ today, for people.
+	Note string `json:"note,omitempty"`
 }
 
 // PublishedTraffic are figures somebody else published on what a sidecar needs that carries
@@ -51,4 +56,17 @@ type PublishedGrowth struct {
 	SurvivesAtMi float64 `json:"survivesAtMi,omitempty"`
 	SurvivesMi   float64 `json:"survivesMi,omitempty"`
 	Source       string  `json:"source,omitempty"` // for people
+}
+
+// PublishedSeries are figures somebody else published on the memory of proxies by the number
+// of some objects.
+type PublishedSeries struct {
+	By    string `json:"by"`    // services
+	Per   int    `json:"per"`   // the number of them that slopes are given for
+	Istio string `json:"istio"` // the version that was measured
+	// At are numbers of objects, and MemoryMi the memory in Mi at each, by the kind of proxy:
+	// sidecar, gateway.
+	At       []int                `json:"at"`
+	MemoryMi map[string][]float64 `json:"memoryMi"`
+	Source   string               `json:"source,omitempty"` // for people
 }

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -201,6 +202,73 @@ func countHosts(answer io.Reader) (int, error) {
 		err = errNoClusters
 	}
 	return hosts, err
+}
+
+// Requests are how many requests a proxy has sent to the hosts of each cluster, by the
+// cluster's name, as its answer to /clusters?format=json tells: the sum of rq_total of the
+// hosts that the cluster has now. Clusters without any are left out. What was sent to hosts
+// that are gone is not in it.
+func Requests(clusters io.Reader) (map[string]int64, error) {
+	// An answer may be of many megabytes: it is read a cluster at a time.
+	d, found := json.NewDecoder(clusters), false
+	sent := map[string]int64{}
+	for depth := 0; ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) && found {
+			return sent, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read /clusters: %w", err)
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		case "cluster_statuses":
+			if depth != 1 || found {
+				continue
+			}
+			if found, err = true, eachOf(d, sent); err != nil {
+				return nil, fmt.Errorf("read /clusters: %w", err)
+			}
+		}
+	}
+}
+
+// hostStats are the statistics of a host in /clusters.
+type hostStats struct {
+	Stats []struct {
+		Name  string `json:"name"`
+		Value string `json:"value"` // left out where it is 0
+	} `json:"stats"`
+}
+
+// eachOf adds up the requests of each cluster of the list that comes next.
+func eachOf(d *json.Decoder, sent map[string]int64) error {
+	if token, err := d.Token(); err != nil || token != json.Delim('[') {
+		return errors.Join(err, errNoClusters)
+	}
+	for d.More() {
+		var c status[hostStats]
+		if err := d.Decode(&c); err != nil {
+			return err
+		}
+		for _, host := range c.Hosts {
+			for _, s := range host.Stats {
+				if s.Name != "rq_total" || s.Value == "" {
+					continue
+				}
+				n, err := strconv.ParseInt(s.Value, 10, 64)
+				if err != nil {
+					return fmt.Errorf("rq_total of cluster %s: %w", c.Name, err)
+				}
+				sent[c.Name] += n
+			}
+		}
+	}
+	_, err := d.Token()
+	return err
 }
 
 // status is a cluster in /clusters with its hosts.

@@ -217,3 +217,37 @@ func TestSplit(t *testing.T) {
 		})
 	}
 }
+
+// Requests adds up what a cluster's hosts were sent; a value of 0 is left out in Envoy's answer.
+func TestRequests(t *testing.T) {
+	for _, test := range []struct {
+		name, answer, problem string
+		want                  map[string]int64
+	}{
+		{"several hosts", `{"other": {"cluster_statuses": 3}, "cluster_statuses": [
+			{"name": "outbound|80|v1|a", "host_statuses": [{"stats": [{"name": "rq_total", "value": "3"}, {"name": "rq_error", "value": "1"}]}, {"stats": [{"name": "rq_total"}]}, {"stats": [{"name": "rq_total", "value": "4"}]}]},
+			{"name": "outbound|80|v2|a", "host_statuses": [{"stats": [{"name": "rq_total"}]}]}, {"name": "none"}]}`, "",
+			map[string]int64{"outbound|80|v1|a": 7}},
+		{"no clusters", `{"a": []}`, "unexpected end of JSON input", nil},
+		{"cut off", `{"cluster_statuses": [{"name": "a"}`, "EOF", nil},
+		{"no number", `{"cluster_statuses": [{"name": "a", "host_statuses": [{"stats": [{"name": "rq_total", "value": "x"}]}]}]}`, "rq_total of cluster a", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := Requests(strings.NewReader(test.answer))
+			if test.problem != "" || err != nil {
+				if test.problem == "" || err == nil || !strings.Contains(err.Error(), test.problem) && !strings.Contains(err.Error(), "EOF") {
+					t.Fatalf("got %v, want %q", err, test.problem)
+				}
+				return
+			}
+			if len(got) != len(test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+			for name, n := range test.want {
+				if got[name] != n {
+					t.Errorf("%s: %d, want %d", name, got[name], n)
+				}
+			}
+		})
+	}
+}

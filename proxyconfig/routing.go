@@ -98,7 +98,7 @@ func (c *routingCluster) count(all *observations.RoutingObjects) {
 		if parts[2] != "" {
 			all.Subsets++
 		}
-		if len(c.Matches) == 0 {
+		if len(c.Matches) == 0 && c.Type != "ORIGINAL_DST" { // which headless Services have
 			all.PlainClusters++
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // another language.
 func TestCountRouting(t *testing.T) {
 	want := map[string]observations.RoutingObjects{
-		"draining":         {Routes: 30, Domains: 45, VirtualServiceRoutes: 8, Subsets: 5, PlainClusters: 3},
+		"draining":         {Routes: 30, Domains: 45, VirtualServiceRoutes: 8, Subsets: 5},
 		"one-pod":          {Routes: 9, Domains: 15},
 		"sidecar-resource": {Routes: 9, Domains: 15},
 		"virtualhosts":     {Routes: 36, Domains: 36, VirtualServiceRoutes: 16, Subsets: 4, DNSClusters: 2, PlainClusters: 2},

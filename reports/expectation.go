@@ -2,16 +2,22 @@ package reports
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/meshbench/meshbench/observations"
 )
 
-// Expectation is a change against the scenario's first step that had to hold.
+// Expectation is a change against the scenario's first step that had to hold, of a gateway
+// against the first step at which its configuration was read.
 type Expectation struct {
 	What string `json:"what"`
 	// Of is the workload of whose witness it is; "" for the first witness and for counts of the
 	// cluster.
-	Of   string `json:"of,omitempty"`
+	Of string `json:"of,omitempty"`
+	// Kind is gateway for the counts of the gateway that is a witness; "" for those of a
+	// sidecar and of the cluster.
+	Kind string `json:"kind,omitempty"`
 	Want int    `json:"want"`
 	Got  *int   `json:"got" jsonschema:"nullable"` // nil for unknown, which is not 0: the counts were not read
 	OK   bool   `json:"ok"`
@@ -29,13 +35,18 @@ func (e Expectation) String() string {
 	if e.Got != nil {
 		got = fmt.Sprintf("got %+d", *e.Got)
 	}
-	return fmt.Sprintf("%s should change by %+d against the first step, %s", e.Subject(), e.Want, got)
+	first := "the first step"
+	if e.Kind != "" {
+		first += " with a " + e.Kind
+	}
+	return fmt.Sprintf("%s should change by %+d against %s, %s", e.Subject(), e.Want, first, got)
 }
 
-// Subject is what the expectation is about: route, or route of ns1/test.
-func (e Expectation) Subject() string { return subject(e.What, e.Of) }
+// Subject is what the expectation is about: route, route of ns1/test or gateway route.
+func (e Expectation) Subject() string { return subject(e.What, e.Of, e.Kind) }
 
-func subject(what, of string) string {
+func subject(what, of, kind string) string {
+	what = strings.TrimSpace(kind + " " + what)
 	if of == "" {
 		return what
 	}
@@ -65,15 +76,23 @@ func (r *Report) Missed() []Miss {
 	return missed
 }
 
-// expect judges the step's expectations, which hold Want only, against the first step.
-func (s *Step) expect(first *Step) {
+// expect judges the step's expectations, which hold Want only, against the first step, and
+// those of another kind of proxy against the first of the steps at which one was read.
+func (s *Step) expect(first *Step, steps []Step) {
 	for i := range s.Expectations {
 		e := &s.Expectations[i]
-		if first == nil {
+		from, what := first, subject(e.What, "", e.Kind)
+		if e.Kind != "" {
+			from = nil
+			if at := slices.IndexFunc(steps, func(s Step) bool { _, ok := s.Count(what); return ok }); at >= 0 {
+				from = &steps[at]
+			}
+		}
+		if from == nil {
 			continue
 		}
-		was, ok := first.countOf(e.Of, e.What)
-		is, ok2 := s.countOf(e.Of, e.What)
+		was, ok := from.countOf(e.Of, what)
+		is, ok2 := s.countOf(e.Of, what)
 		if ok && ok2 {
 			change := is - was
 			e.Got, e.OK = &change, change == e.Want

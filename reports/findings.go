@@ -104,18 +104,27 @@ func (r *Report) findings() []sections.Finding {
 	for _, m := range r.Missed() {
 		add(observations.Error, "missed", m.Step, "%s", m.Expectation)
 	}
+	note := ""
 	for _, s := range r.Steps {
 		for _, f := range s.Published {
 			if f.Match || f.Got == nil || f.What == "witnessMemory" {
 				continue
 			}
+			note = cmp.Or(note, s.figures.Note)
 			if f.IsCount() {
-				add(observations.Warning, "published", s.Name, "%s: %s published, %g here", f.What, f.Range(), *f.Got)
+				got := fmt.Sprintf("%g", *f.Got)
+				if f.Change {
+					got = fmt.Sprintf("%+g", *f.Got)
+				}
+				add(observations.Warning, "published", s.Name, "%s: %s published, %s here", f.What, f.Range(), got)
 			} else {
 				add(observations.Warning, "published", s.Name, "median memory of %.1f Mi lies more than %g %% outside the published %s Mi",
 					*f.Got, 100*PublishedTolerance, f.Range())
 			}
 		}
+	}
+	if note != "" {
+		add(observations.Info, "published", "", "%s", note)
 	}
 	if sc := r.Score(); sc.Settled.All > 0 && sc.Settled.Good == 0 {
 		add(observations.Warning, observations.Unsettled, "", "No step settled; the figures are unreliable.")
@@ -341,47 +350,6 @@ func (s *Step) disagreement() (a, b observations.Proxy, ok bool) {
 
 func rowsText(c observations.Counts) string {
 	return fmt.Sprintf("%d clusters, %d listeners, %d routes, %d endpoints", c.Cluster, c.Listener, c.Route, c.Endpoint)
-}
-
-// ConfigKind is one kind of configuration object in words, and how many there are.
-type ConfigKind struct {
-	Title string
-	Count int
-}
-
-// configGrowth says which objects made the configuration grow or shrink between two steps,
-// the largest change first, and how the median memory changed where that is asked for; ""
-// when the configuration was not read in both.
-func configGrowth(before, now *Step, memory bool) string {
-	if before.ConfigObjects == nil || now.ConfigObjects == nil {
-		return ""
-	}
-	was, is := before.Kinds, now.Kinds
-	var changed []int
-	for i := range is {
-		if is[i].Count != was[i].Count {
-			changed = append(changed, i)
-		}
-	}
-	size := func(i int) int { return max(is[i].Count-was[i].Count, was[i].Count-is[i].Count) }
-	slices.SortStableFunc(changed, func(i, j int) int { return size(j) - size(i) })
-	parts := make([]string, len(changed))
-	for n, i := range changed {
-		parts[n] = fmt.Sprintf("%s %+d (%d to %d)", is[i].Title, is[i].Count-was[i].Count, was[i].Count, is[i].Count)
-	}
-	text := cmp.Or(strings.Join(parts, ", "), "configuration unchanged")
-	d := now.ConfigDumpBytes - before.ConfigDumpBytes
-	switch {
-	case len(changed) > 0 && d != 0:
-		text += fmt.Sprintf("; dump %+.0f kB", float64(d)/1e3)
-	case max(d, -d) > before.ConfigDumpBytes/20:
-		// Counts leave out what is on its way in or out; a dump does not.
-		text += fmt.Sprintf(", yet dump %+.0f kB: it also holds what is being replaced (listeners that drain)", float64(d)/1e3)
-	}
-	if memory && before.Memory.Samples > 0 && now.Memory.Samples > 0 {
-		text += fmt.Sprintf("; median memory %+.1f Mi", float64(now.Memory.MedianBytes-before.Memory.MedianBytes)/words.Mi)
-	}
-	return text
 }
 
 // witnessEffect says how much more memory dumped proxies hold; "" when no step has

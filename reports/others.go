@@ -17,6 +17,11 @@ type Others struct {
 	WitnessMemory Memory     `json:"witnessMemory"`
 	CPU           CPU        `json:"cpu"`
 	Workloads     []Workload `json:"workloads,omitempty"` // split Memory, sorted by name
+	// Witness is the proxy, namespace/pod, whose configuration was read, and Rows and
+	// ConfigObjects are its; "" and nil where none was.
+	Witness       string                      `json:"witness,omitempty"`
+	Rows          *observations.Counts        `json:"rows,omitempty"`
+	ConfigObjects *observations.ConfigObjects `json:"configObjects,omitempty"`
 	// Proxies are the readings behind, sorted by pod.
 	Proxies []Sidecar `json:"proxies"`
 }
@@ -42,6 +47,13 @@ func group(kind string, read []Sidecar) Others {
 	}
 	o.Memory, o.WitnessMemory, o.CPU = memoryOf(memory), memoryOf(witness), cpuOf(cpu)
 	return o
+}
+
+// counts takes in the configuration of the kind's witness.
+func (o *Others) counts(proxies []observations.Proxy, primary primaries) {
+	if p := primary.of(proxies, o.Kind); p != nil {
+		o.Witness, o.Rows, o.ConfigObjects = p.Namespace+"/"+p.Pod, &p.Rows, &p.Objects
+	}
 }
 
 // keptAlive says which pods do not complete for their sidecars, and since which step; "" for

@@ -31,8 +31,11 @@ type PublishedFigure struct {
 	// line was added to the run's rows. It is nil when it was not read.
 	Got *float64 `json:"got" jsonschema:"nullable"`
 	// Unit is lines, rows or Mi; "" for objects.
-	Unit  string `json:"unit,omitempty"`
-	Match bool   `json:"match"`
+	Unit string `json:"unit,omitempty"`
+	// Change says that both are changes against the first step: the publisher's cluster held
+	// objects that are not known.
+	Change bool `json:"change,omitempty"`
+	Match  bool `json:"match"`
 }
 
 // IsCount tells an exact quantity from memory.
@@ -43,17 +46,21 @@ func (f PublishedFigure) Range() string {
 	if f.PublishedHigh != 0 {
 		return fmt.Sprintf("%g-%g", f.Published, f.PublishedHigh)
 	}
+	if f.Change {
+		return fmt.Sprintf("%+g", f.Published)
+	}
 	return fmt.Sprintf("%g", f.Published)
 }
 
-// comparePublished sets the step's figures beside the published ones.
-func (s *Step) comparePublished() {
+// comparePublished sets the step's figures beside the published ones. Changes are against
+// the first step; nil if it was not read.
+func (s *Step) comparePublished(first *Step) {
 	p := s.figures
 	if p == nil {
 		return
 	}
 	unit, header := UnitRows, 0
-	if p.CountsIncludeHeader {
+	if p.CountsIncludeHeader && !p.Relative {
 		unit, header = UnitLines, 1
 	}
 	for _, c := range []struct {
@@ -73,8 +80,16 @@ func (s *Step) comparePublished() {
 		if c.value == nil {
 			continue
 		}
-		f := PublishedFigure{What: c.what, Published: float64(*c.value), Unit: c.unit}
-		if n, ok := s.Count(c.what); ok {
+		f := PublishedFigure{What: c.what, Published: float64(*c.value), Unit: c.unit, Change: p.Relative && c.unit != ""}
+		n, ok := s.Count(c.what)
+		if f.Change {
+			was, known := 0, false
+			if first != nil {
+				was, known = first.Count(c.what)
+			}
+			n, ok = n-was, ok && known
+		}
+		if ok {
 			got := float64(n + c.header)
 			f.Got, f.Match = &got, got == f.Published
 		}

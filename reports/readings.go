@@ -112,10 +112,27 @@ func (in *readings) add(rec observations.Record) {
 	}
 }
 
-// step computes what the readings say. The rows are of the first witness of the
-// workload *primary, which the first step that has a witness sets: a proxy in another
-// namespace, or outside the Service, sees other rows.
-func (in *readings) step(table []metrics.Metric, primary *string) Step {
+// primaries are the workloads, by kind of proxy, whose first witness the rows are of. The
+// first step that has a witness of the kind sets it: a proxy in another namespace, or outside
+// the Service, sees other rows.
+type primaries map[string]string
+
+// of is the witness of a kind whose rows count; nil if none was read.
+func (p primaries) of(proxies []observations.Proxy, kind string) *observations.Proxy {
+	var found *observations.Proxy
+	for i := range proxies {
+		if of := &proxies[i]; of.Kind == kind && (found == nil || of.Workload == p[kind] && found.Workload != p[kind]) {
+			found = of
+		}
+	}
+	if found != nil && p[kind] == "" {
+		p[kind] = found.Workload
+	}
+	return found
+}
+
+// step computes what the readings say.
+func (in *readings) step(table []metrics.Metric, primary primaries) Step {
 	s := Step{
 		Name:         in.begin.Name,
 		Do:           in.begin.Do,
@@ -139,20 +156,17 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 		s.ControlPlane = in.measure.ControlPlane
 	}
 	for _, e := range in.begin.Expect {
-		s.Expectations = append(s.Expectations, Expectation{What: e.What, Of: e.Of, Want: e.Change})
+		s.Expectations = append(s.Expectations, Expectation{What: e.What, Of: e.Of, Kind: e.Kind, Want: e.Change})
 	}
 	sidecar := func(p observations.Proxy) bool { return p.Kind == observations.ProxySidecar }
-	if i := slices.IndexFunc(in.proxies, sidecar); i >= 0 {
-		if same := slices.IndexFunc(in.proxies, func(p observations.Proxy) bool { return sidecar(p) && p.Workload == *primary }); same >= 0 {
-			i = same
-		}
-		p := in.proxies[i]
-		*primary = cmp.Or(*primary, p.Workload)
+	if slices.ContainsFunc(in.proxies, sidecar) {
+		p := primary.of(in.proxies, observations.ProxySidecar)
 		s.Rows, s.ConfigObjects, s.ConfigDumpBytes = &p.Rows, &p.Objects, p.DumpBytes
 		s.Witness = p.Namespace + "/" + p.Pod
 	}
 
 	in.read = in.counted(&s)
+	in.read.Gateway = primary.of(in.proxies, observations.ProxyGateway)
 	s.Metrics, s.counts = metrics.Read(table, in.read), map[string]int{}
 	for _, m := range table {
 		f, ok := s.Metrics[m.Name]
@@ -178,9 +192,16 @@ func (in *readings) step(table []metrics.Metric, primary *string) Step {
 	sidecars := group(observations.ProxySidecar, read[observations.ProxySidecar])
 	s.Sidecars, s.Workloads = sidecars.Proxies, sidecars.Workloads
 	s.Memory, s.WitnessMemory, s.CPU = sidecars.Memory, sidecars.WitnessMemory, sidecars.CPU
+	for _, p := range in.proxies {
+		if p.Kind != observations.ProxySidecar && read[p.Kind] == nil {
+			read[p.Kind] = []Sidecar{} // counted, and its memory was not read
+		}
+	}
 	for _, kind := range slices.Sorted(maps.Keys(read)) {
 		if kind != observations.ProxySidecar {
-			s.Others = append(s.Others, group(kind, read[kind]))
+			of := group(kind, read[kind])
+			of.counts(in.proxies, primary)
+			s.Others = append(s.Others, of)
 		}
 	}
 	var allocated, agents []int64

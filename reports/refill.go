@@ -35,13 +35,25 @@ func (r *Report) histories() []sections.Finding {
 	return found
 }
 
-// same says whether two settled steps have the same pods and Services, and the witness the
+// same says whether two settled steps have the same pods and Services, and all witnesses the
 // same configuration.
 func same(a, b *Step) bool {
 	if !a.Settled || !b.Settled || !a.Measured || !b.Measured || a.Objects == nil || b.Objects == nil || a.ConfigObjects == nil || b.ConfigObjects == nil {
 		return false
 	}
-	return a.Objects.Pods == b.Objects.Pods && a.Objects.Services == b.Objects.Services && *a.ConfigObjects == *b.ConfigObjects && *a.Rows == *b.Rows
+	if a.Objects.Pods != b.Objects.Pods || a.Objects.Services != b.Objects.Services || *a.ConfigObjects != *b.ConfigObjects || *a.Rows != *b.Rows {
+		return false
+	}
+	for _, p := range a.Proxies {
+		for _, o := range b.Proxies {
+			// What logs of before routing was counted do not say is taken to be the same.
+			routing := p.Routing != nil && o.Routing != nil && *p.Routing != *o.Routing
+			if p.Workload == o.Workload && (p.Objects != o.Objects || p.Rows != o.Rows || routing) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // refillText compares the sidecars that both steps have, and istiod if it is the same; "" for

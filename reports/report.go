@@ -18,11 +18,14 @@ import (
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/breaks"
+	"github.com/meshbench/meshbench/reports/calls"
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/phases"
+	"github.com/meshbench/meshbench/reports/requests"
 	"github.com/meshbench/meshbench/reports/revisions"
 	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/slopes"
 	"github.com/meshbench/meshbench/reports/traffic"
 )
 
@@ -57,6 +60,8 @@ type Report struct {
 	Growth *growth.Growth `json:"growth,omitempty"`
 	// Traffic is what loads of requests took; nil when there were none.
 	Traffic *traffic.Traffic `json:"traffic,omitempty"`
+	// Calls are single requests, with the proofs of what became of them.
+	Calls []calls.Call `json:"calls,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -296,13 +301,13 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	}
 
 	table := metrics.Table()
-	var primary string // workload of the witness that the rows are of
+	primary := primaries{}
 	for i, in := range steps {
 		if in == nil {
 			r.Missing = append(r.Missing, run.Steps[i])
 			continue
 		}
-		s := in.step(table, &primary)
+		s := in.step(table, primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
 		s.Began = in.began.Sub(r.Started).Seconds()
 		if !s.Measured {
@@ -319,21 +324,38 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		first = &r.Steps[0]
 	}
 	for i := range r.Steps {
-		r.Steps[i].expect(first)
+		r.Steps[i].expect(first, r.Steps)
 		// The absolute figures hold for the shape of cluster that they were taken on.
 		if run.Cluster.Baseline == observations.BaselineEKS {
-			r.Steps[i].comparePublished()
+			r.Steps[i].comparePublished(first)
 		}
 		if f := r.Steps[i].figures; f != nil {
 			r.PublishedSource = cmp.Or(r.PublishedSource, f.Source)
 		}
 	}
+	if costs := workloadCosts(r.Steps); costs != nil {
+		r.Sections = append(r.Sections, *costs)
+	}
 	if r.Growth = growth.Build(records); r.Growth != nil {
 		r.Sections = append(r.Sections, revisions.Section(r.Growth, run.Steps))
+	}
+	if run.PublishedSeries != nil {
+		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
 	}
 	if r.Traffic = traffic.Build(records); r.Traffic != nil {
 		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
 		r.expectAnswers()
+	}
+	if r.Calls = calls.Build(records); len(r.Calls) > 0 {
+		r.Sections = append(r.Sections, calls.Section(r.Calls))
+		r.expectProofs()
+	}
+	var sent []requests.Step
+	for i := range r.Steps {
+		sent = append(sent, requests.Step{Name: r.Steps[i].Name, Proxies: r.Steps[i].Proxies})
+	}
+	if of := requests.Section(sent); of != nil {
+		r.Sections = append(r.Sections, *of)
 	}
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)

@@ -19,7 +19,7 @@ type Change interface {
 func changes() []Change {
 	return []Change{
 		&Namespace{}, &Deployment{}, &StatefulSet{}, &DaemonSet{}, &Job{}, &CronJob{}, &Scale{}, &Expose{}, &Delete{}, &Restart{},
-		&Nodes{}, &Apply{}, &Revisions{}, &Upgrade{}, &Pause{}, &Churn{}, &Traffic{},
+		&Nodes{}, &Apply{}, &Revisions{}, &Upgrade{}, &Pause{}, &Churn{}, &Traffic{}, &Call{}, &Gateway{},
 	}
 }
 

@@ -61,6 +61,8 @@ type Apply struct {
 	summary, sum string
 	// placed says how the namespaces are called on the cluster; nil for as in the manifest.
 	placed *placement
+	// listening are the gateways that are to listen for its Gateways.
+	listening []GatewayPods
 	// left are fields that may refer to a namespace and still have its old name.
 	left []string
 }
@@ -112,6 +114,10 @@ func (a *Apply) Load() (*manifests.Manifest, error) {
 	}
 	return m, err
 }
+
+// Listening returns the gateways that must be there, and listen on ports, once the manifest
+// is applied: those that its Gateways select, and those that istiod makes of them.
+func (a *Apply) Listening() []GatewayPods { return slices.Clone(a.listening) }
 
 func (a *Apply) source() manifests.Source {
 	if a.long == nil {
@@ -266,6 +272,7 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		if m.isGateway() {
 			need.gateways = append(need.gateways, m.Metadata.Namespace+"/"+m.Metadata.Name)
 		}
+		need.gatewayAPI = need.gatewayAPI || m.isGatewayAPI() && !c.defined[gatewayAPIGroup+"/"+m.Kind]
 		o := object{m.Kind, m.Metadata.Namespace, m.Metadata.Name}
 		if _, exists := c.objects[object{"Namespace", "", o.namespace}]; o.namespace != "" && !exists {
 			if !missing[o.namespace] {
@@ -285,6 +292,9 @@ func (a *Apply) checkObjects(at manifestPlace, manifest *manifests.Manifest) nee
 		at.outsideOwn(of)
 		at.kind(manifest, of)
 		c.appliesService(&m)
+		if m.isGateway() {
+			a.listening = append(a.listening, c.appliesGateway(at, manifest, &m)...)
+		}
 		pods, ok := m.pods()
 		if !ok {
 			continue

@@ -106,6 +106,8 @@ type checker struct {
 	nodes []NodeGroup
 	// plan collects what the scenario needs.
 	plan planner
+	// gateways are the gateways that exist, and what configures them.
+	gateways gatewayWorld
 	// warnings are the results of warnAt.
 	warnings Problems
 	// own are the namespaces that steps create, and outside what is changed beside them.
@@ -120,6 +122,7 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
 		templates: map[object]template{}, exposed: map[object]service{}, askedAt: map[object]string{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
+		gateways: gatewayWorld{most: map[object]int{}},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
@@ -288,12 +291,12 @@ func (c *checker) check(s *Scenario) {
 		names[step.Name] = i
 		c.name(at+".name", step.Name, validation.IsDNS1123Label)
 		c.publishedStep(table, at+".published", step.Published)
-		for _, e := range step.Changes() {
-			if i == 0 && e.Change != 0 {
+		for _, e := range step.Expect.Changes() {
+			if i == 0 && e.Change != 0 && e.Kind == "" {
 				c.wrongAt(at+".expect."+e.What, "%d must be 0: expectations are changes relative to the first step", e.Change)
 			}
 		}
-		c.expectOf(s, step, at)
+		c.expectOf(s, step, i == 0, at)
 		begin := len(c.plan.timeline)
 		for _, a := range step.Actions {
 			c.path = c.origins[a.Change]
@@ -306,11 +309,14 @@ func (c *checker) check(s *Scenario) {
 		c.runStandIns()
 		c.plan.loads = append(c.plan.loads, load{begin, len(c.plan.timeline), c.plan.pods + c.services()})
 		c.witness(s, at)
+		c.gatewayWitness(&s.Steps[i], at)
 	}
 	if s.Steps != nil && len(s.Steps) == 0 {
 		c.wrong("steps", "a scenario needs at least one step")
 	}
+	c.gateways.check(c)
 	c.witnesses(s.Witnesses)
+	c.addGateway(s)
 	s.plan = c.plan.Plan
 	s.own, s.outside = c.own, slices.Clip(c.outside.sorted())
 	c.settleLimits(s)

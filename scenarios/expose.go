@@ -2,10 +2,13 @@ package scenarios
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -104,13 +107,24 @@ func (e *Expose) check(c *checker) needs {
 	if e.Ports != nil && len(e.Ports) == 0 {
 		c.wrong("ports", "a Service needs at least one port")
 	}
+	c.ports(e.Ports)
+	if c.behind(e) {
+		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
+		c.exposes(e)
+	}
+	return needs{}
+}
+
+// ports checks the ports of a Service, which are in the field ports of the action, and fills
+// in the target ports that are omitted.
+func (c *checker) ports(list []Port) {
 	type number struct {
 		port     int
 		protocol string
 	}
 	numbers, names := map[number]int{}, map[string]int{}
-	for i := range e.Ports {
-		p, at := &e.Ports[i], fmt.Sprintf("ports[%d]", i)
+	for i := range list {
+		p, at := &list[i], fmt.Sprintf("ports[%d]", i)
 		if c.at[join(c.path, at+".targetPort")] == nil {
 			p.TargetPort = p.Port
 		} else {
@@ -128,7 +142,7 @@ func (e *Expose) check(c *checker) needs {
 		}
 		numbers[number{p.Port, p.Protocol}] = i
 		switch before, taken := names[p.Name]; {
-		case p.Name == "" && len(e.Ports) > 1:
+		case p.Name == "" && len(list) > 1:
 			c.wrong(at+".name", "is required: every port of a Service with several needs a name, e.g. tcp-%d", p.Port)
 		case p.Name == "":
 		case taken:
@@ -138,11 +152,6 @@ func (e *Expose) check(c *checker) needs {
 			c.name(at+".name", p.Name, validation.IsDNS1123Label)
 		}
 	}
-	if c.behind(e) {
-		c.create("name", "v1", object{"Service", e.Namespace, e.Name})
-		c.exposes(e)
-	}
-	return needs{}
 }
 
 // behind checks what is behind the Service: a workload, labels or addresses.
@@ -196,6 +205,13 @@ func (c *checker) selects(e *Expose) {
 		if o.namespace != e.Namespace || w.template.labels == nil {
 			continue
 		}
+		if name, one := e.Selector[appsv1.StatefulSetPodNameLabel]; one && o.kind == "StatefulSet" && hasPod(o, w, name) {
+			others := maps.Clone(e.Selector)
+			delete(others, appsv1.StatefulSetPodNameLabel)
+			if labels.SelectorFromSet(others).Matches(labels.Set(w.template.labels)) {
+				return
+			}
+		}
 		if labels.SelectorFromSet(e.Selector).Matches(labels.Set(w.template.labels)) {
 			return
 		}
@@ -213,6 +229,14 @@ func (c *checker) selects(e *Expose) {
 		hint = "; there are pods with " + strings.Join(near, " and with ")
 	}
 	c.wrong("selector", "no pods in namespace %q have the labels %s%s", e.Namespace, labelText(e.Selector), hint)
+}
+
+// hasPod reports whether a StatefulSet has a pod of that name: its own with a number from 0.
+// Kubernetes gives each the label statefulset.kubernetes.io/pod-name.
+func hasPod(o object, w workload, name string) bool {
+	number, of := strings.CutPrefix(name, o.name+"-")
+	n, err := strconv.Atoi(number)
+	return of && err == nil && n >= 0 && n < w.replicas && strconv.Itoa(n) == number
 }
 
 // maxEndpoints is the largest number of addresses in one EndpointSlice.

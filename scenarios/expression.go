@@ -76,6 +76,11 @@ func (n *names) expand(text string) (string, error) {
 
 // evaluate returns the value of an expression: a whole number or a string.
 func (n *names) evaluate(source string) (any, error) {
+	// Most are a name and nothing else, of which a long repetition has thousands.
+	if value, known := n.values[source]; known {
+		n.used[source] = true
+		return value, nil
+	}
 	for _, word := range words.FindAllString(quoted.ReplaceAllString(source, ""), -1) {
 		n.used[word] = true
 		if _, known := n.values[word]; !known && !slices.Contains(reserved, word) {

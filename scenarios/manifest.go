@@ -139,7 +139,13 @@ func (m *manifestObject) podAnnotations(pods manifestPods) (place string, proble
 // isGateway reports whether the object is a Gateway of Istio or of the Gateway API.
 func (m *manifestObject) isGateway() bool {
 	group, _, _ := strings.Cut(m.APIVersion, "/")
-	return m.Kind == "Gateway" && (group == "networking.istio.io" || group == "gateway.networking.k8s.io")
+	return m.Kind == "Gateway" && (group == istioGroup || group == gatewayAPIGroup)
+}
+
+// isGatewayAPI reports whether the object's kind is one of the Gateway API's.
+func (m *manifestObject) isGatewayAPI() bool {
+	group, _, _ := strings.Cut(m.APIVersion, "/")
+	return group == gatewayAPIGroup
 }
 
 // manifestPods are the pods that an object of a manifest creates.

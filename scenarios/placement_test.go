@@ -57,6 +57,8 @@ steps:
       - nodes: {groups: [{type: m6i.large, count: 5}]}
       - upgrade: {istio: 1.23.2, namespaces: [ns1], restart: [{namespace: ns1, deployment: web}]}
       - pause: {for: 1s}
+      - gateway: {namespace: ns1, name: edge}
+      - apply: {manifest: '{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {namespace: ns1, name: edge}, spec: {selector: {istio: edge}}}'}
       - deployment: {namespace: ns1, name: client, image: fortio/fortio}
       - traffic: {from: ns1/client, to: "web.ns1.svc:80", qps: 1, duration: 1s}
       - delete: {kind: Service, namespace: ns1, name: web}

@@ -37,6 +37,11 @@ type Plan struct {
 	// Gateways are the Gateways of Istio or of the Gateway API in manifests, as
 	// namespace/name, each once. They need a proxy that serves them.
 	Gateways []string
+	// GatewayChart is set if an action installs Istio's chart gateway.
+	GatewayChart bool
+	// GatewayAPI is set if the mesh must be installed with the Gateway API's resource
+	// definitions: an action or a manifest makes objects of it, and no manifest defines them.
+	GatewayAPI bool
 	// Applications is set if applications' containers must run, not only their sidecars: those
 	// of Running.
 	Applications bool
@@ -135,6 +140,8 @@ type needs struct {
 	istio string
 	// knative, shapesRevisions, collectsRevisions and applications: see [Plan].
 	knative, shapesRevisions, collectsRevisions, applications bool
+	// gatewayChart and gatewayAPI: see [Plan].
+	gatewayChart, gatewayAPI bool
 }
 
 // planner builds the plan while the checker goes through the steps.
@@ -192,6 +199,8 @@ func (p *planner) need(n needs) {
 	p.ShapesRevisions = p.ShapesRevisions || n.shapesRevisions
 	p.CollectsRevisions = p.CollectsRevisions || n.collectsRevisions
 	p.Applications = p.Applications || n.applications
+	p.GatewayChart = p.GatewayChart || n.gatewayChart
+	p.GatewayAPI = p.GatewayAPI || n.gatewayAPI
 }
 
 // addOnce adds a text to the list unless it is empty or in the list.

@@ -22,12 +22,33 @@ type Published struct {
 	// CountsIncludeHeader is set if the counts are line counts of istioctl's output, one
 	// header line more than rows.
 	CountsIncludeHeader bool `yaml:"countsIncludeHeader"`
+	// Relative is set if the publisher's cluster held objects that are not known. Then counts
+	// are compared as changes against the step of the table that a scenario's first step
+	// reproduces.
+	Relative bool `yaml:"relative,omitempty"`
+	// Note says, in a sentence or two, why figures may differ today; "" for no reason known.
+	Note string `yaml:"note,omitempty"`
 	// Steps are in the order in which they were done.
 	Steps []PublishedStep `yaml:"steps"`
 	// Growth is the growth with revisions of Knative Services; nil if none was published.
 	Growth *PublishedGrowth `yaml:"growth,omitempty"`
+	// Series is memory by the size of the mesh; nil if none was published.
+	Series *PublishedSeries `yaml:"series,omitempty"`
 	// Traffic is what a sidecar needs that carries requests; nil if none was published.
 	Traffic *PublishedTraffic `yaml:"traffic,omitempty"`
+}
+
+// PublishedSeries is the memory of proxies by the number of some objects.
+type PublishedSeries struct {
+	// By is what was counted, services; Per is the number of them that slopes are given for.
+	By  string `yaml:"by"`
+	Per int    `yaml:"per"`
+	// Istio is the version.
+	Istio string `yaml:"istio"`
+	// At are the numbers of objects, and MemoryMi the memory in Mi at each of them, by the kind
+	// of proxy: sidecar, gateway.
+	At       []int                `yaml:"at"`
+	MemoryMi map[string][]float64 `yaml:"memoryMi"`
 }
 
 // PublishedTraffic is what a sidecar needs that carries requests.
@@ -68,12 +89,12 @@ type PublishedStep struct {
 	Objects *PublishedObjects `yaml:"objects,omitempty"`
 }
 
-// PublishedCounts are published counts of a proxy's configuration.
+// PublishedCounts are published counts of a proxy's configuration; nil if not published.
 type PublishedCounts struct {
-	Cluster  int `yaml:"cluster"`
-	Listener int `yaml:"listener"`
-	Route    int `yaml:"route"`
-	Endpoint int `yaml:"endpoint"`
+	Cluster  *int `yaml:"cluster"`
+	Listener *int `yaml:"listener"`
+	Route    *int `yaml:"route"`
+	Endpoint *int `yaml:"endpoint"`
 }
 
 // PublishedObjects are published counts of objects in all namespaces.
@@ -85,8 +106,8 @@ type PublishedObjects struct {
 
 // Range is the lowest and the highest value, in Mi (2^20 bytes).
 type Range struct {
-	Low  int `yaml:"low"`
-	High int `yaml:"high"`
+	Low  float64 `yaml:"low"`
+	High float64 `yaml:"high"`
 }
 
 // PublishedTable returns the published table with a name, eks-nginx.

@@ -32,6 +32,9 @@ type MeshRules struct {
 	// HelmValues returns what is wrong with values for the charts of a version of Istio.
 	// Values are not checked if HelmValues is nil.
 	HelmValues func(istio string, values map[string]any) []meshfacts.Problem
+	// GatewayValues returns what is wrong with values for the chart gateway of a version of
+	// Istio. They are not checked if GatewayValues is nil.
+	GatewayValues func(istio string, values map[string]any) []meshfacts.Problem
 	// ProxyConfig returns what is wrong with the annotation proxy.istio.io/config, decoded.
 	// It is not checked if ProxyConfig is nil.
 	ProxyConfig func(istio string, config any) []meshfacts.Problem
@@ -80,6 +83,12 @@ func IstioRules() MeshRules {
 			}
 			return nil
 		},
+		GatewayValues: func(istio string, values map[string]any) []meshfacts.Problem {
+			if facts := of(istio); facts != nil {
+				return facts.CheckGateway(values)
+			}
+			return nil
+		},
 		ProxyConfig: func(istio string, config any) []meshfacts.Problem {
 			if facts := of(istio); facts != nil {
 				return facts.ProxyConfig(config)
@@ -107,7 +116,7 @@ func (r MeshRules) complete() MeshRules {
 	if r.Injects == nil && r.InjectionLabel == nil && r.HelmValues == nil && r.ProxyConfig == nil && r.ResourceFields == nil {
 		istio := IstioRules()
 		r.Injects, r.InjectionLabel, r.HelmValues, r.ProxyConfig = istio.Injects, istio.InjectionLabel, istio.HelmValues, istio.ProxyConfig
-		r.Unchecked = istio.Unchecked
+		r.GatewayValues, r.Unchecked = istio.GatewayValues, istio.Unchecked
 	}
 	if r.Injects == nil {
 		r.Injects = IstioInjects

@@ -41,9 +41,11 @@ type Scenario struct {
 	Mesh Mesh `yaml:"mesh,omitempty"`
 	// Knative holds options of Knative Serving, for scenarios that need it.
 	Knative KnativeOptions `yaml:"knative,omitempty"`
-	// Witnesses are the workloads of which one sidecar each is dumped. Expectations are
-	// checked on the first. Default: the first Deployment with a sidecar that a step
-	// creates, else the first other workload that keeps its pods.
+	// Witnesses are the workloads of which one proxy each is dumped. Expectations are checked
+	// on the first that has sidecars, those of gateways on the first gateway. Default: the
+	// first Deployment with a sidecar that a step creates, else the first other workload that
+	// keeps its pods; and the first gateway of an action with two replicas or more, or where a
+	// step has expectations of a gateway, the first gateway.
 	Witnesses []Witness `yaml:"witnesses,omitempty"`
 	// Steps are done in order. Expectations are changes relative to the first step.
 	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
@@ -184,6 +186,24 @@ type Expect struct {
 	Services     *int `yaml:"services,omitempty"`
 	Sidecars     *int `yaml:"sidecars,omitempty"`
 	RealSidecars *int `yaml:"realSidecars,omitempty"`
+	// Gateway are changes of the gateway that is a witness, relative to the first step that
+	// ends with one.
+	Gateway *ProxyExpect `yaml:"gateway,omitempty"`
+}
+
+// ProxyExpect holds changes of one proxy's configuration; nil if nothing is expected. They are
+// those of [Expect].
+type ProxyExpect struct {
+	Cluster            *int `yaml:"cluster,omitempty"`
+	Listener           *int `yaml:"listener,omitempty"`
+	Route              *int `yaml:"route,omitempty"`
+	Endpoint           *int `yaml:"endpoint,omitempty"`
+	ClusterObjects     *int `yaml:"clusterObjects,omitempty"`
+	ListenerObjects    *int `yaml:"listenerObjects,omitempty"`
+	FilterChainObjects *int `yaml:"filterChainObjects,omitempty"`
+	RouteObjects       *int `yaml:"routeObjects,omitempty"`
+	VirtualHostObjects *int `yaml:"virtualHostObjects,omitempty"`
+	EndpointObjects    *int `yaml:"endpointObjects,omitempty"`
 }
 
 // Settle holds options for waiting until the mesh is quiet.
@@ -195,21 +215,44 @@ type Settle struct {
 
 // Changes returns the expectations in the order in which tables show them.
 func (e Expect) Changes() []observations.Expectation {
-	var list []observations.Expectation
-	for _, x := range []struct {
-		what   string
-		change *int
-	}{
+	proxy := ProxyExpect{
+		e.Cluster, e.Listener, e.Route, e.Endpoint,
+		e.ClusterObjects, e.ListenerObjects, e.FilterChainObjects, e.RouteObjects, e.VirtualHostObjects, e.EndpointObjects,
+	}
+	list := proxy.changes("")
+	for _, x := range []expected{
+		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services}, {"sidecars", e.Sidecars}, {"realSidecars", e.RealSidecars},
+	} {
+		list = x.appended(list, "")
+	}
+	if e.Gateway != nil {
+		list = append(list, e.Gateway.changes(observations.ProxyGateway)...)
+	}
+	return list
+}
+
+func (e ProxyExpect) changes(kind string) (list []observations.Expectation) {
+	for _, x := range []expected{
 		{"cluster", e.Cluster}, {"listener", e.Listener}, {"route", e.Route}, {"endpoint", e.Endpoint},
 		{"clusterObjects", e.ClusterObjects}, {"listenerObjects", e.ListenerObjects}, {"filterChainObjects", e.FilterChainObjects},
 		{"routeObjects", e.RouteObjects}, {"virtualHostObjects", e.VirtualHostObjects}, {"endpointObjects", e.EndpointObjects},
-		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services}, {"sidecars", e.Sidecars}, {"realSidecars", e.RealSidecars},
 	} {
-		if x.change != nil {
-			list = append(list, observations.Expectation{What: x.what, Change: *x.change})
-		}
+		list = x.appended(list, kind)
 	}
 	return list
+}
+
+// expected is one expectation by its word; change is nil if nothing is expected.
+type expected struct {
+	what   string
+	change *int
+}
+
+func (x expected) appended(list []observations.Expectation, kind string) []observations.Expectation {
+	if x.change == nil {
+		return list
+	}
+	return append(list, observations.Expectation{What: x.what, Kind: kind, Change: *x.change})
 }
 
 // Sizes returns the values of the parameters that are sizes, by name.

@@ -54,7 +54,7 @@ func (c *checker) witnesses(list []Witness) {
 			c.wrongAt(at+".kind", "pods of a %s cannot be witnesses; want one of %s", o.kind, strings.Join(witnessKinds, ", "))
 		case !made:
 			c.wrongAt(field, "no step creates %s %q in namespace %q", o.kind, o.name, w.Namespace)
-		case !c.hadSidecars[o]:
+		case !c.hadSidecars[o] && !c.injections[o].Gateway:
 			c.wrongAt(field, "%s", c.without(o))
 		}
 	}
@@ -86,7 +86,8 @@ func (c *checker) witness(s *Scenario, step string) {
 	if c.badBelow("steps") || c.badBelow("witnesses") {
 		return // the missing proxy may be that of an action with a problem
 	}
-	if len(s.Witnesses) == 0 {
+	first := slices.IndexFunc(s.Witnesses, func(w Witness) bool { return !c.injections[c.witnessed(w)].Gateway })
+	if first < 0 {
 		var reasons []string
 		for _, o := range c.plan.order {
 			if _, there := c.plan.now[o]; there && slices.Contains(witnessKinds, o.kind) && len(reasons) < 5 {
@@ -94,12 +95,65 @@ func (c *checker) witness(s *Scenario, step string) {
 			}
 		}
 		c.wrongAt(step, "the first step must create a workload with a sidecar: later steps are compared with it%s", strings.Join(reasons, ""))
-	} else if o := c.witnessed(s.Witnesses[0]); c.plan.now[o].replicas == 0 || c.hadSidecars[o] && !c.hasSidecars(o) {
+	} else if o := c.witnessed(s.Witnesses[first]); c.plan.now[o].replicas == 0 || c.hadSidecars[o] && !c.hasSidecars(o) {
 		why := ""
 		if c.plan.now[o].replicas > 0 {
 			why = ": " + c.without(o)
 		}
-		c.wrongAt(step, "ends without a sidecar of witness %s, so there is no proxy to measure%s", s.Witnesses[0].Workload(), why)
+		c.wrongAt(step, "ends without a sidecar of witness %s, so there is no proxy to measure%s", s.Witnesses[first].Workload(), why)
+	}
+}
+
+// gatewayWitness checks, at the end of a step with expectations of a gateway, that there is
+// one, and notes from which step on there is.
+func (c *checker) gatewayWitness(step *Step, at string) {
+	o, there := c.firstGateway()
+	switch {
+	case step.Expect.Gateway == nil:
+	case !there:
+		c.wrongAt(at+".expect.gateway", "there is no gateway to expect anything of: no step so far makes one")
+	case c.gateways.since == "":
+		for _, e := range step.Expect.Gateway.changes("") {
+			if e.Change != 0 {
+				c.wrongAt(at+".expect.gateway."+e.What, "%d must be 0: expectations of a gateway are changes relative to the first step that has it, this one", e.Change)
+			}
+		}
+	}
+	if there {
+		c.gateways.since = cmp.Or(c.gateways.since, at)
+		most := c.gateways.most
+		most[o] = max(most[o], c.plan.now[o].replicas)
+	}
+	c.gateways.expected = c.gateways.expected || step.Expect.Gateway != nil
+}
+
+// firstGateway is the first gateway that was made and has pods.
+func (c *checker) firstGateway() (object, bool) {
+	for _, o := range c.plan.order {
+		if c.injections[o].Gateway && slices.Contains(witnessKinds, o.kind) && c.plan.now[o].replicas > 0 {
+			return o, true
+		}
+	}
+	return object{}, false
+}
+
+// addGateway adds a gateway to the default witnesses: the first of which one pod can be dumped
+// and another not, or the first of all where its counts are expected.
+func (c *checker) addGateway(s *Scenario) {
+	if c.badBelow("steps") || c.at["witnesses"] != nil {
+		return
+	}
+	for _, o := range c.plan.order {
+		most, is := c.gateways.most[o]
+		if !is || most < 2 && !c.gateways.expected {
+			continue
+		}
+		if o.kind == "Deployment" {
+			s.Witnesses = append(s.Witnesses, Witness{Namespace: o.namespace, Deployment: o.name})
+		} else {
+			s.Witnesses = append(s.Witnesses, Witness{Namespace: o.namespace, Kind: o.kind, Name: o.name})
+		}
+		return
 	}
 }
 

@@ -35,6 +35,7 @@ func (c *clusterFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.options.ChartsVersion, "charts-version", "", "`version` of the charts in a chart repository (default: Istio's)")
 	f.StringArrayVar(&c.options.ValuesFiles, "mesh-values", nil, "YAML `file` with values for the istiod chart (repeatable)")
 	f.StringArrayVar(&c.options.Settings, "mesh-set", nil, "a `value` for the istiod chart, e.g. pilot.env.X=y (repeatable)")
+	f.StringSliceVar(&c.options.Addons, "addons", nil, "`names` of Istio's sample addons to install with it: "+strings.Join(assemble.AddonNames(), ", ")+" (clusters that run images)")
 	f.StringVar(&c.secret, "pull-secret", "", "`NAMESPACE/NAME` of a Secret on the cluster with credentials for images, to be copied into the run's and istiod's namespaces (clusters that run images)")
 }
 

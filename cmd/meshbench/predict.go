@@ -29,6 +29,7 @@ type asked struct {
 	proxies          int
 	inbound          int
 	machines         []string
+	routing          askedRouting
 	json             bool
 }
 
@@ -39,10 +40,12 @@ func predictCommand() *cobra.Command {
 		Short: "Predict the memory cost of a mesh",
 		Long: `Predict what a mesh will cost, with a model that 'meshbench fit' made or the built-in one:
 the objects in a sidecar's configuration by Istio's counting rules, the memory of one
-sidecar, of all sidecars and of istiod, and their share of a machine. A warning marks every
-prediction outside the measured range.`,
+sidecar, of all sidecars and of istiod, and their share of a machine. Routes, subsets,
+ServiceEntries, policies and access logs are those that the sidecar sees or that apply to
+it. A warning marks every prediction outside the measured range.`,
 		Example: `  meshbench predict --services 400 --pods-per-service 3 --headless 10
   meshbench predict --services 60 --pods-per-service 5 --protocol http --machine m6i.large
+  meshbench predict --services 200 --protocol http --virtual-services 200 --service-entries 50 --subsets 100
   meshbench predict --model model.json --headless 1 --pods-per-headless 100`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,6 +87,7 @@ prediction outside the measured range.`,
 	f.IntVar(&a.proxies, "proxies", 0, "`number` of sidecars (default: each of these pods has one)")
 	f.IntVar(&a.inbound, "inbound-ports", 0, "ports that the sidecar's own pod serves (`number`; default: those of its Service)")
 	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `types` to compare with (comma-separated)")
+	a.routing.flags(f)
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	return cmd
 }
@@ -93,6 +97,9 @@ func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
 	flags := cmd.Flags()
 	if !flags.Changed("pods-per-headless") {
 		a.headlessPods = a.pods
+	}
+	if !flags.Changed("pods-per-subset") {
+		a.routing.subsetPods = a.pods
 	}
 	// The sidecar's own pod is one of those behind the Services.
 	own, inbound := a.protocol, a.ports
@@ -123,6 +130,7 @@ func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
 			problems = append(problems, fmt.Errorf("--%s %s: known are %v", p.flag, p.value, costmodel.Protocols()))
 		}
 	}
+	problems = append(problems, a.routing.problems(a)...)
 	for _, name := range a.machines {
 		t, err := instances.Lookup(name)
 		if err != nil {
@@ -143,6 +151,7 @@ func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
 	if a.headless > 0 {
 		q.Mesh.Services = append(q.Mesh.Services, costmodel.Services{Count: a.headless, Pods: a.headlessPods, Headless: true, Ports: ports(headless, 1)})
 	}
+	q.Mesh.Routing = a.routing.routing(a)
 	q.Mesh.Own = ports(costmodel.Protocol(own), a.inbound)
 	return q, nil
 }

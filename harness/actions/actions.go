@@ -20,6 +20,10 @@ type On struct {
 	// Upgrade makes the mesh that an action upgrade leads to; nil where the mesh is not
 	// ours to upgrade.
 	Upgrade func(to *scenarios.Upgrade) (Upgrader, error)
+	// Gateways installs gateways by Istio's chart; nil where the mesh is not ours.
+	Gateways Gateways
+	// Listeners tells what gateways listen on; nil where no pod is to be asked.
+	Listeners Listeners
 	// Injection is the label, key and value, by which the mesh selects namespaces, where the
 	// scenario does not know it; else empty.
 	Injection [2]string
@@ -75,7 +79,8 @@ type Progress interface {
 func table() []doer {
 	return []doer{
 		does(namespace), does(deployment), does(statefulSet), does(daemonSet), does(job), does(cronJob), does(scale),
-		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn), does(traffic),
+		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn), does(gateway),
+		does(traffic), does(call),
 	}
 }
 

@@ -43,7 +43,10 @@ func apply(ctx context.Context, on *On, a *scenarios.Apply) error {
 	if broken != nil {
 		return broken
 	}
-	return awaitPods(ctx, on, m)
+	if err := awaitPods(ctx, on, m); err != nil {
+		return err
+	}
+	return awaitGateways(ctx, on, a.Listening())
 }
 
 // awaitPods waits for the pods of all objects that bring any.

@@ -23,7 +23,7 @@ func upgrade(ctx context.Context, on *On, u *scenarios.Upgrade) error {
 		return err
 	}
 	err = on.Recorder.Append(observations.Record{Event: &observations.Event{Level: observations.Info, Kind: observations.Upgraded,
-		Message: fmt.Sprintf("Istio is %s from here on (xDS of new sidecars: %s); running sidecars keep their version until their pods are recreated", installed.Istio, installed.XDS)}})
+		Message: fmt.Sprintf("Istio is %s from here on (xDS of new sidecars: %s); running sidecars and gateways keep their version until their pods are recreated", installed.Istio, installed.XDS)}})
 	if err != nil {
 		return err
 	}

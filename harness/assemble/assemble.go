@@ -55,6 +55,8 @@ type Options struct {
 	// Knative is a pinned release of Knative Serving, or the path or URL of a manifest; ""
 	// for the default where a scenario needs it.
 	Knative string
+	// Addons are installed with Istio, by their names ([AddonNames]), on clusters that run images.
+	Addons []string
 	// PullSecret has credentials for images, on clusters that run them.
 	PullSecret kube.PullSecret
 	// Observe measures the mesh that is there; nil for runs that change something.
@@ -181,7 +183,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	made.provisioning.Stopwatch = stopwatch
 	o.announce(s, needs.placed)
 	return harness.Options{
-		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade,
+		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade, Gateways: made.gateways,
 		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
 	}, nil
 }
@@ -247,6 +249,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 
 // request is what the source is asked for.
 func (o Options) request(ctx context.Context, n needs) (cluster.Request, error) {
+	if err := o.checkAddons(); err != nil {
+		return cluster.Request{}, &cluster.OptionError{Err: err}
+	}
 	programs, err := o.Programs.Options(ctx)
 	if err != nil {
 		return cluster.Request{}, &cluster.OptionError{Err: err}
@@ -302,10 +307,24 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	}
 	status := func(text string) { o.Progress.Status("%s", text) }
 	if offer.Installed != "" {
+		if len(o.Addons) > 0 {
+			return nil, &cluster.OptionError{Err: errors.New("--addons: they are installed with Istio, and the one that is installed is not to be changed: leave --addons or --use-installed-istio out")}
+		}
+		if n.placed != nil && n.placed.Plan().GatewayChart {
+			return nil, &cluster.OptionError{Err: errInstalledGateway}
+		}
 		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
 			return mesh.Use(cfg, o.wanted(offer.Installed, n, layers), mesh.Options{Progress: status})
 		}
 		return made, nil
+	}
+	definitions, err := o.gatewayAPI(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	addons, err := o.addons(ctx, n.istio[0])
+	if err != nil {
+		return nil, err
 	}
 	owner := ""
 	if n.spec.Visit != nil {
@@ -320,11 +339,15 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		made.meshes[version] = mesh.Options{
 			Version: version,
 			Owner:   owner, PullSecret: o.PullSecret,
-			Hub:      request.Programs.Hubs.Image(components.IstioHub),
-			Charts:   mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
-			Values:   append(values, layers...),
+			Hub:        request.Programs.Hubs.Image(components.IstioHub),
+			Charts:     mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
+			Values:     append(values, layers...),
+			GatewayAPI: definitions, Addons: addons,
 			Progress: status,
 		}
+	}
+	if err := o.checkGateways(ctx, made, n); err != nil {
+		return nil, err
 	}
 	if err := o.checkCharts(ctx, made, n.istio); err != nil {
 		return nil, err

@@ -22,6 +22,9 @@ import (
 // istioModule is Istio's main module. It has no releases on module proxies, only commits.
 const istioModule = "istio.io/istio"
 
+// gatewayAPIModule is that of the Gateway API, which Istio's requires.
+const gatewayAPIModule = "sigs.k8s.io/gateway-api"
+
 // istioPrograms are the main packages of [istioModule] that are built.
 var istioPrograms = []string{istioModule + "/pilot/cmd/pilot-discovery", istioModule + "/pilot/cmd/pilot-agent", istioModule + "/istioctl/cmd/istioctl"}
 

@@ -31,8 +31,8 @@ import (
 // Name is the name of a component.
 type Name string
 
-// The components. All but [Kubectl] and [Istioctl] are needed by every embedded cluster;
-// what some runs need besides is in files of its own.
+// The components. All but [Kubectl], [Istioctl], [GatewayAPI] and [Addons] are needed by every
+// embedded cluster; what some runs need besides is in files of its own.
 const (
 	Etcd                  Name = "etcd"
 	KubeAPIServer         Name = "kube-apiserver"
@@ -46,6 +46,11 @@ const (
 	Charts Name = "charts"
 	// BootstrapTemplate is the template pilot-agent makes Envoy's bootstrap from.
 	BootstrapTemplate Name = "bootstrap-template"
+	// GatewayAPI is a folder with the resource definitions of the Gateway API, channel standard,
+	// of the version that Istio is built with, and Addons one with the manifests of Istio's
+	// samples/addons: Prometheus, Grafana, Kiali, Jaeger. They are made when asked for by name.
+	GatewayAPI Name = "gateway-api"
+	Addons     Name = "addons"
 	// Kubectl and Istioctl are built when asked for by name: tests compare with them.
 	Kubectl  Name = "kubectl"
 	Istioctl Name = "istioctl"

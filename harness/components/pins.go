@@ -149,6 +149,8 @@ func istioUnit(release string) (*unit, error) {
 	g.files = map[Name][]moduleFiles{
 		Charts:            {{module: istioModule, paths: []string{"manifests/charts/base", "manifests/charts/istio-control/istio-discovery", "manifests/charts/gateway"}}},
 		BootstrapTemplate: {{module: istioModule, paths: []string{"tools/packaging/common/envoy_bootstrap.json"}}},
+		GatewayAPI:        {{module: gatewayAPIModule, paths: []string{"config/crd/standard"}}},
+		Addons:            {{module: istioModule, paths: []string{"samples/addons"}}},
 	}
 	u := &unit{name: "istio", version: release, builder: g, compiles: true}
 	for n, payload := range map[Name]string{
@@ -157,6 +159,8 @@ func istioUnit(release string) (*unit, error) {
 	} {
 		u.add(n, release, istioModule+"@"+pins[istioModule], payload, n == Istioctl)
 	}
+	u.add(GatewayAPI, strings.TrimPrefix(pins[gatewayAPIModule], "v"), gatewayAPIModule+"@"+pins[gatewayAPIModule], "standard", true)
+	u.add(Addons, release, istioModule+"@"+pins[istioModule], "addons", true)
 	return u, nil
 }
 

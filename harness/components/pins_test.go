@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,7 @@ func TestPins(t *testing.T) {
 				MetricsServer:         kube["sigs.k8s.io/metrics-server"],
 				PilotDiscovery:        "v" + istio, PilotAgent: "v" + istio, Istioctl: "v" + istio,
 				Charts: "v" + istio, BootstrapTemplate: "v" + istio, Envoy: "v" + DefaultEnvoy,
+				Addons: "v" + istio, GatewayAPI: mods["sigs.k8s.io/gateway-api"],
 			}
 			list := s.List()
 			if len(list) != len(want) {
@@ -89,7 +91,7 @@ func TestPins(t *testing.T) {
 				if _, version, ok := strings.Cut(strings.ReplaceAll(st.Pinned, "==", "@"), "@"); !ok || version == "" {
 					t.Errorf("%s: pinned is %q", st.Name, st.Pinned)
 				}
-				if needed := st.Name != Kubectl && st.Name != Istioctl; st.Needed != needed || st.Cached || !st.Current {
+				if needed := !slices.Contains([]Name{Kubectl, Istioctl, Addons, GatewayAPI}, st.Name); st.Needed != needed || st.Cached || !st.Current {
 					t.Errorf("%+v", st)
 				}
 			}

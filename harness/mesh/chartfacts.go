@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -23,7 +24,7 @@ import (
 
 // otherCharts are Istio's charts that are not installed, with their folders in Istio's
 // source.
-var otherCharts = map[string]string{"gateway": "gateway", "cni": "istio-cni", "ztunnel": "ztunnel"}
+var otherCharts = map[string]string{"cni": "istio-cni", "ztunnel": "ztunnel"}
 
 // Facts reads what the charts of a version of Istio tell: the webhooks, by rendering them,
 // the values and the profiles. The injector's own rules and the mesh configuration are not
@@ -45,6 +46,14 @@ func (c Charts) Facts(ctx context.Context, istio string) (*meshfacts.Facts, erro
 		return nil, err
 	}
 	if facts.Istiod, err = keysOf(istiod); err != nil {
+		return nil, err
+	}
+	// Older releases' folders may lack it, and then only a scenario with a gateway does.
+	if gateway, err := c.load(ctx, gatewayChart); err == nil {
+		if facts.Gateway, err = keysOf(gateway); err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, errNoChart) {
 		return nil, err
 	}
 	for _, t := range istiod.Templates {

@@ -17,13 +17,14 @@ import (
 	"helm.sh/helm/v3/pkg/repo"
 )
 
-// The names of the two charts.
+// The names of the charts.
 const (
-	baseChart   = "base"
-	istiodChart = "istiod"
+	baseChart    = "base"
+	istiodChart  = "istiod"
+	gatewayChart = "gateway"
 )
 
-// chartNames are the charts in the order of their installation.
+// chartNames are the charts of every mesh in the order of their installation.
 var chartNames = []string{baseChart, istiodChart}
 
 // releaseNames are those of Istio's own instructions.
@@ -32,15 +33,20 @@ var releaseNames = map[string]string{baseChart: "istio-base", istiodChart: "isti
 // chartFolders are where a chart lies in a chart folder: as Istio's release archives and
 // repositories name it, and as its source tree does.
 var chartFolders = map[string][]string{
-	baseChart:   {"base"},
-	istiodChart: {"istiod", "istio-control/istio-discovery", "istio-discovery"},
+	baseChart:    {"base"},
+	istiodChart:  {"istiod", "istio-control/istio-discovery", "istio-discovery"},
+	gatewayChart: {"gateway", "gateways/gateway"},
 }
+
+// errNoChart marks a folder that lacks a chart.
+var errNoChart = errors.New("no chart")
 
 // Charts say where Istio's charts come from: a folder on this machine, or a chart
 // repository. Exactly one of Dir and Repository is set.
 type Charts struct {
 	// Dir holds the charts base and istiod as folders (or istio-control/istio-discovery,
-	// as in Istio's source) or as archives NAME-VERSION.tgz.
+	// as in Istio's source) or as archives NAME-VERSION.tgz, and gateway for scenarios that
+	// install one.
 	Dir string
 	// Repository is the URL of a chart repository, https:// or oci://.
 	Repository string
@@ -128,8 +134,8 @@ func (c Charts) find(name string) (string, error) {
 		if _, err := os.Stat(c.Dir); err != nil {
 			return "", fmt.Errorf("chart folder: %w: name the folder that holds Istio's charts, manifests/charts of an Istio release", err)
 		}
-		return "", fmt.Errorf("no chart %s in %s: it needs a folder %s with a Chart.yaml, or an archive %s-VERSION.tgz",
-			name, c.Dir, strings.Join(chartFolders[name], " or "), name)
+		return "", fmt.Errorf("%w %s in %s: it needs a folder %s with a Chart.yaml, or an archive %s-VERSION.tgz",
+			errNoChart, name, c.Dir, strings.Join(chartFolders[name], " or "), name)
 	default:
 		return "", fmt.Errorf("more than one chart %s in %s: %s: leave one", name, c.Dir, strings.Join(archives, ", "))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -74,7 +75,14 @@ func (m *Mesh) adoptCRDs(ctx context.Context, base *chart.Chart, r *record) erro
 	if err != nil {
 		return err
 	}
-	for _, name := range r.Definitions {
+	names, err := definitionNames(base)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !slices.Contains(r.Definitions, name) {
+			continue
+		}
 		there, err := client.Resource(crdResource).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) || err == nil && there.GetLabels()[managedBy] == "Helm" {
 			continue

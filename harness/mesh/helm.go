@@ -30,11 +30,16 @@ func quiet(config *rest.Config) *rest.Config {
 // the background and every request it makes is bound to ctx: when ctx is done, helm
 // returns and the action can change nothing more.
 func (m *Mesh) helm(ctx context.Context, do func(context.Context, *action.Configuration) error) error {
+	return m.helmIn(ctx, m.namespace, do)
+}
+
+// helmIn is helm for releases in another namespace.
+func (m *Mesh) helmIn(ctx context.Context, namespace string, do func(context.Context, *action.Configuration) error) error {
 	config := rest.CopyConfig(m.config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return boundTo{ctx, next} })
 	configuration := &action.Configuration{}
 	// Storage as secrets is Helm's default, so `helm list` shows the releases.
-	if err := configuration.Init(&clientGetter{config: config, namespace: m.namespace}, m.namespace, "secrets", discard); err != nil {
+	if err := configuration.Init(&clientGetter{config: config, namespace: namespace}, namespace, "secrets", discard); err != nil {
 		return fmt.Errorf("prepare Helm: %w", err)
 	}
 	if err := m.waitPromptly(ctx, configuration); err != nil {

@@ -57,6 +57,12 @@ type Options struct {
 	Progress func(string)
 	// PullSecret has credentials for Istio's images; it is copied into istiod's namespace.
 	PullSecret kube.PullSecret
+	// GatewayAPI is a folder with the Gateway API's resource definitions, which are installed
+	// before istiod; "" for none.
+	GatewayAPI string
+	// Addons are manifests, those of Istio's samples/addons, that are applied in istiod's
+	// namespace when it is ready, and removed with it.
+	Addons []string
 	// Owner says for whom the mesh is installed, a run's folder or whatever else tells somebody
 	// who finds it: see [Made].
 	Owner string
@@ -180,6 +186,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	if err := m.takeTags(ctx); err != nil {
 		return observations.Mesh{}, err
 	}
+	if err := m.putGatewayAPI(ctx, recorded); err != nil {
+		return observations.Mesh{}, err
+	}
 	for _, name := range names {
 		m.options.Progress(fmt.Sprintf("installing chart %s of Istio %s", name, m.options.Version))
 		if err := m.putRelease(ctx, name, charts[name], recorded); err != nil {
@@ -188,6 +197,9 @@ func (m *Mesh) put(ctx context.Context) (observations.Mesh, error) {
 	}
 	injected, err := m.waitReady(ctx)
 	if err != nil {
+		return observations.Mesh{}, err
+	}
+	if err := m.putAddons(ctx, recorded); err != nil {
 		return observations.Mesh{}, err
 	}
 	return m.facts(ctx, injected)

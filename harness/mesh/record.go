@@ -45,6 +45,10 @@ type record struct {
 	// Traces are the objects that were there before, of those that istiods make by themselves,
 	// as trace.String has them.
 	Traces []string `json:"traces,omitempty"`
+	// Gateways are the gateways whose installation was begun, namespace/name.
+	Gateways []string `json:"gateways,omitempty"`
+	// Addons are the objects of addons whose installation was begun.
+	Addons []addon `json:"addons,omitempty"`
 	// Certificates are the root certificates that another mesh had left in namespaces.
 	Certificates []certificate `json:"certificates,omitempty"`
 
@@ -134,6 +138,11 @@ func (m *Mesh) begin(ctx context.Context, base *chart.Chart) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, more, err := m.options.gatewayDefinitions()
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, more...)
 	there, err := m.definitionsThere(ctx, names)
 	if err != nil {
 		return nil, err

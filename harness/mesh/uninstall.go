@@ -136,6 +136,12 @@ func (m *Mesh) uninstallSome(ctx context.Context, r *record, which, left []strin
 // uninstallLast removes the last revisions in the namespace, and with them what they shared.
 // The record and the namespace with it are the last of all.
 func (m *Mesh) uninstallLast(ctx context.Context, r *record, which []string) ([]string, error) {
+	if err := m.removeAddons(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := m.removeGateways(ctx, r); err != nil {
+		return nil, err
+	}
 	if err := m.removeIstiods(ctx, which); err != nil {
 		return nil, err
 	}

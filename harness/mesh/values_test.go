@@ -101,3 +101,52 @@ func TestMetadataAsText(t *testing.T) {
 	}
 	metadataAsText(table{"meshConfig": nil})
 }
+
+// The chart gateway's schema is read as it was meant: nothing counts beside a $ref.
+func TestGatewaySchema(t *testing.T) {
+	chart := t.TempDir()
+	for name, text := range map[string]string{
+		"gateway/Chart.yaml":  "apiVersion: v2\nname: gateway\nversion: 1.0.0\n",
+		"gateway/values.yaml": "defaults: {service: {type: LoadBalancer}}\n",
+		"gateway/values.schema.json": `{"$schema": "http://json-schema.org/schema#", "type": "object", "additionalProperties": false,
+			"$defs": {"values": {"type": "object", "properties": {"service": {"type": "object", "properties": {"type": {"type": "string"}}}}}},
+			"defaults": {"$ref": "#/$defs/values"}, "$ref": "#/$defs/values"}`,
+	} {
+		path := filepath.Join(chart, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	charts := Charts{Dir: chart}
+	for _, test := range []struct {
+		name    string
+		values  map[string]any
+		unknown bool
+		want    string
+	}{
+		{"good", map[string]any{"service": map[string]any{"type": "ClusterIP"}}, true, ""},
+		{"of another type", map[string]any{"service": map[string]any{"type": 3}}, false, "values that the chart gateway of Istio 1.0.0 refuses"},
+		{"misspelt", map[string]any{"servise": map[string]any{}}, true, `did you mean "service"`},
+		{"misspelt, of a version that is known", map[string]any{"servise": map[string]any{}}, false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			problems, err := charts.CheckGateway(t.Context(), "1.0.0", test.values, test.unknown)
+			text := ""
+			if err != nil {
+				text = err.Error()
+			}
+			for _, p := range problems {
+				text += p.Message
+			}
+			if test.want == "" && text != "" || !strings.Contains(text, test.want) {
+				t.Errorf("got %q, want %q", text, test.want)
+			}
+		})
+	}
+	if _, err := (Charts{Dir: t.TempDir()}).CheckGateway(t.Context(), "1.0.0", nil, false); err == nil || !strings.Contains(err.Error(), "no chart gateway in") {
+		t.Errorf("a folder without the chart: %v", err)
+	}
+}

@@ -64,6 +64,8 @@ func action(change scenarios.Change) ([]Right, error) {
 		return resources(purpose, gv.Group, []string{"get", "delete"}, Resource(c.Kind)), nil
 	case *scenarios.Traffic:
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services")), nil
+	case *scenarios.Call:
+		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services", "pods/log")), nil
 	case *scenarios.Churn:
 		return churn(purpose, c), nil
 	case *scenarios.Apply:
@@ -72,6 +74,8 @@ func action(change scenarios.Change) ([]Right, error) {
 		return revisions(purpose, c), nil
 	case *scenarios.Upgrade:
 		return upgrade(purpose, c), nil
+	case *scenarios.Gateway:
+		return gateway(purpose, c), nil
 	case *scenarios.Nodes, *scenarios.Pause:
 		return nil, nil // nodes are not the run's to change
 	}
@@ -127,6 +131,27 @@ func revisions(purpose string, r *scenarios.Revisions) []Right {
 		resources(purpose, "apps", []string{"get", "create"}, "deployments"),
 	)
 }
+
+// gateway is what the chart gateway makes, with Helm's release, or an object Gateway.
+func gateway(purpose string, g *scenarios.Gateway) []Right {
+	if g.GatewayAPI {
+		return slices.Concat(
+			resources(purpose, "gateway.networking.k8s.io", []string{"create"}, "gateways"),
+			resources(purpose, "apps", []string{"get"}, "deployments"), resources(purpose, "apps", []string{"update"}, "deployments/scale"),
+		)
+	}
+	all := []string{"get", "list", "create", "update", "patch", "delete"}
+	return slices.Concat(
+		resources(purpose, "", all, "secrets", "services", "serviceaccounts"),
+		resources(purpose, "apps", all, Resource(first(g.Workload()))),
+		resources(purpose, "autoscaling", all, "horizontalpodautoscalers"),
+		resources(purpose, "policy", all, "poddisruptionbudgets"),
+		resources(purpose, "rbac.authorization.k8s.io", all, "roles", "rolebindings"),
+		resources(purpose, "rbac.authorization.k8s.io", []string{"escalate", "bind"}, "roles"),
+	)
+}
+
+func first(kind, _ string) string { return kind }
 
 // upgrade is what changes beside the mesh, for which [Installing] has the rights.
 func upgrade(purpose string, u *scenarios.Upgrade) []Right {

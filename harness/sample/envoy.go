@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -267,11 +268,16 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 		return observations.Proxy{}, fmt.Errorf("count the configuration of %s/%s in %s: %w",
 			pod.Namespace, pod.Name, filepath.Join(run, dir), err)
 	}
+	requests, err := requestsIn(filepath.Join(run, dumps["clusters"]))
+	if err != nil {
+		return observations.Proxy{}, fmt.Errorf("count the requests of %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
 	state, stats, err := s.stats(ctx, pod)
 	if err != nil {
 		return observations.Proxy{}, err
 	}
 	return observations.Proxy{
+		Requests:  requests,
 		Namespace: pod.Namespace,
 		Pod:       pod.Name,
 		Workload:  pod.Workload,
@@ -344,6 +350,19 @@ func countFiles(configDump, clusters string) (rows observations.Counts, objects 
 	return rows, objects, routing, err
 }
 
+// requestsIn are the requests that an answer to /clusters tells of, but for those to istiod
+// and to the proxy's own services, which every proxy sends.
+func requestsIn(clusters string) (map[string]int64, error) {
+	f, err := os.Open(clusters)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sent, err := proxyconfig.Requests(f)
+	maps.DeleteFunc(sent, func(cluster string, _ int64) bool { return !strings.Contains(cluster, "|") })
+	return sent, err
+}
+
 // dump writes an answer to a file, all of it or none, and returns its size. Answers have
 // been seen of 70 MB: they go to the file as they come, and are counted from there.
 func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) (size int64, err error) {
@@ -382,4 +401,38 @@ func beginsJSON(file string) error {
 		return err
 	}
 	return notJSON(begin[:n])
+}
+
+// Listening returns the ports of the addresses that the real gateways of a workload,
+// namespace/name, listen on, by the pod's name, from Envoy's /listeners: a few hundred bytes,
+// and no dump.
+func (s *Sampler) Listening(ctx context.Context, workload string) (map[string][]int, error) {
+	pods, err := s.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]int{}
+	for _, pod := range pods {
+		if pod.Workload != workload || !pod.RealProxy || pod.Kind != observations.ProxyGateway || pod.Deleting {
+			continue
+		}
+		var answer struct {
+			Listeners []struct {
+				Address struct {
+					Socket struct {
+						Port int `json:"port_value"`
+					} `json:"socket_address"`
+				} `json:"local_address"`
+			} `json:"listener_statuses"`
+		}
+		if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/listeners?format=json", &answer); err != nil {
+			return nil, err
+		}
+		ports := []int{}
+		for _, l := range answer.Listeners {
+			ports = append(ports, l.Address.Socket.Port)
+		}
+		all[pod.Name] = ports
+	}
+	return all, nil
 }

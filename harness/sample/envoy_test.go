@@ -100,6 +100,7 @@ func TestWitness(t *testing.T) {
 		Namespace: "ns1", Pod: "test-0.b", Workload: "ns1/test",
 		Rows:      observations.Counts{Cluster: 1, Listener: 2, Endpoint: 3},
 		Objects:   observations.ConfigObjects{Clusters: 1, Listeners: 1, FilterChains: 2},
+		Routing:   &observations.RoutingObjects{},
 		DumpBytes: int64(len(a.answers["/config_dump"])),
 		Dumps: map[string]string{
 			"config_dump": "dumps/3/ns1.test-0.b.config_dump.json",

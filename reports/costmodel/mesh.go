@@ -42,6 +42,8 @@ type Mesh struct {
 	// Own are the ports of the Services that select the sidecar's own pod. Those with the
 	// same target port count once.
 	Own []Port
+	// Routing is the configuration beside the Services; none by default.
+	Routing Routing
 }
 
 // Baseline is the configuration of a sidecar in a cluster of EKS's shape (Services
@@ -72,28 +74,36 @@ type Part struct {
 //   - A port of a headless Service adds a cluster without endpoints and a listener for
 //     each pod, with one filter chain (tcp) or two (detected, whose listeners share one
 //     route configuration and virtual host). HTTP is as with an address.
+//   - A ServiceEntry outside the mesh counts as a Service with an address does, whether it
+//     has one or not; one with DNS has no endpoints. The port without an address must be of
+//     HTTP, since all others of its number would share one listener.
+//   - A VirtualService changes the routes in the virtual hosts of its Service. Hosts that no
+//     Service has get a virtual host on port 80, where that has a route configuration, and
+//     so do those of Services without HTTP on port 80.
+//   - A subset adds a cluster with the endpoints of its pods; hash rings, policies, filters
+//     and access logs add nothing that is counted here ([Mesh.RoutingObjects] has them).
 //   - A port of the sidecar's own pod adds inbound a cluster and filter chains, and,
 //     where HTTP can come, two route configurations with a virtual host each.
 func (m Mesh) Parts() []Part {
 	parts := []Part{{"Istio and the cluster's own Services", Baseline}}
 	// sharing are the ports of the Services that answer to HTTP on a port number.
-	sharing, http := map[int]int{}, map[int]bool{}
-	for _, s := range m.Services {
+	sharing, http := map[int]int{}, m.numbered()
+	for i, s := range m.all() {
 		var o observations.ConfigObjects
 		for _, p := range s.Ports {
 			o = add(o, s.port(p.Protocol))
 			if p.Protocol != TCP {
 				sharing[p.Number] += s.Count
 			}
-			if p.Protocol == HTTP && s.Count > 0 {
-				http[p.Number] = true
-			}
 		}
-		kind := "Services"
-		if s.Headless {
-			kind = "headless Services"
+		what := fmt.Sprintf("Services of %d pods", s.Pods)
+		switch {
+		case i >= len(m.Services):
+			what = "ServiceEntries"
+		case s.Headless:
+			what = "headless " + what
 		}
-		parts = append(parts, Part{fmt.Sprintf("%d %s of %d pods", s.Count, kind, s.Pods), times(o, s.Count)})
+		parts = append(parts, Part{fmt.Sprintf("%d %s", s.Count, what), times(o, s.Count)})
 	}
 	var shared observations.ConfigObjects
 	for number := range http {
@@ -104,6 +114,7 @@ func (m Mesh) Parts() []Part {
 	if len(http) > 0 {
 		parts = append(parts, Part{"what HTTP Services share on a port number", shared})
 	}
+	parts = append(parts, m.routingParts()...)
 	var own observations.ConfigObjects
 	for _, p := range m.Own {
 		own = add(own, inbound[p.Protocol])

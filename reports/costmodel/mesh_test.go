@@ -47,13 +47,13 @@ func TestCountsOfRuns(t *testing.T) {
 		headless = Services{Count: 1, Pods: 99, Headless: true, Ports: port(80, Detected)}
 		eks      = map[string]Mesh{
 			"one-pod ns1/test": {}, "pods ns1/test": {},
-			"clusterip ns1/test": {[]Services{one}, own},
-			"ns2 ns1/test":       {[]Services{headless, one}, own},
-			"services ns1/test":  {[]Services{headless, {Count: 19, Pods: 100, Ports: port(80, Detected)}}, own},
+			"clusterip ns1/test": {Services: []Services{one}, Own: own},
+			"ns2 ns1/test":       {Services: []Services{headless, one}, Own: own},
+			"services ns1/test":  {Services: []Services{headless, {Count: 19, Pods: 100, Ports: port(80, Detected)}}, Own: own},
 		}
 	)
 	for _, step := range []string{"headless", "restart", "rescale", "small-nodes"} {
-		eks[step+" ns1/test"] = Mesh{[]Services{headless}, own}
+		eks[step+" ns1/test"] = Mesh{Services: []Services{headless}, Own: own}
 	}
 
 	rules := map[string]Mesh{}

@@ -10,6 +10,10 @@
 // are not independent of one another (Envoy's heap grows in whole steps at the same
 // configuration), so that their readings one by one would make intervals too narrow.
 //
+// What routing costs is fitted on top, to what the sidecar's model leaves over in logs that
+// count it: older logs do not, and have none, so that the six columns of configuration
+// objects are the same with and without it.
+//
 // Memory depends on a proxy's past, too: listeners that came and went leave a larger
 // heap behind. Only sidecars that started in their step count, and not those that a
 // rolling restart started, which held the listeners of both old and new pods for a while.
@@ -48,6 +52,11 @@ type Model struct {
 	// Readings is the number of sidecars' readings behind the sidecar's observations.
 	Readings int     `json:"readings"`
 	Sidecar  *Linear `json:"sidecar"`
+	// Routing is on top of Sidecar, whose estimate it is added to: what routes of VirtualServices,
+	// subsets, ServiceEntries, policies and access logs cost. It is nil, and NoRouting says why,
+	// where the runs have none, or too few.
+	Routing   *Linear `json:"routing,omitempty"`
+	NoRouting string  `json:"noRouting,omitempty"`
 	// Headless are the runs that say alone what a headless pod costs.
 	Headless []HeadlessLine `json:"headless,omitempty"`
 	// Istiod is nil, and NoIstiod says why, where the runs are too few for it.
@@ -98,6 +107,11 @@ func Fit(logs []Log, o Options) (*Model, error) {
 			hint += fmt.Sprintf(", and --grown takes %d more steps, of proxies that lived through changes", len(d.grown))
 		}
 		return nil, fmt.Errorf("a model of sidecars: %w; %s", err, hint)
+	}
+	if o.Grown {
+		m.fitRouting(slices.Concat(d.routed, d.routedGrown))
+	} else {
+		m.fitRouting(d.routed)
 	}
 	m.Headless = headlessLines(sidecar)
 	if m.Istiod, err = fitProportional(istiodColumns, istiod); err != nil {
@@ -163,7 +177,7 @@ func parse(text []byte) (*Model, error) {
 	if m.Schema != Schema {
 		return nil, fmt.Errorf("the cost model has format version %d, this program reads version %d: fit it again", m.Schema, Schema)
 	}
-	if m.Sidecar == nil || len(m.Runs) == 0 || !m.Sidecar.valid(sidecarColumns) || m.Istiod != nil && !m.Istiod.valid(istiodColumns) {
+	if m.Sidecar == nil || len(m.Runs) == 0 || !m.Sidecar.valid(sidecarColumns) || m.Istiod != nil && !m.Istiod.valid(istiodColumns) || m.Routing != nil && !m.Routing.valid(routingColumns) {
 		return nil, fmt.Errorf("the cost model is damaged; %s", expected)
 	}
 	return m, nil

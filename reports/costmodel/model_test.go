@@ -21,8 +21,9 @@ import (
 // defaultRuns are the logs that the built-in model was fitted from: of the scenario
 // cost-model as it is and with services=145 pods=12 headless=120, of cost-model-headless,
 // of cost-model-proxies with proxies=200 (ended before its last step, which was too much for
-// the machine), and of eks-nginx, whose sidecars lived through changes.
-var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless", "cost-model-proxies", "eks-nginx"}
+// the machine), of eks-nginx, whose sidecars lived through changes, and of routing-cost and
+// routing-cost-entries, whose logs are the first to count routing.
+var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless", "cost-model-proxies", "eks-nginx", "routing-cost", "routing-cost-entries"}
 
 func fitLogs(t *testing.T, o Options, names ...string) (*Model, error) {
 	t.Helper()
@@ -375,8 +376,8 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	figures := m.Figures()
-	if len(figures) != 2 {
-		t.Fatalf("%d figures, want one of sidecars and one of istiod", len(figures))
+	if len(figures) != 3 {
+		t.Fatalf("%d figures, want one of sidecars, one of routing and one of istiod", len(figures))
 	}
 	for name, f := range figures {
 		svg, err := f.SVG(760, true)

@@ -55,8 +55,11 @@ type data struct {
 	deleted, deletedIstiod []Point
 	// leftFresh and leftGrown say why, of those that would be fresh and grown otherwise.
 	leftFresh, leftGrown []string
-	sidecars             int // readings behind fresh
-	skipped              []string
+	// routed and routedGrown are those fresh and grown ones whose logs count routing. Those that
+	// have some are in no other list.
+	routed, routedGrown []routed
+	sidecars            int // readings behind fresh
+	skipped             []string
 }
 
 // observe reads the points of runs.
@@ -216,18 +219,31 @@ func (d *data) take(run string, s *step, past *breaks.Breaks, seen map[string]bo
 		point := func(values []float64) Point {
 			return Point{run, s.name, sidecarValues(p.Objects), median(values)}
 		}
-		if len(fresh) > 0 {
+		without := p.Routing == nil || plain(*p.Routing)
+		if len(fresh) > 0 && without {
 			d.fresh = append(d.fresh, point(fresh))
 		}
-		if len(grown) > 0 {
+		if len(grown) > 0 && without {
 			d.grown = append(d.grown, point(grown))
 		}
-		if len(deleted) > 0 {
+		if p.Routing != nil && len(fresh) > 0 {
+			d.routed = append(d.routed, routed{point(fresh), *p.Routing})
+		}
+		if p.Routing != nil && len(grown) > 0 {
+			d.routedGrown = append(d.routedGrown, routed{point(grown), *p.Routing})
+		}
+		if len(deleted) > 0 && without {
 			d.deleted = append(d.deleted, point(deleted))
 		}
 	}
 	if len(s.istiod) != 1 || len(s.proxies) == 0 {
 		return
+	}
+	for _, p := range s.proxies {
+		// What is sent to all of them is not known from one, and routing is in no column.
+		if p.Objects != s.proxies[0].Objects || p.Routing != nil && !plain(*p.Routing) {
+			return
+		}
 	}
 	for pod, i := range s.istiod {
 		if i.MemoryBytes == 0 {

@@ -21,8 +21,11 @@ type Question struct {
 type Answer struct {
 	Parts   []Part                     `json:"parts"`
 	Objects observations.ConfigObjects `json:"configObjects"` // of one sidecar
-	Proxies int                        `json:"proxies"`
-	Sidecar Estimate                   `json:"sidecar"`
+	// Routing is what routing puts into the objects, and Rows what istioctl prints of all.
+	Routing observations.RoutingObjects `json:"routingObjects"`
+	Rows    observations.Counts         `json:"rows"`
+	Proxies int                         `json:"proxies"`
+	Sidecar Estimate                    `json:"sidecar"`
 	// All is of all sidecars together. Its interval is the sidecar's times their number:
 	// what the model is off by, it is off by for each of them.
 	All Estimate `json:"all"`
@@ -57,11 +60,15 @@ const daemonPods = 2
 func (m *Model) Predict(q Question) Answer {
 	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, History: m.SidecarHistory, IstiodHistory: m.IstiodHistory}
 	a.Objects = Objects(a.Parts)
-	a.Sidecar = m.Memory(a.Objects)
+	a.Routing, a.Rows = q.Mesh.RoutingObjects(), q.Mesh.Rows()
+	a.Sidecar = m.MemoryWith(a.Objects, a.Routing)
 	n := float64(q.Proxies)
 	a.All = Estimate{Bytes: n * a.Sidecar.Bytes, Lo: n * a.Sidecar.Lo, Hi: n * a.Sidecar.Hi}
 	if m.Istiod != nil {
 		e := m.Istiod.Predict(named(istiodColumns, istiodValues(q.Services, q.Pods, q.Proxies, a.Objects)))
+		if !plain(a.Routing) {
+			e.Warnings = append(e.Warnings, "what routing costs istiod was not measured and is not in the estimate")
+		}
 		a.Istiod = &e
 	}
 	for _, t := range q.Machines {

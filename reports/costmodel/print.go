@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
@@ -116,6 +117,7 @@ func (m *Model) Print(w io.Writer) error {
 		p.line("What a pod behind a headless Service costs a sidecar; its port is detected")
 		p.table(rows...)
 	}
+	m.printRouting(p)
 	p.line("")
 	if m.Istiod == nil {
 		p.line("There is no model of istiod: %s.", m.NoIstiod)
@@ -191,14 +193,26 @@ func (m *Model) Provenance() string {
 	if build := strings.Split(envoy, "/"); len(build) > 2 { // as Envoy says it: commit/version/…
 		envoy = build[1]
 	}
+	measured := m.Runs[0].Started.Format(time.DateOnly)
+	first, last := measured, measured
+	for _, x := range m.Runs {
+		day := x.Started.Format(time.DateOnly)
+		first, last = min(first, day), max(last, day)
+	}
+	if measured = first; last != first {
+		measured += " to " + last
+	}
 	return fmt.Sprintf("%s, on cluster %s (Kubernetes %s), Istio %s, Envoy %s with %d worker threads, %s xDS; %s with %d CPUs; memory read from %s; %d runs (%s)",
-		r.Started.Format("2006-01-02"), r.Cluster.Provider, r.Cluster.Kubernetes, r.Mesh.Istio, envoy, r.Mesh.Workers,
+		measured, r.Cluster.Provider, r.Cluster.Kubernetes, r.Mesh.Istio, envoy, r.Mesh.Workers,
 		r.Mesh.XDS, r.Host.OS, r.Host.CPUs, r.WayOfReading(), len(m.Runs), strings.Join(runs, ", "))
 }
 
 // Figures are the residual plots by the names of their files.
 func (m *Model) Figures() map[string]*plot.Figure {
 	figures := map[string]*plot.Figure{"residuals-sidecar.svg": m.Sidecar.figure("Residuals: memory of a sidecar")}
+	if m.Routing != nil {
+		figures["residuals-routing.svg"] = m.Routing.figure("Residuals: what routing adds to the memory of a sidecar")
+	}
 	if m.Istiod != nil {
 		figures["residuals-istiod.svg"] = m.Istiod.figure("Residuals: memory of istiod")
 	}
@@ -242,6 +256,7 @@ func (a Answer) Print(w io.Writer) error {
 	}
 	row("together", a.Objects)
 	p.table(rows...)
+	a.printRows(p)
 	p.line("")
 	p.line("Memory, with 95 %% prediction intervals")
 	rows = []string{

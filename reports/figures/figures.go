@@ -34,7 +34,9 @@ func Of(r *reports.Report) []sections.Plot {
 	all = append(all, phaseBars(r))
 	for _, s := range r.Sections {
 		for _, p := range s.Parts {
-			all = append(all, p.Plot)
+			if p.Plot.Name != "" { // else it has tables alone
+				all = append(all, p.Plot)
+			}
 		}
 	}
 	if !r.Finished {
@@ -128,7 +130,7 @@ func countsByStep(r *reports.Report) sections.Plot {
 			shapes[i].Points = append(shapes[i].Points, point)
 			if p, ok := s.PublishedOf(kind); ok && p.Match {
 				same.Points = append(same.Points, point)
-			} else if ok {
+			} else if ok && !p.Change {
 				differs.Points = append(differs.Points, plot.Point{X: p.Published, Y: point.Y})
 			}
 		}

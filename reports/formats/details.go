@@ -160,9 +160,26 @@ func sidecarTable(r *reports.Report) sections.Table {
 func otherTable(r *reports.Report) sections.Table {
 	t := sections.Table{Title: "Gateways and other proxies that are no sidecars, never dumped",
 		Header: []string{"step", "kind", "workload", "proxies", "median Mi", "min Mi", "max Mi", "median CPU m"}}
-	row := func(s *reports.Step, kind, workload string, m reports.Memory, cpu string) {
-		t.Rows = append(t.Rows, []string{s.Name, kind, workload, fmt.Sprint(m.Samples),
-			words.Mib(m.MedianBytes), words.Mib(m.MinBytes), words.Mib(m.MaxBytes), cpu})
+	counted := slices.ContainsFunc(r.Steps, func(s reports.Step) bool {
+		return slices.ContainsFunc(s.Others, func(o reports.Others) bool { return o.Rows != nil })
+	})
+	if counted {
+		t.Header = append(t.Header, reports.RowCounts()...)
+		t.Header = append(t.Header, "counted of")
+	}
+	row := func(s *reports.Step, kind, workload string, m reports.Memory, cpu string, of *reports.Others) {
+		cells := []string{s.Name, kind, workload, "0", "", "", "", cpu}
+		if m.Samples > 0 {
+			cells = []string{s.Name, kind, workload, fmt.Sprint(m.Samples), words.Mib(m.MedianBytes), words.Mib(m.MinBytes), words.Mib(m.MaxBytes), cpu}
+		}
+		switch {
+		case !counted:
+		case of == nil || of.Rows == nil:
+			cells = append(cells, "", "", "", "", "")
+		default:
+			cells = append(cells, fmt.Sprint(of.Rows.Cluster), fmt.Sprint(of.Rows.Listener), fmt.Sprint(of.Rows.Route), fmt.Sprint(of.Rows.Endpoint), of.Witness)
+		}
+		t.Rows = append(t.Rows, cells)
 	}
 	for i := range r.Steps {
 		s := &r.Steps[i]
@@ -172,11 +189,13 @@ func otherTable(r *reports.Report) sections.Table {
 				workload = o.Workloads[0].Name
 			}
 			if o.Memory.Samples > 0 {
-				row(s, o.Kind, workload, o.Memory, fmt.Sprintf("%.1f", float64(o.CPU.MedianNano)/1e6))
+				row(s, o.Kind, workload, o.Memory, fmt.Sprintf("%.1f", float64(o.CPU.MedianNano)/1e6), &o)
+			} else if o.Rows != nil {
+				row(s, o.Kind, workload, o.Memory, "", &o)
 			}
 			for _, w := range o.Workloads {
 				if len(o.Workloads) > 1 {
-					row(s, o.Kind, w.Name, w.Memory, "")
+					row(s, o.Kind, w.Name, w.Memory, "", nil)
 				}
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/meshbench/meshbench/observations"
@@ -153,7 +154,7 @@ func junitCases(s *reports.Step, class string, incomplete func() string) []junit
 	}
 	for _, e := range s.Unjudged {
 		cases = append(cases, junitCase{
-			Name: fmt.Sprintf("%s changes by %+d", e.What, e.Change), Class: class, Skipped: &junitResult{Message: s.WhyUnjudged},
+			Name: fmt.Sprintf("%s changes by %+d", strings.TrimSpace(e.Kind+" "+e.What), e.Change), Class: class, Skipped: &junitResult{Message: s.WhyUnjudged},
 		})
 	}
 	return cases

@@ -80,7 +80,7 @@ func stepRows(r *reports.Report) []tableRow {
 		pub.cells[1] = publishedObjects(s)
 		for c, what := range []string{2: "cluster", 3: "listener", 4: "route", 5: "endpoint", 6: "memory", 8: "witnessMemory"} {
 			if f, ok := s.PublishedOf(what); ok {
-				if f.Unit == reports.UnitRows {
+				if f.Unit == reports.UnitRows && !f.Change {
 					f.Published += float64(header)
 				}
 				pub.cells[c] = tableCell{f.Range(), mark(f)}

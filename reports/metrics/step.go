@@ -14,6 +14,8 @@ type Step struct {
 	Objects *observations.Objects
 	// Proxy is the witness whose configuration stands for the step's.
 	Proxy *observations.Proxy
+	// Gateway is the witness that is a gateway.
+	Gateway *observations.Proxy
 	// Usage holds the proxies' readings, of all kinds, sorted by pod.
 	Usage  []observations.Usage
 	Envoys []observations.Envoy // sorted by pod

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/words"
@@ -43,7 +44,7 @@ func was(csv, openMetrics, bench, compare string) []Old {
 
 // Table is every metric, in the order in which formats print them.
 func Table() []Metric {
-	return slices.Concat(states(), configuration(), objects(), memory(), istiod(), times(), judgements(), revisions(), traffic())
+	return slices.Concat(states(), configuration(), objects(), memory(), istiod(), times(), judgements(), revisions(), bySize(), traffic())
 }
 
 // one is a metric's only value.
@@ -84,8 +85,21 @@ func states() []Metric {
 	}
 }
 
-// configuration counts what the witness holds.
+// configuration counts what the witness holds, and then what a gateway that is one does.
 func configuration() []Metric {
+	all := configurationOf(func(s *Step) *observations.Proxy { return s.Proxy })
+	for _, m := range configurationOf(func(s *Step) *observations.Proxy { return s.Gateway }) {
+		m.Name, m.Title = "gateway_"+m.Name, m.Title+" of a gateway"
+		m.Help = strings.ReplaceAll(m.Help, "the witness", "the gateway")
+		m.Source = "/config_dump and /clusters of a gateway that is a witness"
+		m.Word, m.Column, m.Was, m.Trend, m.Rare = "gateway "+m.Word, Column{}, nil, false, true
+		m.Without = leave(othersSay, Tables)
+		all = append(all, m)
+	}
+	return all
+}
+
+func configurationOf(proxy func(*Step) *observations.Proxy) []Metric {
 	var all []Metric
 	for _, k := range []struct {
 		word  string
@@ -102,10 +116,10 @@ func configuration() []Metric {
 			Without: leave(tablesSay, Tables),
 			Was:     was(k.word, "config_rows{kind="+k.word+"}", k.word+"-rows", "rows."+k.word),
 			Read: func(s *Step) []Value {
-				if s.Proxy == nil {
+				if proxy(s) == nil {
 					return nil
 				}
-				return one(float64(k.count(s.Proxy.Rows)))
+				return one(float64(k.count(proxy(s).Rows)))
 			},
 		})
 	}
@@ -126,10 +140,10 @@ func configuration() []Metric {
 			Column: Column{Table: ConfigTable, Title: k.title},
 			Was:    was("config."+k.json, "config_objects{kind="+k.json+"}", "config-"+k.bench, "configObjects."+k.json),
 			Read: func(s *Step) []Value {
-				if s.Proxy == nil {
+				if proxy(s) == nil {
 					return nil
 				}
-				return one(float64(k.count(s.Proxy.Objects)))
+				return one(float64(k.count(proxy(s).Objects)))
 			},
 		})
 	}
@@ -286,6 +300,20 @@ func judgements() []Metric {
 		{Name: "published_match", Title: "as published", Help: "1 when a count is as published, or memory within the tolerance.", Better: Higher, Source: "the published table", Of: "what",
 			Without: and(without(leave(tablesSay, Tables)), and(leave("the column match says it", CSV), leave("the field published of a step says it", JSON))),
 			Was:     was("", "published_match", "", "")},
+	}
+}
+
+// bySize are metrics of runs beside which memory by a number of objects was published. The
+// report's section about them hands them over.
+func bySize() []Metric {
+	without := func() map[Format]string {
+		return and(leave("of a whole run, not of a step", JSON, Bench, Compare), leave("the section about them has its own table", Tables))
+	}
+	return []Metric{
+		{Name: "slope_bytes", Title: "memory of one more object", Help: "What one more object of the published series (a Service) adds to the working set of a proxy; lo and hi bound its interval of 95 %.",
+			Unit: Bytes, Shown: KB, Better: Lower, Source: "a line through the steps' medians", Of: "kind", Without: without()},
+		{Name: "published_slope_bytes", Title: "published memory of one more object", Help: "The same by somebody else's figures, of their version of Istio.",
+			Unit: Bytes, Shown: KB, Source: "the published table", Of: "kind", Without: without()},
 	}
 }
 

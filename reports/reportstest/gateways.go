@@ -47,3 +47,16 @@ func Gateways() []observations.Record {
 	}
 	return records
 }
+
+// Slopes is the log of the run of Gateways, beside which somebody has published the memory of
+// sidecars and gateways by the number of Services.
+func Slopes() []observations.Record {
+	records := Gateways()
+	run := *records[0].Run
+	run.PublishedSeries = &observations.PublishedSeries{
+		By: "services", Per: 100, Istio: "1.6.2", Source: "somebody", At: []int{1, 2, 20},
+		MemoryMi: map[string][]float64{"sidecar": {31, 32, 45}, "gateway": {120, 121, 131}},
+	}
+	records[0].Run = &run
+	return records
+}

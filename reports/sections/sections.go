@@ -85,6 +85,6 @@ type Section struct {
 type Part struct {
 	// Title stands over the plot; "" for none. A table of the same title is the plot's own.
 	Title  string
-	Plot   Plot
+	Plot   Plot // without a name for none
 	Tables []Table
 }

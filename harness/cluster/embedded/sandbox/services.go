@@ -31,7 +31,7 @@ func (c Config) simulatedServices() []string {
 	}
 	return []string{
 		"aws-node, kube-proxy (no process)",
-		"addresses of Services (translated in each pod, by rules of the kernel that meshbench sets, in place of kube-proxy)",
+		"addresses of Services (cluster IPs, translated in each pod by rules of the kernel that meshbench sets, in place of kube-proxy; without session affinity and traffic policies)",
 		"names outside of the cluster (coredns answers that they do not exist)",
 	}
 }
