@@ -181,9 +181,12 @@ func TestLoad(t *testing.T) {
 	unknown := proxy("target", "c", 1, 1, 1)
 	unknown.Busy = nil
 	r := load(1000, 2, proxy("source", "a", 1, 1, 1), proxy("target", "b", 1, 1, 1), unknown)
+	r.Traffic.AskedSeconds, r.Traffic.Requests = 10, 9497
 	r.Traffic.Rate, r.Traffic.Sidecar, r.Traffic.TargetProxies = 500, true, 2
 	l := build(r).Loads[0]
 	g.Expect(l.Slow()).To(BeTrue())
+	l.Requests++
+	g.Expect(l.Slow()).To(BeFalse(), "two connections that begin later")
 	g.Expect(l.Carried()).To(Equal("both"))
 	cores, per, ok := l.CPU("source")
 	g.Expect([]any{cores, per, ok}).To(Equal([]any{0.1, 0.2, true}))
