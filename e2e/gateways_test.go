@@ -51,7 +51,7 @@ var _ = DescribeTable("gateways by the chart and by the Gateway API", Label("gat
 			Expect([]int{objects[i].Sidecars, objects[i].RealSidecars, objects[i].Gateways, objects[i].RealGateways}).To(Equal([]int{2, 1, want, want}), "step %d", i+1)
 		}
 		Expect(rows).To(HaveLen(3))
-		Expect(strings.Join(run.events(observations.Adapted), "\n")).To(ContainSubstring("gateway default/istio-ingressgateway is of Istio " + components.DefaultIstio + ": autoscaling is off"))
+		Expect(strings.Join(run.events(observations.Adapted), "\n")).To(ContainSubstring("gateway ingress/istio-ingressgateway is of Istio " + components.DefaultIstio + ": autoscaling is off"))
 		run.leavesNothing(soon)
 	},
 	Entry("as whoever calls", func() *identity { return invoker }),

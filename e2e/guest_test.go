@@ -128,8 +128,17 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 	})
 
 	It("takes gateways away with Istio, in namespaces that stay too, and the Gateway API", func() {
-		scenario, err := filepath.Abs("testdata/gateways.yaml")
+		// One more, whose namespace does not go with the run.
+		text, err := os.ReadFile("testdata/gateways.yaml")
 		Expect(err).NotTo(HaveOccurred())
+		more := strings.Replace(string(text), "  - name: api\n    actions:\n", `  - name: api
+    actions:
+      - gateway: {namespace: default, name: outside}
+      - apply: {manifest: '{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: outside, namespace: ns1}, spec: {selector: {istio: outside}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [outside.example]}]}}'}
+`, 1)
+		Expect(more).To(ContainSubstring("outside"))
+		scenario := filepath.Join(invoker.dir, "gateways.yaml")
+		Expect(os.WriteFile(scenario, []byte(more), 0o644)).To(Succeed())
 		run := invoker.startRun(scenario, c.guests("--allow-outside")...)
 		run.wait(8 * time.Minute)
 		run.succeeds()

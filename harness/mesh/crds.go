@@ -186,7 +186,8 @@ func anyObject(ctx context.Context, client *kube.Client, crd *unstructured.Unstr
 			continue
 		}
 		options := metav1.ListOptions{Limit: 1}
-		if except != "" {
+		// Of objects without a namespace, the API server cannot be asked for theirs.
+		if scope, _, _ := unstructured.NestedString(crd.Object, "spec", "scope"); except != "" && scope == "Namespaced" {
 			options.FieldSelector = "metadata.namespace!=" + except
 		}
 		list, err := client.Dynamic.Resource(schema.GroupVersionResource{Group: group, Version: name, Resource: plural}).List(ctx, options)
