@@ -108,7 +108,7 @@ func (a *answerer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		w.Write(body) // who asked may be gone
+		_, _ = w.Write(body) // who asked may be gone
 	}
 }
 

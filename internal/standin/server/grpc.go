@@ -51,7 +51,7 @@ func (a *answerer) grpc(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == healthCheck {
 		w.Header().Del("Grpc-Encoding")
-		w.Write(serving)
+		_, _ = w.Write(serving)
 		end(grpcOK, "")
 		return
 	}
@@ -71,7 +71,7 @@ func (a *answerer) grpc(w http.ResponseWriter, r *http.Request) {
 		end(code, "the stand-in's configuration has status "+strconv.Itoa(a.config.Status))
 		return
 	}
-	w.Write(message) // who asked may be gone
+	_, _ = w.Write(message) // who asked may be gone
 	end(grpcOK, "")
 }
 

@@ -95,7 +95,7 @@ func Serve(ctx context.Context, c standin.Config, self standin.Self, listeners [
 	if web.Shutdown(last) != nil {
 		web.Close() // what takes longer is cut off
 	}
-	split.Close()
+	_ = split.Close()
 	split.closeEchoes()
 	accepting.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {

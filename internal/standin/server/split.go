@@ -46,13 +46,13 @@ func (s *splitter) accept(l net.Listener) error {
 // split hands a connection on by its first bytes.
 func (s *splitter) split(conn net.Conn) {
 	p := &peeked{Conn: conn, r: bufio.NewReaderSize(conn, 4096)}
-	conn.SetReadDeadline(time.Now().Add(idle))
+	_ = conn.SetReadDeadline(time.Now().Add(idle))
 	isHTTP, err := p.speaksHTTP()
 	if err != nil {
 		conn.Close()
 		return
 	}
-	conn.SetReadDeadline(time.Time{})
+	_ = conn.SetReadDeadline(time.Time{})
 	if !isHTTP {
 		s.echo(p)
 		return
@@ -92,7 +92,7 @@ func (s *splitter) echo(conn net.Conn) {
 	defer s.forget(conn)
 	buffer := make([]byte, 32<<10)
 	for {
-		conn.SetDeadline(time.Now().Add(idle))
+		_ = conn.SetDeadline(time.Now().Add(idle))
 		n, err := conn.Read(buffer)
 		if n > 0 {
 			if _, err := conn.Write(buffer[:n]); err != nil {
@@ -164,7 +164,7 @@ func (p *peeked) speaksHTTP() (bool, error) {
 			return false, err
 		}
 		if n == 1 {
-			p.Conn.SetReadDeadline(time.Now().Add(hesitation))
+			_ = p.Conn.SetReadDeadline(time.Now().Add(hesitation))
 		}
 		if err != nil {
 			var late net.Error
