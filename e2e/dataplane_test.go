@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -138,4 +139,41 @@ var _ = DescribeTableSubtree("applications that run", Label("dataplane"),
 	},
 	Entry("as the invoking user", self, false),
 	Entry("as an ordinary user, with native sidecars", Label("user"), ordinaryUser, true),
+)
+
+var _ = DescribeTable("scenario registry-only", Label("dataplane"),
+	func(user func() *identity) {
+		run := user().startRun("registry-only")
+		run.wait(10 * time.Minute)
+		run.exits(0)
+		report := run.report()
+		Expect(report.Finished).To(BeTrue())
+		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 2))
+		text, err := os.ReadFile(filepath.Join(run.out, "report.json"))
+		Expect(err).NotTo(HaveOccurred())
+		var proved struct {
+			Calls []struct {
+				To     string
+				Proofs []struct {
+					By    string
+					Holds *bool
+				}
+			}
+		}
+		Expect(json.Unmarshal(text, &proved)).To(Succeed())
+		Expect(proved.Calls).To(HaveLen(4))
+		for _, c := range proved.Calls {
+			held := 0
+			for _, p := range c.Proofs {
+				if p.Holds != nil {
+					Expect(*p.Holds).To(BeTrue(), "%s: %s", c.To, p.By)
+					held++
+				}
+			}
+			Expect(held).To(BeNumerically(">=", 2), c.To)
+		}
+		run.leavesNothing(soon)
+	},
+	Entry("as the invoking user", self),
+	Entry("as an ordinary user", Label("user"), ordinaryUser),
 )

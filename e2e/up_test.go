@@ -45,6 +45,9 @@ func leaveUp(who *identity, args ...string) *leftUp {
 // kubectl runs kubectl as the suite's user.
 func (c *leftUp) kubectl(args ...string) (string, error) {
 	cmd := exec.Command(made.Kubectl, append([]string{"--kubeconfig", c.kubeconfig}, args...)...)
+	// Over websockets kubectl 1.31 begins to read before it has made the streams of exec, and
+	// then loses what a short command says ("Unknown stream id 1, discarding message").
+	cmd.Env = append(os.Environ(), "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

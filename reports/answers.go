@@ -11,22 +11,32 @@ import (
 func (r *Report) expectAnswers() {
 	for i := range r.Traffic.Loads {
 		l := &r.Traffic.Loads[i]
-		s := slices.IndexFunc(r.Steps, func(s Step) bool { return s.Number == l.Number })
-		if s < 0 {
+		n := slices.IndexFunc(r.Steps, func(s Step) bool { return s.Number == l.Number })
+		if n < 0 {
 			continue
 		}
+		s := &r.Steps[n]
 		for _, status := range slices.Sorted(maps.Keys(l.Expect)) {
-			share := l.Expect[status]
-			want, got := int(math.Ceil(share*float64(l.Requests)-1e-9)), int(l.Statuses[status])
-			is := 0.0
+			share, got := l.Expect[status], int(l.Statuses[status])
+			want, is := int(math.Ceil(share*float64(l.Requests)-1e-9)), 0.0
 			if l.Requests > 0 {
-				is = 100 * float64(got) / float64(l.Requests)
+				is = float64(got) / float64(l.Requests)
 			}
-			r.Steps[s].Expectations = append(r.Steps[s].Expectations, Expectation{
-				What: fmt.Sprintf("answers %s to %s at %s", status, l.From, l.To), Want: want, Got: &got,
-				OK:   l.Requests > 0 && got >= want,
-				Text: fmt.Sprintf("of the requests from %s to %s, %.4g %% should be answered with %s, got %.4g %% (%d of %d)", l.From, l.To, 100*share, status, is, got, l.Requests),
+			s.Expectations = append(s.Expectations, Expectation{
+				What: s.unlike(fmt.Sprintf("%s from %s to %s%s: %.4g %% answered with %s", l.Asked(), l.From, l.To, l.Path, 100*share, status)),
+				Want: want, Got: &got, OK: l.Requests > 0 && got >= want,
+				Text: fmt.Sprintf("of the requests from %s to %s%s, %.4g %% should be answered with %s, got %.4g %% (%d of %d)",
+					l.From, l.To, l.Path, 100*share, status, 100*is, got, l.Requests),
 			})
 		}
 	}
+}
+
+// unlike is a name for an expectation that no other of the step has.
+func (s *Step) unlike(what string) string {
+	name := what
+	for i := 2; slices.ContainsFunc(s.Expectations, func(e Expectation) bool { return e.What == name }); i++ {
+		name = fmt.Sprintf("%s (%d)", what, i)
+	}
+	return name
 }

@@ -61,6 +61,7 @@ steps:
       - apply: {manifest: '{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {namespace: ns1, name: edge}, spec: {selector: {istio: edge}}}'}
       - deployment: {namespace: ns1, name: client, image: fortio/fortio}
       - traffic: {from: ns1/client, to: "web.ns1.svc:80", qps: 1, duration: 1s}
+      - call: {from: ns1/client, to: "web.ns1.svc:80", proves: mutual-tls}
       - delete: {kind: Service, namespace: ns1, name: web}
       - delete: {kind: Namespace, name: ns2}
 `

@@ -13,7 +13,7 @@ import (
 
 // world has a client, what answers, and Services of several kinds.
 const world = `{deployment: {namespace: ns1, name: client, image: "docker.io/fortio/fortio:1.75.3"}},
-	{namespace: {name: server}}, {deployment: {namespace: server, name: echo, image: nginx, replicas: 2}},
+	{namespace: {name: server, injection: true}}, {deployment: {namespace: server, name: echo, image: nginx, replicas: 2}},
 	{expose: {namespace: server, deployment: echo, ports: [{name: http, port: 80, targetPort: 8080}, {name: dns, port: 53, protocol: UDP}]}},
 	{expose: {namespace: server, name: out, endpoints: [192.0.2.1], ports: [{port: 80}]}},
 	{expose: {namespace: ns1, deployment: test, ports: [{port: 80}]}},
@@ -176,8 +176,8 @@ func TestTraffic(t *testing.T) {
 	g.Expect(plan.Applications).To(gomega.BeTrue())
 	fortio := []Container{{Name: "fortio", Image: "docker.io/fortio/fortio:1.75.3"}}
 	g.Expect(cmp.Diff([]PlannedApplication{
-		{Kind: "Deployment", Namespace: "server", Name: "echo", Answers: true, Replicas: 2, Containers: []Container{{Name: "nginx", Image: "nginx"}}, Ports: []int{8080}},
-		{Kind: "Deployment", Namespace: "ns1", Name: "client", Sends: true, Replicas: 1, Containers: fortio},
+		{Kind: "Deployment", Namespace: "server", Name: "echo", Answers: true, Injected: true, Replicas: 2, Containers: []Container{{Name: "nginx", Image: "nginx"}}, Ports: []int{8080}},
+		{Kind: "Deployment", Namespace: "ns1", Name: "client", Sends: true, Injected: true, Replicas: 1, Containers: fortio},
 	}, plan.Running, cmpopts.IgnoreUnexported(PlannedApplication{}))).To(gomega.BeEmpty())
 
 	g.Expect(s.Simulated(-1)).To(gomega.Succeed())
@@ -204,10 +204,10 @@ func TestTrafficToManifests(t *testing.T) {
 		{traffic: {from: ns1/client, to: "s:80", qps: 100, duration: 10s}}, {traffic: {from: ns1/client, to: "named:80", qps: 100, duration: 10s}}`)), nil)
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(cmp.Diff([]PlannedApplication{
-		{Kind: "StatefulSet", Namespace: "ns1", Name: "x", Answers: true, Replicas: 1, Ports: []int{8080},
+		{Kind: "StatefulSet", Namespace: "ns1", Name: "x", Answers: true, Injected: true, Replicas: 1, Ports: []int{8080},
 			Containers: []Container{{Name: "c", Image: "i", Ports: map[string]int{"web": 8080, "9": 9}}}},
-		{Kind: "Deployment", Namespace: "ns1", Name: "client", Sends: true, Replicas: 1, Containers: []Container{{Name: "fortio", Image: "fortio/fortio"}}},
-		{Kind: "Deployment", Namespace: "ns1", Name: "other", Answers: true, Replicas: 1},
+		{Kind: "Deployment", Namespace: "ns1", Name: "client", Sends: true, Injected: true, Replicas: 1, Containers: []Container{{Name: "fortio", Image: "fortio/fortio"}}},
+		{Kind: "Deployment", Namespace: "ns1", Name: "other", Answers: true, Injected: true, Replicas: 1},
 	}, s.Plan().Running, cmpopts.IgnoreUnexported(PlannedApplication{}))).To(gomega.BeEmpty())
 }
 

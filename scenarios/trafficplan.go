@@ -27,7 +27,9 @@ type PlannedApplication struct {
 	Sends, Answers bool
 	// Replicas is the largest number of its pods while requests are sent.
 	Replicas int
-	// Real is its own number of real sidecars, -1 for all; nil for the run's.
+	// Injected is set if its pods have sidecars. Real is its own number of real ones, -1 for
+	// all; nil for the run's.
+	Injected   bool
 	Real       *int
 	Containers []Container
 	// Ports are those of its pods that requests are sent to.
@@ -56,7 +58,7 @@ func (s *Scenario) Simulated(real int) error {
 			found = append(found, p)
 		}
 		switch {
-		case limit < 0:
+		case limit < 0 || !a.Injected: // without sidecars all run
 		case a.Sends && limit == 0:
 			problem("%s cannot send: its container %s would be simulated, since none of its pods runs (--real 0 or sidecars.real); let one run", a, fortioOf(a.Containers))
 		case a.Answers && a.Replicas > limit:
@@ -161,7 +163,7 @@ func (c *checker) application(o object) *PlannedApplication {
 		*running = append(*running, a)
 	}
 	a, now := &(*running)[i], c.plan.now[o]
-	a.Replicas, a.Real = max(a.Replicas, now.replicas), now.real
+	a.Replicas, a.Real, a.Injected = max(a.Replicas, now.replicas), now.real, a.Injected || now.injected
 	a.Containers = c.templates[o].containers
 	return a
 }

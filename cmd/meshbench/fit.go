@@ -26,14 +26,18 @@ func fitCommand() *cobra.Command {
 		Long: `Fit a model of a sidecar's memory to the objects in its configuration (clusters,
 listeners, filter chains, route configurations, virtual hosts, endpoints) and of
 istiod's, at its highest in a step, to Services, pods, proxies, endpoints and the filter
-chains sent to all proxies, by least squares over the settled steps of runs. The scenarios
-cost-model, cost-model-headless and cost-model-proxies are made for it.
+chains sent to all proxies, by least squares over the settled steps of runs. On top of a
+sidecar's model, what routes of VirtualServices, subsets, hash rings, ServiceEntries,
+EnvoyFilters, policies and access logs add is fitted to what that leaves over. The scenarios
+cost-model, cost-model-headless and cost-model-proxies, and for routing routing-cost and
+routing-cost-entries, are made for it.
 
 Only sidecars that started in their step count, since those that lived through changes
 keep some memory of them. Columns that always moved together are named, and their
 effect is not split. Beside the model's file lie plots of the residuals.`,
 		Example: `  meshbench run cost-model --out runs/cost
   meshbench fit runs/cost -o model.json
+  meshbench fit runs/cost runs/routing runs/entries -o model.json
   meshbench predict --model model.json --services 400 --pods-per-service 3`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -134,13 +134,16 @@ func (r *runner) read(f *pflag.FlagSet) (err error) {
 	return nil
 }
 
-// warn prints the scenarios' warnings, those of the cluster that was chosen, and those of
-// limits on the command line.
+// warn prints the scenarios' warnings, those of the cluster that was chosen, what runs where
+// requests are sent, and warnings of limits on the command line.
 func (r *runner) warn(to io.Writer, chosen []*scenarios.Scenario) {
 	for _, s := range chosen {
 		warnings(to, s)
 		for _, text := range r.options.Warnings(s) {
 			fmt.Fprintf(to, "warning: %s: %s\n", s.Name, text)
+		}
+		for _, text := range r.options.Applications(s) {
+			fmt.Fprintln(to, text)
 		}
 		if r.settleLimit == 0 {
 			continue

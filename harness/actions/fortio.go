@@ -44,6 +44,8 @@ func fortioCommand(t *scenarios.Traffic) []string {
 		fortioProgram, "load", "-quiet", "-log-errors=false", "-json", "-",
 		"-qps", strconv.Itoa(t.QPS), "-c", strconv.Itoa(t.Connections), "-t", t.Duration.String(),
 		"-p", "50,90,99,99.9", "-r", fmt.Sprint(fortioResolution), "-timeout", requestTimeout.String(),
+		// Connections send one after another, not all at the same moment.
+		"-uniform",
 		// A load of which the first requests fail is a load, too: what was expected is judged
 		// by what was answered.
 		"-allow-initial-errors",

@@ -197,3 +197,11 @@ func (o *Offer) AddCharts(ctx context.Context, r Request, stores []*components.S
 	}
 	return nil
 }
+
+// Substitutes is a [Source] that does not run images ([Source.RunsImages]) but programs in their
+// place.
+type Substitutes interface {
+	// Substitute says in words what runs for an application's image, once the flags are read;
+	// "" where a stand-in answers for it.
+	Substitute(image string) string
+}

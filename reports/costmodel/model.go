@@ -161,7 +161,8 @@ func Read(path string) (*Model, error) {
 var builtin []byte
 
 // Default is the model that comes with the program: of runs of the scenarios cost-model,
-// cost-model-headless, cost-model-proxies and eks-nginx on an embedded cluster. Its Runs
+// cost-model-headless, cost-model-proxies, eks-nginx, routing-cost and routing-cost-entries on
+// an embedded cluster. Its Runs
 // say with which sizes and on which machine; the runs' logs are in testdata.
 func Default() (*Model, error) { return parse(builtin) }
 

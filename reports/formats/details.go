@@ -18,14 +18,18 @@ func expectationTable(r *reports.Report) sections.Table {
 	var rows [][]string
 	for _, s := range r.Steps {
 		for _, e := range s.Expectations {
+			number, want := "%+d", "%+d"
+			if e.Text != "" {
+				number, want = "%d", "at least %d"
+			}
 			got, mark := "unknown", markDiffer
 			if e.Got != nil {
-				got = fmt.Sprintf("%+d", *e.Got)
+				got = fmt.Sprintf(number, *e.Got)
 			}
 			if e.OK {
 				mark = markEqual
 			}
-			rows = append(rows, []string{s.Name, e.Subject(), fmt.Sprintf("%+d", e.Want), got, mark})
+			rows = append(rows, []string{s.Name, e.Subject(), fmt.Sprintf(want, e.Want), got, mark})
 		}
 	}
 	return sections.Table{Title: "Expectations: changes against the first step", Header: []string{"step", "what", "want", "got", ""}, Rows: rows}

@@ -140,6 +140,9 @@ func junitCases(s *reports.Step, class string, incomplete func() string) []junit
 	cases := []junitCase{measured, settled}
 	for _, e := range s.Expectations {
 		c := junitCase{Name: fmt.Sprintf("%s changes by %+d", e.Subject(), e.Want), Class: class}
+		if e.Text != "" {
+			c.Name = e.What
+		}
 		switch {
 		case e.OK:
 		case !s.Measured && e.Got == nil:

@@ -14,11 +14,11 @@ func traffic() []Metric {
 		row("traffic_requests_per_second", "requests a second", "Requests a second that a load sent.", Count, "", Higher, fortio),
 		row("traffic_failed_requests", "failed requests", "Requests of a load that were not answered with success.", Count, "", Lower, fortio),
 	}
-	for _, q := range []string{"50", "90", "99"} {
-		all = append(all, row("traffic_latency_p"+q+"_seconds", "latency p"+q, "Time in which "+q+" % of a load's requests were answered.", Seconds, Millis, Lower, fortio))
+	for _, q := range [][2]string{{"median", "50"}, {"tail", "99"}} {
+		all = append(all, row("traffic_latency_"+q[0]+"_seconds", q[0]+" latency", "Time in which "+q[1]+" % of a load's requests were answered.", Seconds, Millis, Lower, fortio))
 	}
 	for _, side := range []string{"source", "target"} {
-		all = append(all, row("traffic_"+side+"_cpu_per_1000_requests_cores", "CPU of the "+side+"'s proxies", "CPU of all proxies of a load's "+side+" for 1,000 requests a second.", Cores, Millicores, Lower, "/metrics/resource, before and after"))
+		all = append(all, row("traffic_"+side+"_cpu_per_thousand_cores", "CPU of the "+side+"'s proxies", "CPU of all proxies of a load's "+side+" for 1,000 requests a second.", Cores, Millicores, Lower, "/metrics/resource, before and after"))
 	}
 	return all
 }

@@ -342,12 +342,18 @@ func (m *memory) answer(changes []Change) (follows *bool, text string) {
 	if moved.After != nil {
 		kept = fmt.Sprintf(", and %s just afterwards", signed(moved.After.Mean))
 	}
+	other := ""
+	for _, c := range changes {
+		if c.Side != idle && c.Side != moved.Side && c.QPS == moved.QPS && c.Connections == moved.Connections && c.PayloadBytes == moved.PayloadBytes {
+			other = fmt.Sprintf("; on the side of the %s it was %s (%s)", c.Side, signed(c.During.Mean), c.During.interval(c.Proxies))
+		}
+	}
 	verb := "more"
 	if moved.During.Mean < 0 {
 		verb = "less"
 	}
-	return &no, fmt.Sprintf("Memory does not follow configuration only: with %s a sidecar of the %s held %.1f Mi %s than at rest (%s%s)%s.",
-		asked(moved.QPS, moved.Connections), moved.Side, math.Abs(moved.During.Mean)/(1<<20), verb, moved.During.interval(moved.Proxies), meanwhile, kept)
+	return &no, fmt.Sprintf("Memory does not follow configuration only: with %s a sidecar of the %s held %.1f Mi %s than at rest (%s%s)%s%s.",
+		asked(moved.QPS, moved.Connections), moved.Side, math.Abs(moved.During.Mean)/(1<<20), verb, moved.During.interval(moved.Proxies), meanwhile, kept, other)
 }
 
 func signed(bytes float64) string { return fmt.Sprintf("%+.1f Mi", bytes/(1<<20)) }

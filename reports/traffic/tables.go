@@ -19,7 +19,7 @@ func ms(seconds float64) string { return fmt.Sprintf("%.2f", seconds*1000) }
 
 // requests are the loads with their rates, answers and latencies.
 func (t *Traffic) requests() sections.Table {
-	table := sections.Table{Title: "Requests", Header: []string{"step", "from", "sidecars", "asked /s", "connections", "sent /s", "failed", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "answers"}}
+	table := sections.Table{Title: "Requests a second, and latencies", Header: []string{"step", "from", "sidecars", "asked", "conns", "sent", "failed", "p50 ms", "p90", "p99", "p99.9", "max", "answers"}}
 	for i := range t.Loads {
 		l := &t.Loads[i]
 		row := []string{l.Step, l.From, l.Carried(), fmt.Sprint(l.QPS), fmt.Sprint(l.Connections), fmt.Sprintf("%.1f", l.Rate), fmt.Sprint(l.Failed())}
@@ -150,10 +150,14 @@ func change(e *Estimate) (mean, interval string) {
 // notes say what the tables are made of.
 func (t *Traffic) notes() []string {
 	notes := []string{t.Answer}
+	if text := t.why(); text != "" {
+		notes = append(notes, text)
+	}
 	var ways []string
 	for i := range t.Loads {
 		l := &t.Loads[i]
-		if through := l.ReadThrough; through != "" && !slices.Contains(ways, through) {
+		through := map[string]string{observations.ThroughKubelet: "the nodes' /metrics/resource", observations.ThroughMetrics: "the metrics API", observations.ThroughPrometheus: "Prometheus"}[l.ReadThrough]
+		if through != "" && !slices.Contains(ways, through) {
 			ways = append(ways, through)
 		}
 	}
@@ -161,7 +165,7 @@ func (t *Traffic) notes() []string {
 	if len(ways) > 0 {
 		text += ", read from " + strings.Join(ways, " and ")
 	}
-	notes = append(notes, text+".")
+	notes = append(notes, text+"; what they use idle is in it.")
 	if len(t.Memory) > 0 {
 		notes = append(notes, "At rest is before the run's first load; intervals are Student's, over proxies, and say nothing of other runs. Idle sidecars carried no load: what they change, no load has changed.")
 	}
@@ -196,21 +200,37 @@ func (t *Traffic) findings() []sections.Finding {
 	return found
 }
 
+// label is a name for a load that no other of its step has.
+func (t *Traffic) label(i int) string {
+	name := func(l *Load) string {
+		return fmt.Sprintf("%s-%dqps-%dc", strings.ReplaceAll(l.From, "/", "."), l.QPS, l.Connections)
+	}
+	l, n := &t.Loads[i], 1
+	for j := range t.Loads[:i] {
+		if o := &t.Loads[j]; o.Step == l.Step && name(o) == name(l) {
+			n++
+		}
+	}
+	if n > 1 {
+		return fmt.Sprintf("%s-%d", name(l), n)
+	}
+	return name(l)
+}
+
 // samples are the metrics of the loads.
 func (t *Traffic) samples() []metrics.Sample {
 	var all []metrics.Sample
 	for i := range t.Loads {
 		l := &t.Loads[i]
-		of := []string{"load", fmt.Sprintf("%s-%dqps-%dc", strings.ReplaceAll(l.From, "/", "."), l.QPS, l.Connections)}
+		of := []string{"load", t.label(i)}
 		add := func(metric string, value, published float64, labels ...string) {
 			all = append(all, metrics.Sample{Metric: metric, Step: l.Step, Number: l.Number, Labels: slices.Concat(of, labels), Value: value, Published: published})
 		}
 		add("traffic_requests_per_second", l.Rate, 0)
 		add("traffic_failed_requests", float64(l.Failed()), 0)
 		if x := l.Latency; x != nil {
-			add("traffic_latency_p50_seconds", x.P50, 0)
-			add("traffic_latency_p90_seconds", x.P90, 0)
-			add("traffic_latency_p99_seconds", x.P99, 0)
+			add("traffic_latency_median_seconds", x.P50, 0)
+			add("traffic_latency_tail_seconds", x.P99, 0)
 		}
 		for _, side := range []string{observations.TrafficSource, observations.TrafficTarget} {
 			if _, per, ok := l.CPU(side); ok {
@@ -218,7 +238,7 @@ func (t *Traffic) samples() []metrics.Sample {
 				if p := t.Published; p != nil {
 					published = p.Cores / float64(p.RequestsPerSecond) * 1000
 				}
-				add("traffic_"+side+"_cpu_per_1000_requests_cores", per, published)
+				add("traffic_"+side+"_cpu_per_thousand_cores", per, published)
 			}
 		}
 	}

@@ -95,9 +95,12 @@ func (l *Load) Carried() string {
 	return "none"
 }
 
-// Slow tells that a load was sent at less than 95 % of the rate that was asked for: the client
-// or what answers could not keep up.
-func (l *Load) Slow() bool { return l.Rate < 0.95*float64(l.QPS) }
+// Slow tells that fewer than 95 % of the requests that were asked for were sent: the client or
+// what answers could not keep up. Each connection may send one fewer, since they begin spread
+// over the time between two requests.
+func (l *Load) Slow() bool {
+	return float64(l.Requests) < 0.95*float64(l.QPS)*l.AskedSeconds-float64(l.Connections)
+}
 
 // CPU is what the proxies of one side took together: cores, and cores for 1,000 requests a
 // second. ok is false where it is not known of all of them, or there are none.
@@ -155,7 +158,7 @@ func count(n int) string {
 func Section(t *Traffic) sections.Section {
 	s := sections.Section{
 		Name: "traffic", Findings: t.findings(), Summary: t.requests(), Notes: t.notes(),
-		Parts:   []sections.Part{{Tables: []sections.Table{t.withAndWithout(), t.costs(), t.memory(), t.effects()}}},
+		Parts:   []sections.Part{{Plot: t.memoryByLoad(), Tables: []sections.Table{t.withAndWithout(), t.costs(), t.memory(), t.effects()}}},
 		Samples: t.samples(),
 	}
 	for i := range t.Loads {

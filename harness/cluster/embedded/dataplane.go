@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // dataPlane are the flags about applications that run.
@@ -99,4 +100,33 @@ func (d *dataPlane) parse() ([]sandbox.Program, error) {
 		programs[i].Args = append([]string{}, args...) // none are not the container's
 	}
 	return programs, nil
+}
+
+// Substitute implements [cluster.Substitutes].
+func (s *Source) Substitute(image string) string {
+	programs, err := s.dataPlane.parse()
+	if err != nil {
+		return "" // which is refused elsewhere
+	}
+	for _, p := range programs {
+		if named(image, p.Image) {
+			return p.Path + " of this machine"
+		}
+	}
+	if scenarios.IsFortio(image) {
+		return "Fortio, built from its module"
+	}
+	return ""
+}
+
+// named reports whether an image is of a repository that ends in name, and has its tag if name
+// has one.
+func named(image, name string) bool {
+	image, _, _ = strings.Cut(image, "@")
+	if strings.LastIndexByte(name, ':') <= strings.LastIndexByte(name, '/') { // without a tag
+		if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
+			image = image[:colon]
+		}
+	}
+	return image == name || strings.HasSuffix(image, "/"+name)
 }

@@ -108,7 +108,6 @@ type setter struct {
 	proxy  Proxy
 	tables map[string]*nftables.Table
 	chains map[string]*nftables.Chain
-	trusts bool // trusted addresses have their rule
 }
 
 // table makes the table of a rule, empty.

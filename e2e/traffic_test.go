@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"path/filepath"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/observations"
+)
+
+// loads are the loads of requests that a run recorded.
+func (c *command) loads() (all []*observations.Traffic) {
+	GinkgoHelper()
+	records, _, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	Expect(err).NotTo(HaveOccurred())
+	for _, r := range records {
+		if r.Traffic != nil {
+			all = append(all, r.Traffic)
+		}
+	}
+	return all
+}
+
+var _ = DescribeTableSubtree("scenarios that send requests", Label("traffic"),
+	func(user func() *identity) {
+		It("tell what requests cost, and whether memory follows configuration only", func() {
+			run := user().startRun("traffic-memory", "--set", "seconds=4", "--set", "replicas=2", "--set", "low=20", "--set", "high=200", "--set", "connections=8")
+			run.wait(8 * time.Minute)
+			run.exits(0)
+			loads := run.loads()
+			Expect(loads).To(HaveLen(8))
+			for i, l := range loads {
+				by := "load " + l.From
+				Expect(l.Requests).To(BeNumerically(">", 0), by)
+				Expect(l.Statuses).To(Equal(map[string]int64{"200": l.Requests}), by)
+				Expect(l.Latency).NotTo(BeNil(), by)
+				Expect(l.Sidecar).To(Equal(i%2 == 0), by)
+				Expect([]int{l.Targets, l.TargetProxies}).To(Equal([]int{2, 2}), by)
+				Expect(l.Unread).To(BeEmpty(), by)
+				Expect(l.ReadThrough).To(Equal(observations.ThroughKubelet), by)
+				proxies := 2
+				if l.Sidecar {
+					proxies = 3
+				}
+				Expect(l.Proxies).To(HaveLen(proxies), by)
+				for _, p := range l.Proxies {
+					Expect(p.Before.Bytes).To(BeNumerically(">", 10<<20), by)
+					Expect(p.During.Bytes).To(BeNumerically(">", 10<<20), by)
+					Expect(p.After.Bytes).To(BeNumerically(">", 10<<20), by)
+					Expect(p.Busy.Seconds).To(BeNumerically(">", 0), "the requests pass %s/%s", p.Namespace, p.Pod)
+				}
+			}
+			Expect(run.both.String()).To(ContainSubstring("configuration only"))
+			Expect(run.agreesWithIstioctl()).To(Equal(5))
+			run.leavesNothing(soon)
+		})
+
+		It("leave nothing when they are killed in the middle of it", func() {
+			run := user().startRun("traffic-memory", "--set", "seconds=60", "--set", "replicas=2")
+			Eventually(run.both.String).WithTimeout(4 * time.Minute).Should(MatchRegexp(`step 2 of 5.*from client/fortio\n`))
+			run.trace.look()
+			Expect(syscall.Kill(run.cmd.Process.Pid, syscall.SIGKILL)).To(Succeed())
+			run.wait(time.Minute)
+			// Nobody is left to clear away but the sandbox itself.
+			run.leavesNothing(20 * time.Second)
+		})
+	},
+	Entry("as whoever calls", self),
+	Entry("as an ordinary user", Label("user"), ordinaryUser),
+)
