@@ -47,7 +47,9 @@ func Of(r *reports.Report) []Writer {
 	writers := Writers()
 	for _, s := range r.Sections {
 		for _, p := range s.Parts {
-			writers = append(writers, plotWriter(p.Plot.Name))
+			if p.Plot.Name != "" {
+				writers = append(writers, plotWriter(p.Plot.Name))
+			}
 		}
 	}
 	return writers
