@@ -411,7 +411,7 @@ func TestFind(t *testing.T) {
 		{"headless", "scenarios/headless.yaml", "name: headless\n", ""},
 		{own, own, "name: own\n", ""},
 		{"headles", "", "", `no scenario "headles"; did you mean "headless"? (to load a file, give a path with a slash or .yaml: ./headles.yaml)`},
-		{"", "", "", `no scenario ""; known: clusterip,`},
+		{"", "", "", `no scenario ""; known: bookinfo, clusterip,`},
 		{"missing.yaml", "", "", "cannot read scenario: open missing.yaml: no such file or directory"},
 	} {
 		path, data, err := Find(test.name)
