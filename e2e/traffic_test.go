@@ -50,7 +50,10 @@ var _ = DescribeTableSubtree("scenarios that send requests", Label("traffic"),
 					Expect(p.Before.Bytes).To(BeNumerically(">", 10<<20), by)
 					Expect(p.During.Bytes).To(BeNumerically(">", 10<<20), by)
 					Expect(p.After.Bytes).To(BeNumerically(">", 10<<20), by)
-					Expect(p.Busy.Seconds).To(BeNumerically(">", 0), "the requests pass %s/%s", p.Namespace, p.Pod)
+					Expect(p.Busy).NotTo(BeNil(), by)
+					if l.QPS > 20 { // fewer may take less than a tick of /proc, 10 ms
+						Expect(p.Busy.Seconds).To(BeNumerically(">", 0), "the requests pass %s/%s", p.Namespace, p.Pod)
+					}
 				}
 			}
 			Expect(run.both.String()).To(ContainSubstring("configuration only"))
