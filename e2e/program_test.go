@@ -231,6 +231,19 @@ func (c *command) succeeds() string {
 	return c.stdout.String()
 }
 
+// kubeconfig is the file of the embedded cluster that the command, which runs, has made; ""
+// while there is none.
+func (c *command) kubeconfig() string {
+	GinkgoHelper()
+	found, err := filepath.Glob(filepath.Join(os.TempDir(), "meshbench-*", fmt.Sprintf("*-%d", c.cmd.Process.Pid), "kubeconfig"))
+	Expect(err).NotTo(HaveOccurred())
+	if len(found) == 0 {
+		return ""
+	}
+	Expect(found).To(HaveLen(1))
+	return found[0]
+}
+
 func (c *command) kill() {
 	select {
 	case <-c.ended:

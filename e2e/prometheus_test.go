@@ -315,10 +315,9 @@ var _ = Describe("a run that reads memory through Prometheus", Label("prometheus
 		// The cluster is the run's own: Prometheus learns of it once it is there.
 		var c *leftUp
 		Eventually(func(g Gomega) {
-			found, err := filepath.Glob(filepath.Join(os.TempDir(), "meshbench-*", fmt.Sprintf("*-%d", run.cmd.Process.Pid), "kubeconfig"))
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(found).To(HaveLen(1))
-			c = &leftUp{kubeconfig: found[0]}
+			found := run.kubeconfig()
+			g.Expect(found).NotTo(BeEmpty())
+			c = &leftUp{kubeconfig: found}
 			g.Expect(c.letScrape(dir)).To(Succeed())
 		}, 2*time.Minute, time.Second).Should(Succeed())
 		run.wait(5 * time.Minute)
