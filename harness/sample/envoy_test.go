@@ -107,6 +107,7 @@ func TestWitness(t *testing.T) {
 			"clusters":    "dumps/3/ns1.test-0.b.clusters.json",
 		},
 		Rejected: 4,
+		Requests: map[string]int64{},
 		Stats:    map[string]int{"cluster_manager": 3, "listener_manager": 5},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
