@@ -191,9 +191,11 @@ var _ = Describe("an Istio on somebody's cluster", Ordered, Label("existing"), f
 
 	It("is removed where it was ended while it waited, and where istiod is gone", func(ctx SpecContext) {
 		m := install(c.config(), istio, "")
-		waiting, cancel := context.WithTimeout(ctx, 3*time.Second)
+		c.must("cordon", "--selector", "!none") // no istiod gets ready, however fast the machine
+		waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		_, err := m.Install(waiting)
+		c.must("uncordon", "--selector", "!none")
 		Expect(err).To(MatchError(context.DeadlineExceeded))
 		Expect(m.Uninstall(ctx)).To(BeEmpty())
 		c.holds(before)
