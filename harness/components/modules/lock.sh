@@ -54,7 +54,7 @@ write_mod() {
     printf 'module meshbench.invalid/%s\n\ngo %s\n\nrequire %s v%s\n\nrequire (\n' "$unit" "$go_line" "$module" "$release"
     sort -u | sed "/^\$/d; \\|^$module |d; s/^\\(.*\\)\$/\\t\\1 \\/\\/ indirect/"
     printf ')\n'
-    [ -z "$replaces" ] || sed 's/^/\nreplace /' <<<"$replaces"
+    [ -z "$replaces" ] || awk '{ print "\nreplace " $0 }' <<<"$replaces"
   } >go.mod
 }
 
