@@ -77,6 +77,6 @@ var _ = DescribeTableSubtree("scenarios that send requests", Label("traffic"),
 			run.leavesNothing(20 * time.Second)
 		})
 	},
-	Entry("as whoever calls", self),
+	Entry("as whoever calls", Label(nightly), self),
 	Entry("as an ordinary user", Label("user"), ordinaryUser),
 )
