@@ -210,30 +210,33 @@ func countHosts(answer io.Reader) (int, error) {
 // that are gone is not in it.
 func Requests(clusters io.Reader) (map[string]int64, error) {
 	// An answer may be of many megabytes: it is read a cluster at a time.
-	d, found := json.NewDecoder(clusters), false
+	s, found := newStream(clusters), false
 	sent := map[string]int64{}
-	for depth := 0; ; {
-		token, err := d.Token()
-		if errors.Is(err, io.EOF) && found {
-			return sent, nil
+	err := s.within(`"cluster_statuses"`, func() error {
+		if found {
+			return s.pass()
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read /clusters: %w", err)
+		if found = true; s.PeekKind() != '[' {
+			return errNoClusters
 		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		case "cluster_statuses":
-			if depth != 1 || found {
-				continue
+		return s.each(func() error {
+			c, err := decodeNext[status[hostStats]](s)
+			if err != nil {
+				return err
 			}
-			if found, err = true, eachOf(d, sent); err != nil {
-				return nil, fmt.Errorf("read /clusters: %w", err)
-			}
-		}
+			return addRequests(sent, c)
+		})
+	})
+	if err == nil {
+		err = s.end()
 	}
+	if err == nil && !found {
+		err = io.EOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read /clusters: %w", err)
+	}
+	return sent, nil
 }
 
 // hostStats are the statistics of a host in /clusters.
@@ -244,31 +247,21 @@ type hostStats struct {
 	} `json:"stats"`
 }
 
-// eachOf adds up the requests of each cluster of the list that comes next.
-func eachOf(d *json.Decoder, sent map[string]int64) error {
-	if token, err := d.Token(); err != nil || token != json.Delim('[') {
-		return errors.Join(err, errNoClusters)
-	}
-	for d.More() {
-		var c status[hostStats]
-		if err := d.Decode(&c); err != nil {
-			return err
-		}
-		for _, host := range c.Hosts {
-			for _, s := range host.Stats {
-				if s.Name != "rq_total" || s.Value == "" {
-					continue
-				}
-				n, err := strconv.ParseInt(s.Value, 10, 64)
-				if err != nil {
-					return fmt.Errorf("rq_total of cluster %s: %w", c.Name, err)
-				}
-				sent[c.Name] += n
+// addRequests adds up the requests of a cluster.
+func addRequests(sent map[string]int64, c status[hostStats]) error {
+	for _, host := range c.Hosts {
+		for _, s := range host.Stats {
+			if s.Name != "rq_total" || s.Value == "" {
+				continue
 			}
+			n, err := strconv.ParseInt(s.Value, 10, 64)
+			if err != nil {
+				return fmt.Errorf("rq_total of cluster %s: %w", c.Name, err)
+			}
+			sent[c.Name] += n
 		}
 	}
-	_, err := d.Token()
-	return err
+	return nil
 }
 
 // status is a cluster in /clusters with its hosts.

@@ -14,56 +14,32 @@ import (
 // answer.
 func CountRouting(configDump io.Reader) (observations.RoutingObjects, error) {
 	s := newStream(configDump)
-	sections := map[string]observations.RoutingObjects{}
-	err := s.fields(func(name []byte) error {
-		if string(name) != `"configs"` {
-			return s.SkipValue()
-		}
-		return s.each(func() error {
-			kind, found, err := s.routingSection()
-			// Of two sections of one type, istioctl takes the last.
-			sections[kind] = found
-			return err
-		})
-	})
-	if err == nil {
-		err = s.end()
-	}
+	found, err := sections(s, s.routing)
 	if err != nil {
 		return observations.RoutingObjects{}, fmt.Errorf("read Envoy's configuration dump: %w", err)
 	}
-	clusters, routes, all := sections[clustersDump], sections[routesDump], sections[listenersDump]
+	clusters, routes, all := found[clustersDump], found[routesDump], found[listenersDump]
 	all.Subsets, all.HashRings = clusters.Subsets, clusters.HashRings
 	all.DNSClusters, all.PlainClusters = clusters.DNSClusters, clusters.PlainClusters
 	all.Routes, all.Domains, all.VirtualServiceRoutes = routes.Routes, routes.Domains, routes.VirtualServiceRoutes
 	return all, nil
 }
 
-// routingSection counts what is in a section of any type.
-func (s stream) routingSection() (kind string, all observations.RoutingObjects, err error) {
-	err = s.fields(func(name []byte) error {
-		var count func() error
-		switch string(name) {
-		case `"@type"`:
-			token, err := s.ReadToken()
-			kind = token.String()
-			return err
+// routing counts what is in a section.
+func (s stream) routing() (kind string, all observations.RoutingObjects, err error) {
+	listener := func() error { return decodeField(s, `"listener"`, func(l *routingListener) { l.count(&all) }) }
+	kind, err = s.section(func(list string) func() error {
+		switch list {
 		case `"dynamic_active_clusters"`: // those of the bootstrap are no routing
-			count = func() error { return decodeField(s, `"cluster"`, func(c *routingCluster) { c.count(&all) }) }
+			return func() error { return decodeField(s, `"cluster"`, func(c *routingCluster) { c.count(&all) }) }
 		case `"static_listeners"`:
-			count = func() error { return decodeField(s, `"listener"`, func(l *routingListener) { l.count(&all) }) }
+			return listener
 		case `"dynamic_listeners"`:
-			count = func() error {
-				return s.within(`"active_state"`, func() error {
-					return decodeField(s, `"listener"`, func(l *routingListener) { l.count(&all) })
-				})
-			}
+			return func() error { return s.within(`"active_state"`, listener) }
 		case `"static_route_configs"`, `"dynamic_route_configs"`:
-			count = func() error { return decodeField(s, `"route_config"`, func(r *routingConfig) { r.count(&all) }) }
-		default:
-			return s.SkipValue()
+			return func() error { return decodeField(s, `"route_config"`, func(r *routingConfig) { r.count(&all) }) }
 		}
-		return s.each(count)
+		return nil
 	})
 	return kind, all, err
 }
@@ -71,16 +47,11 @@ func (s stream) routingSection() (kind string, all observations.RoutingObjects, 
 // decodeField decodes one field of the object that comes next, and hands it to use.
 func decodeField[T any](s stream, field string, use func(*T)) error {
 	return s.within(field, func() error {
-		text, err := s.ReadValue()
-		if err != nil {
-			return err
+		x, err := decodeNext[T](s)
+		if err == nil {
+			use(&x)
 		}
-		var x T
-		if err := json.Unmarshal(text, &x); err != nil {
-			return fmt.Errorf("%s: %w", s.StackPointer(), err)
-		}
-		use(&x)
-		return nil
+		return err
 	})
 }
 

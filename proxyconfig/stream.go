@@ -1,6 +1,7 @@
 package proxyconfig
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,6 +88,18 @@ func (s stream) length() (n int, err error) {
 	return n, err
 }
 
+// decodeNext decodes the value that comes next.
+func decodeNext[T any](s stream) (x T, err error) {
+	text, err := s.ReadValue()
+	if err != nil {
+		return x, err
+	}
+	if err := json.Unmarshal(text, &x); err != nil {
+		return x, fmt.Errorf("%s: %w", s.StackPointer(), err)
+	}
+	return x, nil
+}
+
 // end is an error where something follows.
 func (s stream) end() error {
 	if _, err := s.ReadToken(); !errors.Is(err, io.EOF) {
@@ -101,44 +114,64 @@ func (s stream) end() error {
 // tally is what is counted.
 type tally struct{ clusters, listeners, chains, routeConfigs, hosts, routes, endpoints int }
 
-// dump counts what is in a configuration dump.
-func (s stream) dump() (all tally, err error) {
-	sections := map[string]tally{}
-	err = s.fields(func(name []byte) error {
+// sections reads a configuration dump to its end: what read finds in each of its sections, by
+// the section's type.
+func sections[T any](s stream, read func() (kind string, found T, err error)) (map[string]T, error) {
+	all := map[string]T{}
+	err := s.fields(func(name []byte) error {
 		if string(name) != `"configs"` {
 			return s.SkipValue()
 		}
 		return s.each(func() error {
-			kind, found, err := s.section()
+			kind, found, err := read()
 			// Of two sections of one type, istioctl takes the last.
-			sections[kind] = found
+			all[kind] = found
 			return err
 		})
 	})
 	if err == nil {
 		err = s.end()
 	}
+	return all, err
+}
+
+// section reads a section of any type. in chooses what reads each element of the list with a
+// name, which comes in its quotes; nil passes over it.
+func (s stream) section(in func(list string) (each func() error)) (kind string, err error) {
+	err = s.fields(func(name []byte) error {
+		if string(name) == `"@type"` {
+			token, err := s.ReadToken()
+			kind = token.String()
+			return err
+		}
+		if each := in(string(name)); each != nil {
+			return s.each(each)
+		}
+		return s.SkipValue()
+	})
+	return kind, err
+}
+
+// dump counts what is in a configuration dump.
+func (s stream) dump() (all tally, err error) {
+	found, err := sections(s, s.tally)
 	if err != nil {
 		return all, err
 	}
 	// Only the sections' own: what another type has under the same names is not known here.
-	all.clusters = sections[clustersDump].clusters
-	all.listeners, all.chains = sections[listenersDump].listeners, sections[listenersDump].chains
-	routes := sections[routesDump]
+	all.clusters = found[clustersDump].clusters
+	all.listeners, all.chains = found[listenersDump].listeners, found[listenersDump].chains
+	routes := found[routesDump]
 	all.routeConfigs, all.hosts, all.routes = routes.routeConfigs, routes.hosts, routes.routes
-	all.endpoints = sections[endpointsDump].endpoints
+	all.endpoints = found[endpointsDump].endpoints
 	return all, nil
 }
 
-// section counts what is in a section of any type.
-func (s stream) section() (kind string, all tally, err error) {
-	err = s.fields(func(name []byte) error {
+// tally counts what is in a section.
+func (s stream) tally() (kind string, all tally, err error) {
+	kind, err = s.section(func(list string) func() error {
 		var count func(*tally) error
-		switch string(name) {
-		case `"@type"`:
-			token, err := s.ReadToken()
-			kind = token.String()
-			return err
+		switch list {
 		case `"static_clusters"`, `"dynamic_active_clusters"`:
 			count = s.cluster
 		case `"static_listeners"`:
@@ -150,9 +183,9 @@ func (s stream) section() (kind string, all tally, err error) {
 		case `"static_endpoint_configs"`, `"dynamic_endpoint_configs"`:
 			count = s.endpointConfig
 		default:
-			return s.SkipValue()
+			return nil
 		}
-		return s.each(func() error { return count(&all) })
+		return func() error { return count(&all) }
 	})
 	return kind, all, err
 }
