@@ -449,7 +449,7 @@ func TestPublishedTable(t *testing.T) {
 
 func TestChanges(t *testing.T) {
 	zero, one := 0, 1
-	got := Expect{Endpoint: &one, Cluster: &zero, Pods: &one}.Changes()
+	got := Expect{ProxyExpect: ProxyExpect{Endpoint: &one, Cluster: &zero}, Pods: &one}.Changes()
 	want := []observations.Expectation{{What: "cluster", Change: 0}, {What: "endpoint", Change: 1}, {What: "pods", Change: 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -164,21 +164,8 @@ type Step struct {
 // Expect holds changes relative to the scenario's first step; nil if nothing is expected.
 // A count that could not be read is unknown, and an expectation about it is missed.
 type Expect struct {
-	// Cluster, Listener, Route and Endpoint are rows that istioctl proxy-config prints for
-	// the first witness.
-	Cluster  *int `yaml:"cluster,omitempty"`
-	Listener *int `yaml:"listener,omitempty"`
-	Route    *int `yaml:"route,omitempty"`
-	Endpoint *int `yaml:"endpoint,omitempty"`
-	// ClusterObjects to EndpointObjects are the objects behind those rows in its
-	// configuration: one listener can have many rows, and route rows are of virtual hosts in
-	// route configurations.
-	ClusterObjects     *int `yaml:"clusterObjects,omitempty"`
-	ListenerObjects    *int `yaml:"listenerObjects,omitempty"`
-	FilterChainObjects *int `yaml:"filterChainObjects,omitempty"`
-	RouteObjects       *int `yaml:"routeObjects,omitempty"`
-	VirtualHostObjects *int `yaml:"virtualHostObjects,omitempty"`
-	EndpointObjects    *int `yaml:"endpointObjects,omitempty"`
+	// ProxyExpect is about the first witness.
+	ProxyExpect `yaml:",inline"`
 	// Nodes, Pods and Services are objects in all namespaces, Sidecars pods with a sidecar and
 	// RealSidecars those of them whose sidecar runs.
 	Nodes        *int `yaml:"nodes,omitempty"`
@@ -191,13 +178,17 @@ type Expect struct {
 	Gateway *ProxyExpect `yaml:"gateway,omitempty"`
 }
 
-// ProxyExpect holds changes of one proxy's configuration; nil if nothing is expected. They are
-// those of [Expect].
+// ProxyExpect holds changes of one proxy's configuration; nil if nothing is expected.
 type ProxyExpect struct {
-	Cluster            *int `yaml:"cluster,omitempty"`
-	Listener           *int `yaml:"listener,omitempty"`
-	Route              *int `yaml:"route,omitempty"`
-	Endpoint           *int `yaml:"endpoint,omitempty"`
+	// Cluster, Listener, Route and Endpoint are rows that istioctl proxy-config prints for the
+	// proxy.
+	Cluster  *int `yaml:"cluster,omitempty"`
+	Listener *int `yaml:"listener,omitempty"`
+	Route    *int `yaml:"route,omitempty"`
+	Endpoint *int `yaml:"endpoint,omitempty"`
+	// ClusterObjects to EndpointObjects are the objects behind those rows in its
+	// configuration: one listener can have many rows, and route rows are of virtual hosts in
+	// route configurations.
 	ClusterObjects     *int `yaml:"clusterObjects,omitempty"`
 	ListenerObjects    *int `yaml:"listenerObjects,omitempty"`
 	FilterChainObjects *int `yaml:"filterChainObjects,omitempty"`
@@ -215,11 +206,7 @@ type Settle struct {
 
 // Changes returns the expectations in the order in which tables show them.
 func (e Expect) Changes() []observations.Expectation {
-	proxy := ProxyExpect{
-		e.Cluster, e.Listener, e.Route, e.Endpoint,
-		e.ClusterObjects, e.ListenerObjects, e.FilterChainObjects, e.RouteObjects, e.VirtualHostObjects, e.EndpointObjects,
-	}
-	list := proxy.changes("")
+	list := e.changes("")
 	for _, x := range []expected{
 		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services}, {"sidecars", e.Sidecars}, {"realSidecars", e.RealSidecars},
 	} {
