@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshbench/meshbench/internal/imagename"
 )
 
 // Traffic sends requests for a while, at a steady rate, from a pod of each of the sources in
@@ -308,10 +310,7 @@ func (c *checker) workloadNamed(namespace, name string) (object, bool) {
 
 // IsFortio reports whether an image is Fortio's, of any version and from any registry.
 func IsFortio(image string) bool {
-	repository, _, _ := strings.Cut(image, "@")
-	if slash := strings.LastIndex(repository, "/"); strings.LastIndex(repository, ":") > slash {
-		repository = repository[:strings.LastIndex(repository, ":")]
-	}
+	repository, _ := imagename.Split(image)
 	return repository == "fortio/fortio" || strings.HasSuffix(repository, "/fortio/fortio")
 }
 

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/meshbench/meshbench/internal/imagename"
 	"github.com/meshbench/meshbench/meshfacts"
 )
 
@@ -176,7 +177,7 @@ func istiodVersion(pod *corev1.Pod) string {
 		if c.Name != "discovery" {
 			continue
 		}
-		tag := imageTag(c.Image)
+		_, tag := imagename.Split(c.Image)
 		for _, variant := range []string{"-distroless", "-debug"} {
 			tag = strings.TrimSuffix(tag, variant)
 		}

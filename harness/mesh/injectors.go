@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshbench/meshbench/internal/imagename"
 	"github.com/meshbench/meshbench/meshfacts"
 )
 
@@ -161,17 +162,10 @@ func (i Injectors) versions(ctx context.Context) (map[string]string, error) {
 	versions := map[string]string{}
 	for _, d := range list.Items {
 		for _, c := range d.Spec.Template.Spec.Containers {
-			if tag := imageTag(c.Image); tag != "" {
+			if _, tag := imagename.Split(c.Image); tag != "" {
 				versions[revisionName(d.Labels[revisionLabel])] = tag
 			}
 		}
 	}
 	return versions, nil
-}
-
-// imageTag is the tag of an image's name; "" without one.
-func imageTag(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	_, tag, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
-	return tag
 }

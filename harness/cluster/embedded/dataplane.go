@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/internal/imagename"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -122,11 +123,7 @@ func (s *Source) Substitute(image string) string {
 // named reports whether an image is of a repository that ends in name, and has its tag if name
 // has one.
 func named(image, name string) bool {
-	image, _, _ = strings.Cut(image, "@")
-	if strings.LastIndexByte(name, ':') <= strings.LastIndexByte(name, '/') { // without a tag
-		if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-			image = image[:colon]
-		}
-	}
-	return image == name || strings.HasSuffix(image, "/"+name)
+	repository, tag := imagename.Split(image)
+	last, wanted := imagename.Split(name)
+	return (wanted == "" || tag == wanted) && (repository == last || strings.HasSuffix(repository, "/"+last))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/redirect"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/internal/imagename"
 	"github.com/meshbench/meshbench/internal/standin"
 )
 
@@ -105,7 +106,7 @@ func declared(c corev1.Container) (ports []int) {
 
 // isIstio reports whether a container is Istio's own, by its image.
 func isIstio(c corev1.Container) bool {
-	repository, _ := reference(c.Image)
+	repository, _ := imagename.Split(c.Image)
 	return slices.Contains([]string{"proxyv2", "pilot"}, path.Base(repository))
 }
 

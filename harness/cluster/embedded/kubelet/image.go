@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/internal/annotations"
+	"github.com/meshbench/meshbench/internal/imagename"
 )
 
 // Image says which program a container image stands for. A container whose image stands
@@ -60,7 +61,7 @@ type Image struct {
 // arguments.
 func (i Image) match(container corev1.Container) (args []string, ok bool) {
 	pattern := strings.Split(i.Repository, "/")
-	name, tag := reference(container.Image)
+	name, tag := imagename.Split(container.Image)
 	if i.Tag != "" && tag != i.Tag && !strings.HasPrefix(tag, i.Tag+"-") {
 		return nil, false
 	}
@@ -89,16 +90,6 @@ func (i Image) match(container corev1.Container) (args []string, ok bool) {
 		return nil, false
 	}
 	return args, true
-}
-
-// reference takes an image reference apart, without its digest; tag is "" for none.
-func reference(image string) (repository, tag string) {
-	image, _, _ = strings.Cut(image, "@")
-	// A colon before the last slash belongs to the registry's port.
-	if colon := strings.LastIndexByte(image, ':'); colon > strings.LastIndexByte(image, '/') {
-		return image[:colon], image[colon+1:]
-	}
-	return image, ""
 }
 
 // program is what a container runs.

@@ -3,11 +3,11 @@ package sandbox
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/redirect"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/imagename"
 	"github.com/meshbench/meshbench/internal/standin"
 )
 
@@ -47,10 +47,7 @@ func (c Config) images() []kubelet.Image {
 	}
 	all = append(all, initImage(c.Components, ""))
 	for _, p := range c.Programs {
-		repository, tag := p.Image, ""
-		if colon := strings.LastIndexByte(p.Image, ':'); colon > strings.LastIndexByte(p.Image, '/') {
-			repository, tag = p.Image[:colon], p.Image[colon+1:]
-		}
+		repository, tag := imagename.Split(p.Image)
 		all = append(all, kubelet.Image{Repository: repository, Tag: tag, Program: p.Path, Given: p.Args, Application: true})
 	}
 	// Without arguments, the image is a server.
