@@ -38,18 +38,18 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 	if err != nil {
 		return err
 	}
-	err = r.recorder.Append(observations.Record{Run: &observations.Run{
+	run := &observations.Run{
 		Schema: observations.Schema, ID: filepath.Base(r.Dir),
 		Scenario: r.Scenario.Name, Steps: names, Parameters: r.Scenario.Sizes(), Choices: r.Scenario.Choices(), Published: r.Scenario.Published,
-		Namespaces:      r.Scenario.Renamed(),
-		PublishedGrowth: publishedGrowth(r.Scenario),
-		PublishedSeries: publishedSeries(r.Scenario), PublishedTraffic: publishedTraffic(r.Scenario),
-		Meshbench: r.Meshbench, Command: r.Command,
+		Namespaces: r.Scenario.Renamed(),
+		Meshbench:  r.Meshbench, Command: r.Command,
 		Host: host, Cluster: facts, Mesh: mesh, Knative: serving, Components: r.Components,
 		ForcedGC: r.ForcedGC, CPUProfile: r.CPUProfile, CountsOnly: r.CountsOnly,
 		Observed:    r.Observe.record(),
 		ReadThrough: cmp.Or(r.MemorySource.Through, observations.ThroughMetrics),
-	}})
+	}
+	addPublished(run, r.Scenario)
+	err = r.recorder.Append(observations.Record{Run: run})
 	if r.opened = err == nil; err != nil {
 		return err
 	}

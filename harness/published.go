@@ -5,49 +5,30 @@ import (
 	"github.com/meshbench/meshbench/scenarios"
 )
 
-// publishedGrowth is what the scenario's published table says about growth, for the record.
-func publishedGrowth(s *scenarios.Scenario) *observations.PublishedGrowth {
+// addPublished adds what the scenario's published table says of the whole run: about growth,
+// memory by the size of the mesh, and requests.
+func addPublished(run *observations.Run, s *scenarios.Scenario) {
 	if s.Published == "" {
-		return nil
+		return
 	}
 	table, err := scenarios.PublishedTable(s.Published)
-	if err != nil || table.Growth == nil {
-		return nil
+	if err != nil {
+		return // the scenario was validated: it is there
 	}
-	g := table.Growth
-	return &observations.PublishedGrowth{
-		GrowthMi: g.GrowthMi, PerRevisions: g.PerRevisions, KilledBetween: g.KilledBetween, KilledAtMi: g.KilledAtMi,
-		SurvivesAtMi: g.SurvivesAtMi, SurvivesMi: g.SurvivesMi, Source: table.Source,
+	if g := table.Growth; g != nil {
+		run.PublishedGrowth = &observations.PublishedGrowth{
+			GrowthMi: g.GrowthMi, PerRevisions: g.PerRevisions, KilledBetween: g.KilledBetween, KilledAtMi: g.KilledAtMi,
+			SurvivesAtMi: g.SurvivesAtMi, SurvivesMi: g.SurvivesMi, Source: table.Source,
+		}
 	}
-}
-
-// publishedSeries is what the scenario's published table says about memory by the size of the
-// mesh, for the record.
-func publishedSeries(s *scenarios.Scenario) *observations.PublishedSeries {
-	if s.Published == "" {
-		return nil
+	if p := table.Series; p != nil {
+		run.PublishedSeries = &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
 	}
-	table, err := scenarios.PublishedTable(s.Published)
-	if err != nil || table.Series == nil {
-		return nil
-	}
-	p := table.Series
-	return &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
-}
-
-// publishedTraffic is what the scenario's published table says about requests, for the record.
-func publishedTraffic(s *scenarios.Scenario) *observations.PublishedTraffic {
-	if s.Published == "" {
-		return nil
-	}
-	table, err := scenarios.PublishedTable(s.Published)
-	if err != nil || table.Traffic == nil {
-		return nil
-	}
-	t := table.Traffic
-	return &observations.PublishedTraffic{
-		RequestsPerSecond: t.RequestsPerSecond, PayloadBytes: t.PayloadBytes, Workers: t.Workers,
-		Cores: t.Cores, MemoryMB: t.MemoryMB, Istio: table.Environment["istio"], Source: table.Source,
+	if t := table.Traffic; t != nil {
+		run.PublishedTraffic = &observations.PublishedTraffic{
+			RequestsPerSecond: t.RequestsPerSecond, PayloadBytes: t.PayloadBytes, Workers: t.Workers,
+			Cores: t.Cores, MemoryMB: t.MemoryMB, Istio: table.Environment["istio"], Source: table.Source,
+		}
 	}
 }
 

@@ -54,9 +54,8 @@ func (c *Call) URL() string { return c.Protocol + "://" + c.To + c.Path }
 func (c *Call) setDefaults() { c.Protocol = HTTP }
 
 func (c *Call) place(p *placement) {
-	t := Traffic{From: Sources{c.From}, To: c.To, Outside: c.Outside}
-	t.place(p)
-	c.From, c.To = t.From[0], t.To
+	p.sender(&c.From)
+	p.target(&c.To, c.Outside)
 }
 
 func (c *Call) check(k *checker) needs {
@@ -76,12 +75,11 @@ func (c *Call) check(k *checker) needs {
 	case c.Proves == MutualTLS && c.Protocol == TCP:
 		k.wrong("proves", "%s is proved by a header, which tcp has not; want protocol http", MutualTLS)
 	}
-	request := Traffic{From: Sources{c.From}, To: c.To, Outside: c.Outside, Protocol: c.Protocol}
 	if c.From != "" {
 		if o, ok := k.source("from", c.From); ok && !k.badBelow(k.path) {
 			k.sends(o)
 		}
 	}
-	request.checkTarget(k)
+	k.target(c.To, c.Outside, []string{c.From})
 	return needs{applications: true}
 }

@@ -132,18 +132,30 @@ func (t *Traffic) setDefaults() { t.Protocol, t.Connections = HTTP, 1 }
 
 func (t *Traffic) place(p *placement) {
 	t.From = slices.Clone(t.From)
-	for i, from := range t.From {
-		if namespace, name, ok := strings.Cut(from, "/"); ok {
-			t.From[i] = p.name(namespace) + "/" + name
-		}
+	for i := range t.From {
+		p.sender(&t.From[i])
 	}
-	if service, rest, ok := strings.Cut(t.To, "."); ok && !t.Outside {
-		end := strings.IndexAny(rest, ".:")
-		if end < 0 {
-			end = len(rest)
-		}
-		t.To = service + "." + p.name(rest[:end]) + rest[end:]
+	p.target(&t.To, t.Outside)
+}
+
+// sender places a workload that sends, NAMESPACE/NAME.
+func (p *placement) sender(from *string) {
+	if namespace, name, ok := strings.Cut(*from, "/"); ok {
+		*from = p.name(namespace) + "/" + name
 	}
+}
+
+// target places what is asked, SERVICE.NAMESPACE:PORT, unless that is outside of the scenario.
+func (p *placement) target(to *string, outside bool) {
+	service, rest, ok := strings.Cut(*to, ".")
+	if !ok || outside {
+		return
+	}
+	end := strings.IndexAny(rest, ".:")
+	if end < 0 {
+		end = len(rest)
+	}
+	*to = service + "." + p.name(rest[:end]) + rest[end:]
 }
 
 // check also fills in the path and the expectations.
@@ -178,7 +190,7 @@ func (t *Traffic) check(c *checker) needs {
 	}
 	t.checkExpect(c)
 	sources := t.checkSources(c)
-	t.checkTarget(c)
+	t.service, t.targets = c.target(t.To, t.Outside, t.From)
 	if !c.badBelow(c.path) {
 		for _, o := range sources {
 			c.sends(o)
@@ -314,32 +326,33 @@ func IsFortio(image string) bool {
 	return repository == "fortio/fortio" || strings.HasSuffix(repository, "/fortio/fortio")
 }
 
-// checkTarget checks where requests are sent.
-func (t *Traffic) checkTarget(c *checker) {
-	if t.To == "" {
-		return // it is required, which is said
+// target checks where requests are sent, and returns the Service, as namespace/name, and the
+// workloads behind it, as far as the scenario tells.
+func (c *checker) target(to string, outside bool, sources []string) (service string, workloads []string) {
+	if to == "" {
+		return "", nil // it is required, which is said
 	}
-	host, text, err := net.SplitHostPort(t.To)
+	host, text, err := net.SplitHostPort(to)
 	port, notNumber := strconv.Atoi(text)
 	if err != nil || notNumber != nil || port < 1 || port > 65535 || host == "" {
-		c.wrong("to", "invalid target %q: want SERVICE.NAMESPACE:PORT, e.g. echo.server:8080", t.To)
-		return
+		c.wrong("to", "invalid target %q: want SERVICE.NAMESPACE:PORT, e.g. echo.server:8080", to)
+		return "", nil
 	}
 	if _, err := netip.ParseAddr(host); err != nil && len(validation.IsDNS1123Subdomain(host)) > 0 {
 		c.wrong("to", "invalid host %q: want SERVICE.NAMESPACE, or a DNS name or an address with outside: true", host)
-		return
+		return "", nil
 	}
-	if t.Outside {
-		return
+	if outside {
+		return "", nil
 	}
-	o, ok := c.serviceOf(host, t.From)
+	o, ok := c.serviceOf(host, sources)
 	if !ok {
-		return
+		return "", nil
 	}
-	t.service = o.namespace + "/" + o.name
+	service = o.namespace + "/" + o.name
 	s, known := c.exposed[o]
 	if !known {
-		return
+		return service, nil
 	}
 	i := slices.IndexFunc(s.ports, func(p Port) bool { return p.Port == port && (p.Protocol == "TCP" || p.Protocol == "") })
 	if i < 0 {
@@ -347,10 +360,10 @@ func (t *Traffic) checkTarget(c *checker) {
 		for _, p := range s.ports {
 			has = append(has, strings.TrimSuffix(fmt.Sprintf("%d/%s", p.Port, p.Protocol), "/TCP"))
 		}
-		c.wrong("to", "Service %s has no port %d; it has %s", t.service, port, strings.Join(has, ", "))
-		return
+		c.wrong("to", "Service %s has no port %d; it has %s", service, port, strings.Join(has, ", "))
+		return service, nil
 	}
-	t.targets = c.answers(s, o, i)
+	return service, c.answers(s, o, i)
 }
 
 // serviceOf finds the Service with a host's name: SERVICE, SERVICE.NAMESPACE or either with

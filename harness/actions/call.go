@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	// proxyContainer is the container of a sidecar.
-	proxyContainer = "istio-proxy"
 	// logPatience is how long a line of the access log is waited for: Envoy writes it at least
 	// once a second, a kubelet hands it on.
 	logPatience = 20 * time.Second
@@ -46,16 +44,16 @@ func call(ctx context.Context, on *On, c *scenarios.Call) error {
 	if err := on.Quiet.Pushed(ctx, ""); err != nil {
 		return err
 	}
-	l := &sending{on: on, Traffic: &scenarios.Traffic{From: scenarios.Sources{c.From}, To: c.To}, from: c.From}
-	if err := l.find(ctx); err != nil {
+	pod, container, err := findSender(ctx, on, c.From)
+	if err != nil {
 		return fmt.Errorf("from %s: %w", c.From, err)
 	}
 	on.Progress.Status("%s", c)
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, fmt.Errorf("the request and its proofs took longer than %s", callTimeout))
 	defer cancel()
-	a := &asking{on: on, Call: c, pod: l.pod, container: l.container}
+	a := &asking{on: on, Call: c, pod: pod, container: container}
 	record := &observations.Call{
-		From: c.From, Pod: kube.Name(l.pod).String(), To: c.To, Protocol: c.Protocol, Path: c.Path, Proves: c.Proves, At: time.Now().UTC(),
+		From: c.From, Pod: kube.Name(pod).String(), To: c.To, Protocol: c.Protocol, Path: c.Path, Proves: c.Proves, At: time.Now().UTC(),
 	}
 	if err := a.prove(ctx, record); err != nil {
 		return fmt.Errorf("from %s: %w", c.From, err)
@@ -178,7 +176,7 @@ func (a *asking) accessLog(ctx context.Context, since time.Time, mark string) (o
 	ctx, cancel := context.WithTimeout(ctx, logPatience)
 	defer cancel()
 	for {
-		stream, err := a.on.Kube.CoreV1().Pods(a.pod.Namespace).GetLogs(a.pod.Name, &corev1.PodLogOptions{Container: proxyContainer, SinceTime: &after}).Stream(ctx)
+		stream, err := a.on.Kube.CoreV1().Pods(a.pod.Namespace).GetLogs(a.pod.Name, &corev1.PodLogOptions{Container: observations.SidecarContainer, SinceTime: &after}).Stream(ctx)
 		if err == nil {
 			var line string
 			line, err = lineWith(stream, mark)
@@ -220,7 +218,7 @@ func blockedLine(line string) observations.Proof {
 
 // ask asks Envoy's administration through the agent in the sidecar.
 func (a *asking) ask(ctx context.Context, path string) (string, error) {
-	out, _, err := a.exec(ctx, proxyContainer, "pilot-agent", "request", "GET", path)
+	out, _, err := a.exec(ctx, observations.SidecarContainer, "pilot-agent", "request", "GET", path)
 	return string(out), err
 }
 

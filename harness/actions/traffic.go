@@ -73,11 +73,20 @@ type sending struct {
 }
 
 // find looks for the pod that sends, and those that answer.
-func (l *sending) find(ctx context.Context) error {
-	namespace, name, _ := strings.Cut(l.from, "/")
-	pods, err := l.on.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+func (l *sending) find(ctx context.Context) (err error) {
+	if l.pod, l.container, err = findSender(ctx, l.on, l.from); err != nil {
+		return err
+	}
+	return l.findTargets(ctx)
+}
+
+// findSender looks for a pod of the workload, namespace/name, that can send, and for its
+// container that does.
+func findSender(ctx context.Context, on *On, from string) (*corev1.Pod, string, error) {
+	namespace, name, _ := strings.Cut(from, "/")
+	pods, err := on.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return fmt.Errorf("list the pods in namespace %s: %w", namespace, err)
+		return nil, "", fmt.Errorf("list the pods in namespace %s: %w", namespace, err)
 	}
 	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	why := "it has no pod that is ready"
@@ -87,17 +96,12 @@ func (l *sending) find(ctx context.Context) error {
 			continue
 		}
 		container, err := sender(p)
-		if err != nil {
-			why = err.Error()
-			continue
+		if err == nil {
+			return p, container, nil
 		}
-		l.pod, l.container = p, container
-		break
+		why = err.Error()
 	}
-	if l.pod == nil {
-		return fmt.Errorf("nothing can be sent: %s", why)
-	}
-	return l.findTargets(ctx)
+	return nil, "", fmt.Errorf("nothing can be sent: %s", why)
 }
 
 // sender is the name of the container that sends.
