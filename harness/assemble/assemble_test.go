@@ -174,21 +174,11 @@ steps:
 	}{
 		{"embedded", "auto", true}, {"embedded", "on", true}, {"embedded", "off", false}, {"kind", "", true},
 	} {
-		var source cluster.Source
-		for _, s := range providers.Table() {
-			flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-			s.Flags(flags)
-			if s.Name() != tt.source {
-				continue
-			}
-			source = s
-			if tt.mode != "" {
-				if err := flags.Parse([]string{"--data-plane", tt.mode}); err != nil {
-					t.Fatal(err)
-				}
-			}
+		var args []string
+		if tt.mode != "" {
+			args = []string{"--data-plane", tt.mode}
 		}
-		o := Options{Source: source, Real: 10}
+		o := Options{Source: sourceWith(t, tt.source, args...), Real: 10}
 		s, err := o.Open(file, nil)
 		if err != nil {
 			t.Fatal(err)

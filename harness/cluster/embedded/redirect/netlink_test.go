@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/ownnetwork"
 	"github.com/meshbench/meshbench/internal/skip"
 )
 
@@ -84,7 +85,7 @@ func output(t *testing.T, program string, args, env []string) []byte {
 // told by its user, once by a mark.
 func TestSetWhatTheProgramWouldSet(t *testing.T) {
 	program := agent(t)
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	giveAddress(t)
@@ -298,7 +299,7 @@ func words(t *testing.T, conn *nftables.Conn, r *nftables.Rule) string {
 }
 
 func TestSetRefuses(t *testing.T) {
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	for text, want := range map[string]string{
@@ -327,7 +328,7 @@ func TestSetRefuses(t *testing.T) {
 }
 
 func TestTrust(t *testing.T) {
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	g := NewWithT(t)

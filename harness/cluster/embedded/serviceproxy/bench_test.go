@@ -7,12 +7,14 @@ import (
 
 	"github.com/google/nftables"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/meshbench/meshbench/internal/ownnetwork"
 )
 
 // BenchmarkPod measures what one pod costs in a mesh of 1,500 Services with 100 endpoints
 // each: all of it for a new pod, one Service's change, and a change of all Services.
 func BenchmarkPod(b *testing.B) {
-	if !inNamespace(b, "-test.run=^$", "-test.bench=^BenchmarkPod$", "-test.benchmem", "-test.benchtime=10x") {
+	if !ownnetwork.Is(b, "-test.run=^$", "-test.bench=^BenchmarkPod$", "-test.benchmem", "-test.benchtime=10x") {
 		return
 	}
 	const services, endpoints = 1500, 100

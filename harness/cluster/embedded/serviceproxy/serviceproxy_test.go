@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/meshbench/meshbench/harness/kube/informers"
+	"github.com/meshbench/meshbench/internal/ownnetwork"
 )
 
 // here is the test's own network namespace as that of a pod.
@@ -154,7 +155,7 @@ func (w *world) slice(slice *discoveryv1.EndpointSlice) {
 // TestTranslation has the kernel translate: what is asked at a Service's address is answered
 // by each of its endpoints and by no other, and refused at once where there are none.
 func TestTranslation(t *testing.T) {
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	const tcp, udp = corev1.ProtocolTCP, corev1.ProtocolUDP
@@ -221,7 +222,7 @@ func TestTranslation(t *testing.T) {
 // to its sidecar with the address that it was sent to, and what the sidecar sends to that
 // address is translated.
 func TestBehindRedirection(t *testing.T) {
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	ports := []discoveryv1.EndpointPort{endpointPort("http", 8080, corev1.ProtocolTCP)}
@@ -354,7 +355,7 @@ func (w *world) kernel() map[frontend][]backend {
 // TestChanges makes many changes at random, small and large, and compares what the kernel
 // has with what it should have after each.
 func TestChanges(t *testing.T) {
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	w := open(t, fake.NewClientset())
@@ -400,7 +401,7 @@ func TestChanges(t *testing.T) {
 
 // TestProbe: the kernel of this machine has what the other tests need.
 func TestProbe(t *testing.T) {
-	if !inNamespace(t) {
+	if !ownnetwork.Is(t) {
 		return
 	}
 	NewWithT(t).Expect(Probe()).To(Succeed())

@@ -1,4 +1,6 @@
-package serviceproxy
+// Package ownnetwork runs tests in a user and a network namespace of their own, as an ordinary
+// user's sandbox has them.
+package ownnetwork
 
 import (
 	"os"
@@ -11,21 +13,22 @@ import (
 	"github.com/meshbench/meshbench/internal/skip"
 )
 
-// insideVariable is set in the test binary that runs in a network namespace of its own.
-const insideVariable = "SERVICEPROXY_TEST_INSIDE"
+// variable is set in the test binary that runs inside.
+const variable = "MESHBENCH_TEST_OWN_NETWORK"
 
-// inNamespace runs the calling test or benchmark again in a user and a network namespace of
-// its own, as an ordinary user's sandbox is, and reports whether this is that run.
-func inNamespace(t testing.TB, args ...string) bool {
+// Is runs the calling test or benchmark again inside, and reports whether this is that run: the
+// caller returns where it is not. args are those of the test binary; by default it runs the
+// calling test alone. Where namespaces are refused the test is skipped.
+func Is(t testing.TB, args ...string) bool {
 	t.Helper()
-	if os.Getenv(insideVariable) != "" {
+	if os.Getenv(variable) != "" {
 		return true
 	}
 	if len(args) == 0 {
 		args = []string{"-test.run=^" + t.Name() + "$", "-test.v"}
 	}
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), insideVariable+"=yes")
+	cmd.Env = append(os.Environ(), variable+"=yes")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
