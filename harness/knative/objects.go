@@ -293,19 +293,10 @@ func (k *Knative) waitEstablished(ctx context.Context) error {
 			if err != nil {
 				return readiness.Unreadyf("reading definition %s: %v", o.GetName(), err)
 			}
-			if !hasCondition(found, "Established") {
+			if !kube.HasCondition(found, "Established") {
 				return readiness.Unreadyf("%s is not served yet", o.GetName())
 			}
 		}
 		return nil
-	})
-}
-
-// hasCondition reports whether a condition of the object's status is True.
-func hasCondition(o *unstructured.Unstructured, kind string) bool {
-	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	return slices.ContainsFunc(conditions, func(c any) bool {
-		condition, _ := c.(map[string]any)
-		return condition["type"] == kind && condition["status"] == "True"
 	})
 }

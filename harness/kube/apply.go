@@ -122,20 +122,35 @@ func (c *Client) established(ctx context.Context, resource dynamic.ResourceInter
 		if err != nil {
 			return false, "", err
 		}
-		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-		for _, condition := range conditions {
-			c, _ := condition.(map[string]any)
-			switch {
-			case c["type"] == "Established" && c["status"] == "True":
-				return true, "", nil
-			case c["type"] == "NamesAccepted" && c["status"] == "False":
+		for _, c := range conditions(o) {
+			if c["type"] == "NamesAccepted" && c["status"] == "False" {
 				return false, "", fmt.Errorf("the cluster does not accept its names: %v", c["message"])
 			}
+		}
+		if HasCondition(o, "Established") {
+			return true, "", nil
 		}
 		return false, "CustomResourceDefinition " + name, nil
 	})
 	meta.MaybeResetRESTMapper(c.Mapper)
 	return err
+}
+
+// HasCondition reports whether a condition of the object's status is True.
+func HasCondition(o *unstructured.Unstructured, kind string) bool {
+	return slices.ContainsFunc(conditions(o), func(c map[string]any) bool {
+		return c["type"] == kind && c["status"] == "True"
+	})
+}
+
+// conditions are those of the object's status; an entry that is no object is empty.
+func conditions(o *unstructured.Unstructured) []map[string]any {
+	list, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	found := make([]map[string]any, len(list))
+	for i, c := range list {
+		found[i], _ = c.(map[string]any)
+	}
+	return found
 }
 
 // portField matches the field of one of a Service's ports on the nodes.

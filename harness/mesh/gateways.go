@@ -255,18 +255,10 @@ func (m *Mesh) putGatewayAPI(ctx context.Context, r *record) error {
 			if err != nil {
 				return false, "", fmt.Errorf("read resource definition %s: %w", name, err)
 			}
-			if !established(crd) {
+			if !kube.HasCondition(crd, "Established") {
 				return false, "resource definition " + name + " to be served", nil
 			}
 		}
 		return true, "", nil
-	})
-}
-
-func established(crd *unstructured.Unstructured) bool {
-	conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
-	return slices.ContainsFunc(conditions, func(c any) bool {
-		condition, _ := c.(map[string]any)
-		return condition["type"] == "Established" && condition["status"] == "True"
 	})
 }
