@@ -69,6 +69,7 @@ func Section(published *observations.PublishedSeries, istio string, ours map[str
 	columns := map[string]map[int]string{}
 	var at []int
 	for _, kind := range kinds {
+		lines := map[string]*Line{}
 		theirs := points(published, kind)
 		lowest := published.At[0]
 		mine := slices.DeleteFunc(slices.Clone(ours[kind]), func(p Point) bool { return p.At < lowest })
@@ -90,6 +91,7 @@ func Section(published *observations.PublishedSeries, istio string, ours map[str
 				}
 			}
 			line, no := Fit(x.points)
+			lines[x.measured] = line
 			if line == nil {
 				s.Summary.Rows = append(s.Summary.Rows, []string{kind, x.measured, x.istio, "unknown", "", "", no})
 				continue
@@ -108,7 +110,7 @@ func Section(published *observations.PublishedSeries, istio string, ours map[str
 			}
 			s.Properties = append(s.Properties, [2]string{"slope of " + name, fmt.Sprintf("%.2f Mi per %s, Istio %s", line.Mi*per, of, x.istio)})
 		}
-		if text := compared(kind, of, published, istio, theirs, mine); text != "" {
+		if text := compared(kind, of, published, istio, lines["published"], lines["here"]); text != "" {
 			s.Findings = append(s.Findings, sections.Finding{Level: observations.Info, Kind: "published", Text: text})
 		}
 	}
@@ -126,14 +128,12 @@ func Section(published *observations.PublishedSeries, istio string, ours map[str
 }
 
 // compared is the comparison of the slopes in words; "" where one is unknown.
-func compared(kind, of string, published *observations.PublishedSeries, istio string, theirs, mine []Point) string {
-	a, _ := Fit(theirs)
-	b, _ := Fit(mine)
-	if a == nil || b == nil {
+func compared(kind, of string, published *observations.PublishedSeries, istio string, theirs, ours *Line) string {
+	if theirs == nil || ours == nil {
 		return ""
 	}
 	per := float64(published.Per)
-	return fmt.Sprintf("%s cost a %s %.2f Mi with Istio %s here, %.2f Mi with Istio %s as published.", of, kind, b.Mi*per, istio, a.Mi*per, published.Istio)
+	return fmt.Sprintf("%s cost a %s %.2f Mi with Istio %s here, %.2f Mi with Istio %s as published.", of, kind, ours.Mi*per, istio, theirs.Mi*per, published.Istio)
 }
 
 // objects is what slopes are for: 100 services.

@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Sides of a [Change] beside those of a load.
@@ -175,8 +176,8 @@ func (m *memory) addIdle(t *Traffic, records []observations.Record, touched, res
 		if len(values) == 0 {
 			return math.NaN()
 		}
-		slices.Sort(values)
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+		median, _, _ := words.Spread(values)
+		return median
 	}
 	for i := range t.Loads {
 		l := &t.Loads[i]
