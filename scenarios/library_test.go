@@ -126,6 +126,27 @@ func TestExpectationsArePublished(t *testing.T) {
 // them and what these expect against real proxies.
 var routes = map[string]bool{"routing-cost": true, "routing-cost-entries": true, "routing-cost-gateways": true, "routing-check": true, "lazyxds": true, "bookinfo": true, "registry-only": true}
 
+// TestListed finds in scenarios that were not checked what those have that were.
+func TestListed(t *testing.T) {
+	checked, err := Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := Listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := func(all []*Scenario) (lines []string) {
+		for _, s := range all {
+			lines = append(lines, fmt.Sprint(s.Name, s.Title, len(s.Steps), s.Sizes(), s.Choices()))
+		}
+		return lines
+	}
+	if diff := cmp.Diff(about(checked), about(listed)); diff != "" {
+		t.Errorf("(-checked +listed):\n%s", diff)
+	}
+}
+
 // TestOtherSizes loads every scenario with several values of its parameters, and derives
 // its expectations again from its actions.
 func TestOtherSizes(t *testing.T) {

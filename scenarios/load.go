@@ -46,6 +46,7 @@ type Loader struct {
 	Files fs.FS
 
 	placement *placement // see [Scenario.InNamespaces]
+	unchecked bool       // see [Listed]
 }
 
 // read returns the text of a file.
@@ -132,7 +133,7 @@ func (l Loader) load(path string, data []byte) (*Scenario, Problems) {
 	if l.placement != nil {
 		s.place(l.placement)
 	}
-	if !d.tooLarge { // a file that is too large was not read to its end
+	if !d.tooLarge && !l.unchecked { // a file that is too large was not read to its end
 		newChecker(d, l.Mesh).check(s)
 	}
 	return s, d.problems

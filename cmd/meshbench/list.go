@@ -16,7 +16,7 @@ func listCommand() *cobra.Command {
 		Example: "  meshbench list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := scenarios.Builtin()
+			all, err := scenarios.Listed()
 			if err != nil {
 				return err
 			}
