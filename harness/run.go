@@ -320,6 +320,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	step := &r.Scenario.Steps[index]
 	begin := time.Now()
 	r.recorder.during(&index)
+	r.watch.highest.from(begin)
 	defer r.recorder.during(nil)
 	opened := opening(r.Scenario, step)
 	r.skips.leaveOut(step, opened)

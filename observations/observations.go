@@ -34,6 +34,7 @@ type Record struct {
 	Objects   *Objects   `json:"objects,omitempty"` // what the cluster holds
 	Usage     *Usage     `json:"usage,omitempty"`   // one container, from Run.ReadThrough
 	Series    *Series    `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
+	Peak      *Peak      `json:"peak,omitempty"`    // one sidecar's highest in the step
 	CPU       *CPU       `json:"cpu,omitempty"`     // one sidecar's CPU time so far
 	Proxy     *Proxy     `json:"proxy,omitempty"`   // one witness's configuration
 	Envoy     *Envoy     `json:"envoy,omitempty"`   // one Envoy's own account of its memory
