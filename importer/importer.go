@@ -76,11 +76,13 @@ const (
 	reasonGateway   = "istiod makes them of their Gateway"
 )
 
-func (c *Collection) leave(reason string, kind kindOf) {
+func (c *Collection) leave(reason string, kind kindOf) { c.leaveAll(reason, kind, 1) }
+
+func (c *Collection) leaveAll(reason string, kind kindOf, n int) {
 	if c.left[reason] == nil {
 		c.left[reason] = map[kindOf]int{}
 	}
-	c.left[reason][kind]++
+	c.left[reason][kind] += n
 }
 
 // Add takes in an export: YAML or JSON as kubectl writes it, a List of any size. Of an object
@@ -165,4 +167,41 @@ func countsOf(counts map[kindOf]int) string {
 		words[i] = fmt.Sprintf("%d %s", counts[k], k)
 	}
 	return strings.Join(words, ", ")
+}
+
+// Skips reports whether a kind is left out by the options.
+func (c *Collection) Skips(group, kind string) bool { return c.skips(kindOf{group, kind}) }
+
+// Wants reports whether objects of a kind are read from a cluster at all; kind "" asks for any
+// of the group. Config maps are not, but by name: see [Collection.ConfigMaps].
+func Wants(group, kind string) bool {
+	wanted := map[string]string{
+		"":                             "Namespace Node Pod Service ReplicationController",
+		"apps":                         "Deployment ReplicaSet StatefulSet DaemonSet",
+		"discovery.k8s.io":             "EndpointSlice",
+		"networking.k8s.io":            "Ingress ServiceCIDR",
+		"admissionregistration.k8s.io": "MutatingWebhookConfiguration",
+	}
+	for g, kinds := range meshKinds() {
+		wanted[g] = kinds
+	}
+	kinds, known := wanted[group]
+	return known && (kind == "" || slices.Contains(strings.Fields(kinds), kind))
+}
+
+// ConfigMaps are the config maps, {namespace, name}, that say how the control planes among what
+// was read so far are set.
+func (c *Collection) ConfigMaps() [][2]string {
+	groups, _ := c.workloads()
+	planes, _ := c.planes(groups, &notes{}) // values are read again, once they are there
+	var all [][2]string
+	for _, p := range planes {
+		for _, name := range []string{"istio", "istio-sidecar-injector", "values"} {
+			if p.Revision != "" {
+				name += "-" + p.Revision
+			}
+			all = append(all, [2]string{p.namespace, name})
+		}
+	}
+	return all
 }

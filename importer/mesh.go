@@ -68,9 +68,9 @@ var errNothing = errors.New("there is no Service and no workload in what was rea
 // builder puts a mesh together.
 type builder struct {
 	*Collection
-	mesh    Mesh
-	notes   notes
-	places  *places
+	mesh      Mesh
+	notes     notes
+	places    *places
 	endpoints map[[2]string][]slice
 	// labels are those of the namespaces, and known those that exist.
 	labels map[string]map[string]string
@@ -80,7 +80,10 @@ type builder struct {
 // Mesh puts together what was read.
 func (c *Collection) Mesh() (*Mesh, error) {
 	b := &builder{Collection: c, places: newPlaces(), endpoints: c.slices(), labels: map[string]map[string]string{}, known: map[string]bool{}}
-	groups := c.workloads()
+	groups, ended := c.workloads()
+	if ended > 0 {
+		c.leaveAll(reasonEnded, kindOf{"", "Pod"}, ended)
+	}
 	if len(groups) == 0 && len(c.of("", "Service")) == 0 {
 		return nil, errNothing
 	}

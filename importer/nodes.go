@@ -79,7 +79,9 @@ func alike(capacity map[string]string) (name string, ok bool) {
 		return "", false
 	}
 	types := instances.Types()
-	slices.SortStableFunc(types, func(a, b instances.Type) int { return cmp.Or(cmp.Compare(a.CPUs, b.CPUs), cmp.Compare(a.Memory, b.Memory)) })
+	slices.SortStableFunc(types, func(a, b instances.Type) int {
+		return cmp.Or(cmp.Compare(a.CPUs, b.CPUs), cmp.Compare(a.Memory, b.Memory))
+	})
 	for _, t := range types {
 		// A real machine's kernel keeps a few percent of the memory.
 		if int64(t.CPUs) >= cpu.Value() && t.Memory >= memory.Value()/100*95 {

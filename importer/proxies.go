@@ -127,4 +127,3 @@ func resolve(proxies []Proxy, workloads []Workload, notes *notes) []Proxy {
 func words() []string {
 	return []string{"cluster", "listener", "route", "endpoint", "clusterObjects", "listenerObjects", "filterChainObjects", "routeObjects", "virtualHostObjects", "endpointObjects"}
 }
-

@@ -35,10 +35,10 @@ type Workload struct {
 	pods     []string
 }
 
-// workloads groups the source's pods by what owns them, with the owners that have none.
-func (c *Collection) workloads() []*group {
+// workloads groups the source's pods by what owns them, with the owners that have none. Pods that
+// have ended are in no group, and counted.
+func (c *Collection) workloads() (order []*group, ended int) {
 	groups := map[key]*group{}
-	var order []*group
 	get := func(kind kindOf, namespace, name string) *group {
 		k := key{kind, namespace, name}
 		if groups[k] == nil {
@@ -57,14 +57,14 @@ func (c *Collection) workloads() []*group {
 	for _, o := range c.sorted("", "Pod") {
 		p := podOf(o)
 		if !p.live() {
-			c.leave(reasonEnded, kindOf{"", "Pod"})
+			ended++
 			continue
 		}
 		kind, name := c.ownerOf(p)
 		g := get(kind, o.Namespace, name)
 		g.pods = append(g.pods, p)
 	}
-	return order
+	return order, ended
 }
 
 // ownerOf returns the workload that a pod belongs to, itself if it is nobody's or a node's.

@@ -294,4 +294,3 @@ func without(values map[string]any, name string) map[string]any {
 	}
 	return kept
 }
-

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,46 +14,63 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/harness/assemble"
+	"github.com/meshbench/meshbench/harness/cluster/existing"
+	"github.com/meshbench/meshbench/harness/rights"
+	"github.com/meshbench/meshbench/harness/survey"
 	"github.com/meshbench/meshbench/importer"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
 // importing is the command import.
 type importing struct {
-	out   string
-	skip  []string
-	dumps []string
+	out        string
+	skip       []string
+	dumps      []string
+	kubeconfig string
+	context    string
+	rights     bool
 }
 
 func importMeshCommand() *cobra.Command {
 	var i importing
 	cmd := &cobra.Command{
-		Use:   "import FILE...",
+		Use:   "import [FILE...]",
 		Short: "Make a scenario of a mesh of your own",
 		Long: `Make a scenario folder of somebody's mesh, which 'meshbench run' replays on a cluster of its
 own: namespaces, Services, workloads with as many pods as are ready, endpoints, Istio's and
-the Gateway API's objects, and the mesh's values and version. Files are what kubectl exports,
-YAML or JSON of any size. Secrets are never read.`,
-		Example: `  kubectl get ns,no,svc,deploy,sts,ds,rs,po,endpointslices,mutatingwebhookconfigurations -A -o yaml > mesh.yaml
+the Gateway API's objects, and the mesh's values and version.
+
+Without files the cluster of a kubeconfig is asked, with get and list alone. Files are what
+kubectl exports, YAML or JSON of any size, and archives of istioctl bug-report. Secrets are
+never read. What is not as in the source is printed, and kept in the folder's import.json.`,
+		Example: `  meshbench import --context prod --out prod
+  kubectl get ns,no,svc,deploy,sts,ds,rs,po,endpointslices,mutatingwebhookconfigurations -A -o yaml > mesh.yaml
   meshbench import mesh.yaml istio.yaml --out prod
   meshbench run prod/prod.yaml --real-for shop/cart`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: i.run,
 	}
 	f := cmd.Flags()
-	f.StringVar(&i.out, "out", "", "`folder` to make; its last part names the scenario (default: as the first file)")
+	f.StringVar(&i.out, "out", "", "`folder` to make; its last part names the scenario (default: as the context or the first file)")
+	f.StringVar(&i.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: those of KUBECONFIG, else ~/.kube/config)")
+	f.StringVar(&i.context, "context", "", "the kubeconfig's `context` (default: its current one)")
+	f.BoolVar(&i.rights, "rights", false, "print the roles that reading a cluster needs as YAML, and import nothing")
 	f.StringArrayVar(&i.dumps, "dump", nil, "`NAMESPACE/POD=FILE` with the config_dump of a live proxy to compare the replay with; FILE,FILE adds its answer to /clusters (repeatable)")
 	f.StringSliceVar(&i.skip, "skip", nil, "`kinds` to leave out, as KIND or KIND.GROUP (comma-separated)")
 	return cmd
 }
 
 func (i *importing) run(cmd *cobra.Command, args []string) error {
+	if i.rights {
+		return i.printRights(cmd)
+	}
+	if len(args) > 0 && (i.kubeconfig != "" || i.context != "") {
+		return usage(cmd, errors.New("give files, or a cluster with --context or --kubeconfig, and not both"))
+	}
 	begin := time.Now()
 	collection := importer.New(importer.Options{Skip: i.skip})
-	for _, name := range args {
-		if err := collection.AddFile(name); err != nil {
-			return fmt.Errorf("cannot import %s: %w", name, err)
-		}
+	name, err := i.read(cmd, collection, args)
+	if err != nil {
+		return err
 	}
 	for _, text := range i.dumps {
 		if err := addDump(collection, text); err != nil {
@@ -63,9 +81,8 @@ func (i *importing) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return fmt.Errorf("cannot import: %w", err)
 	}
-	folder := filepath.Clean(cmp.Or(i.out, scenarioName(args[0])))
 	target := importer.Target{
-		Folder: folder, Title: "The mesh of " + filepath.Base(args[0]),
+		Folder: filepath.Clean(cmp.Or(i.out, scenarioName(name))), Title: "The mesh of " + name,
 		Loader: scenarios.Loader{Render: assemble.Renderer()},
 	}
 	s, err := mesh.Write(target)
@@ -79,6 +96,46 @@ func (i *importing) run(cmd *cobra.Command, args []string) error {
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, at most %d nodes\n", target.Scenario(), mesh, s.Plan().MostNodes)
 	fmt.Fprintf(cmd.OutOrStdout(), "Read %d objects of %.1f MB in %.1f s.\n", summary.Objects, float64(summary.Bytes)/1e6, time.Since(begin).Seconds())
 	return nil
+}
+
+// read reads files, or the cluster without any. It returns the name of what was read.
+func (i *importing) read(cmd *cobra.Command, into *importer.Collection, files []string) (name string, err error) {
+	for _, file := range files {
+		if err := into.AddFile(file); err != nil {
+			return "", fmt.Errorf("cannot import %s: %w", file, err)
+		}
+	}
+	if len(files) > 0 {
+		return filepath.Base(files[0]), nil
+	}
+	config, name, err := existing.Connect(i.kubeconfig, i.context)
+	if err != nil {
+		return "", fmt.Errorf("cannot import: %w", err)
+	}
+	bar := newProgress(cmd.ErrOrStderr())
+	bar.Phase("read")
+	err = survey.Read(cmd.Context(), config, into, func(what string) { bar.Status("%s", what) })
+	bar.Close()
+	var denied *survey.Denied
+	switch {
+	case errors.As(err, &denied):
+		return "", fmt.Errorf("cannot import from %s: %w; '%s --rights' prints the roles that it takes, and --skip KIND leaves a kind out", config.Host, err, cmd.CommandPath())
+	case err != nil:
+		return "", fmt.Errorf("cannot import from %s: %w", config.Host, err)
+	}
+	return cmp.Or(name, "cluster"), nil
+}
+
+// printRights prints the roles that reading a cluster needs.
+func (i *importing) printRights(cmd *cobra.Command) error {
+	text, err := rights.Manifest("meshbench-import", rights.Importing(importer.DefaultMeshNamespace), rights.Subject("system:serviceaccount:default:default"),
+		"What 'meshbench import' reads of a cluster, for kubectl apply -f -. Put your own user in place of the subject;",
+		"a mesh that is not in "+importer.DefaultMeshNamespace+" needs the Role there.")
+	if err != nil {
+		return err
+	}
+	_, err = cmd.OutOrStdout().Write(text)
+	return err
 }
 
 // addDump takes in a dump as NAMESPACE/POD=FILE or NAMESPACE/POD=FILE,FILE.
@@ -118,4 +175,3 @@ func scenarioName(file string) string {
 	name = strings.Trim(notInName.ReplaceAllString(name, "-"), "-")
 	return cmp.Or(name[:min(len(name), 50)], "imported")
 }
-
