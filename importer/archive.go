@@ -3,7 +3,6 @@ package importer
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -60,7 +59,7 @@ func (c *Collection) AddArchive(name string, open func() (io.ReadCloser, error),
 			return text.err // the archive's fault
 		}
 		if err != nil {
-			c.notes.add("answers of proxies that cannot be read are left out: %s", fmt.Sprintf("%s (%v)", f.Name, err))
+			c.notes.add("answers of proxies that cannot be read are left out: %s", noted{name: f.Name + ": " + err.Error()})
 		}
 		return nil
 	})

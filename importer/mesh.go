@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/importer/alias"
 	"github.com/meshbench/meshbench/manifests"
 	"github.com/meshbench/meshbench/meshfacts"
 	"github.com/meshbench/meshbench/scenarios"
@@ -25,14 +26,13 @@ type Mesh struct {
 	Proxies []Proxy
 	// Workloads are what runs the source's pods.
 	Workloads []Workload
-	// Notes say what is not as in the source.
-	Notes []string
-
 	// system is what takes the place of the baseline, and namespaces to workloads what the
 	// scenario's step applies, in this order.
 	system, namespaces, services, config, workloads []map[string]any
 
 	summary Summary
+	notes   notes
+	names   *alias.Names // nil for the source's own
 }
 
 // Summary is what was read and what became of it, as in the folder's import.json.
@@ -55,7 +55,11 @@ type Summary struct {
 }
 
 // Summary says what was read and what became of it.
-func (m *Mesh) Summary() Summary { return m.summary }
+func (m *Mesh) Summary() Summary {
+	s := m.summary
+	s.Notes, s.Dumped = m.notes.lines(), m.Proxies
+	return s
+}
 
 // isSystem reports whether a namespace is Kubernetes's own.
 func isSystem(namespace string) bool {
@@ -93,9 +97,9 @@ func (c *Collection) Mesh() (*Mesh, error) {
 	}
 	switch {
 	case !c.given[kindOf{"", "Pod"}] && len(groups) > 0:
-		b.notes.add("no pods were read: numbers of pods are those of the workloads' status, and which have a proxy is decided by %s", "the namespaces' labels")
+		b.notes.add("no pods were read: numbers of pods are those of the workloads' status, and labels decide which have a proxy", noted{})
 	case len(b.mesh.Planes) == 0:
-		b.notes.add("no istiod was read: %s and the chart's defaults are used", "the program's own version")
+		b.notes.add("no istiod was read: the replay has the program's own version with the chart's values", noted{})
 	}
 	b.namespaces()
 	b.workloads(groups)
@@ -129,7 +133,7 @@ func (b *builder) namespaces() {
 			switch {
 			case k == "kubernetes.io/metadata.name", strings.Contains(k, "meshbench.dev/"):
 			case strings.HasPrefix(k, "pod-security.kubernetes.io/"):
-				b.notes.add("labels of pod security are left out, by which pods without Istio's CNI plugin are refused: %s", o.Name)
+				b.notes.add("labels of pod security are left out, by which pods without Istio's CNI plugin are refused: %s", noted{kind: "Namespace", name: o.Name})
 			default:
 				labels[k] = v
 			}
@@ -161,7 +165,7 @@ func (b *builder) needNamespace(name string) {
 	if isSystem(name) || name == "default" || name == b.meshNamespace() {
 		return
 	}
-	b.notes.add("namespaces were not read, so that their labels are not known: %s", name)
+	b.notes.add("namespaces were not read, so that their labels are not known: %s", noted{kind: "Namespace", name: name})
 	b.mesh.namespaces = append(b.mesh.namespaces, map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": named("", name, nil)})
 }
 
@@ -199,16 +203,16 @@ func (b *builder) workloads(groups []*group) {
 	slices.SortStableFunc(all, func(a, b Workload) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 	})
-	taken := map[key]string{}
+	taken := map[key]bool{}
 	for i := range all {
 		w := &all[i]
 		k := key{kindOf{"apps", w.Kind}, w.Namespace, w.Name}
-		if other, twice := taken[k]; twice { // a DaemonSet that became a Deployment beside one
-			b.notes.add("workloads have the same name once they are of one kind, and got another: %s", w.String()+" and "+other)
+		if taken[k] { // a DaemonSet that became a Deployment beside one
+			b.notes.add("workloads have the same name as another once they are of one kind, and got a longer one: %s", w.noted())
 			w.Name += "-" + strings.ToLower(w.Was)
 			k.name = w.Name
 		}
-		taken[k] = w.String()
+		taken[k] = true
 		b.injection(w)
 		account := w.template.Spec.ServiceAccount
 		if of := [2]string{w.Namespace, account}; account != "" && account != "default" && !accounts[of] {
@@ -236,13 +240,13 @@ func (w *Workload) asGateway(notes *notes) {
 	if len(t.Spec.Containers) > 1 && t.Metadata.Annotations[templatesAnnotation] == "" {
 		t.Spec.Containers = slices.Delete(slices.Clone(t.Spec.Containers), i, i+1)
 		t.Metadata.Labels[meshfacts.InjectLabel] = "true"
-		notes.add("%s has a sidecar in its own template; the replay injects its own", w.String())
+		notes.add("workloads have a sidecar in their own template, and the replay injects its own: %s", w.noted())
 		return
 	}
 	if t.Spec.Containers[i].Image != "auto" {
 		t.Metadata.Annotations[templatesAnnotation] = "gateway"
 		t.Metadata.Labels[meshfacts.InjectLabel] = "true"
-		notes.add("%s has a gateway in its own template; the replay injects its own", w.String())
+		notes.add("workloads have a gateway in their own template, and the replay injects its own: %s", w.noted())
 	}
 	t.Spec.Containers = []containerSpec{{Name: proxyContainer, Image: "auto", Ports: t.Spec.Containers[i].Ports}}
 }
@@ -274,11 +278,11 @@ func (b *builder) injection(w *Workload) {
 		if w.revision != "" && w.revision != "default" {
 			w.template.Metadata.Labels[meshfacts.RevisionLabel] = w.revision
 		}
-		b.notes.add("by labels the pods would have no proxy, and have one in the source; they are labelled for it: %s", w.String())
+		b.notes.add("by labels the pods would have no proxy, and have one in the source; they are labelled for it: %s", w.noted())
 		return
 	}
 	w.template.Metadata.Labels[meshfacts.InjectLabel] = "false"
-	b.notes.add("by labels the pods would have a proxy, and have none in the source; they are labelled for that: %s", w.String())
+	b.notes.add("by labels the pods would have a proxy, and have none in the source; they are labelled for that: %s", w.noted())
 }
 
 // meshes are the control planes in a scenario's terms.
@@ -370,7 +374,7 @@ func (b *builder) finish() error {
 	for _, p := range m.Planes {
 		pods += max(p.Ready, 1)
 		if p.namespace != b.meshNamespace() {
-			b.notes.add("control planes are in several namespaces; all are replayed in that of the first: %s", p.namespace)
+			b.notes.add("control planes are in several namespaces; all are replayed in that of the first: %s", noted{kind: "Namespace", name: p.namespace})
 		}
 	}
 	var err error
@@ -379,7 +383,8 @@ func (b *builder) finish() error {
 	}
 	m.ServiceRange = b.serviceRange(&b.notes)
 	m.Proxies = resolve(b.proxies, m.Workloads, &b.notes)
-	m.Notes = append(b.Collection.notes.lines(), b.notes.lines()...)
+	m.notes.join(b.Collection.notes)
+	m.notes.join(b.notes)
 	s := &m.summary
 	s.Objects, s.Bytes, s.Kept, s.Left, s.Istio = b.read, b.bytes, map[string]int{}, map[string]map[string]int{}, map[string]string{}
 	for _, list := range [][]map[string]any{m.system, m.namespaces, m.services, m.config, m.workloads} {
@@ -397,7 +402,6 @@ func (b *builder) finish() error {
 	for _, p := range m.Planes {
 		s.Istio[cmp.Or(p.Revision, "default")] = cmp.Or(p.Istio, "unknown")
 	}
-	s.Notes, s.Dumped = m.Notes, m.Proxies
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (c *Collection) nodes(pods int, notes *notes) ([]Nodes, error) {
 			if !ok {
 				return nil, fmt.Errorf("read %s: its capacity is not to be understood: %v", o, n.Status.Capacity)
 			}
-			notes.add("nodes are replayed as machines of another type with as many CPUs and as much memory: %s", fmt.Sprintf("%s as %s", o.Name, like))
+			notes.add("nodes are replayed as machines of another type with as many CPUs and as much memory: %s", noted{kind: "Node", name: o.Name, detail: "as " + like})
 			name = like
 		}
 		g := Nodes{Type: name, Count: 1}
@@ -128,7 +128,7 @@ func (c *Collection) serviceRange(notes *notes) string {
 	}
 	if !first.IsValid() {
 		if len(all) > 0 {
-			notes.add("the range of Services' addresses is not known without %s; the replay has its own", "Service default/kubernetes")
+			notes.add("the range of Services' addresses is not known without Service default/kubernetes; the replay has its own", noted{})
 		}
 		return ""
 	}
@@ -136,10 +136,10 @@ func (c *Collection) serviceRange(notes *notes) string {
 	for _, bits := range []int{24, 20, 16, 14, 12} {
 		p := netip.PrefixFrom(base, bits)
 		if p.Masked().Addr() == base && !slices.ContainsFunc(all, func(a netip.Addr) bool { return !p.Contains(a) }) {
-			notes.add("the range of Services' addresses was not read; it is the smallest that holds all of them: %s", p.String())
+			notes.add("the range of Services' addresses was not read; it is the smallest that holds all of them: %s", noted{detail: p.String()})
 			return p.String()
 		}
 	}
-	notes.add("the range of Services' addresses is not to be told from their addresses; %s", "the replay has its own")
+	notes.add("the range of Services' addresses is not to be told from their addresses; the replay has its own", noted{})
 	return ""
 }

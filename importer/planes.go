@@ -77,7 +77,7 @@ func (c *Collection) planes(workloads []*group, notes *notes) ([]Plane, error) {
 			}
 		}
 		if p.Istio == "" {
-			notes.add("the version of %s is in neither its image's tag nor its label app.kubernetes.io/version; set mesh.istio in the scenario", g.namespace+"/"+g.name)
+			notes.add("neither the tag of an image nor the label app.kubernetes.io/version says which Istio it is; set it in the scenario: %s", noted{kind: "Deployment", name: g.namespace + "/" + g.name})
 		}
 		if err := c.values(&p, container, notes); err != nil {
 			return nil, err
@@ -99,6 +99,10 @@ func (c *Collection) planes(workloads []*group, notes *notes) ([]Plane, error) {
 		}
 	}
 	return all, nil
+}
+
+func (p *Plane) noted() noted {
+	return noted{kind: "Deployment", name: p.namespace + "/" + p.name}
 }
 
 // configMap reads a config map of a control plane by its name without the revision.
@@ -134,7 +138,7 @@ func (c *Collection) values(p *Plane, istiod containerSpec, notes *notes) error 
 			return fmt.Errorf("read values in %s: %w", at, err)
 		}
 	default:
-		notes.add("the values of %s are not known: neither config map istio-sidecar-injector nor values was read; the defaults of its version are used", p.namespace+"/"+p.name)
+		notes.add("Helm values are not known, since neither config map istio-sidecar-injector nor values was read, and are those of the chart: %s", p.noted())
 	}
 	if values == nil {
 		values = map[string]any{}
@@ -142,7 +146,7 @@ func (c *Collection) values(p *Plane, istiod containerSpec, notes *notes) error 
 	flatten(values)
 	mesh, at := c.configMap(p, "istio")
 	if at == nil {
-		notes.add("the mesh configuration of %s is not known: config map istio was not read; the defaults of its version are used", p.namespace+"/"+p.name)
+		notes.add("the mesh's configuration is not known, since config map istio was not read, and is that of the chart: %s", p.noted())
 	}
 	for field, name := range map[string]string{"mesh": "meshConfig", "meshNetworks": "meshNetworks"} {
 		var config map[string]any
@@ -234,7 +238,7 @@ func (c *Collection) environment(p *Plane, istiod containerSpec, values map[stri
 			}
 		case "--log_as_json":
 		default:
-			notes.add("an argument of istiod is not taken over: %s", name)
+			notes.add("an argument of istiod is not taken over: %s", noted{detail: name})
 		}
 	}
 }
@@ -268,17 +272,17 @@ func foreign() []string {
 // leaveOut removes the values that are foreign, and notes those that proxies depend on.
 func (p *Plane) leaveOut(values map[string]any, notes *notes) {
 	if templates := table(values, "sidecarInjectorWebhook", "templates"); len(templates) > 0 {
-		notes.add("the source's own injection templates are left out: %s", strings.Join(sortedKeys(templates), ", "))
+		notes.add("the source's own injection templates are left out: %s", noted{name: strings.Join(sortedKeys(templates), ", ")})
 	}
 	for _, path := range []string{"meshConfig.ca", "meshConfig.caCertificates", "meshConfig.configSources", "global.caAddress"} {
 		if v := lookup(values, strings.Split(path, ".")...); v != nil && v != "" {
 			if list, ok := v.([]any); !ok || len(list) > 0 {
-				notes.add("values of the mesh are left out, since the replay has its own: %s", path)
+				notes.add("values of the mesh are left out, since the replay has its own: %s", noted{detail: path})
 			}
 		}
 	}
 	if root := lookup(values, "meshConfig", "rootNamespace"); root != nil && root != p.namespace {
-		notes.add("the mesh's root namespace is %s, and that of its istiod in the replay", fmt.Sprint(root))
+		notes.add("the mesh's root namespace is another than istiod's, and istiod's in the replay: %s", noted{kind: "Namespace", name: fmt.Sprint(root)})
 	}
 	for _, path := range foreign() {
 		remove(values, strings.Split(path, ".")...)

@@ -109,11 +109,11 @@ func resolve(proxies []Proxy, workloads []Workload, notes *notes) []Proxy {
 		}
 		i := slices.IndexFunc(workloads, func(w Workload) bool { return w.Namespace == p.Namespace && slices.Contains(w.pods, p.Pod) })
 		if i < 0 {
-			notes.add("dumps of pods that were not read are not compared: %s", p.String())
+			notes.add("dumps of pods that were not read are not compared: %s", noted{kind: "Pod", name: p.String()})
 			continue
 		}
 		if workloads[i].Ready == 0 || !workloads[i].injected {
-			notes.add("dumps of pods that are not replayed with a proxy are not compared: %s", p.String())
+			notes.add("dumps of pods that are not replayed with a proxy are not compared: %s", noted{kind: "Pod", name: p.String()})
 			continue
 		}
 		p.Kind, p.Name = workloads[i].Kind, workloads[i].Name

@@ -252,7 +252,7 @@ func missing(services []*manifests.Object, slicesOf map[[2]string][]slice, workl
 			}
 		}
 		if has != len(had) {
-			notes.add("the endpoints are not those of the source: %s", fmt.Sprintf("Service %s/%s (%d there, %d here)", o.Namespace, o.Name, len(had), has))
+			notes.add("the endpoints are not those of the source: %s", noted{"Service", o.Namespace + "/" + o.Name, fmt.Sprintf("(%d there, %d here)", len(had), has)})
 		}
 	}
 }

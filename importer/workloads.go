@@ -117,21 +117,23 @@ func (c *Collection) workload(g *group, nodes int, notes *notes) (w Workload, ok
 	}
 	w.injected = w.Proxies*2 > len(g.pods)
 	if w.Proxies > 0 && w.Proxies < len(g.pods) {
-		notes.add("of %s only some pods have a proxy; all are replayed as most of them are", w.String())
+		notes.add("only some pods have a proxy, and all are replayed as most of them are: %s", w.noted())
 	}
 	if w.NotReady > 0 {
-		notes.add("pods of %s are not ready, and left out: no proxy has them as endpoints", w.String())
+		about := w.noted()
+		about.detail = fmt.Sprintf("(%d of %d)", w.NotReady, len(g.pods))
+		notes.add("pods that are not ready are left out, for no proxy has them as endpoints: %s", about)
 	}
 	switch {
 	case g.kind == kindOf{"", "Pod"} && w.Ready == 0:
 		return w, false
 	case g.kind == kindOf{"apps", "DaemonSet"} && (nodes == 0 || w.Ready != nodes):
 		w.become("Deployment")
-		notes.add("%s does not run once on every node; it is replayed as a Deployment", w.String())
+		notes.add("DaemonSets that do not run once on every node are replayed as Deployments: %s", w.noted())
 	case g.kind == kindOf{"apps", "Deployment"}, g.kind == kindOf{"apps", "StatefulSet"}, g.kind == kindOf{"apps", "DaemonSet"}, g.kind == kindOf{"", "Pod"}:
 	default:
 		w.become("Deployment")
-		notes.add("%s is of a kind that is replayed as a Deployment", w.String())
+		notes.add("workloads of other kinds are replayed as Deployments: %s", w.noted())
 	}
 	return w, true
 }
@@ -139,9 +141,9 @@ func (c *Collection) workload(g *group, nodes int, notes *notes) (w Workload, ok
 // become makes the workload one of another kind.
 func (w *Workload) become(kind string) { w.Was, w.Kind = w.Kind, kind }
 
-// String names the workload as in the source.
-func (w Workload) String() string {
-	return cmp.Or(w.Was, w.Kind) + " " + w.Namespace + "/" + w.Name
+// noted names the workload as in the source.
+func (w Workload) noted() noted {
+	return noted{kind: cmp.Or(w.Was, w.Kind), name: w.Namespace + "/" + w.Name}
 }
 
 // fromOwner takes the template of the owner; false if there is none.
@@ -302,38 +304,4 @@ func containerPorts(ports []map[string]any, hostNetwork bool) []any {
 		all = append(all, kept)
 	}
 	return all
-}
-
-// notes are what the reader should know, each once by its form, with the number of the others.
-type notes struct {
-	order []string
-	of    map[string][]string
-}
-
-// mostNamed are named in one note.
-const mostNamed = 3
-
-// add notes something about one object.
-func (n *notes) add(form, object string) {
-	if n.of == nil {
-		n.of = map[string][]string{}
-	}
-	if n.of[form] == nil {
-		n.order = append(n.order, form)
-	}
-	n.of[form] = append(n.of[form], object)
-}
-
-// lines are the notes as they are printed.
-func (n *notes) lines() []string {
-	var lines []string
-	for _, form := range n.order {
-		objects := n.of[form]
-		text := strings.Join(objects[:min(mostNamed, len(objects))], ", ")
-		if more := len(objects) - mostNamed; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		lines = append(lines, strings.Replace(form, "%s", text, 1))
-	}
-	return lines
 }

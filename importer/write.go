@@ -24,6 +24,9 @@ type Target struct {
 	Title, Description string
 	// Loader checks what was written.
 	Loader scenarios.Loader
+	// Commit is called before the folder is moved to its place, nil for nothing. Its error leaves
+	// nothing behind.
+	Commit func() error
 }
 
 // Name is the scenario's name.
@@ -85,6 +88,11 @@ func (m *Mesh) Write(t Target) (s *scenarios.Scenario, err error) {
 		// The folder is gone when this is read.
 		return nil, fmt.Errorf("cannot make a scenario of what was read:\n%s", strings.ReplaceAll(err.Error(), beside+string(filepath.Separator), ""))
 	}
+	if t.Commit != nil {
+		if err := t.Commit(); err != nil {
+			return nil, err
+		}
+	}
 	if err := os.Rename(made.Folder, t.Folder); err != nil {
 		return nil, fmt.Errorf("cannot move the folder to %s: %w", t.Folder, err)
 	}
@@ -132,11 +140,12 @@ func (m *Mesh) files(t Target) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	summary, err := json.MarshalIndent(m.summary, "", "  ")
+	summary, err := json.MarshalIndent(m.Summary(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write import.json: %w", err)
 	}
-	return append(files, file{t.Name() + ".yaml", scenario}, file{"import.json", append(summary, '\n')}), nil
+	files = append(files, file{t.Name() + ".yaml", scenario}, file{"import.json", append(summary, '\n')})
+	return files, m.leaks(files)
 }
 
 // written is a file of objects.
@@ -248,6 +257,10 @@ func (m *Mesh) scenario(t Target, system string, applied []string) ([]byte, erro
 	var actions []any
 	for _, name := range applied {
 		actions = append(actions, map[string]any{"apply": map[string]any{"file": name}})
+	}
+	if m.names != nil {
+		t.Title = anonymousTitle
+		m.names.Keep(t.Name()) // whoever imports has chosen it
 	}
 	scenario := fields{{"apiVersion", scenarios.APIVersion}, {"name", t.Name()}, {"title", t.Title}}.
 		with("description", t.Description, t.Description == "").with("cluster", cluster, false).with("mesh", mesh, len(mesh) == 0).

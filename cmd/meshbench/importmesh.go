@@ -18,6 +18,7 @@ import (
 	"github.com/meshbench/meshbench/harness/rights"
 	"github.com/meshbench/meshbench/harness/survey"
 	"github.com/meshbench/meshbench/importer"
+	"github.com/meshbench/meshbench/importer/alias"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -29,6 +30,8 @@ type importing struct {
 	kubeconfig string
 	context    string
 	rights     bool
+	anonymize  bool
+	private    string
 }
 
 func importMeshCommand() *cobra.Command {
@@ -44,6 +47,7 @@ Without files the cluster of a kubeconfig is asked, with get and list alone. Fil
 kubectl exports, YAML or JSON of any size, and archives of istioctl bug-report. Secrets are
 never read. What is not as in the source is printed, and kept in the folder's import.json.`,
 		Example: `  meshbench import --context prod --out prod
+  meshbench import --context prod --out shared --anonymize
   kubectl get ns,no,svc,deploy,sts,ds,rs,po,endpointslices,mutatingwebhookconfigurations -A -o yaml > mesh.yaml
   meshbench import mesh.yaml istio.yaml --out prod
   meshbench run prod/prod.yaml --real-for shop/cart`,
@@ -53,6 +57,8 @@ never read. What is not as in the source is printed, and kept in the folder's im
 	f.StringVar(&i.out, "out", "", "`folder` to make; its last part names the scenario (default: as the context or the first file)")
 	f.StringVar(&i.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: those of KUBECONFIG, else ~/.kube/config)")
 	f.StringVar(&i.context, "context", "", "the kubeconfig's `context` (default: its current one)")
+	f.BoolVar(&i.anonymize, "anonymize", false, "give all names others of the same length, everywhere the same ones")
+	f.StringVar(&i.private, "map", "", "private `file` that says which name stands for which; names in it keep their aliases (default FOLDER.map.json beside the folder)")
 	f.BoolVar(&i.rights, "rights", false, "print the roles that reading a cluster needs as YAML, and import nothing")
 	f.StringArrayVar(&i.dumps, "dump", nil, "`NAMESPACE/POD=FILE` with the config_dump of a live proxy to compare the replay with; FILE,FILE adds its answer to /clusters (repeatable)")
 	f.StringSliceVar(&i.skip, "skip", nil, "`kinds` to leave out, as KIND or KIND.GROUP (comma-separated)")
@@ -65,6 +71,9 @@ func (i *importing) run(cmd *cobra.Command, args []string) error {
 	}
 	if len(args) > 0 && (i.kubeconfig != "" || i.context != "") {
 		return usage(cmd, errors.New("give files, or a cluster with --context or --kubeconfig, and not both"))
+	}
+	if i.private != "" && !i.anonymize {
+		return usage(cmd, errors.New("--map is for --anonymize"))
 	}
 	begin := time.Now()
 	collection := importer.New(importer.Options{Skip: i.skip})
@@ -85,17 +94,51 @@ func (i *importing) run(cmd *cobra.Command, args []string) error {
 		Folder: filepath.Clean(cmp.Or(i.out, scenarioName(name))), Title: "The mesh of " + name,
 		Loader: scenarios.Loader{Render: assemble.Renderer()},
 	}
+	var names *alias.Names
+	if i.anonymize {
+		if names, err = i.names(&target); err != nil {
+			return err
+		}
+		mesh.Anonymize(names)
+	}
 	s, err := mesh.Write(target)
 	if err != nil {
 		return err
 	}
-	for _, note := range mesh.Notes {
+	for _, note := range mesh.Summary().Notes {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", note)
 	}
 	summary := mesh.Summary()
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, at most %d nodes\n", target.Scenario(), mesh, s.Plan().MostNodes)
 	fmt.Fprintf(cmd.OutOrStdout(), "Read %d objects of %.1f MB in %.1f s.\n", summary.Objects, float64(summary.Bytes)/1e6, time.Since(begin).Seconds())
+	if names != nil {
+		fmt.Fprintf(cmd.OutOrStdout(), "%d names have others. Which stands for which is in %s: keep it to yourself.\n", names.Len(), i.private)
+	}
 	return nil
+}
+
+// names are the aliases of an earlier import, or none yet. They are written before the folder is.
+func (i *importing) names(target *importer.Target) (*alias.Names, error) {
+	if i.out == "" {
+		target.Folder = "imported" // the source's name is one, too
+	}
+	if i.private == "" {
+		i.private = target.Folder + ".map.json"
+	}
+	if inside, err := filepath.Rel(target.Folder, i.private); err == nil && filepath.IsLocal(inside) {
+		return nil, fmt.Errorf("--map %s: it must not lie in the folder, which is to be shared", i.private)
+	}
+	names, err := alias.Open(i.private)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read --map %s: %w", i.private, err)
+	}
+	target.Commit = func() error {
+		if err := names.Save(i.private); err != nil {
+			return fmt.Errorf("cannot write --map %s: %w", i.private, err)
+		}
+		return nil
+	}
+	return names, nil
 }
 
 // read reads files, or the cluster without any. It returns the name of what was read.
@@ -119,7 +162,7 @@ func (i *importing) read(cmd *cobra.Command, into *importer.Collection, files []
 	var denied *survey.Denied
 	switch {
 	case errors.As(err, &denied):
-		return "", fmt.Errorf("cannot import from %s: %w; '%s --rights' prints the roles that it takes, and --skip KIND leaves a kind out", config.Host, err, cmd.CommandPath())
+		return "", fmt.Errorf("cannot import from %s: %w\n'%s --rights' prints the roles that it takes, and --skip KIND leaves a kind out", config.Host, err, cmd.CommandPath())
 	case err != nil:
 		return "", fmt.Errorf("cannot import from %s: %w", config.Host, err)
 	}

@@ -34,12 +34,22 @@ const mostAnswer = 256 << 20
 // Denied says what the user may not read.
 type Denied struct{ Missing []rights.Right }
 
-// mostDenied are named in one sentence.
-const mostDenied = 12
-
-// Error names each verb and resource.
+// Error names each verb and resource, those of a verb in one line.
 func (d *Denied) Error() string {
-	return "this user may not " + rights.Sentence(d.Missing, mostDenied)
+	var lines []string
+	of := map[string][]string{}
+	for _, r := range d.Missing {
+		verb := strings.Join(r.Verbs, ", ")
+		what := strings.TrimPrefix(r.String(), verb+" ")
+		if of[verb] == nil {
+			lines = append(lines, verb)
+		}
+		of[verb] = append(of[verb], what)
+	}
+	for i, verb := range lines {
+		lines[i] = "  " + verb + " " + strings.Join(of[verb], ", ")
+	}
+	return "this user may not\n" + strings.Join(lines, "\n")
 }
 
 // Read reads the mesh of the cluster into a collection. Kinds that the collection skips are not
