@@ -14,6 +14,25 @@ import (
 // restart stamps the pod template, as `kubectl rollout restart` does. The stamp has
 // nanoseconds: two restarts within a second are two rollouts.
 func restart(ctx context.Context, on *On, r *scenarios.Restart) error {
+	if g := r.Of(); g != nil {
+		for i := range g.Services {
+			one := &scenarios.Restart{Namespace: g.Namespace(i), Deployment: g.ServiceName(i)}
+			on.Progress.Status("%s: %d of %d", r, i+1, g.Services)
+			if err := stamp(ctx, on, one); err != nil {
+				return fmt.Errorf("%s: %w", one, err)
+			}
+		}
+		return awaitGraph(ctx, on, g)
+	}
+	if err := stamp(ctx, on, r); err != nil {
+		return err
+	}
+	kind, name := r.Owner()
+	return await(ctx, on, kind, r.Namespace, name)
+}
+
+// stamp changes the pod template of one workload.
+func stamp(ctx context.Context, on *On, r *scenarios.Restart) error {
 	patch := fmt.Appendf(nil, `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`,
 		time.Now().Format(time.RFC3339Nano))
 	kind, name := r.Owner()
@@ -27,8 +46,5 @@ func restart(ctx context.Context, on *On, r *scenarios.Restart) error {
 	default:
 		_, err = apps.Deployments(r.Namespace).Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 	}
-	if err != nil {
-		return err
-	}
-	return await(ctx, on, kind, r.Namespace, name)
+	return err
 }

@@ -68,6 +68,10 @@ func action(change scenarios.Change) ([]Right, error) {
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services", "pods/log")), nil
 	case *scenarios.Churn:
 		return churn(purpose, c), nil
+	case *scenarios.Graph:
+		return graph(purpose, c)
+	case *scenarios.Scope:
+		return apply(purpose, c.Objects())
 	case *scenarios.Apply:
 		return apply(purpose, c)
 	case *scenarios.Revisions:
@@ -102,6 +106,16 @@ func apply(purpose string, a *scenarios.Apply) ([]Right, error) {
 		}
 	}
 	return all, nil
+}
+
+// graph is what its objects need.
+func graph(purpose string, g *scenarios.Graph) ([]Right, error) {
+	namespaces, err := apply(purpose, g.Namespaces())
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := apply(purpose, g.Workloads())
+	return slices.Concat(namespaces, workloads), err
 }
 
 // churn needs leave for pods, or to read all of a namespace and make it again.
