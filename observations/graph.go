@@ -29,4 +29,25 @@ type Scope struct {
 	// Objects is how many were applied, of Bytes together as JSON.
 	Objects int `json:"objects"`
 	Bytes   int `json:"bytes"`
+	// Left is what the witnesses of the graph will hold by the scope: of their last dumps from
+	// before, what it leaves. It was computed before the scope was put.
+	Left []ScopedProxy `json:"left,omitempty"`
+	// NotLeft says why there is none of a witness.
+	NotLeft []string `json:"notLeft,omitempty"`
+}
+
+// ScopedProxy is the configuration that a proxy has, and what of it a scope will leave.
+type ScopedProxy struct {
+	Workload string     `json:"workload"` // namespace/name
+	Pod      string     `json:"pod"`      // namespace/name
+	Before   ProxyHolds `json:"before"`
+	After    ProxyHolds `json:"after"`
+}
+
+// ProxyHolds is what a proxy's configuration amounts to.
+type ProxyHolds struct {
+	DumpBytes int64          `json:"dumpBytes"`
+	Rows      Counts         `json:"rows"`
+	Objects   ConfigObjects  `json:"objects"`
+	Routing   RoutingObjects `json:"routing"`
 }

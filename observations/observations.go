@@ -47,6 +47,7 @@ type Record struct {
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
 	Graph     *Graph     `json:"graph,omitempty"`   // a graph of Services was made
 	Scope     *Scope     `json:"scope,omitempty"`   // what its proxies are sent was limited
+	Walk      *Walk      `json:"walk,omitempty"`    // requests were sent along a graph
 	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
 	Call      *Call      `json:"call,omitempty"`    // one request was sent, to prove something
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted

@@ -26,7 +26,7 @@ type Churn struct {
 	// Graph is the name of an action graph, of whose pods a share is deleted.
 	Graph string `yaml:"graph,omitempty" jsonschema:"oneof_required=graph"`
 	// Share is how much each round takes, in percent, rounded up: 25%.
-	Share string `yaml:"share" jsonschema:"required,pattern=^[0-9.]+%$"`
+	Share string `yaml:"share" jsonschema:"required,pattern=^([0-9.]+|\\$\\{[^}]*\\})%$"`
 	// Rounds defaults to 1. Each begins when the one before has taken effect.
 	Rounds int `yaml:"rounds" jsonschema:"default=1"`
 	// Seed chooses what is taken. It defaults to 1.

@@ -39,6 +39,8 @@ type Scope struct {
 	By string `yaml:"by" jsonschema:"enum=sidecar,enum=deny,enum=exportTo,default=sidecar"`
 
 	graph *Graph
+	// istio is the mesh's own namespace.
+	istio string
 }
 
 // Word returns scope.
@@ -57,6 +59,17 @@ func (s *Scope) words() string {
 		return "exportTo"
 	}
 	return "Sidecar resources"
+}
+
+// KeepsOthers reports whether proxies go on seeing a namespace that is none of the graph's.
+func (s *Scope) KeepsOthers(namespace string) bool {
+	switch s.By {
+	case BySidecar:
+		return namespace == s.istio
+	case ByDeny:
+		return namespace != "kube-system" && namespace != "default"
+	}
+	return true
 }
 
 // Of is the graph.
@@ -98,7 +111,7 @@ func (s *Scope) Objects() *Apply {
 func (s *Scope) hosts(service int) []string {
 	g, calls := s.graph, s.graph.Calls(service)
 	if s.By == BySidecar {
-		hosts := []string{"./*", "istio-system/*"}
+		hosts := []string{"./*", s.istio + "/*"}
 		for _, called := range calls {
 			hosts = append(hosts, g.ServiceName(called)+"/*")
 		}
@@ -118,7 +131,7 @@ func (s *Scope) check(c *checker) needs {
 	if !ok {
 		return needs{}
 	}
-	s.graph = g
+	s.graph, s.istio = g, c.installed.namespace()
 	switch s.By {
 	case BySidecar, ByExportTo:
 	case ByDeny:

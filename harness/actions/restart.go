@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -15,12 +16,20 @@ import (
 // nanoseconds: two restarts within a second are two rollouts.
 func restart(ctx context.Context, on *On, r *scenarios.Restart) error {
 	if g := r.Of(); g != nil {
+		group, within := errgroup.WithContext(ctx)
+		group.SetLimit(generatedAtOnce)
 		for i := range g.Services {
-			one := &scenarios.Restart{Namespace: g.Namespace(i), Deployment: g.ServiceName(i)}
-			on.Progress.Status("%s: %d of %d", r, i+1, g.Services)
-			if err := stamp(ctx, on, one); err != nil {
-				return fmt.Errorf("%s: %w", one, err)
-			}
+			group.Go(func() error {
+				one := &scenarios.Restart{Namespace: g.Namespace(i), Deployment: g.ServiceName(i)}
+				on.Progress.Status("%s", one)
+				if err := stamp(within, on, one); err != nil {
+					return fmt.Errorf("%s: %w", one, err)
+				}
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
 		}
 		return awaitGraph(ctx, on, g)
 	}

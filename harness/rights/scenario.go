@@ -66,6 +66,16 @@ func action(change scenarios.Change) ([]Right, error) {
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services")), nil
 	case *scenarios.Call:
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services", "pods/log")), nil
+	case *scenarios.Walk:
+		needed := slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "pods/log"))
+		for _, a := range c.While {
+			more, err := action(a.Change)
+			if err != nil {
+				return nil, err
+			}
+			needed = append(needed, more...)
+		}
+		return needed, nil
 	case *scenarios.Churn:
 		return churn(purpose, c), nil
 	case *scenarios.Graph:
