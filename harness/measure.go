@@ -107,7 +107,26 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err := m.dump(ctx, picked, dumps); err != nil {
 		return nil, err
 	}
+	if err := m.light(ctx); err != nil {
+		return nil, err
+	}
 	return refused, m.live(ctx, picked)
+}
+
+// light records what light proxies have done and cost.
+func (m *meter) light(ctx context.Context) error {
+	proxies, ok := m.costs.(cluster.LightProxies)
+	if !ok {
+		return nil
+	}
+	found, err := proxies.Light(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for light proxies: %w", err)
+	}
+	if found == nil {
+		return nil
+	}
+	return m.recorder.Append(observations.Record{Light: found})
 }
 
 // objects records what the cluster holds.

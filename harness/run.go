@@ -48,8 +48,8 @@ type Options struct {
 	Gateways func(cfg *rest.Config) actions.Gateways
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
 	Dir string
-	// Real is the number of real pods a Deployment; -1 for all.
-	Real int
+	// Shares are the numbers of real and of light sidecars a Deployment.
+	Shares scenarios.Shares
 	// Timeout limits the whole run; 0 for none.
 	Timeout time.Duration
 	// SettleLimit is for steps that set none; 0 for that of the mesh's waits
@@ -152,7 +152,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
-	spec := ClusterSpec(r.Scenario, r.Real)
+	spec := ClusterSpec(r.Scenario, r.Shares)
 	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
 	spec.Dir = filepath.Join(r.Dir, "cluster")
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -254,7 +254,7 @@ func (r *run) connect(istio string) (err error) {
 	if err != nil {
 		return err
 	}
-	r.largest = r.Scenario.Plan().Largest(r.Real)
+	r.largest = r.Scenario.Plan().Largest(r.Shares)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
 		Exec: executor, Proxies: r.sampler, Dumped: r.recorder,
@@ -266,6 +266,7 @@ func (r *run) connect(istio string) (err error) {
 		r.on.Gateways = r.Gateways(cfg)
 	}
 	r.on.Listeners = r.sampler
+	r.on.Light, _ = r.cluster.(cluster.LightProxies)
 	return nil
 }
 
@@ -383,21 +384,22 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 	}})
 }
 
-// ClusterSpec is the cluster that a scenario needs, with real pods of each Deployment (-1
-// for all). Name and Dir are unset.
-func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
+// ClusterSpec is the cluster that a scenario needs, with these shares of real and light
+// sidecars. Name and Dir are unset.
+func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) cluster.Spec {
 	plan := s.Plan()
+	proxies := plan.Proxies(shares)
 	var phases []cluster.Phase
 	for _, p := range plan.Phases {
 		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
 	}
 	return cluster.Spec{
 		Nodes:             actions.NodeGroups(s.Cluster.Nodes),
-		RealPerDeployment: real,
-		MostNodes:         plan.MostNodes,
-		Phases:            phases,
-		Sidecars:          plan.Sidecars(real),
-		Images:            plan.Images,
-		Applications:      applications(plan),
+		RealPerDeployment: shares.Real, LightPerDeployment: shares.Light, RealFor: shares.RealFor,
+		MostNodes: plan.MostNodes,
+		Phases:    phases,
+		Sidecars:  proxies.Real, LightProxies: proxies.Light,
+		Images:       plan.Images,
+		Applications: applications(plan),
 	}
 }

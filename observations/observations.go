@@ -39,6 +39,7 @@ type Record struct {
 	Envoy     *Envoy     `json:"envoy,omitempty"`   // one Envoy's own account of its memory
 	Agent     *Agent     `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
 	Istiod    *Istiod    `json:"istiod,omitempty"`  // istiod's cost and pushes
+	Light     *Light     `json:"light,omitempty"`   // what light proxies have done and cost
 	Live      *Live      `json:"live,omitempty"`    // one Go program's live heap
 	Profile   *Profile   `json:"profile,omitempty"` // a profile of istiod was kept
 	Measure   *Measure   `json:"measure,omitempty"` // the step's measurement is complete
@@ -244,8 +245,10 @@ type Objects struct {
 	// for good; RealSidecars those of them whose istio-proxy runs now as processes or as a
 	// container. Gateways and Waypoints are pods whose istio-proxy is of that kind: they are
 	// in neither.
-	Sidecars      int `json:"sidecars"`
-	RealSidecars  int `json:"realSidecars"`
+	Sidecars     int `json:"sidecars"`
+	RealSidecars int `json:"realSidecars"`
+	// LightSidecars are those of the others that are spoken for: istiod has a proxy of each.
+	LightSidecars int `json:"lightSidecars,omitempty"`
 	Gateways      int `json:"gateways,omitempty"`
 	RealGateways  int `json:"realGateways,omitempty"`
 	Waypoints     int `json:"waypoints,omitempty"`

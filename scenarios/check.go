@@ -272,7 +272,7 @@ func (c *checker) run(field string, o object, w workload, surge int) {
 
 // planned are the workload's pods for the plan.
 func (w workload) planned() plannedPods {
-	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, real: w.template.real()}
+	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, own: w.template.own()}
 }
 
 // check goes through the scenario and fills in the default witnesses.

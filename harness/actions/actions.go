@@ -32,6 +32,8 @@ type On struct {
 	Recorder   Recorder
 	Watch      Watch
 	Quiet      Quiet
+	// Light are the light proxies; nil on clusters without.
+	Light cluster.LightProxies
 	// Exec and Proxies are for actions that send requests.
 	Exec    Executor
 	Proxies Proxies
