@@ -99,7 +99,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		return observations.Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	r := &run{Options: o, recorder: &recorder{log: log}, start: time.Now()}
+	r := &run{Options: o, recorder: &recorder{log: log, dir: o.Dir}, start: time.Now()}
 	err = r.all(ctx)
 	outcome = r.outcome(ctx, err)
 	end := &observations.End{Outcome: outcome, Seconds: time.Since(r.start).Seconds()}
@@ -260,7 +260,7 @@ func (r *run) connect(istio string) (err error) {
 	r.largest = r.Scenario.Plan().Largest(r.Shares)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
-		Exec: executor, Proxies: r.sampler,
+		Exec: executor, Proxies: r.sampler, Dumped: r.recorder,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader
