@@ -65,11 +65,17 @@ type Model struct {
 	// SidecarHistory and IstiodHistory are about readings that were not fitted.
 	SidecarHistory *History `json:"sidecarHistory,omitempty"`
 	IstiodHistory  *History `json:"istiodHistory,omitempty"`
+	// SidecarPeaks are how far sidecars went over what they settled on; nil where the runs do
+	// not tell.
+	SidecarPeaks *Peaks `json:"sidecarPeaks,omitempty"`
 	// Skipped are the steps that could not be used.
 	Skipped []string `json:"skipped,omitempty"`
 	// LeftOut are what was measured and is in no fit, with the reasons: memory after a deletion
 	// or a drain is no growth.
 	LeftOut []string `json:"leftOut,omitempty"`
+
+	// Calibration is of somebody's own proxy, by [Model.Calibrated]; it is in no file.
+	Calibration *Calibration `json:"-"`
 }
 
 // History is how far those that lived through changes are from the model of those that
@@ -235,5 +241,6 @@ func Units() []Unit {
 // Cost is what the model says that objects add to a sidecar. Where it cannot tell,
 // unknown says why.
 func (m *Model) Cost(o observations.ConfigObjects) (e Estimate, unknown string) {
-	return m.Sidecar.Slope(named(sidecarColumns, sidecarValues(o)))
+	e, unknown = m.Sidecar.Slope(named(sidecarColumns, sidecarValues(o)))
+	return m.Calibration.cost(e), unknown
 }

@@ -58,8 +58,11 @@ type data struct {
 	// routed and routedGrown are those fresh and grown ones whose logs count routing. Those that
 	// have some are in no other list.
 	routed, routedGrown []routed
-	sidecars            int // readings behind fresh
-	skipped             []string
+	// compared are workloads with all of their sidecars but those of a deletion or a drain: what
+	// another model of the same proxy is held against.
+	compared []compared
+	sidecars int // readings behind fresh
+	skipped  []string
 }
 
 // observe reads the points of runs.
@@ -91,8 +94,16 @@ func observe(logs []Log) (*data, error) {
 	return d, nil
 }
 
-// differs names what two runs' memory cannot be compared for.
+// differs names the first thing that two runs' memory cannot be compared for; "" for none.
 func differs(a, b observations.Run) string {
+	if all := differences(a, b); len(all) > 0 {
+		return all[0]
+	}
+	return ""
+}
+
+// differences are all things of two runs that memory depends on and that are not the same.
+func differences(a, b observations.Run) (all []string) {
 	for _, x := range []struct{ what, a, b string }{
 		{"cluster", a.Cluster.Provider, b.Cluster.Provider},
 		{"Istio", a.Mesh.Istio, b.Mesh.Istio},
@@ -103,10 +114,10 @@ func differs(a, b observations.Run) string {
 		{"way of reading memory", a.WayOfReading(), b.WayOfReading()},
 	} {
 		if x.a != x.b {
-			return fmt.Sprintf("%s (%s and %s)", x.what, cmp.Or(x.a, "unknown"), cmp.Or(x.b, "unknown"))
+			all = append(all, fmt.Sprintf("%s (%s and %s)", x.what, cmp.Or(x.a, "unknown"), cmp.Or(x.b, "unknown")))
 		}
 	}
-	return ""
+	return all
 }
 
 // step gathers the records of one step.
@@ -235,6 +246,7 @@ func (d *data) take(run string, s *step, past *breaks.Breaks, seen map[string]bo
 		if len(deleted) > 0 && without {
 			d.deleted = append(d.deleted, point(deleted))
 		}
+		d.compare(run, s.name, p, slices.Concat(fresh, grown))
 	}
 	if len(s.istiod) != 1 || len(s.proxies) == 0 {
 		return

@@ -86,6 +86,11 @@ func (m *Model) Predict(q Question) Answer {
 
 // Memory is what the model says that a sidecar with such a configuration takes.
 func (m *Model) Memory(o observations.ConfigObjects) Estimate {
+	return m.Calibration.memory(m.memory(o))
+}
+
+// memory is Memory without calibration.
+func (m *Model) memory(o observations.ConfigObjects) Estimate {
 	return m.Sidecar.Predict(named(sidecarColumns, sidecarValues(o)))
 }
 
