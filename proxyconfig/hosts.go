@@ -31,9 +31,9 @@ func Hosts(answer io.Reader, cluster func(name string) error, host func(Host) er
 	in := bufio.NewReaderSize(answer, 1<<16)
 	head, err := in.Peek(1)
 	if err == nil && head[0] == '{' {
-		err = jsonHosts(in, cluster, host)
+		err = jsonStats(in, cluster, host)
 	} else if err == nil {
-		err = textHosts(in, cluster, host)
+		err = textStats(in, cluster, host)
 	}
 	if err != nil {
 		return fmt.Errorf("read /clusters: %w", err)
@@ -98,7 +98,7 @@ func (h *Host) count(name, value string) error {
 	return nil
 }
 
-func jsonHosts(in io.Reader, cluster func(string) error, host func(Host) error) error {
+func jsonStats(in io.Reader, cluster func(string) error, host func(Host) error) error {
 	s, found := newStream(in), false
 	err := s.within(`"cluster_statuses"`, func() error {
 		if found {
@@ -139,9 +139,9 @@ func jsonHosts(in io.Reader, cluster func(string) error, host func(Host) error) 
 // errNoText is of text that is not Envoy's.
 var errNoText = errors.New("it holds no clusters: want the answer to /clusters, as text or with ?format=json")
 
-// textHosts reads lines like outbound|80||web.shop.svc.cluster.local::10.0.0.7:80::rq_total::5. A
+// textStats reads lines like outbound|80||web.shop.svc.cluster.local::10.0.0.7:80::rq_total::5. A
 // cluster's own lines have two colons less; lines of one host stand together.
-func textHosts(in io.Reader, cluster func(string) error, host func(Host) error) error {
+func textStats(in io.Reader, cluster func(string) error, host func(Host) error) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)
 	var now Host
