@@ -257,6 +257,7 @@ func (r *attributing) cluster(at int, static bool, state string) error {
 		}
 		item := &r.section[at]
 		item.Name, item.State = r.word(c.Routing.Name), state
+		item.listed = c.Routing.Type == "EDS" || c.Routing.Type == "STATIC" || c.Routing.Type == "" // STATIC is the default
 		if state == "" {
 			item.Objects.Clusters++
 			item.Rows.Cluster++
