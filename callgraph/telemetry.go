@@ -58,7 +58,7 @@ func Telemetry(name string, text io.Reader, names Names) (*Graph, error) {
 	if len(found) == 0 {
 		return nil, fmt.Errorf("cannot find %s or %s in %s: upstream's Envoy has neither, and Istio's has them unless telemetry is switched off", RequestsMetric, ConnectionsMetric, name)
 	}
-	return Series(name, found, names), nil
+	return Series(RequestsMetric, name, found, names), nil
 }
 
 // vector reads an answer of Prometheus' API.
@@ -135,9 +135,9 @@ func valueOf(m *dto.Metric) float64 {
 	return m.GetUntyped().GetValue()
 }
 
-// Series makes a graph of series of the two metrics. A series without a name counts as requests.
-// name says in messages where they are from.
-func Series(name string, series model.Vector, names Names) *Graph {
+// Series makes a graph of series of the two metrics. One without a name, as sums have, is of the
+// metric that is given. name says in messages where they are from.
+func Series(metric, name string, series model.Vector, names Names) *Graph {
 	b := newBuilder()
 	for _, s := range series {
 		if !(s.Value > 0) {
@@ -145,7 +145,7 @@ func Series(name string, series model.Vector, names Names) *Graph {
 		}
 		l := labels{s.Metric}
 		a := amount{requests: int64(s.Value + 0.5)}
-		if s.Metric[model.MetricNameLabel] == ConnectionsMetric {
+		if of := s.Metric[model.MetricNameLabel]; of == ConnectionsMetric || of == "" && metric == ConnectionsMetric {
 			a = amount{connections: int64(s.Value + 0.5)}
 		}
 		l.add(b, a, name, names)

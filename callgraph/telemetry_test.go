@@ -55,7 +55,7 @@ func TestSeries(t *testing.T) {
 		}
 		return &model.Sample{Metric: m, Value: model.SampleValue(v)}
 	}
-	calls, unknown := short(Series("x", model.Vector{
+	calls, unknown := short(Series(RequestsMetric, "x", model.Vector{
 		// The peer's certificate tells the namespace that its metadata do not.
 		sample(2, "reporter", "destination", "source_workload_namespace", "unknown", "source_principal", "spiffe://mesh/ns/shop/sa/cart", "destination_service", "api.payments.svc.cluster.local"),
 		// Both sides count the same requests.

@@ -104,6 +104,8 @@ type Scope struct {
 	Hosts []Host `json:"hosts"`
 	// Status is New, Changed or Same, against what is there.
 	Status string `json:"status"`
+	// Checked is the cluster whose API server would take the resource; "" where none was asked.
+	Checked string `json:"checked,omitempty"`
 	// Proxies is how many sidecars the namespace has to which it applies; -1 for unknown.
 	Proxies int `json:"proxies"`
 	// Own are Sidecar resources for single workloads, which it does not change.
@@ -260,7 +262,7 @@ func (a *advisor) scope(ns string) *Scope {
 		s.Own = append(s.Own, own.Name)
 		for _, p := range a.mesh.Pods {
 			if p.Namespace == ns && p.Proxy && own.selects(p.Labels) {
-				s.Proxies--
+				s.Proxies -= p.Count
 			}
 		}
 	}

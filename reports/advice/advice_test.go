@@ -18,11 +18,7 @@ func meshOf(t *testing.T, text string) *Mesh {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var items []Item
-	for _, o := range m.Objects {
-		items = append(items, Item{Object: o, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Place: m.Place(o)})
-	}
-	return MeshOf(items)
+	return MeshOf(Items(m))
 }
 
 // namespaces and pods of a mesh whose names are given: a Service and a pod with a sidecar each.
@@ -197,7 +193,7 @@ data:
 			problems: []string{
 				"calls.yaml:3: b: the call of b/b to a/a goes past the mesh now: Sidecar resource one, which is for single workloads, does not have it",
 				"calls.yaml:5: d: the call to e/e goes past the mesh now: its Sidecar resource cuts does not have it",
-				"line 40: d: has 2 Sidecar resources without a workloadSelector, of which istiod takes the oldest: remove all but one of cuts, more",
+				"d: has 2 Sidecar resources without a workloadSelector, of which istiod takes the oldest: remove all but one of cuts, more",
 			},
 			without: map[string]string{"c": "its Sidecar resource ports has listeners for single ports alone, and is left as it is"},
 		},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/callgraph"
+	"github.com/meshbench/meshbench/proxyconfig"
 )
 
 // Mesh is what is known of a mesh: the objects that decide what a proxy sees. The zero Mesh is
@@ -98,6 +99,10 @@ type Pod struct {
 	Addresses                 []netip.Addr
 	// Proxy says that it has a sidecar, Gateway that it is a gateway.
 	Proxy, Gateway bool
+	// Images are those of its containers.
+	Images []string
+	// Count is how many there are: more than one for a workload whose pods were not read.
+	Count int
 }
 
 // DefaultRoot is the mesh's root namespace where nobody says another.
@@ -144,7 +149,7 @@ func (m *Mesh) Proxies() map[string]int {
 	all := map[string]int{}
 	for _, p := range m.Pods {
 		if p.Proxy {
-			all[p.Namespace]++
+			all[p.Namespace] += p.Count
 		}
 	}
 	return all
@@ -197,31 +202,18 @@ func overlap(a, b string) bool { return matches(a, b) || matches(b, a) }
 // Sees tells whether hosts of an egress listener, NAMESPACE/HOST, take in a host of a namespace
 // for proxies of a namespace; "" is a namespace that is not known, which only */HOST takes in.
 func Sees(hosts []string, own, namespace, host string) bool {
-	seen := false
+	return egress(hosts).Sees(own, namespace, host)
+}
+
+// egress are those of the hosts that istiod takes; it passes over others.
+func egress(hosts []string) proxyconfig.Egress {
+	var all proxyconfig.Egress
 	for _, h := range hosts {
-		ns, pattern, ok := strings.Cut(h, "/")
-		if !ok {
-			continue
+		if one, err := proxyconfig.ParseEgress([]string{h}); err == nil {
+			all = append(all, one...)
 		}
-		ns, excluded := strings.CutPrefix(ns, "~")
-		if ns == "" && excluded { // ~/* is nothing
-			if pattern == "*" {
-				return false
-			}
-			ns = "*"
-		}
-		if ns == "." {
-			ns = own
-		}
-		if (ns != "*" && ns != namespace) || !matches(pattern, host) {
-			continue
-		}
-		if excluded {
-			return false
-		}
-		seen = true
 	}
-	return seen
+	return all
 }
 
 // catchAll are the hosts of the listener that is for all ports, and whether there is one.

@@ -52,6 +52,8 @@ type reading struct {
 	// owners are the workloads of ReplicaSets and Jobs, by KIND NAMESPACE/NAME.
 	owners  map[string]string
 	virtual []virtualService
+	// workloads are what makes pods, for where the pods themselves were not read.
+	workloads []Pod
 }
 
 type meta struct {
@@ -95,6 +97,8 @@ func (r *reading) item(i Item) {
 		r.service(i)
 	case group == "" && i.Kind == "Pod":
 		r.pod(i)
+	case group == "apps" && i.Kind != "ReplicaSet" && i.Kind != "ControllerRevision":
+		r.workload(i)
 	case group == "networking.istio.io":
 		switch i.Kind {
 		case "ServiceEntry":
@@ -149,17 +153,7 @@ func addresses(texts []string) []netip.Addr {
 func (r *reading) pod(i Item) {
 	var o struct {
 		meta
-		Spec struct {
-			Containers []struct {
-				Name string   `json:"name"`
-				Args []string `json:"args"`
-			} `json:"containers"`
-			Init []struct {
-				Name    string   `json:"name"`
-				Args    []string `json:"args"`
-				Restart string   `json:"restartPolicy"`
-			} `json:"initContainers"`
-		} `json:"spec"`
+		Spec   podSpec `json:"spec"`
 		Status struct {
 			Phase string                `json:"phase"`
 			IP    string                `json:"podIP"`
@@ -170,7 +164,7 @@ func (r *reading) pod(i Item) {
 	if o.Status.Phase == "Succeeded" || o.Status.Phase == "Failed" {
 		return
 	}
-	p := Pod{Namespace: i.Namespace, Name: i.Name, Labels: o.Metadata.Labels}
+	p := Pod{Namespace: i.Namespace, Name: i.Name, Labels: o.Metadata.Labels, Count: 1}
 	if _, p.Workload = r.controller(o.meta, i.Namespace); p.Workload == "" {
 		p.Workload = callgraph.WorkloadOf(i.Name)
 	} else if _, known := r.owners["ReplicaSet "+i.Namespace+"/"+p.Workload]; !known && o.Metadata.Labels["pod-template-hash"] != "" {
@@ -182,16 +176,68 @@ func (r *reading) pod(i Item) {
 		ips = append(ips, x.IP)
 	}
 	p.Addresses = addresses(ips)
-	for _, c := range o.Spec.Containers {
+	o.Spec.judge(&p)
+	r.mesh.Pods = append(r.mesh.Pods, p)
+}
+
+// podSpec is what tells of a pod's proxy.
+type podSpec struct {
+	Containers []struct {
+		Name  string   `json:"name"`
+		Image string   `json:"image"`
+		Args  []string `json:"args"`
+	} `json:"containers"`
+	Init []struct {
+		Name    string `json:"name"`
+		Restart string `json:"restartPolicy"`
+	} `json:"initContainers"`
+}
+
+func (s *podSpec) judge(p *Pod) {
+	for _, c := range s.Containers {
 		if c.Name == "istio-proxy" {
 			p.Gateway = slices.Contains(c.Args, "router")
 			p.Proxy = !p.Gateway && !slices.Contains(c.Args, "waypoint")
 		}
+		p.Images = append(p.Images, c.Image)
 	}
-	for _, c := range o.Spec.Init {
+	for _, c := range s.Init {
 		p.Proxy = p.Proxy || c.Name == "istio-proxy" && c.Restart == "Always"
 	}
-	r.mesh.Pods = append(r.mesh.Pods, p)
+}
+
+// workload notes what makes pods, with a sidecar unless it says otherwise: that its namespace
+// gives one is looked at once all are known.
+func (r *reading) workload(i Item) {
+	var o struct {
+		Spec struct {
+			Replicas *int `json:"replicas"`
+			Template struct {
+				meta
+				Spec podSpec `json:"spec"`
+			} `json:"template"`
+		} `json:"spec"`
+	}
+	i.Decode(&o)
+	m := o.Spec.Template.Metadata
+	p := Pod{Namespace: i.Namespace, Name: i.Name, Workload: i.Name, Labels: m.Labels, Count: 1, Proxy: true}
+	if o.Spec.Replicas != nil {
+		p.Count = *o.Spec.Replicas
+	}
+	for _, marks := range []map[string]string{m.Annotations, m.Labels} {
+		p.Proxy = p.Proxy && marks["sidecar.istio.io/inject"] != "false"
+		p.Gateway = p.Gateway || marks["inject.istio.io/templates"] == "gateway"
+	}
+	p.Proxy = p.Proxy && !p.Gateway
+	own := Pod{}
+	o.Spec.Template.Spec.judge(&own)
+	p.Images = own.Images
+	if own.Gateway {
+		p.Gateway, p.Proxy = true, false
+	}
+	if p.Count > 0 {
+		r.workloads = append(r.workloads, p)
+	}
 }
 
 func (r *reading) entry(i Item) {
@@ -208,87 +254,6 @@ func (r *reading) entry(i Item) {
 			Namespace: i.Namespace, Name: i.Name, Host: strings.ToLower(host), Entry: true, ExportTo: o.Spec.ExportTo, Addresses: addresses(o.Spec.Addresses),
 		})
 	}
-}
-
-type destination struct {
-	Destination struct {
-		Host string `json:"host"`
-	} `json:"destination"`
-}
-
-type routes struct {
-	Route   []destination `json:"route"`
-	Mirror  *hostOnly     `json:"mirror"`
-	Mirrors []destination `json:"mirrors"`
-	// Delegate is another VirtualService, whose routes take this one's place.
-	Delegate *struct {
-		Name      string `json:"name"`
-		Namespace string `json:"namespace"`
-	} `json:"delegate"`
-}
-
-type hostOnly struct {
-	Host string `json:"host"`
-}
-
-// virtualService is one as it stands there.
-type virtualService struct {
-	VirtualService
-	mesh      bool
-	delegates []string // NAMESPACE/NAME
-}
-
-func (r *reading) virtualService(i Item) {
-	var o struct {
-		Spec struct {
-			Hosts    []string `json:"hosts"`
-			Gateways []string `json:"gateways"`
-			ExportTo []string `json:"exportTo"`
-			HTTP     []routes `json:"http"`
-			TCP      []routes `json:"tcp"`
-			TLS      []routes `json:"tls"`
-		} `json:"spec"`
-	}
-	i.Decode(&o)
-	v := virtualService{
-		VirtualService: VirtualService{Namespace: i.Namespace, Name: i.Name, ExportTo: o.Spec.ExportTo},
-		mesh:           len(o.Spec.Gateways) == 0 || slices.Contains(o.Spec.Gateways, "mesh"),
-	}
-	for _, h := range o.Spec.Hosts {
-		v.Hosts = append(v.Hosts, r.full(h, i.Namespace))
-	}
-	add := func(host string) {
-		if host == "" {
-			return
-		}
-		if host = r.full(host, i.Namespace); !slices.Contains(v.Destinations, host) {
-			v.Destinations = append(v.Destinations, host)
-		}
-	}
-	for _, route := range slices.Concat(o.Spec.HTTP, o.Spec.TCP, o.Spec.TLS) {
-		for _, d := range append(route.Route, route.Mirrors...) {
-			add(d.Destination.Host)
-		}
-		if route.Mirror != nil {
-			add(route.Mirror.Host)
-		}
-		if d := route.Delegate; d != nil {
-			ns := d.Namespace
-			if ns == "" {
-				ns = i.Namespace
-			}
-			v.delegates = append(v.delegates, ns+"/"+d.Name)
-		}
-	}
-	r.virtual = append(r.virtual, v)
-}
-
-// full completes a short name, which is of the namespace of the object that names it.
-func (r *reading) full(host, namespace string) string {
-	if host = strings.ToLower(host); host == "*" || strings.Contains(host, ".") {
-		return host
-	}
-	return host + "." + namespace + ".svc." + r.mesh.domain()
 }
 
 func (r *reading) sidecar(i Item) {
@@ -388,44 +353,6 @@ func (m *Mesh) Configure(config map[string]any, namespace string) {
 			}
 			if !slices.Contains(m.Providers, ref) {
 				m.Providers = append(m.Providers, ref)
-			}
-		}
-	}
-}
-
-// finish puts delegates' destinations to those that they are delegates of, and leaves out what
-// is not for sidecars.
-func (r *reading) finish() {
-	byName := map[string]*virtualService{}
-	for i := range r.virtual {
-		byName[r.virtual[i].Namespace+"/"+r.virtual[i].Name] = &r.virtual[i]
-	}
-	for _, v := range r.virtual {
-		if !v.mesh || len(v.Hosts) == 0 { // a delegate has no hosts
-			continue
-		}
-		for _, name := range v.delegates {
-			if d := byName[name]; d != nil {
-				for _, host := range d.Destinations {
-					if !slices.Contains(v.Destinations, host) {
-						v.Destinations = append(v.Destinations, host)
-					}
-				}
-			}
-		}
-		r.mesh.Virtual = append(r.mesh.Virtual, v.VirtualService)
-	}
-	// What names a Service alone is found once all are known.
-	for _, list := range [][]Reference{r.mesh.Providers, r.mesh.Filters} {
-		for i := range list {
-			if list[i].Namespace != "" {
-				continue
-			}
-			for _, s := range r.mesh.Services {
-				if s.Host == list[i].Host {
-					list[i].Namespace = s.Namespace
-					break
-				}
 			}
 		}
 	}

@@ -110,7 +110,8 @@ func (a *Advice) dumpFor(s *Scope, dumps []Dump) (d *Dump, foreign bool) {
 // price prices a scope by a dump.
 func (s *Scope) price(model *costmodel.Model, d *Dump, foreign bool, current []string) *Saving {
 	sees := func(hosts []string) func(namespace, host string) bool {
-		return func(namespace, host string) bool { return Sees(hosts, s.Namespace, namespace, host) }
+		e := egress(hosts)
+		return func(namespace, host string) bool { return e.Sees(s.Namespace, namespace, host) }
 	}
 	before := d.Configuration
 	if foreign { // what the other sees, this one may not see
