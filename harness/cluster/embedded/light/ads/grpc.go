@@ -86,7 +86,7 @@ type result struct {
 }
 
 // buffers are for reading: a stream reads seldom, and there are many.
-var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
 
 // call opens a stream. What cannot be connected is an error of the first receive.
 func (c *connection) call(ctx context.Context, name, method string, header http.Header) *stream {
