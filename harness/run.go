@@ -152,7 +152,10 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
-	spec := ClusterSpec(r.Scenario, r.Shares)
+	spec, err := ClusterSpec(r.Scenario, r.Shares)
+	if err != nil {
+		return err
+	}
 	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
 	spec.Dir = filepath.Join(r.Dir, "cluster")
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -321,6 +324,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	step := &r.Scenario.Steps[index]
 	begin := time.Now()
 	r.recorder.during(&index)
+	r.watch.highest.from(begin)
 	defer r.recorder.during(nil)
 	opened := opening(r.Scenario, step)
 	r.skips.leaveOut(step, opened)
@@ -385,10 +389,14 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 }
 
 // ClusterSpec is the cluster that a scenario needs, with these shares of real and light
-// sidecars. Name and Dir are unset.
-func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) cluster.Spec {
+// sidecars. Name and Dir are unset. An error is about a file that the scenario names.
+func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) (cluster.Spec, error) {
 	plan := s.Plan()
 	proxies := plan.Proxies(shares)
+	system, err := systemOf(s)
+	if err != nil {
+		return cluster.Spec{}, err
+	}
 	var phases []cluster.Phase
 	for _, p := range plan.Phases {
 		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
@@ -401,5 +409,6 @@ func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) cluster.Spec {
 		Sidecars:  proxies.Real, LightProxies: proxies.Light,
 		Images:       plan.Images,
 		Applications: applications(plan),
-	}
+		System:       system,
+	}, nil
 }

@@ -30,6 +30,8 @@ type asked struct {
 	inbound          int
 	machines         []string
 	routing          askedRouting
+	calibrate        []string
+	extrapolate      bool
 	json             bool
 }
 
@@ -40,13 +42,20 @@ func predictCommand() *cobra.Command {
 		Short: "Predict the memory cost of a mesh",
 		Long: `Predict what a mesh will cost, with a model that 'meshbench fit' made or the built-in one:
 the objects in a sidecar's configuration by Istio's counting rules, the memory of one
-sidecar, of all sidecars and of istiod, and their share of a machine. Routes, subsets,
-ServiceEntries, policies and access logs are those that the sidecar sees or that apply to
-it. A warning marks every prediction outside the measured range.`,
+sidecar, of all sidecars and of istiod (at rest, as all proxies connect, under churn of their
+pods), and their share of a machine; then what to give a sidecar as request and limit. Routes,
+subsets, ServiceEntries, policies and access logs are those that the sidecar sees or that apply
+to it. A warning marks every prediction outside the measured range; beyond ten times of it
+there is none, unless --extrapolate asks for it.
+
+The built-in model is of upstream's Envoy. --calibrate takes a run, or a 'meshbench measure' of
+your own mesh, fits where your proxy begins and by how much more or less an object costs it,
+and says how far the shapes agree.`,
 		Example: `  meshbench predict --services 400 --pods-per-service 3 --headless 10
   meshbench predict --services 60 --pods-per-service 5 --protocol http --machine m6i.large
   meshbench predict --services 200 --protocol http --virtual-services 200 --service-entries 50 --subsets 100
-  meshbench predict --model model.json --headless 1 --pods-per-headless 100`,
+  meshbench predict --model model.json --headless 1 --pods-per-headless 100
+  meshbench measure --witnesses 5 --out runs/mine && meshbench predict --calibrate runs/mine --services 400`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := a.question(cmd)
@@ -60,7 +69,14 @@ it. A warning marks every prediction outside the measured range.`,
 			if err != nil {
 				return err
 			}
-			answer := m.Predict(q)
+			calibrated, err := calibrate(m, a.calibrate)
+			if err != nil {
+				return err
+			}
+			answer, err := calibrated.Predict(q)
+			if err != nil {
+				return err
+			}
 			out := cmd.OutOrStdout()
 			if a.json {
 				e := json.NewEncoder(out)
@@ -71,7 +87,13 @@ it. A warning marks every prediction outside the measured range.`,
 			if name == "" {
 				name = "built in"
 			}
-			fmt.Fprintf(out, "Model: %s. Measured: %s\n\n", name, m.Provenance())
+			fmt.Fprintf(out, "Model: %s. Measured: %s\n", name, m.Provenance())
+			if c := calibrated.Calibration; c != nil {
+				if err := c.Print(out); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintln(out)
 			return answer.Print(out)
 		},
 	}
@@ -88,6 +110,8 @@ it. A warning marks every prediction outside the measured range.`,
 	f.IntVar(&a.inbound, "inbound-ports", 0, "ports that the sidecar's own pod serves (`number`; default: those of its Service)")
 	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `types` to compare with (comma-separated)")
 	a.routing.flags(f)
+	calibrateFlag(f, &a.calibrate)
+	f.BoolVar(&a.extrapolate, "extrapolate", false, fmt.Sprintf("predict meshes of more than %d times what was measured, too", costmodel.ExtrapolationLimit))
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	return cmd
 }
@@ -142,7 +166,7 @@ func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
 		return q, errors.Join(problems...)
 	}
 	protocol, headless := costmodel.Protocol(a.protocol), costmodel.Protocol(a.headlessProtocol)
-	q.Proxies = a.proxies
+	q.Proxies, q.Extrapolate = a.proxies, a.extrapolate
 	q.Pods = a.services*a.pods + a.headless*a.headlessPods + costmodel.SystemPods
 	q.Services = a.services + a.headless + costmodel.SystemServices
 	if a.services > 0 {
