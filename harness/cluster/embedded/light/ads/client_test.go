@@ -320,7 +320,11 @@ func TestReconnect(t *testing.T) {
 	var mu sync.Mutex
 	token := "first"
 	c, _ := running(t, p, func(c *Config) {
-		c.Token = func() string { mu.Lock(); defer mu.Unlock(); return token }
+		c.Token = func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return token
+		}
 	})
 	s := <-p.streams
 	s.next()
@@ -335,7 +339,10 @@ func TestReconnect(t *testing.T) {
 	token = "second"
 	mu.Unlock()
 	s.end <- status.Error(codes.Unavailable, "istiod goes")
-	eventually(t, "the end", func() bool { state := c.State(); return !state.Connected && strings.Contains(state.Error, "istiod goes") })
+	eventually(t, "the end", func() bool {
+		state := c.State()
+		return !state.Connected && strings.Contains(state.Error, "istiod goes")
+	})
 
 	s = <-p.streams
 	if md, _ := metadata.FromIncomingContext(s.Context()); !slices.Equal(md.Get("authorization"), []string{"Bearer second"}) {
