@@ -75,6 +75,10 @@ type Options struct {
 	// Blind goes on where istiod does not tell what proxies have acknowledged
 	// (ENABLE_DEBUG_ON_HTTP=false): that is not waited for. The run is marked.
 	Blind bool
+	// Prepare, if set, is asked before each step for changes that come before the step's own
+	// actions: those that depend on what the run has brought about so far. nil for a run whose
+	// scenario says all.
+	Prepare func(ctx context.Context, at Preparing) ([]scenarios.Change, error)
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -99,7 +103,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		return observations.Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	r := &run{Options: o, recorder: &recorder{log: log}, start: time.Now()}
+	r := &run{Options: o, recorder: &recorder{log: log, dir: o.Dir}, start: time.Now()}
 	err = r.all(ctx)
 	outcome = r.outcome(ctx, err)
 	end := &observations.End{Outcome: outcome, Seconds: time.Since(r.start).Seconds()}
@@ -260,7 +264,7 @@ func (r *run) connect(istio string) (err error) {
 	r.largest = r.Scenario.Plan().Largest(r.Shares)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
-		Exec: executor, Proxies: r.sampler,
+		Exec: executor, Proxies: r.sampler, Dumped: r.recorder,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader
@@ -334,6 +338,9 @@ func (r *run) step(ctx context.Context, index int) error {
 	folder := fmt.Sprintf("%02d-%s", index+1, step.Name)
 	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index) && !r.CountsOnly && r.Observe == nil, r.CPUProfile)
 	defer func() { _ = profiled() }() // where the step breaks, why says more
+	if err := r.prepare(ctx, step); err != nil {
+		return err
+	}
 	for _, action := range step.Actions {
 		if err := r.act(ctx, action.Change); err != nil {
 			return err

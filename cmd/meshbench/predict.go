@@ -18,7 +18,7 @@ var firstPort = map[costmodel.Protocol]int{costmodel.Detected: 80, costmodel.HTT
 
 // asked are the flags of predict.
 type asked struct {
-	model            string
+	models           modelFlags
 	services         int
 	pods             int
 	ports            int
@@ -30,7 +30,6 @@ type asked struct {
 	inbound          int
 	machines         []string
 	routing          askedRouting
-	calibrate        []string
 	extrapolate      bool
 	json             bool
 }
@@ -62,18 +61,11 @@ and says how far the shapes agree.`,
 			if err != nil {
 				return usage(cmd, err)
 			}
-			m, err := costmodel.Default()
-			if a.model != "" {
-				m, err = costmodel.Read(a.model)
-			}
+			m, calibration, err := a.models.read()
 			if err != nil {
 				return err
 			}
-			calibrated, err := calibrate(m, a.calibrate)
-			if err != nil {
-				return err
-			}
-			answer, err := calibrated.Predict(q)
+			answer, err := m.Predict(q)
 			if err != nil {
 				return err
 			}
@@ -83,22 +75,20 @@ and says how far the shapes agree.`,
 				e.SetIndent("", "  ")
 				return e.Encode(answer)
 			}
-			name := a.model
+			name := a.models.model
 			if name == "" {
 				name = "built in"
 			}
 			fmt.Fprintf(out, "Model: %s. Measured: %s\n", name, m.Provenance())
-			if c := calibrated.Calibration; c != nil {
-				if err := c.Print(out); err != nil {
-					return err
-				}
+			if err := a.models.print(out, calibration); err != nil {
+				return err
 			}
 			fmt.Fprintln(out)
 			return answer.Print(out)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&a.model, "model", "", "`file` of a model that 'meshbench fit' wrote (default: the built-in one)")
+	a.models.flags(f)
 	f.IntVar(&a.services, "services", 0, "`number` of Services with an address")
 	f.IntVar(&a.pods, "pods-per-service", 1, "pods behind each (`number`)")
 	f.IntVar(&a.ports, "ports-per-service", 1, "ports of each (`number`)")
@@ -110,7 +100,6 @@ and says how far the shapes agree.`,
 	f.IntVar(&a.inbound, "inbound-ports", 0, "ports that the sidecar's own pod serves (`number`; default: those of its Service)")
 	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `types` to compare with (comma-separated)")
 	a.routing.flags(f)
-	calibrateFlag(f, &a.calibrate)
 	f.BoolVar(&a.extrapolate, "extrapolate", false, fmt.Sprintf("predict meshes of more than %d times what was measured, too", costmodel.ExtrapolationLimit))
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	return cmd

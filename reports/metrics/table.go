@@ -351,6 +351,10 @@ func bySize() []Metric {
 			Unit: Bytes, Shown: KB, Better: Lower, Source: "a line through the steps' medians", Of: "kind", Without: without()},
 		{Name: "published_slope_bytes", Title: "published memory of one more object", Help: "The same by somebody else's figures, of their version of Istio.",
 			Unit: Bytes, Shown: KB, Source: "the published table", Of: "kind", Without: without()},
+		{Name: "scope_saving_bytes", Title: "memory that a scope saves a sidecar", Help: "The difference between the median working sets of sidecars that began without a scope and with it.",
+			Unit: Bytes, Shown: Mi, Source: "the steps' medians", Without: without()},
+		{Name: "scope_predicted_saving_bytes", Title: "predicted memory that a scope saves a sidecar", Help: "The same by the cost model, from the witness's last dump before the scope; lo and hi bound its interval of 95 %.",
+			Unit: Bytes, Shown: Mi, Source: "the cost model", Without: without()},
 	}
 }
 
