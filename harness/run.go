@@ -75,6 +75,10 @@ type Options struct {
 	// Blind goes on where istiod does not tell what proxies have acknowledged
 	// (ENABLE_DEBUG_ON_HTTP=false): that is not waited for. The run is marked.
 	Blind bool
+	// Prepare, if set, is asked before each step for changes that come before the step's own
+	// actions: those that depend on what the run has brought about so far. nil for a run whose
+	// scenario says all.
+	Prepare func(ctx context.Context, at Preparing) ([]scenarios.Change, error)
 	// Components are the versions of what the run is made of, for the record.
 	Components map[string]string
 	// Meshbench is this program's version and Command its arguments, for the record.
@@ -152,7 +156,10 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
-	spec := ClusterSpec(r.Scenario, r.Shares)
+	spec, err := ClusterSpec(r.Scenario, r.Shares)
+	if err != nil {
+		return err
+	}
 	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
 	spec.Dir = filepath.Join(r.Dir, "cluster")
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -321,6 +328,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	step := &r.Scenario.Steps[index]
 	begin := time.Now()
 	r.recorder.during(&index)
+	r.watch.highest.from(begin)
 	defer r.recorder.during(nil)
 	opened := opening(r.Scenario, step)
 	r.skips.leaveOut(step, opened)
@@ -330,6 +338,9 @@ func (r *run) step(ctx context.Context, index int) error {
 	folder := fmt.Sprintf("%02d-%s", index+1, step.Name)
 	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index) && !r.CountsOnly && r.Observe == nil, r.CPUProfile)
 	defer func() { _ = profiled() }() // where the step breaks, why says more
+	if err := r.prepare(ctx, step); err != nil {
+		return err
+	}
 	for _, action := range step.Actions {
 		if err := r.act(ctx, action.Change); err != nil {
 			return err
@@ -385,10 +396,14 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 }
 
 // ClusterSpec is the cluster that a scenario needs, with these shares of real and light
-// sidecars. Name and Dir are unset.
-func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) cluster.Spec {
+// sidecars. Name and Dir are unset. An error is about a file that the scenario names.
+func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) (cluster.Spec, error) {
 	plan := s.Plan()
 	proxies := plan.Proxies(shares)
+	system, err := systemOf(s)
+	if err != nil {
+		return cluster.Spec{}, err
+	}
 	var phases []cluster.Phase
 	for _, p := range plan.Phases {
 		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
@@ -401,5 +416,6 @@ func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) cluster.Spec {
 		Sidecars:  proxies.Real, LightProxies: proxies.Light,
 		Images:       plan.Images,
 		Applications: applications(plan),
-	}
+		System:       system,
+	}, nil
 }

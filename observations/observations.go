@@ -34,6 +34,7 @@ type Record struct {
 	Objects   *Objects   `json:"objects,omitempty"` // what the cluster holds
 	Usage     *Usage     `json:"usage,omitempty"`   // one container, from Run.ReadThrough
 	Series    *Series    `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
+	Peak      *Peak      `json:"peak,omitempty"`    // one sidecar's highest in the step
 	CPU       *CPU       `json:"cpu,omitempty"`     // one sidecar's CPU time so far
 	Proxy     *Proxy     `json:"proxy,omitempty"`   // one witness's configuration
 	Envoy     *Envoy     `json:"envoy,omitempty"`   // one Envoy's own account of its memory
@@ -81,13 +82,16 @@ type Run struct {
 	PublishedTraffic *PublishedTraffic `json:"publishedTraffic,omitempty"`
 	// PublishedScoping is what it says about scopes; nil for nothing.
 	PublishedScoping *PublishedScoping `json:"publishedScoping,omitempty"`
-	Meshbench        string            `json:"meshbench"`         // version of this program
-	Command          []string          `json:"command,omitempty"` // its arguments
-	Host             Host              `json:"host"`
-	Cluster          Cluster           `json:"cluster"`
-	Mesh             Mesh              `json:"mesh"`
-	Knative          *Knative          `json:"knative,omitempty"`    // where the scenario needs it
-	Components       map[string]string `json:"components,omitempty"` // component name to version
+	// Source is what the scenario knows of the cluster that it was imported from; nil for
+	// nothing.
+	Source     *Source           `json:"source,omitempty"`
+	Meshbench  string            `json:"meshbench"`         // version of this program
+	Command    []string          `json:"command,omitempty"` // its arguments
+	Host       Host              `json:"host"`
+	Cluster    Cluster           `json:"cluster"`
+	Mesh       Mesh              `json:"mesh"`
+	Knative    *Knative          `json:"knative,omitempty"`    // where the scenario needs it
+	Components map[string]string `json:"components,omitempty"` // component name to version
 	// ForcedGC says that istiod, and the witnesses' pilot-agents, were told to collect their
 	// garbage at the end of every step, after all that was read of it: see [Live]. What they
 	// hold at later steps depends on it. Logs without it are of runs that never did.
@@ -128,6 +132,15 @@ type Mesh struct {
 	ReconnectSeconds float64 `json:"reconnectSeconds,omitempty"`
 	// Values are the Helm values that were set, as YAML.
 	Values string `json:"values,omitempty"`
+	// Revisions are further istiods that were installed beside it before the first step.
+	Revisions []MeshRevision `json:"revisions,omitempty"`
+}
+
+// MeshRevision is a further istiod of a mesh.
+type MeshRevision struct {
+	Name   string `json:"name"`             // its revision, 1-22-3
+	Istio  string `json:"istio"`            // 1.22.3
+	Values string `json:"values,omitempty"` // the Helm values that were set, as YAML
 }
 
 // Knative describes Knative Serving on the cluster.

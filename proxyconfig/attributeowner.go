@@ -151,3 +151,48 @@ func (n Node) Domain() string {
 	}
 	return "cluster.local"
 }
+
+// Without is what would go if all hosts with a key were not seen and nothing else changed, by
+// key: what [Attribution.Scoped] leaves out then. key is asked once for a host.
+func (a *Attribution) Without(key func(Service) string) map[string]Sum {
+	keys := make(map[string]string, len(a.Services))
+	for host, s := range a.Services {
+		keys[host] = key(s)
+	}
+	held := map[string]bool{} // hosts that routes of others' virtual hosts lead to
+	for i := range a.Items {
+		item := &a.Items[i]
+		if item.Owner != OwnerService {
+			continue
+		}
+		for _, host := range item.targets {
+			if keys[host] != keys[item.Host] {
+				held[host] = true
+			}
+		}
+	}
+	sums := map[string]Sum{}
+	add := func(key string, item *Item) {
+		s := sums[key]
+		s.Add(item)
+		sums[key] = s
+	}
+	for i := range a.Items {
+		item := &a.Items[i]
+		switch item.Owner {
+		case OwnerService:
+			if !held[item.Host] {
+				add(keys[item.Host], item)
+			}
+		case OwnerShared:
+			goes := !held[item.Users[0]]
+			for _, host := range item.Users[1:] {
+				goes = goes && !held[host] && keys[host] == keys[item.Users[0]]
+			}
+			if goes {
+				add(keys[item.Users[0]], item)
+			}
+		}
+	}
+	return sums
+}

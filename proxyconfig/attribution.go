@@ -67,6 +67,9 @@ type Item struct {
 
 	// targets are hosts that the routes of a virtual host lead to, beside its own.
 	targets []string
+	// listed says that a cluster's endpoints are told to Envoy, which so holds them as
+	// endpoint configuration: all but those that Envoy looks up or learns from connections.
+	listed bool
 }
 
 // Sum is what items hold together.
@@ -109,9 +112,11 @@ type Attribution struct {
 	Bytes int64  `json:"bytes"` // of the dump; the sum of those of the items
 	Node  Node   `json:"node"`
 	Items []Item `json:"items"`
-	// Endpoints says that the dump has its section of endpoints (include_eds). Where it has not,
-	// Objects.Endpoints is unknown, not 0.
+	// Endpoints says that the dump has its section of endpoints (include_eds), or that /clusters
+	// told how many there are, in which case Derived is set. Otherwise Objects.Endpoints is
+	// unknown, not 0.
 	Endpoints bool `json:"endpoints"`
+	Derived   bool `json:"derived,omitempty"`
 	// Hosts says that /clusters was read. Where it was not, Rows.Endpoint is unknown, not 0.
 	Hosts bool `json:"hosts"`
 	// Services are the hosts of all items, by host.
@@ -189,7 +194,13 @@ func (a *Attribution) addHosts(answer io.Reader) error {
 			continue
 		}
 		item.Rows.Endpoint += rows[item.Name]
+		if item.Kind == KindCluster && item.listed {
+			item.Objects.Endpoints += rows[item.Name]
+		}
 		delete(rows, item.Name)
+	}
+	if !a.Endpoints {
+		a.Endpoints, a.Derived = true, true
 	}
 	// Between the two answers clusters may have come, and a dump may lack endpoints of some.
 	var left []string

@@ -2,6 +2,8 @@ package proxyconfig
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -160,4 +162,168 @@ func TestScopedShared(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWithout holds what would go against what stays.
+func TestWithout(t *testing.T) {
+	for name := range printed(t) {
+		a := attribute(t, name)
+		for what, key := range map[string]func(Service) string{
+			"namespace": func(s Service) string { return s.Namespace },
+			"host":      func(s Service) string { return s.Host },
+		} {
+			sums := a.Without(key)
+			for _, k := range slices.Compact(slices.Sorted(maps.Values(keysOf(a, key)))) {
+				left := a.Scoped(func(namespace, host string) bool { return key(a.Services[host]) != k }).Sum()
+				gone, whole := sums[k], a.Sum()
+				if left.Bytes+gone.Bytes != whole.Bytes || left.Objects.Add(gone.Objects) != whole.Objects || left.Rows.Add(gone.Rows) != whole.Rows || left.Routing.Add(gone.Routing) != whole.Routing {
+					t.Errorf("%s without %s %s: %+v goes, %+v is left of %+v", name, what, k, gone, left, whole)
+				}
+			}
+		}
+	}
+}
+
+func keysOf(a *Attribution, key func(Service) string) map[string]string {
+	all := map[string]string{}
+	for host, s := range a.Services {
+		all[host] = key(s)
+	}
+	return all
+}
+
+// TestWithoutEndpoints: a dump without its section of endpoints leaves them unknown, until
+// /clusters tells.
+func TestWithoutEndpoints(t *testing.T) {
+	for name := range printed(t) {
+		dump := without(t, unzip(t, name, "config_dump"), endpointsDump)
+		a, err := Attribute(bytes.NewReader(dump), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := a.Sum(); a.Endpoints || a.Hosts || sum.Objects.Endpoints+sum.Rows.Endpoint != 0 || sum.Bytes != int64(len(dump)) {
+			t.Errorf("%s: %+v, endpoints %v, hosts %v", name, sum, a.Endpoints, a.Hosts)
+		}
+		clusters := unzip(t, name, "clusters")
+		if a, err = Attribute(bytes.NewReader(dump), bytes.NewReader(clusters)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := a.Sum(), attribute(t, name).Sum(); !a.Derived || got.Rows != want.Rows || got.Objects != want.Objects {
+			t.Errorf("%s: from /clusters %+v, of the dump %+v", name, got, want)
+		}
+	}
+}
+
+// without leaves a section out of a dump.
+func without(tb testing.TB, dump []byte, section string) []byte {
+	tb.Helper()
+	var answer struct {
+		Configs []map[string]json.RawMessage `json:"configs"`
+	}
+	if err := json.Unmarshal(dump, &answer); err != nil {
+		tb.Fatal(err)
+	}
+	answer.Configs = slices.DeleteFunc(answer.Configs, func(s map[string]json.RawMessage) bool { return string(s["@type"]) == `"`+section+`"` })
+	text, err := json.Marshal(answer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
+}
+
+func TestTextClusters(t *testing.T) {
+	const text = `outbound|80||a.ns.svc.cluster.local::default_priority::max_connections::4294967295
+outbound|80||a.ns.svc.cluster.local::added_via_api::true
+outbound|80||a.ns.svc.cluster.local::10.0.0.1:80::cx_active::0
+outbound|80||a.ns.svc.cluster.local::10.0.0.1:80::rq_total::7
+outbound|80||a.ns.svc.cluster.local::[fd00::1]:80::cx_active::2
+agent::127.0.0.1:15020::cx_active::0
+BlackHoleCluster::added_via_api::true
+`
+	rows, err := hostRows(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"outbound|80||a.ns.svc.cluster.local": 2, "agent": 1, "BlackHoleCluster": 0}, rows); diff != "" {
+		t.Error(diff)
+	}
+	for _, wrong := range []string{"", "nothing of it\n", "{}", `{"cluster_statuses": []}`, `{"cluster_statuses": [{"name": "a"}`} {
+		if _, err := hostRows(strings.NewReader(wrong)); err == nil {
+			t.Errorf("%q was taken", wrong)
+		}
+	}
+}
+
+// TestAttributeRefuses: what is no dump of a sidecar's Envoy is named.
+func TestAttributeRefuses(t *testing.T) {
+	good := dump(sectionOf("Clusters", `"dynamic_active_clusters":[{"cluster":{"name":"outbound|80||a"}}]`), oneListener)
+	if _, err := Attribute(strings.NewReader(good), nil); err != nil {
+		t.Fatal(err)
+	}
+	other := func(static string) string {
+		return dump(sectionOf("Clusters", `"static_clusters":[{"cluster":{"name":"`+static+`"}}]`), oneListener)
+	}
+	for _, test := range []struct{ name, dump, want string }{
+		{"empty", "  \n", "it is empty"},
+		{"cut", good[:len(good)-20], fmt.Sprintf("it is cut off after %d bytes", len(good)-20)},
+		{"more behind", good + "{}", "something follows"},
+		{"ztunnel", `{"certificates": [], "config": {}, "policies": [], "services": [], "stagedServices": {}, "workloads": [], "version": {}}`, "it is ztunnel's"},
+		{"istiod or istioctl", `[{"name": "outbound|80||a"}]`, "it is a list, as istioctl's -o json and istiod's debug pages print"},
+		{"clusters", `{"cluster_statuses": []}`, "Envoy's answer to /clusters"},
+		{"clusters as text", "a::default_priority::max_connections::1\n", "Envoy's answer to /clusters"},
+		{"server info", `{"version": "x", "command_line_options": {}}`, "/server_info"},
+		{"statistics", `{"stats": []}`, "/stats"},
+		{"Prometheus", "# HELP istio_requests_total\n", "Prometheus' text"},
+		{"Kubernetes", `{"apiVersion": "v1", "kind": "List", "items": []}`, "an object of Kubernetes"},
+		{"YAML", "apiVersion: v1\n", "YAML of Kubernetes"},
+		{"HTML", "<html>", "a page of HTML"},
+		{"gzip", "\x1f\x8b\x08", "compressed by gzip"},
+		{"no JSON", "nothing", "is no JSON"},
+		{"other names of fields", `{"configs": [{"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump", "dynamicActiveClusters": []}]}`, "its field names were rewritten"},
+		{"nothing", `{"configs": []}`, errNoConfig.Error()},
+		{"Consul", other("local_agent"), "an Envoy that Consul configures (cluster local_agent), not Istio"},
+		{"another", other("backend"), `an Envoy that Istio does not configure: node "", static clusters backend`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := Attribute(strings.NewReader(test.dump), nil); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// FuzzAttribute holds the parts of whatever is taken against the counts of the whole.
+func FuzzAttribute(f *testing.F) {
+	f.Add([]byte(dump(sectionOf("Clusters", `"dynamic_active_clusters":[{"cluster":{"name":"outbound|80||a.b.svc.c","metadata":{"filter_metadata":{"istio":{"services":[{"host":"a.b.svc.c","name":"a","namespace":"b"}]}}}}}]`), oneListener)))
+	f.Add([]byte(dump(sectionOf("Clusters", `"dynamic_active_clusters":[{"cluster":{"name":"outbound|80||a"}}]`),
+		sectionOf("Listeners", `"dynamic_listeners":[{"name":"0.0.0.0_80","active_state":{"listener":{"filter_chains":[{"filters":[{"typed_config":{"rds":{"route_config_name":"80"}}}]},{"filters":[{"typed_config":{"cluster":"outbound|80||a"}}]}],"default_filter_chain":null}},"draining_state":{"listener":{"name":"x"}}}]`),
+		sectionOf("Routes", `"dynamic_route_configs":[{"route_config":{"name":"80","virtual_hosts":[{"name":"a:80","routes":[null]},null]}}]`))))
+	f.Add([]byte(`{"configs":[{"static_clusters":[{"cluster":{"name":"inbound|80||"}}],"@type":"x"}]}`))
+	f.Fuzz(func(t *testing.T, dump []byte) {
+		a, err := Attribute(&halting{dump}, nil)
+		if err != nil {
+			return
+		}
+		sum := a.Sum()
+		if sum.Bytes != int64(len(dump)) || a.Bytes != sum.Bytes {
+			t.Errorf("%d bytes in the parts, %d in the dump", sum.Bytes, len(dump))
+		}
+		rows, objects, err := countDump(bytes.NewReader(dump))
+		if err != nil || rows != sum.Rows || objects != sum.Objects {
+			t.Errorf("parts %+v, counted %+v %+v, %v", sum, rows, objects, err)
+		}
+		routing, err := CountRouting(bytes.NewReader(dump))
+		if err == nil && routing != sum.Routing {
+			t.Errorf("routing in the parts %+v, counted %+v", sum.Routing, routing)
+		}
+		for _, item := range a.Items {
+			if item.Bytes < 0 || (item.Owner == OwnerService) != (item.Host != "") || (item.Owner == OwnerShared) != (len(item.Users) > 0) {
+				t.Errorf("%+v", item)
+			}
+		}
+		left, gone := a.Scoped(func(string, string) bool { return false }), a.Without(func(Service) string { return "" })[""]
+		if left.Bytes+gone.Bytes != sum.Bytes {
+			t.Errorf("%d bytes are left, %d go of %d", left.Bytes, gone.Bytes, sum.Bytes)
+		}
+	})
 }

@@ -143,7 +143,7 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 	})
 	root.AddCommand(runCommand(), measureCommand(), upCommand(), downCommand(), gcCommand(), listCommand(), validateCommand(),
 		componentsCommand(), reportCommand(), compareCommand(), gateCommand(), historyCommand(),
-		fitCommand(), predictCommand(), imagesCommand(), preflightCommand())
+		fitCommand(), predictCommand(), importMeshCommand(), explainCommand(), adviseCommand(), imagesCommand(), preflightCommand())
 	checkArgs(root)
 	return root
 }

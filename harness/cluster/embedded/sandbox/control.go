@@ -73,6 +73,10 @@ func (s *server) facts() observations.Cluster {
 	if source == "proc" {
 		enforcer = "runtime"
 	}
+	baseline := observations.BaselineEKS
+	if s.config.System.Replaces() {
+		baseline = observations.BaselineScenario
+	}
 	return observations.Cluster{
 		Provider:           "embedded",
 		Kubernetes:         s.plane.Version(),
@@ -83,7 +87,7 @@ func (s *server) facts() observations.Cluster {
 		RealFor:            s.config.RealFor,
 		Simulated:          s.config.simulated(),
 		Notes:              s.config.notes(s.runtime.PerPodUsers()),
-		Baseline:           observations.BaselineEKS,
+		Baseline:           baseline,
 	}
 }
 
