@@ -32,6 +32,22 @@ func addPublished(run *observations.Run, s *scenarios.Scenario) {
 	}
 }
 
+// sourceOf is what the scenario knows of the cluster that it was imported from; nil for nothing.
+func sourceOf(s *scenarios.Scenario) *observations.Source {
+	if len(s.Source.Proxies) == 0 {
+		return nil
+	}
+	source := &observations.Source{}
+	for _, p := range s.Source.Proxies {
+		proxy := observations.SourceProxy{Workload: p.Workload(), Pod: p.Pod}
+		for _, c := range p.Counts.Counts() {
+			proxy.Counts = append(proxy.Counts, observations.SourceCount{What: c.What, N: c.Change})
+		}
+		source.Proxies = append(source.Proxies, proxy)
+	}
+	return source
+}
+
 // opening is a step's first record. It carries the published figures, so that the log
 // alone is enough for a report.
 func opening(s *scenarios.Scenario, step *scenarios.Step) *observations.Begin {

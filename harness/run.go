@@ -152,7 +152,10 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
-	spec := ClusterSpec(r.Scenario, r.Real)
+	spec, err := ClusterSpec(r.Scenario, r.Real)
+	if err != nil {
+		return err
+	}
 	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
 	spec.Dir = filepath.Join(r.Dir, "cluster")
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -384,9 +387,13 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 }
 
 // ClusterSpec is the cluster that a scenario needs, with real pods of each Deployment (-1
-// for all). Name and Dir are unset.
-func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
+// for all). Name and Dir are unset. An error is about a file that the scenario names.
+func ClusterSpec(s *scenarios.Scenario, real int) (cluster.Spec, error) {
 	plan := s.Plan()
+	system, err := systemOf(s)
+	if err != nil {
+		return cluster.Spec{}, err
+	}
 	var phases []cluster.Phase
 	for _, p := range plan.Phases {
 		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
@@ -399,5 +406,6 @@ func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
 		Sidecars:          plan.Sidecars(real),
 		Images:            plan.Images,
 		Applications:      applications(plan),
-	}
+		System:            system,
+	}, nil
 }

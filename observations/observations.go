@@ -74,13 +74,16 @@ type Run struct {
 	PublishedSeries *PublishedSeries `json:"publishedSeries,omitempty"`
 	// PublishedTraffic is what it says about requests; nil for nothing.
 	PublishedTraffic *PublishedTraffic `json:"publishedTraffic,omitempty"`
-	Meshbench        string            `json:"meshbench"`         // version of this program
-	Command          []string          `json:"command,omitempty"` // its arguments
-	Host             Host              `json:"host"`
-	Cluster          Cluster           `json:"cluster"`
-	Mesh             Mesh              `json:"mesh"`
-	Knative          *Knative          `json:"knative,omitempty"`    // where the scenario needs it
-	Components       map[string]string `json:"components,omitempty"` // component name to version
+	// Source is what the scenario knows of the cluster that it was imported from; nil for
+	// nothing.
+	Source     *Source           `json:"source,omitempty"`
+	Meshbench  string            `json:"meshbench"`         // version of this program
+	Command    []string          `json:"command,omitempty"` // its arguments
+	Host       Host              `json:"host"`
+	Cluster    Cluster           `json:"cluster"`
+	Mesh       Mesh              `json:"mesh"`
+	Knative    *Knative          `json:"knative,omitempty"`    // where the scenario needs it
+	Components map[string]string `json:"components,omitempty"` // component name to version
 	// ForcedGC says that istiod, and the witnesses' pilot-agents, were told to collect their
 	// garbage at the end of every step, after all that was read of it: see [Live]. What they
 	// hold at later steps depends on it. Logs without it are of runs that never did.
@@ -121,6 +124,15 @@ type Mesh struct {
 	ReconnectSeconds float64 `json:"reconnectSeconds,omitempty"`
 	// Values are the Helm values that were set, as YAML.
 	Values string `json:"values,omitempty"`
+	// Revisions are further istiods that were installed beside it before the first step.
+	Revisions []MeshRevision `json:"revisions,omitempty"`
+}
+
+// MeshRevision is a further istiod of a mesh.
+type MeshRevision struct {
+	Name   string `json:"name"`             // its revision, 1-22-3
+	Istio  string `json:"istio"`            // 1.22.3
+	Values string `json:"values,omitempty"` // the Helm values that were set, as YAML
 }
 
 // Knative describes Knative Serving on the cluster.

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -13,7 +14,7 @@ import (
 type MeshRevision struct {
 	// Name is the revision's: 1-22-3.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Istio is its version; "" for the mesh's.
+	// Istio is its version; "" for the mesh's. The version on a command line is the mesh's.
 	Istio string `yaml:"istio,omitempty" jsonschema:"pattern=^[0-9]+\\.[0-9]+\\.[0-9]+([-+].+)?$"`
 	// Tags are further names of the revision, which namespaces may select it by.
 	Tags []string `yaml:"tags,omitempty"`
@@ -59,10 +60,7 @@ func (c *checker) installRevisions(mesh Mesh) {
 		if name, given := (Mesh{Values: r.Values}).value("revision").(string); given && name != r.Name {
 			c.wrong("values.revision", "%q is not the revision's name, %q; leave it out", name, r.Name)
 		}
-		next := Mesh{Istio: c.rules.version(r.Istio), Values: r.ChartValues()}.With(c.loader.Values).With(map[string]any{"revision": r.Name})
-		if r.Istio == "" {
-			next.Istio = c.installed.Istio
-		}
+		next := Mesh{Istio: cmp.Or(r.Istio, c.installed.Istio), Values: r.ChartValues()}.With(c.loader.Values).With(map[string]any{"revision": r.Name})
 		if namespace := c.installed.namespace(); next.namespace() != namespace {
 			c.wrong("values.global.istioNamespace", "the mesh is in namespace %s, and its revisions must be, too: they share the certificate authority; write it here", namespace)
 		}

@@ -76,9 +76,10 @@ type Options struct {
 type needs struct {
 	spec cluster.Spec
 	// istio are versions, of which the first is installed.
-	istio   []string
-	values  map[string]any // the scenario's
-	serving serving
+	istio     []string
+	values    map[string]any // the scenario's
+	revisions []revision     // the scenario's
+	serving   serving
 	// placed is the scenario as it is done on this cluster.
 	placed *scenarios.Scenario
 }
@@ -242,9 +243,15 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err := o.checkApplications(placed); err != nil {
 		return needs{}, err
 	}
-	spec := harness.ClusterSpec(placed, real)
+	if err := o.checkSystem(placed); err != nil {
+		return needs{}, err
+	}
+	spec, err := harness.ClusterSpec(placed, real)
+	if err != nil {
+		return needs{}, err
+	}
 	spec.Visit = visit
-	return needs{spec, istio, placed.Mesh.Values, serving, placed}, nil
+	return needs{spec, istio, placed.Mesh.ChartValues(), o.revisions(placed), serving, placed}, nil
 }
 
 // request is what the source is asked for.
@@ -280,11 +287,13 @@ type assembled struct {
 	// meshes are the mesh's options by version: that which is installed, and those that it
 	// is upgraded to.
 	meshes map[string]mesh.Options
+	// layers are what their values are made of, without the scenario's.
+	layers map[string]layers
 }
 
 // assemble obtains the components and makes provider and mesh.
 func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
-	layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
+	given, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
 	if err != nil {
 		return nil, &cluster.OptionError{Err: err}
 	}
@@ -296,12 +305,10 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
+	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}, layers: map[string]layers{}}
 	made.provisioning = harness.Provisioning{
 		Provider: offer.Provider,
-		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
-			return mesh.New(cfg, made.meshes[n.istio[0]])
-		},
+		Mesh:     made.install(n.istio[0], n.revisions),
 		Knative:  n.serving.installer(made.components, o.Progress),
 		Progress: o.Progress,
 	}
@@ -314,7 +321,7 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 			return nil, &cluster.OptionError{Err: errInstalledGateway}
 		}
 		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
-			return mesh.Use(cfg, o.wanted(offer.Installed, n, layers), mesh.Options{Progress: status})
+			return mesh.Use(cfg, o.wanted(offer.Installed, n, given), mesh.Options{Progress: status})
 		}
 		return made, nil
 	}
@@ -335,13 +342,14 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		if offer.UpstreamEnvoy[i] {
 			values = append(values, mesh.UpstreamEnvoyValues())
 		}
+		made.layers[version] = layers{below: slices.Clone(values), above: given}
 		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
 		made.meshes[version] = mesh.Options{
 			Version: version,
 			Owner:   owner, PullSecret: o.PullSecret,
 			Hub:        request.Programs.Hubs.Image(components.IstioHub),
 			Charts:     mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
-			Values:     append(values, layers...),
+			Values:     append(values, given...),
 			GatewayAPI: definitions, Addons: addons,
 			Progress: status,
 		}

@@ -64,6 +64,9 @@ type Spec struct {
 	// nil for nothing: then no container of an unknown image needs to run, and nothing needs to
 	// be redirected.
 	Applications *Applications
+	// System is what the cluster has from the start in place of what its provider gives it; nil
+	// for the provider's own. Only those of a [Replayer] take one.
+	System *System
 	// Dir is an existing folder for the cluster's logs, absolute.
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).

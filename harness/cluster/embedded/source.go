@@ -50,6 +50,9 @@ func (s *Source) Check(_ context.Context, request cluster.Request) error {
 	return err
 }
 
+// Replays implements [cluster.Replayer].
+func (*Source) Replays() {}
+
 // withApplications is the request with the applications that run whether the scenario asks for
 // them or not, and the programs that run where they do.
 func (s *Source) withApplications(request cluster.Request) (cluster.Request, []sandbox.Program, error) {

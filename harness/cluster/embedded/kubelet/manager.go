@@ -76,6 +76,8 @@ type Config struct {
 	// Nodes and Pods are the addresses to give out; [NodeRange] and
 	// 10.0.16.0 to 10.0.255.254 when zero.
 	Nodes, Pods Range
+	// Domain ends the names of Services; [DefaultDomain] when empty.
+	Domain string
 	// Lease is how long a node is taken for alive after it has said so, which it does each
 	// quarter of that; 40 s when zero.
 	Lease time.Duration
@@ -143,6 +145,7 @@ func New(config Config) (*Manager, error) {
 		config.Pods = Range{netip.MustParseAddr("10.0.16.0"), netip.MustParseAddr("10.0.255.254")}
 	}
 	config.Logs = cmp.Or(config.Logs, filepath.Join(config.Dir, "logs"))
+	config.Domain = cmp.Or(config.Domain, DefaultDomain)
 	config.Version = cmp.Or(config.Version, "v1.31.4")
 	config.Log = cmp.Or(config.Log, slog.Default())
 	if config.ClientCA == nil {

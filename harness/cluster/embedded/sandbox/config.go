@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/components"
 )
@@ -51,6 +53,8 @@ type Config struct {
 	RealPerDeployment int
 	// Applications: see cluster.Spec.
 	Applications *cluster.Applications
+	// System: see cluster.Spec.
+	System *cluster.System
 	// Programs run where Applications do.
 	Programs []Program
 	// Memory is how memory is read.
@@ -59,6 +63,14 @@ type Config struct {
 	Components components.Set
 	// Upgrades are those of further versions of Istio, which the mesh may be brought to.
 	Upgrades []components.Set
+}
+
+// domain ends the names of Services.
+func (c Config) domain() string {
+	if c.System == nil {
+		return kubelet.DefaultDomain
+	}
+	return cmp.Or(c.System.Domain, kubelet.DefaultDomain)
 }
 
 // Event is a line that the sandbox tells its maker.

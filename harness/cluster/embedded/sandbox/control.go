@@ -72,6 +72,10 @@ func (s *server) facts() observations.Cluster {
 	if source == "proc" {
 		enforcer = "runtime"
 	}
+	baseline := observations.BaselineEKS
+	if s.config.System.Replaces() {
+		baseline = observations.BaselineScenario
+	}
 	return observations.Cluster{
 		Provider:          "embedded",
 		Kubernetes:        s.plane.Version(),
@@ -80,7 +84,7 @@ func (s *server) facts() observations.Cluster {
 		RealPerDeployment: s.config.RealPerDeployment,
 		Simulated:         s.config.simulated(),
 		Notes:             s.config.notes(s.runtime.PerPodUsers()),
-		Baseline:          observations.BaselineEKS,
+		Baseline:          baseline,
 	}
 }
 
