@@ -24,6 +24,12 @@ func addPublished(run *observations.Run, s *scenarios.Scenario) {
 	if p := table.Series; p != nil {
 		run.PublishedSeries = &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
 	}
+	if p := table.Scoping; p != nil {
+		run.PublishedScoping = &observations.PublishedScoping{
+			Services: p.Services, Proxies: p.Proxies, BoundSeconds: p.BoundSeconds, Source: table.Source,
+			Unscoped: observations.PublishedScope(p.Unscoped), Scoped: observations.PublishedScope(p.Scoped),
+		}
+	}
 	if t := table.Traffic; t != nil {
 		run.PublishedTraffic = &observations.PublishedTraffic{
 			RequestsPerSecond: t.RequestsPerSecond, PayloadBytes: t.PayloadBytes, Workers: t.Workers,

@@ -75,7 +75,7 @@ const healthFlags = "::health_flags::"
 func hosts(answer io.Reader) (n int, err error) {
 	text := bufio.NewReaderSize(answer, 1<<16)
 	if head, _ := text.Peek(1); len(head) > 0 && head[0] == '{' {
-		return proxyconfig.Hosts(text)
+		return proxyconfig.CountHosts(text)
 	}
 	clusters := false
 	for {

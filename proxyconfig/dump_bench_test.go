@@ -2,6 +2,7 @@ package proxyconfig
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -59,6 +60,36 @@ func BenchmarkDump(b *testing.B) {
 
 func three[A, B any](a A, b B, err error) (any, any, error) { return a, b, err }
 
+// BenchmarkAttribution takes dumps apart, of as many namespaces as the size asks for.
+//
+//	go test ./proxyconfig -run '^$' -bench Attribution
+func BenchmarkAttribution(b *testing.B) {
+	for _, mb := range []int{2, 30} {
+		path := filepath.Join(b.TempDir(), "config_dump.json")
+		size := writeDump(b, path, mb*1_000_000)
+		b.Run(fmt.Sprintf("size=%dMB", mb), func(b *testing.B) {
+			b.SetBytes(size)
+			b.ReportAllocs()
+			held := watchHeap()
+			services := 0
+			for b.Loop() {
+				file, err := os.Open(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				a, err := Attribute(file, nil)
+				file.Close()
+				if err != nil {
+					b.Fatal(err)
+				}
+				services = len(a.Services)
+			}
+			b.ReportMetric(held(), "peak-held-B")
+			b.ReportMetric(float64(services), "services")
+		})
+	}
+}
+
 // watchHeap begins to look at the heap; the function that it returns ends that and returns
 // by how many bytes objects on the heap grew at most.
 func watchHeap() func() float64 {
@@ -92,7 +123,8 @@ func watchHeap() func() float64 {
 }
 
 // writeDump writes a dump of at least size bytes: the sections of a recorded one, their
-// lists of clusters, listeners and so on again and again. It returns its size.
+// lists of clusters, listeners and so on again and again, each time with its namespaces under
+// other names. It returns its size.
 func writeDump(tb testing.TB, path string, size int) int64 {
 	tb.Helper()
 	recorded := unzip(tb, "draining", "config_dump")
@@ -124,7 +156,7 @@ func writeDump(tb testing.TB, path string, size int) int64 {
 				if n > 0 {
 					w.WriteString(",")
 				}
-				w.Write(value[1 : len(value)-1])
+				w.Write(bytes.ReplaceAll(value[1:len(value)-1], []byte(".ns1."), fmt.Appendf(nil, ".ns%d.", n+1)))
 			}
 			w.WriteString("]")
 		}

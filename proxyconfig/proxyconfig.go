@@ -184,8 +184,8 @@ func CountDump(configDump io.Reader) (observations.Counts, observations.ConfigOb
 	return rows, objects, nil
 }
 
-// Hosts counts the rows of endpoints in an answer to /clusters?format=json, as [CountFrom] does.
-func Hosts(clusters io.Reader) (int, error) {
+// CountHosts counts the rows of endpoints in an answer to /clusters?format=json, as [CountFrom] does.
+func CountHosts(clusters io.Reader) (int, error) {
 	n, err := countHosts(clusters)
 	if err != nil {
 		return 0, fmt.Errorf("read Envoy's clusters: %w", err)

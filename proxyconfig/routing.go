@@ -84,29 +84,38 @@ func (c *routingCluster) count(all *observations.RoutingObjects) {
 }
 
 type routingConfig struct {
-	Hosts []struct {
-		Domains []string `json:"domains"`
-		Routes  []struct {
-			Metadata struct {
-				Filter struct {
-					Istio struct {
-						// Config is the path of the object that a route is of.
-						Config string `json:"config"`
-					} `json:"istio"`
-				} `json:"filter_metadata"`
-			} `json:"metadata"`
-		} `json:"routes"`
-	} `json:"virtual_hosts"`
+	Hosts []routingHost `json:"virtual_hosts"`
 }
 
 func (r *routingConfig) count(all *observations.RoutingObjects) {
-	for _, h := range r.Hosts {
-		all.Routes += len(h.Routes)
-		all.Domains += len(h.Domains)
-		for _, route := range h.Routes {
-			if strings.Contains(route.Metadata.Filter.Istio.Config, "/virtual-service/") {
-				all.VirtualServiceRoutes++
-			}
+	for i := range r.Hosts {
+		r.Hosts[i].count(all)
+	}
+}
+
+// routingHost is a virtual host.
+type routingHost struct {
+	Domains []string       `json:"domains"`
+	Routes  []routingRoute `json:"routes"`
+}
+
+type routingRoute struct {
+	Metadata struct {
+		Filter struct {
+			Istio struct {
+				// Config is the path of the object that a route is of.
+				Config string `json:"config"`
+			} `json:"istio"`
+		} `json:"filter_metadata"`
+	} `json:"metadata"`
+}
+
+func (h *routingHost) count(all *observations.RoutingObjects) {
+	all.Routes += len(h.Routes)
+	all.Domains += len(h.Domains)
+	for _, route := range h.Routes {
+		if strings.Contains(route.Metadata.Filter.Istio.Config, "/virtual-service/") {
+			all.VirtualServiceRoutes++
 		}
 	}
 }
@@ -119,12 +128,15 @@ type routingListener struct {
 
 type routingChain struct {
 	Filters []struct {
-		Config struct {
-			AccessLog []struct{}   `json:"access_log"`
-			HTTP      []httpFilter `json:"http_filters"`
-			Rules     policyRules  `json:"rules"`
-		} `json:"typed_config"`
+		Config routingFilter `json:"typed_config"`
 	} `json:"filters"`
+}
+
+// routingFilter is the configuration of a network filter.
+type routingFilter struct {
+	AccessLog []struct{}   `json:"access_log"`
+	HTTP      []httpFilter `json:"http_filters"`
+	Rules     policyRules  `json:"rules"`
 }
 
 type httpFilter struct {
@@ -150,13 +162,21 @@ const (
 func (l *routingListener) count(all *observations.RoutingObjects) {
 	all.AccessLogs += len(l.AccessLog)
 	for _, c := range append(l.Chains, l.Default) {
-		for _, f := range c.Filters {
-			all.AccessLogs += len(f.Config.AccessLog)
-			all.Policies += len(f.Config.Rules.Policies)
-			for _, h := range f.Config.HTTP {
-				h.count(all)
-			}
-		}
+		c.count(all)
+	}
+}
+
+func (c *routingChain) count(all *observations.RoutingObjects) {
+	for i := range c.Filters {
+		c.Filters[i].Config.count(all)
+	}
+}
+
+func (f *routingFilter) count(all *observations.RoutingObjects) {
+	all.AccessLogs += len(f.AccessLog)
+	all.Policies += len(f.Rules.Policies)
+	for _, h := range f.HTTP {
+		h.count(all)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/meshbench/meshbench/reports/replay"
 	"github.com/meshbench/meshbench/reports/requests"
 	"github.com/meshbench/meshbench/reports/revisions"
+	"github.com/meshbench/meshbench/reports/scoping"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
 	"github.com/meshbench/meshbench/reports/traffic"
@@ -346,12 +347,19 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	if run.PublishedSeries != nil {
 		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
 	}
+	if of, err := r.scoping(records, steps); err != nil {
+		return nil, err
+	} else if of != nil {
+		r.Sections = append(r.Sections, scoping.Section(of))
+	}
 	if r.Traffic = traffic.Build(records); r.Traffic != nil {
 		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
 		r.expectAnswers()
 	}
 	if r.Calls = calls.Build(records); len(r.Calls) > 0 {
-		r.Sections = append(r.Sections, calls.Section(r.Calls))
+		if of := calls.Section(r.Calls); len(of.Summary.Rows) > 0 {
+			r.Sections = append(r.Sections, of)
+		}
 		r.expectProofs()
 	}
 	if len(r.Steps) > 0 && r.Steps[0].Number == 1 {

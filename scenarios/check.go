@@ -97,6 +97,8 @@ type checker struct {
 	askedAt map[object]string
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
+	// graphs are those that exist, by their names.
+	graphs map[string]*Graph
 	// defined holds the kinds that manifests define, as group/kind.
 	defined map[string]bool
 	// inlined is how much of the rendered scenario manifests from files take, in bytes.
@@ -127,7 +129,7 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
 		templates: map[object]template{}, exposed: map[object]service{}, askedAt: map[object]string{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
-		gateways: gatewayWorld{most: map[object]int{}}, systemPods: baselinePods + 1, daemonPods: daemonPods,
+		gateways: gatewayWorld{most: map[object]int{}}, systemPods: baselinePods + 1, daemonPods: daemonPods, graphs: map[string]*Graph{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
@@ -275,7 +277,7 @@ func (c *checker) run(field string, o object, w workload, surge int) {
 
 // planned are the workload's pods for the plan.
 func (w workload) planned() plannedPods {
-	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, real: w.template.real()}
+	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, own: w.template.own()}
 }
 
 // check goes through the scenario and fills in the default witnesses.

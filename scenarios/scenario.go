@@ -186,13 +186,15 @@ type Step struct {
 type Expect struct {
 	// ProxyExpect is about the first witness.
 	ProxyExpect `yaml:",inline"`
-	// Nodes, Pods and Services are objects in all namespaces, Sidecars pods with a sidecar and
-	// RealSidecars those of them whose sidecar runs.
-	Nodes        *int `yaml:"nodes,omitempty"`
-	Pods         *int `yaml:"pods,omitempty"`
-	Services     *int `yaml:"services,omitempty"`
-	Sidecars     *int `yaml:"sidecars,omitempty"`
-	RealSidecars *int `yaml:"realSidecars,omitempty"`
+	// Nodes, Pods and Services are objects in all namespaces, Sidecars pods with a sidecar,
+	// RealSidecars those of them whose sidecar runs, and LightSidecars those of the others that
+	// are light.
+	Nodes         *int `yaml:"nodes,omitempty"`
+	Pods          *int `yaml:"pods,omitempty"`
+	Services      *int `yaml:"services,omitempty"`
+	Sidecars      *int `yaml:"sidecars,omitempty"`
+	RealSidecars  *int `yaml:"realSidecars,omitempty"`
+	LightSidecars *int `yaml:"lightSidecars,omitempty"`
 	// Gateway are changes of the gateway that is a witness, relative to the first step that
 	// ends with one.
 	Gateway *ProxyExpect `yaml:"gateway,omitempty"`
@@ -229,6 +231,7 @@ func (e Expect) Changes() []observations.Expectation {
 	list := e.changes("")
 	for _, x := range []expected{
 		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services}, {"sidecars", e.Sidecars}, {"realSidecars", e.RealSidecars},
+		{"lightSidecars", e.LightSidecars},
 	} {
 		list = x.appended(list, "")
 	}

@@ -40,9 +40,9 @@ type timed struct {
 type Options struct {
 	// Source is where the cluster comes from, with its flags read. Required.
 	Source cluster.Source
-	// Real is the number of pods of each Deployment whose sidecar really runs; -1 for all,
-	// which is what sources that run images always do.
-	Real     int
+	// Shares are the numbers of pods of each Deployment whose sidecar really runs, which are
+	// all on sources that run images, and of those that a light proxy speaks for.
+	Shares   scenarios.Shares
 	Programs Programs
 	// Charts is the folder or URL of Istio's charts base and istiod; "" for the pinned ones.
 	Charts string
@@ -74,7 +74,8 @@ type Options struct {
 
 // needs are what one cluster is assembled for.
 type needs struct {
-	spec cluster.Spec
+	spec   cluster.Spec
+	shares scenarios.Shares
 	// istio are versions, of which the first is installed.
 	istio     []string
 	values    map[string]any // the scenario's
@@ -137,21 +138,20 @@ func (o Options) Warnings(s *scenarios.Scenario) []string {
 	if len(own) == 0 || !o.Source.RunsImages() {
 		return nil
 	}
-	which := own[0]
-	if len(own) > 1 {
-		which += fmt.Sprintf(" and %d more", len(own)-1)
-	}
 	return []string{fmt.Sprintf("the number of real sidecars of %s (sidecars.real, annotation %s) has no effect on a %s cluster: all sidecars run there",
-		which, annotations.Real, o.Source.Name())}
+		andMore(own), annotations.Real, o.Source.Name())}
 }
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.
 func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
 	if !o.Source.RunsImages() {
-		if err := s.Simulated(o.Real); err != nil {
+		if err := s.Simulated(o.Shares); err != nil {
 			return err
 		}
+	}
+	if err := o.checkShares(s); err != nil {
+		return &cluster.OptionError{Err: err}
 	}
 	needs, err := o.needs(s)
 	if err != nil {
@@ -185,7 +185,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	o.announce(s, needs.placed)
 	return harness.Options{
 		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade, Gateways: made.gateways,
-		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
+		Shares: needs.shares, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
 	}, nil
 }
 
@@ -226,9 +226,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err != nil {
 		return needs{}, err
 	}
-	real := o.Real
+	shares := o.Shares
 	if o.Source.RunsImages() {
-		real = -1
+		shares.Real = -1
 	}
 	istio := []string{o.version(s.Mesh.Istio)}
 	for _, v := range s.Plan().Upgrades {
@@ -246,12 +246,12 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err := o.checkSystem(placed); err != nil {
 		return needs{}, err
 	}
-	spec, err := harness.ClusterSpec(placed, real)
+	spec, err := harness.ClusterSpec(placed, shares)
 	if err != nil {
 		return needs{}, err
 	}
 	spec.Visit = visit
-	return needs{spec, istio, placed.Mesh.ChartValues(), o.revisions(placed), serving, placed}, nil
+	return needs{spec, shares, istio, placed.Mesh.ChartValues(), o.revisions(placed), serving, placed}, nil
 }
 
 // request is what the source is asked for.

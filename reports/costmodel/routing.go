@@ -231,7 +231,12 @@ func (m *Model) fitRouting(points []routed) {
 // MemoryWith is what the model says that a sidecar with such a configuration takes, routing
 // included.
 func (m *Model) MemoryWith(o observations.ConfigObjects, r observations.RoutingObjects) Estimate {
-	e := m.Memory(o)
+	return m.Calibration.memory(m.memoryWith(o, r))
+}
+
+// memoryWith is MemoryWith without calibration.
+func (m *Model) memoryWith(o observations.ConfigObjects, r observations.RoutingObjects) Estimate {
+	e := m.memory(o)
 	if plain(r) {
 		return e
 	}
@@ -298,7 +303,7 @@ func (m *Model) RoutingCost(u RoutingUnit) (e Estimate, unknown string) {
 	if m.Routing == nil {
 		return e, m.NoRouting
 	}
-	own, unknown := m.Cost(u.Objects)
+	own, unknown := m.Sidecar.Slope(named(sidecarColumns, sidecarValues(u.Objects)))
 	if unknown != "" {
 		return e, unknown
 	}
@@ -309,5 +314,5 @@ func (m *Model) RoutingCost(u RoutingUnit) (e Estimate, unknown string) {
 	half := math.Hypot(own.Hi-own.Bytes, added.Hi-added.Bytes)
 	e.Bytes = own.Bytes + added.Bytes
 	e.Lo, e.Hi = e.Bytes-half, e.Bytes+half
-	return e, ""
+	return m.Calibration.cost(e), ""
 }

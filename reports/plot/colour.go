@@ -72,9 +72,9 @@ var pageStyle string
 // figures look like in all of them, on a screen, on a telephone and on paper.
 func PageStyle() string { return Style() + pageStyle }
 
-// family are fonts of the same widths: the one that text was measured in, then those
+// Family are fonts of the same widths: the one that text was measured in, then those
 // that other systems have.
-const family = `"Liberation Sans",Arimo,Arial,Helvetica,sans-serif`
+const Family = `"Liberation Sans",Arimo,Arial,Helvetica,sans-serif`
 
 var hexColour = regexp.MustCompile(`#[0-9A-F]{6}`)
 
@@ -123,7 +123,7 @@ func (f *Figure) finish(svg, over string, width, height int, file bool) []byte {
 		fmt.Fprintf(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
 	}
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s" style="font-family:%s">`,
-		width, height, width, height, html.EscapeString(f.Title), html.EscapeString(family))
+		width, height, width, height, html.EscapeString(f.Title), html.EscapeString(Family))
 	if file {
 		fmt.Fprintf(&b, "\n<style>%s</style>\n<rect width=\"100%%\" height=\"100%%\" style=\"fill:var(--page,#FFFFFF)\"/>", Style())
 	}

@@ -325,3 +325,6 @@ func rotated(style, like text.Style) text.Style {
 	style.Rotation, style.XAlign, style.YAlign = like.Rotation, like.XAlign, like.YAlign
 	return style
 }
+
+// TextWidth is how wide a text is in a figure, in pixels.
+func TextWidth(text string) float64 { return textStyle(Ink).Width(text).Points() }

@@ -175,7 +175,8 @@ func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.
 	configuration.Name, configuration.State, configuration.Logs = spec.Name, c.dir, spec.Dir
 	configuration.Server = "https://" + listener.Addr().String()
 	configuration.Nodes, configuration.MostNodes = spec.Nodes, spec.MostNodes
-	configuration.RealPerDeployment = spec.RealPerDeployment
+	configuration.RealPerDeployment, configuration.LightPerDeployment = spec.RealPerDeployment, spec.LightPerDeployment
+	configuration.RealFor = spec.RealFor
 	configuration.Applications = spec.Applications
 	configuration.System = spec.System
 	config, err := memoryFile(configuration)

@@ -38,6 +38,9 @@ func (*Source) RunsImages() bool { return false }
 // is told not to.
 func (s *Source) RunsApplications() bool { return s.dataPlane.mode != dataPlaneOff }
 
+// RunsLightProxies implements cluster.Source.
+func (*Source) RunsLightProxies() bool { return true }
+
 // DualStack implements [cluster.Source]: the cluster has IPv4 alone.
 func (*Source) DualStack() bool { return false }
 

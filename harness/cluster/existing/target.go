@@ -40,6 +40,16 @@ func (t *target) String() string {
 	return fmt.Sprintf("%s (context %s)", t.config.Host, t.context)
 }
 
+// Config is the way to the cluster that a kubeconfig and a context lead to, by the rules of
+// kubectl ("" for its defaults), and the cluster's name for people. Nothing is asked of it.
+func Config(kubeconfig, context string) (*rest.Config, string, error) {
+	t, err := findTarget(kubeconfig, context)
+	if err != nil {
+		return nil, "", err
+	}
+	return t.config, t.String(), nil
+}
+
 // findTarget reads a kubeconfig by the rules of kubectl: the file that is named, else those of
 // KUBECONFIG, else ~/.kube/config, else the account of the pod that this program runs in.
 // context "" is the kubeconfig's own. Nothing is asked of the cluster; errors say what is

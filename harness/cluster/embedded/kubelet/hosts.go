@@ -134,6 +134,11 @@ func (m *Manager) updateHosts() {
 	m.mu.Lock()
 	m.hosts = hosts
 	m.mu.Unlock()
+	if process := m.speakers.present(); process != nil {
+		if err := process.SetHosts(m.background, m.hostAddresses()); err != nil && m.background.Err() == nil && process.Err() == nil {
+			m.log.Error("tell light proxies where istiod is", "err", err)
+		}
+	}
 	for _, n := range m.list() {
 		for _, p := range n.live() {
 			if err := p.writeHosts(false); err != nil {

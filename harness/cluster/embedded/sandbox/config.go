@@ -47,10 +47,12 @@ type Config struct {
 	Logs string
 	// Server is the URL at which the host reaches the listener.
 	Server string
-	// Nodes, MostNodes, RealPerDeployment: see cluster.Spec.
-	Nodes             []cluster.NodeGroup
-	MostNodes         int
-	RealPerDeployment int
+	// Nodes, MostNodes, RealPerDeployment, LightPerDeployment, RealFor: see cluster.Spec.
+	Nodes              []cluster.NodeGroup
+	MostNodes          int
+	RealPerDeployment  int
+	LightPerDeployment int
+	RealFor            []string
 	// Applications: see cluster.Spec.
 	Applications *cluster.Applications
 	// System: see cluster.Spec.

@@ -194,6 +194,8 @@ func (s *server) startNodes(ctx context.Context) error {
 		DataPlane: dataPlane,
 		Services:  services,
 		Real:      s.config.RealPerDeployment,
+		Light:     s.config.LightPerDeployment,
+		RealFor:   s.config.RealFor,
 		Dir:       s.work("kubelet"),
 		Logs:      filepath.Join(s.config.Logs, "pods"),
 		TLS:       s.plane.KubeletTLS(),

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/costmodel"
+)
+
+// modelFlags say which cost model answers.
+type modelFlags struct {
+	model     string
+	calibrate []string
+}
+
+func (m *modelFlags) flags(f *pflag.FlagSet) {
+	f.StringVar(&m.model, "model", "", "`file` of a model that 'meshbench fit' wrote (default: the built-in one)")
+	f.StringArrayVar(&m.calibrate, "calibrate", nil, "`RUN` of your own mesh, of a scenario or of measure, to fit the model to your proxy (repeatable)")
+}
+
+// read returns the model, and the calibration that is in it, nil for none.
+func (m *modelFlags) read() (*costmodel.Model, *costmodel.Calibration, error) {
+	model, err := costmodel.Default()
+	if m.model != "" {
+		model, err = costmodel.Read(m.model)
+	}
+	if err != nil || len(m.calibrate) == 0 {
+		return model, nil, err
+	}
+	logs, err := readLogs(m.calibrate)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := costmodel.Calibrate(model, logs)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--calibrate: %w", err)
+	}
+	return model.Calibrated(c), c, nil
+}
+
+// print says which model answers.
+func (m *modelFlags) print(w io.Writer, c *costmodel.Calibration) error {
+	if c == nil {
+		return nil
+	}
+	return c.Print(w)
+}
+
+// readLogs reads the logs of runs, which are their folders or the logs themselves.
+func readLogs(runs []string) ([]costmodel.Log, error) {
+	var logs []costmodel.Log
+	for _, dir := range runs {
+		records, _, err := observations.ReadFile(dir)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the log of run %s: %w", dir, err)
+		}
+		logs = append(logs, costmodel.Log{Path: dir, Records: records})
+	}
+	return logs, nil
+}
