@@ -127,35 +127,6 @@ func TestBadArchive(t *testing.T) {
 	}
 }
 
-func TestHosts(t *testing.T) {
-	for text, want := range map[string]int{
-		clusters: 2,
-		`{"cluster_statuses":[{"name":"a","host_statuses":[{"address":{}},{"address":{}}]}]}`: 2,
-		"a::observability_name::a\n": 0,
-		"":                           -1,
-		"hello\n":                    -1,
-		"{}":                         -1,
-		strings.Repeat("x", 1<<17):   -1,
-	} {
-		n, err := hosts(strings.NewReader(text))
-		if err != nil {
-			n = -1
-		}
-		if n != want {
-			t.Errorf("%.30q: %d, %v", text, n, err)
-		}
-	}
-}
-
-func FuzzHosts(f *testing.F) {
-	f.Add(clusters)
-	f.Fuzz(func(t *testing.T, text string) {
-		if n, err := hosts(strings.NewReader(text)); err == nil && n > strings.Count(text, "\n")+1 && text[0] != '{' {
-			t.Errorf("%d hosts in %q", n, text)
-		}
-	})
-}
-
 // Whatever is in an export, importing ends with a folder's files or an error.
 func FuzzMesh(f *testing.F) {
 	f.Add(namespaceShop + "---" + madeBy("Deployment", "web", "app: web") + "---" + podsOf("shop", "ReplicaSet/web-1", "app: web", true))
