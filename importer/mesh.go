@@ -30,6 +30,7 @@ type Mesh struct {
 	// scenario's step applies, in this order.
 	system, namespaces, services, config, workloads []map[string]any
 
+	secrets []secret // to be made up
 	summary Summary
 	notes   notes
 	names   *alias.Names // nil for the source's own
@@ -110,6 +111,7 @@ func (c *Collection) Mesh() (*Mesh, error) {
 	b.workloads(groups)
 	b.services()
 	b.config()
+	b.certificates()
 	if err := b.finish(); err != nil {
 		return nil, err
 	}

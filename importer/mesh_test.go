@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"slices"
@@ -258,6 +259,45 @@ spec:
 `
 	if got := files["objects/services.yaml"]; got != want {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+// A gateway whose Secret is not read gets a made-up certificate where it runs.
+func TestCertificates(t *testing.T) {
+	m := meshOf(t, namespaceShop, madeBy("Deployment", "gate", "istio: gate")+"status: {readyReplicas: 1}\n", `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: g, namespace: other}
+spec: {selector: {istio: gate}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: SIMPLE, credentialName: shop-cert}}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: h, namespace: shop}
+spec: {gatewayClassName: istio, listeners: [{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: other-cert, namespace: vault}]}}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-cert, namespace: shop}
+data: {tls.key: aHVudGVyMg==}
+`)
+	text := filesOf(t, m)["objects/certificates.yaml"]
+	loaded, err := manifests.Load(manifests.Text(text), manifests.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range loaded.Objects {
+		names = append(names, o.String())
+	}
+	if got := strings.Join(names, ", "); got != "Secret shop/shop-cert, Secret vault/other-cert" || strings.Contains(text, "aHVudGVyMg") {
+		t.Errorf("%s\n%s", got, text)
+	}
+	var s struct {
+		Data map[string][]byte `json:"data"`
+	}
+	loaded.Objects[0].Decode(&s)
+	if _, err := tls.X509KeyPair(s.Data["tls.crt"], s.Data["tls.key"]); err != nil {
+		t.Error(err)
 	}
 }
 
