@@ -42,7 +42,9 @@ type runner struct {
 	memory      memorySource
 	trace       string           // file for the phases; "" for none
 	options     assemble.Options // what the flags say; see read
-	source      sample.Source    // likewise
+	// prepare is [harness.Options.Prepare].
+	prepare func(context.Context, harness.Preparing) ([]scenarios.Change, error)
+	source  sample.Source // likewise
 }
 
 // series is the command run: runs of one or more scenarios.
@@ -341,7 +343,7 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	}
 	run.ForcedGC, run.CPUProfile, run.CountsOnly = r.forcedGC, r.profile, r.countsOnly
 	run.MemorySource = r.source
-	run.Blind = r.settle == settleBlind
+	run.Blind, run.Prepare = r.settle == settleBlind, r.prepare
 	run.Dir, run.Timeout, run.SettleLimit, run.AllowRejected = j.dir, r.timeout, r.settleLimit, r.rejected
 	run.Meshbench, run.Command = version, os.Args[1:]
 	return harness.Run(ctx, run)

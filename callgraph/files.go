@@ -1,0 +1,171 @@
+package callgraph
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// File is a file that a proxy has written or answered.
+type File struct {
+	Proxy
+	Path string
+}
+
+// Names of files in a folder that holds those of several proxies, by what is in them: what runs of
+// this program keep, what istioctl bug-report keeps, and what people call them.
+var (
+	logNames     = []string{".log", ".log.txt"}
+	clusterNames = []string{"clusters", "clusters.json", "clusters.txt"}
+	dumpNames    = []string{"config_dump", "config_dump.json"}
+)
+
+// AccessLogs finds the access logs that an argument names, [NAMESPACE/POD=]PATH: a file, or a
+// folder, in which the files' names tell whose they are ([proxyOf]).
+func AccessLogs(argument string) ([]File, error) { return files(argument, logNames) }
+
+// ClustersAnswers finds the answers to /clusters that an argument names, as [AccessLogs] does.
+func ClustersAnswers(argument string) ([]File, error) { return files(argument, clusterNames) }
+
+// Dumps finds the configuration dumps that an argument names, as [AccessLogs] does.
+func Dumps(argument string) ([]File, error) { return files(argument, dumpNames) }
+
+func files(argument string, names []string) ([]File, error) {
+	of, path := Proxy{}, argument
+	// A path may have a = in it, but no NAMESPACE/POD before it.
+	if who, rest, ok := strings.Cut(argument, "="); ok {
+		if namespace, pod, ok := strings.Cut(who, "/"); ok && podName(namespace, pod) {
+			of, path = proxyNamed(namespace, pod), rest
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		if of.Of.Namespace == "" {
+			of = proxyOf(path)
+		}
+		of.Name = path
+		return []File{{of, path}}, nil
+	}
+	if of.Of.Namespace != "" {
+		return nil, fmt.Errorf("%s is a folder: leave NAMESPACE/POD= out, the names of its files tell whose they are", path)
+	}
+	var found []File
+	err = filepath.WalkDir(path, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() && slices.ContainsFunc(names, func(n string) bool {
+			return d.Name() == n || strings.HasSuffix(d.Name(), n) && strings.Contains(n, ".")
+		}) {
+			p := proxyOf(file)
+			p.Name = file
+			found = append(found, File{p, file})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("there is no file %s in %s", strings.Join(names, " or "), path)
+	}
+	return found, nil
+}
+
+func podName(namespace, pod string) bool {
+	return len(validation.IsDNS1123Label(namespace)) == 0 && len(validation.IsDNS1123Subdomain(pod)) == 0
+}
+
+func proxyNamed(namespace, pod string) Proxy {
+	return Proxy{Of: Party{Namespace: namespace, Workload: WorkloadOf(pod)}, Name: namespace + "/" + pod}
+}
+
+// proxyOf tells by a file's path whose it is: proxies/NAMESPACE/POD/clusters and the like of
+// istioctl bug-report, NAMESPACE.POD.clusters.json of a run, NAMESPACE_POD.log. Of others it is
+// not known.
+func proxyOf(path string) Proxy {
+	parts := strings.Split(filepath.ToSlash(path), "/")
+	for i := len(parts) - 4; i >= 0; i-- {
+		if parts[i] == "proxies" && podName(parts[i+1], parts[i+2]) {
+			return proxyNamed(parts[i+1], parts[i+2])
+		}
+	}
+	name := parts[len(parts)-1]
+	for _, end := range []string{".clusters.json", ".config_dump.json"} {
+		if who, ok := strings.CutSuffix(name, end); ok {
+			// A namespace has no dots, a pod may.
+			if namespace, pod, ok := strings.Cut(who, "."); ok && podName(namespace, pod) {
+				return proxyNamed(namespace, pod)
+			}
+		}
+	}
+	if namespace, rest, ok := strings.Cut(name, "_"); ok {
+		pod, _, _ := strings.Cut(rest, ".")
+		if podName(namespace, pod) {
+			return proxyNamed(namespace, pod)
+		}
+	}
+	return Proxy{}
+}
+
+// ReadFiles reads files of proxies one after the other and joins what they tell.
+func ReadFiles(list []File, names Names, read func(Proxy, io.Reader, Names) (*Graph, error)) (*Graph, error) {
+	var graphs []*Graph
+	for _, f := range list {
+		in, err := os.Open(f.Path)
+		if err != nil {
+			return nil, err
+		}
+		g, err := read(f.Proxy, in, names)
+		in.Close()
+		if err != nil {
+			return nil, err
+		}
+		graphs = append(graphs, g)
+	}
+	return Sum(graphs...), nil
+}
+
+// Sum joins graphs of different proxies, whose counts add up, but for calls that both sides have
+// counted: of these, the graph of each side has its own, and the higher one counts.
+func Sum(graphs ...*Graph) *Graph {
+	b := newBuilder()
+	for _, g := range graphs {
+		for _, c := range g.Calls {
+			by := bySource
+			if !slices.Contains(g.Seen, c.From.Namespace) { // read at the callee's
+				by = byDestination
+			}
+			b.call(c.From, c.To, by, amount{requests: c.Requests, connections: c.Connections}, c.Place())
+			t := b.calls[callKey{c.From, c.To}]
+			t.bypassed += c.Bypassed
+			t.blocked += c.Blocked
+			for _, p := range c.Places {
+				t.places = appendPlace(t.places, p)
+			}
+		}
+		for _, u := range g.Unknown {
+			b.unknownCall(u.Side, u.Caller, u.Callee, amount{requests: u.Requests, connections: u.Connections}, "")
+			x := b.unknown[unknownKey{u.Caller, u.Callee, u.Side}]
+			for _, p := range u.Places {
+				x.Places = appendPlace(x.Places, p)
+			}
+		}
+		for _, ns := range g.Seen {
+			b.seen[ns] = true
+		}
+		for _, n := range g.Notes {
+			b.note("%s", n)
+		}
+	}
+	return b.graph()
+}
