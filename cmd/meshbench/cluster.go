@@ -72,23 +72,18 @@ func (c *clusterFlags) read(f *pflag.FlagSet) (assemble.Options, error) {
 
 // shares are what the flags say of real and light sidecars.
 func (c *clusterFlags) shares(f *pflag.FlagSet, source cluster.Source) (s scenarios.Shares, err error) {
-	switch n, err := strconv.Atoi(c.real); {
-	case c.real == annotations.All || source.RunsImages() && !f.Changed("real"):
-		s.Real = -1
-	case err != nil || n < 0:
-		return s, fmt.Errorf("--real %s: give a number of sidecars per Deployment, or all", c.real)
-	case source.RunsImages():
+	switch {
+	case !source.RunsImages():
+		if s.Real, err = share("--real", "sidecars", c.real); err != nil {
+			return s, err
+		}
+	case f.Changed("real") && c.real != annotations.All:
 		return s, fmt.Errorf("--real %s: on %s clusters all sidecars run: leave the flag out", c.real, c.name)
 	default:
-		s.Real = n
+		s.Real = -1
 	}
-	switch n, err := strconv.Atoi(c.light); {
-	case c.light == annotations.All:
-		s.Light = -1
-	case err != nil || n < 0:
-		return s, fmt.Errorf("--light %s: give a number of light proxies per Deployment, or all", c.light)
-	default:
-		s.Light = n
+	if s.Light, err = share("--light", "light proxies", c.light); err != nil {
+		return s, err
 	}
 	if s.Light != 0 && !source.RunsLightProxies() {
 		return s, fmt.Errorf("--light %s: on %s clusters all sidecars run, and none can be light: leave the flag out", c.light, c.name)
@@ -103,6 +98,19 @@ func (c *clusterFlags) shares(f *pflag.FlagSet, source cluster.Source) (s scenar
 	}
 	s.RealFor = c.realFor
 	return s, nil
+}
+
+// share reads the value of a flag that says how many of each owner's proxies are of a kind, -1
+// for all.
+func share(flag, what, value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	switch {
+	case value == annotations.All:
+		return -1, nil
+	case err != nil || n < 0:
+		return 0, fmt.Errorf("%s %s: give a number of %s per Deployment, or all", flag, value, what)
+	}
+	return n, nil
 }
 
 // downFlag is what the command down needs besides the name of a cluster of that source.
