@@ -48,6 +48,7 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		Observed:    r.Observe.record(),
 		ReadThrough: cmp.Or(r.MemorySource.Through, observations.ThroughMetrics),
 	}
+	run.Source = sourceOf(r.Scenario)
 	addPublished(run, r.Scenario)
 	err = r.recorder.Append(observations.Record{Run: run})
 	if r.opened = err == nil; err != nil {

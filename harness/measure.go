@@ -33,6 +33,9 @@ type meter struct {
 	// observing is set in a run that changes nothing.
 	observing *Observation
 
+	// settled is what the containers settled on, as recorded last.
+	settled []observations.Usage
+
 	rejections rejections
 	silent     bool // pilot-agent does not tell what it holds
 	dumped     bool // a witness was
@@ -91,6 +94,9 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 		return nil, err
 	}
 	if !m.countsOnly {
+		if err := m.peaks(pods); err != nil {
+			return nil, err
+		}
 		if err := m.cpu(ctx, pods); err != nil {
 			return nil, err
 		}
@@ -107,7 +113,26 @@ func (m *meter) measure(ctx context.Context, dumps string) (refused []string, er
 	if err := m.dump(ctx, picked, dumps); err != nil {
 		return nil, err
 	}
+	if err := m.light(ctx); err != nil {
+		return nil, err
+	}
 	return refused, m.live(ctx, picked)
+}
+
+// light records what light proxies have done and cost.
+func (m *meter) light(ctx context.Context) error {
+	proxies, ok := m.costs.(cluster.LightProxies)
+	if !ok {
+		return nil
+	}
+	found, err := proxies.Light(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for light proxies: %w", err)
+	}
+	if found == nil {
+		return nil
+	}
+	return m.recorder.Append(observations.Record{Light: found})
 }
 
 // objects records what the cluster holds.
@@ -148,6 +173,7 @@ func (m *meter) usage(ctx context.Context) (err error) {
 		}
 		m.unread(usage, slices.Concat(m.settler.measured(pods)...))
 	}
+	m.settled = usage
 	for i := range usage {
 		if err := m.recorder.Append(observations.Record{Usage: &usage[i]}); err != nil {
 			return err

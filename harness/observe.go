@@ -146,6 +146,9 @@ func (m *meter) observe(ctx context.Context, dumps string) error {
 	if err := m.usage(ctx); err != nil {
 		return err
 	}
+	if err := m.peaks(pods); err != nil {
+		return err
+	}
 	if m.observing.MemoryOnly {
 		return m.cpu(ctx, pods)
 	}

@@ -24,12 +24,34 @@ func addPublished(run *observations.Run, s *scenarios.Scenario) {
 	if p := table.Series; p != nil {
 		run.PublishedSeries = &observations.PublishedSeries{By: p.By, Per: p.Per, Istio: p.Istio, At: p.At, MemoryMi: p.MemoryMi, Source: table.Source}
 	}
+	if p := table.Scoping; p != nil {
+		run.PublishedScoping = &observations.PublishedScoping{
+			Services: p.Services, Proxies: p.Proxies, BoundSeconds: p.BoundSeconds, Source: table.Source,
+			Unscoped: observations.PublishedScope(p.Unscoped), Scoped: observations.PublishedScope(p.Scoped),
+		}
+	}
 	if t := table.Traffic; t != nil {
 		run.PublishedTraffic = &observations.PublishedTraffic{
 			RequestsPerSecond: t.RequestsPerSecond, PayloadBytes: t.PayloadBytes, Workers: t.Workers,
 			Cores: t.Cores, MemoryMB: t.MemoryMB, Istio: table.Environment["istio"], Source: table.Source,
 		}
 	}
+}
+
+// sourceOf is what the scenario knows of the cluster that it was imported from; nil for nothing.
+func sourceOf(s *scenarios.Scenario) *observations.Source {
+	if len(s.Source.Proxies) == 0 {
+		return nil
+	}
+	source := &observations.Source{}
+	for _, p := range s.Source.Proxies {
+		proxy := observations.SourceProxy{Workload: p.Workload(), Pod: p.Pod}
+		for _, c := range p.Counts.Counts() {
+			proxy.Counts = append(proxy.Counts, observations.SourceCount{What: c.What, N: c.Change})
+		}
+		source.Proxies = append(source.Proxies, proxy)
+	}
+	return source
 }
 
 // opening is a step's first record. It carries the published figures, so that the log

@@ -1,8 +1,11 @@
 package harness
 
 import (
+	"path/filepath"
+	"slices"
 	"sync"
 
+	"github.com/meshbench/meshbench/harness/actions"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -18,6 +21,35 @@ type recorder struct {
 
 	mu   sync.Mutex
 	step *int // index of the step under way; nil outside of steps
+	// dir is the run's folder, and dumped the last record of each witness, in the order of
+	// their first.
+	dir    string
+	dumped []observations.Proxy
+}
+
+// Last are the witnesses' last records with their dumps.
+func (r *recorder) Last() []actions.Dump {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []actions.Dump
+	for _, p := range r.dumped {
+		d := actions.Dump{Proxy: p, Files: map[string]string{}}
+		for kind, path := range p.Dumps {
+			d.Files[kind] = filepath.Join(r.dir, path)
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+// witnessed notes a witness's record.
+func (r *recorder) witnessed(p *observations.Proxy) {
+	i := slices.IndexFunc(r.dumped, func(o observations.Proxy) bool { return o.Workload == p.Workload && o.Kind == p.Kind })
+	if i < 0 {
+		r.dumped = append(r.dumped, *p)
+		return
+	}
+	r.dumped[i] = *p
 }
 
 // during sets the step that records belong to from now on; nil for none.
@@ -31,6 +63,9 @@ func (r *recorder) during(step *int) {
 func (r *recorder) Append(record observations.Record) error {
 	r.mu.Lock()
 	record.Step = r.step
+	if record.Proxy != nil {
+		r.witnessed(record.Proxy)
+	}
 	r.mu.Unlock()
 	return r.log.Append(record)
 }

@@ -206,7 +206,7 @@ func (s *settler) failedJobs(jobs []batchv1.Job) {
 	}
 }
 
-// wanted are the pods, namespace/name, whose proxies must be connected to istiod, and those
+// wanted are the pods, namespace/name, whose proxies, real or light, must be connected to istiod, and those
 // whose proxies are not waited for although they may be: their workload is lost, or they
 // have ended and istiod has not noticed. A pilot-agent without an Envoy connects when its
 // application asks it to, which a simulated one never does.
@@ -219,6 +219,8 @@ func (s *settler) wanted(pods []sample.Pod) (want []string, ignored map[string]b
 			ignored[name] = true
 		case p.State == sample.Draining || p.State == sample.Terminating:
 		case p.RealProxy && (p.Kind == observations.ProxySidecar || p.Kind == observations.ProxyGateway || p.Kind == observations.ProxyWaypoint):
+			want = append(want, name)
+		case p.Light:
 			want = append(want, name)
 		}
 	}

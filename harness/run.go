@@ -48,8 +48,8 @@ type Options struct {
 	Gateways func(cfg *rest.Config) actions.Gateways
 	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
 	Dir string
-	// Real is the number of real pods a Deployment; -1 for all.
-	Real int
+	// Shares are the numbers of real and of light sidecars a Deployment.
+	Shares scenarios.Shares
 	// Timeout limits the whole run; 0 for none.
 	Timeout time.Duration
 	// SettleLimit is for steps that set none; 0 for that of the mesh's waits
@@ -103,7 +103,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		return observations.Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	r := &run{Options: o, recorder: &recorder{log: log}, start: time.Now()}
+	r := &run{Options: o, recorder: &recorder{log: log, dir: o.Dir}, start: time.Now()}
 	err = r.all(ctx)
 	outcome = r.outcome(ctx, err)
 	end := &observations.End{Outcome: outcome, Seconds: time.Since(r.start).Seconds()}
@@ -156,7 +156,10 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.keepScenario(); err != nil {
 		return err
 	}
-	spec := ClusterSpec(r.Scenario, r.Real)
+	spec, err := ClusterSpec(r.Scenario, r.Shares)
+	if err != nil {
+		return err
+	}
 	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
 	spec.Dir = filepath.Join(r.Dir, "cluster")
 	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
@@ -258,10 +261,10 @@ func (r *run) connect(istio string) (err error) {
 	if err != nil {
 		return err
 	}
-	r.largest = r.Scenario.Plan().Largest(r.Real)
+	r.largest = r.Scenario.Plan().Largest(r.Shares)
 	r.on = &actions.On{
 		Kube: r.client, Nodes: r.cluster, Injection: r.injects, PullSecret: r.PullSecret, Recorder: r.recorder, Watch: r.watch, Quiet: r.settler, Progress: r.Progress,
-		Exec: executor, Proxies: r.sampler,
+		Exec: executor, Proxies: r.sampler, Dumped: r.recorder,
 	}
 	if r.Upgrade != nil {
 		r.on.Upgrade = r.upgrader
@@ -270,6 +273,7 @@ func (r *run) connect(istio string) (err error) {
 		r.on.Gateways = r.Gateways(cfg)
 	}
 	r.on.Listeners = r.sampler
+	r.on.Light, _ = r.cluster.(cluster.LightProxies)
 	return nil
 }
 
@@ -324,6 +328,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	step := &r.Scenario.Steps[index]
 	begin := time.Now()
 	r.recorder.during(&index)
+	r.watch.highest.from(begin)
 	defer r.recorder.during(nil)
 	opened := opening(r.Scenario, step)
 	r.skips.leaveOut(step, opened)
@@ -390,21 +395,27 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 	}})
 }
 
-// ClusterSpec is the cluster that a scenario needs, with real pods of each Deployment (-1
-// for all). Name and Dir are unset.
-func ClusterSpec(s *scenarios.Scenario, real int) cluster.Spec {
+// ClusterSpec is the cluster that a scenario needs, with these shares of real and light
+// sidecars. Name and Dir are unset. An error is about a file that the scenario names.
+func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) (cluster.Spec, error) {
 	plan := s.Plan()
+	proxies := plan.Proxies(shares)
+	system, err := systemOf(s)
+	if err != nil {
+		return cluster.Spec{}, err
+	}
 	var phases []cluster.Phase
 	for _, p := range plan.Phases {
 		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
 	}
 	return cluster.Spec{
 		Nodes:             actions.NodeGroups(s.Cluster.Nodes),
-		RealPerDeployment: real,
-		MostNodes:         plan.MostNodes,
-		Phases:            phases,
-		Sidecars:          plan.Sidecars(real),
-		Images:            plan.Images,
-		Applications:      applications(plan),
-	}
+		RealPerDeployment: shares.Real, LightPerDeployment: shares.Light, RealFor: shares.RealFor,
+		MostNodes: plan.MostNodes,
+		Phases:    phases,
+		Sidecars:  proxies.Real, LightProxies: proxies.Light,
+		Images:       plan.Images,
+		Applications: applications(plan),
+		System:       system,
+	}, nil
 }

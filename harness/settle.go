@@ -231,7 +231,7 @@ func (s *settler) drained(ctx context.Context, _ []sample.Pod) (bool, string, er
 	return ok, waiting, nil
 }
 
-// acknowledged holds when every real proxy is connected and has acknowledged everything
+// acknowledged holds when every proxy, real or light, is connected and has acknowledged everything
 // that was sent to it. It uses the snapshot that drained took.
 func (s *settler) acknowledged(_ context.Context, pods []sample.Pod) (bool, string, error) {
 	if s.quiet.Blind {

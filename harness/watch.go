@@ -40,6 +40,7 @@ type watch struct {
 	scope sample.Scope
 
 	memory    recent
+	highest   highest
 	revisions revisions.Load
 
 	mu     sync.Mutex
@@ -79,6 +80,7 @@ func (w *watch) recordSeries(ctx context.Context) (stop func() error) {
 				at = time.Now()
 			}
 			w.memory.add(at, s)
+			w.highest.add(at, s)
 			if e := w.recorder.appendApart(observations.Record{Series: &s}); e != nil {
 				broken = e
 				cancel()

@@ -154,7 +154,7 @@ func (r *reader) jsonDocument(j *jsonText) error {
 		return nil
 	}
 	header, _ := value.(map[string]any)
-	r.finish(stream, header)
+	r.finish(stream, header, doc.begin)
 	return nil
 }
 

@@ -42,6 +42,13 @@ type Options struct {
 	Namespace string
 	// Raw leaves the objects as they are written, in their order.
 	Raw bool
+	// Keep returns what is kept of an object as it is written, nil to leave it out, so that
+	// of a long export only that is in memory; nil for all of it. It may change the value. It
+	// may be asked again about an object, where a text turns out to be of another form.
+	Keep func(o *Object, value map[string]any) map[string]any
+	// Whole refuses a list without a kind. kubectl writes it behind the items, so that a YAML
+	// list that was cut has none, and would pass for a shorter one.
+	Whole bool
 }
 
 // Manifest is what a manifest holds.

@@ -142,8 +142,12 @@ func (r *renamer) string(key, path, s string) string {
 		return strings.Join(parts, ",")
 	case prefixed[key]:
 		if namespace, host, split := strings.Cut(s, "/"); split {
+			excluded := ""
+			if name, is := strings.CutPrefix(namespace, "~"); is { // of a Sidecar, since Istio 1.31
+				excluded, namespace = "~", name
+			}
 			if to, own := r.names[namespace]; own {
-				s = to + "/" + host
+				s = excluded + to + "/" + host
 			}
 		}
 	}

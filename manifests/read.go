@@ -164,6 +164,7 @@ func (r *reader) list(value map[string]any, at location) {
 		return
 	}
 	items, isItems := value["items"].([]any)
+	r.cut(value, at.line(at.path), at.place)
 	if value["items"] != nil && !isItems {
 		r.problem(Problem{Line: at.line(join(at.path, "items")), Place: at.place, Field: "items", Message: "want a list of objects, got " + describe(value["items"])})
 	}
@@ -172,6 +173,13 @@ func (r *reader) list(value map[string]any, at location) {
 		below.path, below.place = fmt.Sprintf("%s[%d]", join(at.path, "items"), i), fmt.Sprintf("%s[%d]", join(at.place, "items"), i)
 		below.depth++
 		r.item(item, value, below)
+	}
+}
+
+// cut notes a list without a kind if lists must be whole.
+func (r *reader) cut(list map[string]any, line int, place string) {
+	if kind, _ := list["kind"].(string); kind == "" && r.options.Whole {
+		r.problem(Problem{Line: line, Place: place, Message: "the list has no kind, which kubectl writes behind its items: it seems to be cut; export it again"})
 	}
 }
 
@@ -204,6 +212,11 @@ func (r *reader) object(value map[string]any, at location) {
 		o.fact = factOf(o, value)
 		if err := clean(o, value, &r.notes); err != nil {
 			r.problem(Problem{Line: o.Line, Object: o.String(), Place: o.Place, Message: err.Error()})
+			return
+		}
+	}
+	if r.options.Keep != nil {
+		if value = r.options.Keep(o, value); value == nil {
 			return
 		}
 	}

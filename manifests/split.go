@@ -109,7 +109,7 @@ func (s *splitter) all() error {
 	if value != nil && !isMapping {
 		return errShape
 	}
-	s.finish(s.stream, header)
+	s.finish(s.stream, header, s.document.begin)
 	return nil
 }
 

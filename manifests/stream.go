@@ -35,8 +35,9 @@ func (r *reader) streamed(s *stream, value any, text *locator) {
 	s.pending = append(s.pending, pending{len(r.objects), encode(object), at})
 }
 
-// finish takes in the items that wait for the fields of their list.
-func (r *reader) finish(s *stream, header map[string]any) {
+// finish takes in the items that wait for the fields of their list, which begins at a line.
+func (r *reader) finish(s *stream, header map[string]any, line int) {
+	r.cut(header, line, "")
 	if len(s.pending) == 0 {
 		return
 	}

@@ -8,6 +8,8 @@ type Call struct {
 	// namespace/name.
 	From string `json:"from"`
 	Pod  string `json:"pod"`
+	// Graph is the graph along which a walk sent it; "" for a call of its own.
+	Graph string `json:"graph,omitempty"`
 	// To is the host and the port that were asked.
 	To       string `json:"to"`
 	Protocol string `json:"protocol"` // http, tcp

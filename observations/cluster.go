@@ -22,6 +22,12 @@ type Cluster struct {
 	// RealPerDeployment is the number of pods of a Deployment that run as processes;
 	// -1 for all.
 	RealPerDeployment int `json:"realPerDeployment"`
+	// LightPerDeployment is the number of further pods of a Deployment that light proxies speak
+	// for; -1 for all.
+	LightPerDeployment int `json:"lightPerDeployment,omitempty"`
+	// RealFor are the workloads, namespace/name, that alone may have real sidecars; none for
+	// all.
+	RealFor []string `json:"realFor,omitempty"`
 	// Service is the managed service that somebody else's cluster is of (EKS, GKE, AKS,
 	// OpenShift); "" for none that is known.
 	Service string `json:"service,omitempty"`

@@ -34,17 +34,22 @@ type Record struct {
 	Objects   *Objects   `json:"objects,omitempty"` // what the cluster holds
 	Usage     *Usage     `json:"usage,omitempty"`   // one container, from Run.ReadThrough
 	Series    *Series    `json:"series,omitempty"`  // one scrape of one node's /metrics/resource
+	Peak      *Peak      `json:"peak,omitempty"`    // one sidecar's highest in the step
 	CPU       *CPU       `json:"cpu,omitempty"`     // one sidecar's CPU time so far
 	Proxy     *Proxy     `json:"proxy,omitempty"`   // one witness's configuration
 	Envoy     *Envoy     `json:"envoy,omitempty"`   // one Envoy's own account of its memory
 	Agent     *Agent     `json:"agent,omitempty"`   // one pilot-agent's own account of its memory
 	Istiod    *Istiod    `json:"istiod,omitempty"`  // istiod's cost and pushes
+	Light     *Light     `json:"light,omitempty"`   // what light proxies have done and cost
 	Live      *Live      `json:"live,omitempty"`    // one Go program's live heap
 	Profile   *Profile   `json:"profile,omitempty"` // a profile of istiod was kept
 	Measure   *Measure   `json:"measure,omitempty"` // the step's measurement is complete
 	// Revisions tells how far an action revisions is: after each of its batches.
 	Revisions *Revisions `json:"revisions,omitempty"`
 	Churn     *Churn     `json:"churn,omitempty"`   // one round of an action churn is done
+	Graph     *Graph     `json:"graph,omitempty"`   // a graph of Services was made
+	Scope     *Scope     `json:"scope,omitempty"`   // what its proxies are sent was limited
+	Walk      *Walk      `json:"walk,omitempty"`    // requests were sent along a graph
 	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
 	Call      *Call      `json:"call,omitempty"`    // one request was sent, to prove something
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
@@ -74,13 +79,18 @@ type Run struct {
 	PublishedSeries *PublishedSeries `json:"publishedSeries,omitempty"`
 	// PublishedTraffic is what it says about requests; nil for nothing.
 	PublishedTraffic *PublishedTraffic `json:"publishedTraffic,omitempty"`
-	Meshbench        string            `json:"meshbench"`         // version of this program
-	Command          []string          `json:"command,omitempty"` // its arguments
-	Host             Host              `json:"host"`
-	Cluster          Cluster           `json:"cluster"`
-	Mesh             Mesh              `json:"mesh"`
-	Knative          *Knative          `json:"knative,omitempty"`    // where the scenario needs it
-	Components       map[string]string `json:"components,omitempty"` // component name to version
+	// PublishedScoping is what it says about scopes; nil for nothing.
+	PublishedScoping *PublishedScoping `json:"publishedScoping,omitempty"`
+	// Source is what the scenario knows of the cluster that it was imported from; nil for
+	// nothing.
+	Source     *Source           `json:"source,omitempty"`
+	Meshbench  string            `json:"meshbench"`         // version of this program
+	Command    []string          `json:"command,omitempty"` // its arguments
+	Host       Host              `json:"host"`
+	Cluster    Cluster           `json:"cluster"`
+	Mesh       Mesh              `json:"mesh"`
+	Knative    *Knative          `json:"knative,omitempty"`    // where the scenario needs it
+	Components map[string]string `json:"components,omitempty"` // component name to version
 	// ForcedGC says that istiod, and the witnesses' pilot-agents, were told to collect their
 	// garbage at the end of every step, after all that was read of it: see [Live]. What they
 	// hold at later steps depends on it. Logs without it are of runs that never did.
@@ -121,6 +131,15 @@ type Mesh struct {
 	ReconnectSeconds float64 `json:"reconnectSeconds,omitempty"`
 	// Values are the Helm values that were set, as YAML.
 	Values string `json:"values,omitempty"`
+	// Revisions are further istiods that were installed beside it before the first step.
+	Revisions []MeshRevision `json:"revisions,omitempty"`
+}
+
+// MeshRevision is a further istiod of a mesh.
+type MeshRevision struct {
+	Name   string `json:"name"`             // its revision, 1-22-3
+	Istio  string `json:"istio"`            // 1.22.3
+	Values string `json:"values,omitempty"` // the Helm values that were set, as YAML
 }
 
 // Knative describes Knative Serving on the cluster.
@@ -239,8 +258,10 @@ type Objects struct {
 	// for good; RealSidecars those of them whose istio-proxy runs now as processes or as a
 	// container. Gateways and Waypoints are pods whose istio-proxy is of that kind: they are
 	// in neither.
-	Sidecars      int `json:"sidecars"`
-	RealSidecars  int `json:"realSidecars"`
+	Sidecars     int `json:"sidecars"`
+	RealSidecars int `json:"realSidecars"`
+	// LightSidecars are those of the others that are spoken for: istiod has a proxy of each.
+	LightSidecars int `json:"lightSidecars,omitempty"`
 	Gateways      int `json:"gateways,omitempty"`
 	RealGateways  int `json:"realGateways,omitempty"`
 	Waypoints     int `json:"waypoints,omitempty"`
@@ -356,21 +377,32 @@ type Istiod struct {
 	Proxies     int    `json:"proxies"`              // connected
 	// Pushes counts xDS pushes since istiod's start by type (cds, lds, rds, eds, ...).
 	Pushes map[string]float64 `json:"pushes,omitempty"`
-	// PushSeconds and ConvergenceSeconds are sum and count of the histograms
-	// pilot_xds_push_time and pilot_proxy_convergence_time since istiod's start.
-	PushSeconds        Histogram `json:"pushSeconds"`
-	ConvergenceSeconds Histogram `json:"convergenceSeconds"`
-	ResidentBytes      int64     `json:"residentBytes"` // process_resident_memory_bytes
-	CPUSeconds         float64   `json:"cpuSeconds"`    // process_cpu_seconds_total
-	GoHeapBytes        int64     `json:"goHeapBytes"`
-	Rejected           float64   `json:"rejected"` // pilot_total_xds_rejects
+	// PushSeconds, ConvergenceSeconds and QueueSeconds are the histograms pilot_xds_push_time,
+	// pilot_proxy_convergence_time and pilot_proxy_queue_time since istiod's start. The last one
+	// is nil in logs from before it was read.
+	PushSeconds        Histogram  `json:"pushSeconds"`
+	ConvergenceSeconds Histogram  `json:"convergenceSeconds"`
+	QueueSeconds       *Histogram `json:"queueSeconds,omitempty"`
+	ResidentBytes      int64      `json:"residentBytes"` // process_resident_memory_bytes
+	CPUSeconds         float64    `json:"cpuSeconds"`    // process_cpu_seconds_total
+	GoHeapBytes        int64      `json:"goHeapBytes"`
+	Rejected           float64    `json:"rejected"` // pilot_total_xds_rejects
 }
 
-// Histogram is the sum and count of a Prometheus histogram.
+// Histogram is a Prometheus histogram, over all its labels.
 type Histogram struct {
 	Sum   float64 `json:"sum"`
 	Count float64 `json:"count"`
 	P99   float64 `json:"p99,omitempty"` // upper bound of the bucket that holds the 99th percentile; 0 none
+	// Buckets are those with an upper bound, lowest first; none in logs from before they were
+	// read. What Count has more lies above them all.
+	Buckets []Bucket `json:"buckets,omitempty"`
+}
+
+// Bucket counts what is at most as large as its bound, smaller buckets included.
+type Bucket struct {
+	UpTo  float64 `json:"upTo"`
+	Count float64 `json:"count"`
 }
 
 // Measure closes a step's measurement.

@@ -58,6 +58,28 @@ type PublishedGrowth struct {
 	Source       string  `json:"source,omitempty"` // for people
 }
 
+// PublishedScoping are figures somebody else published on what a mesh needed before and after
+// its proxies were scoped. MB and GB are 10^6 and 10^9 bytes.
+type PublishedScoping struct {
+	Services int            `json:"services"`
+	Proxies  int            `json:"proxies"`
+	Unscoped PublishedScope `json:"unscoped"`
+	Scoped   PublishedScope `json:"scoped"`
+	// BoundSeconds is what istiod's times of pushes, convergence and queueing stayed below.
+	BoundSeconds float64 `json:"boundSeconds,omitempty"`
+	Source       string  `json:"source,omitempty"` // for people
+}
+
+// PublishedScope is what a mesh needed. What was not published is zero.
+type PublishedScope struct {
+	ConfigMB       float64 `json:"configMB,omitempty"` // of one proxy, as its config_dump
+	AllConfigGB    float64 `json:"allConfigGB,omitempty"`
+	MemoryMB       float64 `json:"memoryMB,omitempty"` // of one proxy
+	AllMemoryGB    float64 `json:"allMemoryGB,omitempty"`
+	IstiodMemoryGB float64 `json:"istiodMemoryGB,omitempty"`
+	IstiodCores    float64 `json:"istiodCores,omitempty"`
+}
+
 // PublishedSeries are figures somebody else published on the memory of proxies by the number
 // of some objects.
 type PublishedSeries struct {

@@ -78,6 +78,27 @@ type SeriesPoint struct {
 	CPUSeconds  float64 `json:"cpu"` // since the container's start; 0 for unknown
 }
 
+// Peak is the most memory that a real proxy's process held from its step's begin, or its own
+// start, until the step was measured, by the readings of each second ([Series]). Where those
+// cannot be had there is none. Older logs do not have it.
+type Peak struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Workload  string `json:"workload,omitempty"`
+	// Kind is ProxyGateway or ProxyWaypoint; "" for a sidecar.
+	Kind        string    `json:"kind,omitempty"`
+	MemoryBytes int64     `json:"memoryBytes"` // working set
+	At          time.Time `json:"at"`
+	// SettledBytes is what it settled on: the step's [Usage].
+	SettledBytes int64 `json:"settledBytes"`
+	// Started says that the process started in the step, so that the peak is of its start;
+	// otherwise it is of what was sent to it.
+	Started bool `json:"started,omitempty"`
+	// Witness is set when the proxy's configuration was ever dumped before: the peak may be of
+	// that.
+	Witness bool `json:"witness,omitempty"`
+}
+
 // CPU is the CPU time that a real proxy has used, as its node tells it.
 type CPU struct {
 	Namespace string `json:"namespace"`

@@ -74,6 +74,10 @@ const (
 // BaselineEKS says that a cluster has the shape of the published one ([Cluster].Baseline).
 const BaselineEKS = "eks"
 
+// BaselineScenario says that what a cluster had from the start was the scenario's own, that of
+// the cluster that it was imported from.
+const BaselineScenario = "scenario"
+
 // Conditions of settling that reports read ([Settle].Took, [Settle].Unmet).
 const (
 	Acknowledged  = "configuration acknowledged" // every proxy has what was sent to it

@@ -303,7 +303,7 @@ func (r *attributing) service(host, name, namespace string, external bool) Servi
 // clusterHost is the host in a cluster's name: outbound|PORT|SUBSET|HOST, or, where a gateway
 // passes TLS on, outbound_.PORT_.SUBSET_.HOST. The clusters of what comes in have none.
 func clusterHost(name string) string {
-	if parts := strings.Split(name, "|"); len(parts) == 4 {
+	if parts := strings.SplitN(name, "|", 4); len(parts) == 4 {
 		return parts[3]
 	}
 	if rest, ok := strings.CutPrefix(name, "outbound_."); ok {

@@ -174,6 +174,25 @@ func CountFrom(configDump, clusters io.Reader) (observations.Counts, observation
 	return rows, objects, nil
 }
 
+// CountDump counts a configuration dump alone, as [CountFrom] does. Rows of endpoints are not in
+// it, and Endpoint is 0; objects of endpoints are only in a dump with include_eds, else 0.
+func CountDump(configDump io.Reader) (observations.Counts, observations.ConfigObjects, error) {
+	rows, objects, err := countDump(configDump)
+	if err != nil {
+		return rows, objects, fmt.Errorf("read Envoy's configuration dump: %w", err)
+	}
+	return rows, objects, nil
+}
+
+// CountHosts counts the rows of endpoints in an answer to /clusters?format=json, as [CountFrom] does.
+func CountHosts(clusters io.Reader) (int, error) {
+	n, err := countHosts(clusters)
+	if err != nil {
+		return 0, fmt.Errorf("read Envoy's clusters: %w", err)
+	}
+	return n, nil
+}
+
 // errNoConfig and errNoClusters are of JSON that is not Envoy's.
 var (
 	errNoConfig   = errors.New("it holds no clusters or no listeners: not an Envoy's, or of one that has not started")

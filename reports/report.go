@@ -22,8 +22,10 @@ import (
 	"github.com/meshbench/meshbench/reports/growth"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/phases"
+	"github.com/meshbench/meshbench/reports/replay"
 	"github.com/meshbench/meshbench/reports/requests"
 	"github.com/meshbench/meshbench/reports/revisions"
+	"github.com/meshbench/meshbench/reports/scoping"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/slopes"
 	"github.com/meshbench/meshbench/reports/traffic"
@@ -62,6 +64,9 @@ type Report struct {
 	Traffic *traffic.Traffic `json:"traffic,omitempty"`
 	// Calls are single requests, with the proofs of what became of them.
 	Calls []calls.Call `json:"calls,omitempty"`
+	// Replay sets counts beside those of the cluster that the scenario was imported from; nil
+	// where none are known.
+	Replay *replay.Replay `json:"replay,omitempty"`
 	// Harness is the cost of this program, ControlPlane that of the cluster's: CPU
 	// until the last step's end, memory at the highest of the steps' ends.
 	Harness      *observations.Cost `json:"harness,omitempty"`
@@ -342,13 +347,25 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	if run.PublishedSeries != nil {
 		r.Sections = append(r.Sections, slopes.Section(run.PublishedSeries, r.Istio, r.sizes(run.PublishedSeries.By)))
 	}
+	if of, err := r.scoping(records, steps); err != nil {
+		return nil, err
+	} else if of != nil {
+		r.Sections = append(r.Sections, scoping.Section(of))
+	}
 	if r.Traffic = traffic.Build(records); r.Traffic != nil {
 		r.Sections = append(r.Sections, traffic.Section(r.Traffic))
 		r.expectAnswers()
 	}
 	if r.Calls = calls.Build(records); len(r.Calls) > 0 {
-		r.Sections = append(r.Sections, calls.Section(r.Calls))
+		if of := calls.Section(r.Calls); len(of.Summary.Rows) > 0 {
+			r.Sections = append(r.Sections, of)
+		}
 		r.expectProofs()
+	}
+	if len(r.Steps) > 0 && r.Steps[0].Number == 1 {
+		if r.Replay = replay.Of(run.Source, r.Steps[0].Name, r.Steps[0].Proxies); r.Replay != nil {
+			r.Sections = append(r.Sections, replay.Section(r.Replay))
+		}
 	}
 	var sent []requests.Step
 	for i := range r.Steps {

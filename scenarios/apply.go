@@ -418,7 +418,7 @@ func (c *checker) apply(field string, o object, pods manifestPods) {
 		if pods.everyNode {
 			pods.replicas = total(c.plan.nodes)
 		}
-		c.plan.run(o, plannedPods{pods.replicas, injected, pods.everyNode, pods.template.real()}, 0)
+		c.plan.run(o, plannedPods{pods.replicas, injected, pods.everyNode, pods.template.own()}, 0)
 		return
 	}
 	surge := 0

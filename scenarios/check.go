@@ -18,8 +18,8 @@ import (
 const (
 	// daemonPods run on every node: aws-node and kube-proxy.
 	daemonPods = 2
-	// systemPods run once per cluster: two of coredns, metrics-server, istiod.
-	systemPods = 4
+	// baselinePods run once per cluster: two of coredns, metrics-server.
+	baselinePods = 3
 	// maxNodes is the limit that Kubernetes documents for a cluster.
 	maxNodes = 5000
 )
@@ -97,10 +97,17 @@ type checker struct {
 	askedAt map[object]string
 	// revisions counts the revisions of Knative Services.
 	revisions map[object]int
+	// graphs are those that exist, by their names.
+	graphs map[string]*Graph
 	// defined holds the kinds that manifests define, as group/kind.
 	defined map[string]bool
 	// inlined is how much of the rendered scenario manifests from files take, in bytes.
 	inlined int
+	// systemPods are the pods of cluster and mesh that run once, and daemonPods those on every
+	// node.
+	systemPods, daemonPods int
+	// replaced is set if a manifest takes the place of the program's baseline.
+	replaced bool
 	// full is set while the nodes cannot hold the pods, which is reported once.
 	full  bool
 	nodes []NodeGroup
@@ -122,7 +129,7 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
 		templates: map[object]template{}, exposed: map[object]service{}, askedAt: map[object]string{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
-		gateways: gatewayWorld{most: map[object]int{}},
+		gateways: gatewayWorld{most: map[object]int{}}, systemPods: baselinePods + 1, daemonPods: daemonPods, graphs: map[string]*Graph{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},
@@ -270,7 +277,7 @@ func (c *checker) run(field string, o object, w workload, surge int) {
 
 // planned are the workload's pods for the plan.
 func (w workload) planned() plannedPods {
-	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, real: w.template.real()}
+	return plannedPods{replicas: w.replicas, injected: w.injected, everyNode: w.everyNode, own: w.template.own()}
 }
 
 // check goes through the scenario and fills in the default witnesses.
@@ -281,6 +288,8 @@ func (c *checker) check(s *Scenario) {
 		c.wrong("mesh.istio", "invalid version %q: want e.g. 1.23.2", s.Mesh.Istio)
 	}
 	c.install(s.Mesh)
+	c.installRevisions(s.Mesh)
+	c.system(s)
 	c.setNodes("cluster.nodes", s.Cluster.Nodes)
 	names := map[string]int{}
 	for i := range s.Steps {
@@ -315,8 +324,9 @@ func (c *checker) check(s *Scenario) {
 		c.wrong("steps", "a scenario needs at least one step")
 	}
 	c.gateways.check(c)
-	c.witnesses(s.Witnesses)
+	c.witnesses(s)
 	c.addGateway(s)
+	c.sourceProxies(s)
 	s.plan = c.plan.Plan
 	s.own, s.outside = c.own, slices.Clip(c.outside.sorted())
 	c.settleLimits(s)

@@ -23,12 +23,16 @@ type Churn struct {
 	Deployment  string `yaml:"deployment,omitempty"`
 	StatefulSet string `yaml:"statefulset,omitempty"`
 	DaemonSet   string `yaml:"daemonset,omitempty"`
+	// Graph is the name of an action graph, of whose pods a share is deleted.
+	Graph string `yaml:"graph,omitempty" jsonschema:"oneof_required=graph"`
 	// Share is how much each round takes, in percent, rounded up: 25%.
-	Share string `yaml:"share" jsonschema:"required,pattern=^[0-9.]+%$"`
+	Share string `yaml:"share" jsonschema:"required,pattern=^([0-9.]+|\\$\\{[^}]*\\})%$"`
 	// Rounds defaults to 1. Each begins when the one before has taken effect.
 	Rounds int `yaml:"rounds" jsonschema:"default=1"`
 	// Seed chooses what is taken. It defaults to 1.
 	Seed int `yaml:"seed" jsonschema:"default=1"`
+
+	graph *Graph
 }
 
 // maxRounds bounds the rounds: each takes seconds.
@@ -45,6 +49,8 @@ func (x *Churn) String() string {
 // What is churned, in words.
 func (x *Churn) What() string {
 	switch {
+	case x.Graph != "":
+		return "the pods of graph " + x.Graph
 	case x.Namespace == "":
 		return "namespaces " + strings.Join(x.Namespaces, ", ")
 	case given(x.owners()).name == "":
@@ -52,6 +58,9 @@ func (x *Churn) What() string {
 	}
 	return "the pods of " + ownerText(x.Namespace, x.owners())
 }
+
+// Of is the graph whose pods are churned; nil for none.
+func (x *Churn) Of() *Graph { return x.graph }
 
 // Owner returns the kind and the name of the workload whose pods are churned; "" for all in
 // the namespace.
@@ -102,6 +111,13 @@ func (x *Churn) check(c *checker) needs {
 	c.number("seed", x.Seed, 0, maxNumber)
 	named := given(x.owners())
 	switch {
+	case x.Graph != "" && (x.Namespaces != nil || x.Namespace != "" || named.name != ""):
+		c.wrong("graph", "something else to churn is named already; name one of them")
+	case x.Graph != "":
+		if g, ok := c.graph("graph", x.Graph); ok {
+			x.graph = g
+			c.churnWorkloads(x, c.graphWorkloads(g))
+		}
 	case x.Namespaces != nil && (x.Namespace != "" || named.name != ""):
 		field := named.field
 		if x.Namespace != "" {
@@ -168,6 +184,11 @@ func (c *checker) churnPods(x *Churn) {
 	} else {
 		return
 	}
+	c.churnWorkloads(x, churned)
+}
+
+// churnWorkloads checks the pods of workloads.
+func (c *checker) churnWorkloads(x *Churn, churned []object) {
 	pods := 0
 	for _, o := range churned {
 		w := c.known(o)
@@ -177,7 +198,11 @@ func (c *checker) churnPods(x *Churn) {
 		c.plan.run(o, before, len(x.Choose(0, w.replicas)))
 	}
 	if pods == 0 && !c.badBelow("steps") {
-		c.wrong("namespace", "%s: there are no pods at this step; scale up first", x.What())
+		field := "namespace"
+		if x.Graph != "" {
+			field = "graph"
+		}
+		c.wrong(field, "%s: there are no pods at this step; scale up first", x.What())
 	}
 }
 

@@ -18,16 +18,30 @@ func (s *Scenario) Keep(folder string) error {
 		return s.original.Keep(folder)
 	}
 	kept := map[string]bool{}
+	keep := func(f *longFile) error {
+		if kept[f.kept()] {
+			return nil
+		}
+		if err := f.keep(filepath.Join(folder, filepath.FromSlash(f.kept()))); err != nil {
+			return fmt.Errorf("keep the manifest %s: %w", f.path, err)
+		}
+		kept[f.kept()] = true
+		return nil
+	}
+	if s.system.Replaces() {
+		if err := keep(s.system.file); err != nil {
+			return err
+		}
+	}
 	for _, step := range s.Steps {
 		for _, action := range step.Actions {
 			a, ok := action.Change.(*Apply)
-			if !ok || a.long == nil || kept[a.long.kept()] {
+			if !ok || a.long == nil {
 				continue
 			}
-			if err := a.long.keep(filepath.Join(folder, filepath.FromSlash(a.long.kept()))); err != nil {
-				return fmt.Errorf("keep the manifest %s: %w", a.long.path, err)
+			if err := keep(a.long); err != nil {
+				return err
 			}
-			kept[a.long.kept()] = true
 		}
 	}
 	return nil

@@ -26,20 +26,21 @@ func (c *checker) services() int {
 }
 
 // Largest returns the indexes of the steps at which istiod is expected to hold most, in
-// their order; real is that of [Plan.Sidecars].
+// their order.
 //
 // Every sidecar is sent every Service and pod, so the size of a step is the number of its
-// sidecars that run at one time, and one for istiod itself, times the number of Services and
+// sidecars that run or are light at one time, and one for istiod itself, times the number of Services and
 // pods at its end. Two steps count: the largest one, and the one that grows most over the step
 // before it, for istiod then holds the old and the new beside one another. Often they are the
 // same. Among equals it is the first.
-func (p Plan) Largest(real int) []int {
+func (p Plan) Largest(s Shares) []int {
 	if len(p.loads) == 0 {
 		return nil
 	}
 	largest, steepest, most, rise, before := 0, 0, 0, 0, 0
 	for i, l := range p.loads {
-		size := (1 + p.mostSidecars(real, l.from, l.to)) * l.objects
+		_, proxies := p.most(s, l.from, l.to)
+		size := (1 + proxies) * l.objects
 		if size > most {
 			largest, most = i, size
 		}

@@ -24,12 +24,13 @@ func TestLargest(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, i := range s.Plan().Largest(c.real) {
+		for _, i := range s.Plan().Largest(Shares{Real: c.real}) {
 			got = append(got, s.Steps[i].Name)
 		}
 		if !slices.Equal(got, c.want) {
 			for i, l := range s.Plan().loads {
-				t.Logf("%s: %d sidecars, %d objects", s.Steps[i].Name, s.Plan().mostSidecars(c.real, l.from, l.to), l.objects)
+				_, sidecars := s.Plan().most(Shares{Real: c.real}, l.from, l.to)
+				t.Logf("%s: %d sidecars, %d objects", s.Steps[i].Name, sidecars, l.objects)
 			}
 			t.Errorf("%s with %d real: %q, want %q", c.scenario, c.real, got, c.want)
 		}
@@ -57,11 +58,11 @@ steps:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Plan().Largest(10); !slices.Equal(got, want) {
+		if got := s.Plan().Largest(Shares{Real: 10}); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v; loads %v", steps, got, want, s.Plan().loads)
 		}
 	}
-	if got := (Plan{}).Largest(10); got != nil {
+	if got := (Plan{}).Largest(Shares{Real: 10}); got != nil {
 		t.Errorf("of no scenario: %v", got)
 	}
 }

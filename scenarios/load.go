@@ -311,6 +311,9 @@ func (s *Scenario) Render() ([]byte, error) {
 	}
 	versioned := *s
 	versioned.APIVersion = APIVersion
+	if s.system.Replaces() {
+		versioned.Cluster.Baseline = s.system.file.kept()
+	}
 	var n yaml.Node
 	if err := n.Encode(&versioned); err != nil {
 		return nil, fmt.Errorf("render scenario %s: %w", s.Name, err)

@@ -49,6 +49,10 @@ func (s *Scenario) place(p *placement) {
 	for i := range s.Witnesses {
 		p.rename(&s.Witnesses[i].Namespace)
 	}
+	s.Source.Proxies = slices.Clone(s.Source.Proxies)
+	for i := range s.Source.Proxies {
+		p.rename(&s.Source.Proxies[i].Namespace)
+	}
 	for i := range s.Steps {
 		step := &s.Steps[i]
 		step.ExpectOf = slices.Clone(step.ExpectOf)

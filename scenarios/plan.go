@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"github.com/meshbench/meshbench/internal/annotations"
 )
 
 // Plan is what a scenario needs from a cluster and a mesh, known before anything starts.
@@ -76,8 +74,16 @@ type podChange struct {
 	sidecars int
 	// surge is the number of additional sidecars during the change.
 	surge int
-	// real is the workload's own number of real sidecars; nil for the run's.
-	real *int
+	own
+}
+
+// own is what a workload says itself of its sidecars.
+type own struct {
+	// real and light are its own numbers of real and of light ones; nil for the run's.
+	real, light *int
+	// gateway is set if its proxies are gateways, which run whichever workloads may have real
+	// sidecars.
+	gateway bool
 }
 
 // Plan returns what the scenario needs. It is empty if the scenario was not loaded by this
@@ -88,48 +94,7 @@ func (s *Scenario) Plan() Plan { return s.plan }
 // must have room, gateways among them. real is the number of real pods per owner (Deployment,
 // DaemonSet), -1 for all; a workload's own number goes over it, and gateways are all real. A
 // rolling restart of a Deployment adds a quarter by default, rounded up.
-func (p Plan) Sidecars(real int) int { return p.mostSidecars(real, 0, len(p.timeline)) }
-
-// mostSidecars is Sidecars for some of the changes, with what was there before them.
-func (p Plan) mostSidecars(real, from, to int) int {
-	running := func(n int, own *int) int {
-		limit := real
-		if own != nil {
-			limit = *own
-		}
-		if limit < 0 {
-			return n
-		}
-		return min(n, limit)
-	}
-	now := map[object]int{}
-	sum, most := 0, 0
-	for i, c := range p.timeline[:to] {
-		if i == from {
-			most = sum
-		}
-		runs := running(c.sidecars, c.real)
-		sum += runs - now[c.workload]
-		now[c.workload] = runs
-		most = max(most, sum+running(c.surge, c.real))
-	}
-	if from == to {
-		most = sum
-	}
-	return most
-}
-
-// OwnReal returns the workloads, as namespace/name, that say themselves how many of their
-// sidecars are real, and not that all are; each once.
-func (p Plan) OwnReal() []string {
-	var found []string
-	for _, c := range p.timeline {
-		if c.real != nil && *c.real >= 0 {
-			addOnce(&found, c.workload.namespace+"/"+c.workload.name)
-		}
-	}
-	return found
-}
+func (p Plan) Sidecars(real int) int { return p.Proxies(Shares{Real: real}).Real }
 
 // needs is what one action needs besides the objects that it registers with the checker.
 // Every action's check returns one, so that a new kind of action has to state its needs.
@@ -164,22 +129,7 @@ type plannedPods struct {
 	injected bool
 	// everyNode is set if the number of pods is that of the nodes.
 	everyNode bool
-	// real is their own number of real sidecars; nil for the run's.
-	real *int
-}
-
-// real is the number of real sidecars that the pods ask for, -1 for all; nil for none of
-// their own. Gateways are real unless they say otherwise.
-func (t template) real() *int {
-	real, given, err := annotations.IsReal(t.annotations)
-	switch {
-	case given && err == nil:
-		return &real
-	case annotations.IsGateway(t.labels, t.annotations):
-		all := -1
-		return &all
-	}
-	return nil
+	own
 }
 
 func newPlanner() planner {
@@ -218,7 +168,7 @@ func (p *planner) run(o object, pods plannedPods, surge int) {
 	if !slices.Contains(p.order, o) {
 		p.order = append(p.order, o)
 	}
-	change := podChange{workload: o, real: pods.real}
+	change := podChange{workload: o, own: pods.own}
 	if pods.injected {
 		change.sidecars, change.surge = pods.replicas, surge
 	}

@@ -26,18 +26,23 @@ type PodOptions struct {
 	Annotations map[string]string `yaml:"annotations,omitempty"`
 	// Resources are the container's; none by default.
 	Resources Resources `yaml:"resources,omitempty"`
-	// Sidecars says how many of the pods' sidecars run.
+	// Sidecars says how many of the pods' sidecars run, and how many of the others are light.
 	Sidecars Sidecars `yaml:"sidecars,omitempty"`
 }
 
 // Sidecars says how many of a workload's sidecars run as processes, where the cluster
-// simulates the others. A cluster of real machines runs all, whatever it says.
+// simulates the others, and how many of those are light: spoken for, so that istiod has a
+// proxy for each. A cluster of real machines runs all, whatever it says of real ones, and
+// cannot have light ones.
 type Sidecars struct {
 	// Real is a number or all. It defaults to the run's own, --real.
 	Real *Real `yaml:"real,omitempty"`
+	// Light is a number of those that are not real, or all. It defaults to the run's own,
+	// --light.
+	Light *Real `yaml:"light,omitempty"`
 }
 
-// Real is a number of real sidecars; -1 stands for all.
+// Real is a number of real sidecars, or of light ones; -1 stands for all.
 type Real int
 
 // AllReal is a Real that is written as all.
@@ -87,10 +92,16 @@ func (d *decoder) real(n *yaml.Node, path string, v reflect.Value) {
 // PodAnnotations are the annotations that the pods get: Annotations, and those by which the
 // other options reach the cluster.
 func (p *PodOptions) PodAnnotations() map[string]string {
-	if p.Sidecars.Real == nil {
+	if p.Sidecars == (Sidecars{}) {
 		return p.Annotations
 	}
-	all := map[string]string{annotations.Real: p.Sidecars.Real.String()}
+	all := map[string]string{}
+	if p.Sidecars.Real != nil {
+		all[annotations.Real] = p.Sidecars.Real.String()
+	}
+	if p.Sidecars.Light != nil {
+		all[annotations.Light] = p.Sidecars.Light.String()
+	}
 	maps.Copy(all, p.Annotations)
 	return all
 }
@@ -152,8 +163,12 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 	c.podAnnotations("annotations", p.Annotations, ContainerName(image))
 	c.quantities("resources.requests", p.Resources.Requests)
 	c.quantities("resources.limits", p.Resources.Limits)
-	if _, twice := p.Annotations[annotations.Real]; twice && p.Sidecars.Real != nil {
-		c.wrong(join("annotations", annotations.Real), "sidecars.real says it already; omit one of them")
+	given := map[string]*Real{"real": p.Sidecars.Real, "light": p.Sidecars.Light}
+	for _, word := range slices.Sorted(maps.Keys(given)) {
+		key := map[string]string{"real": annotations.Real, "light": annotations.Light}[word]
+		if _, twice := p.Annotations[key]; twice && given[word] != nil {
+			c.wrong(join("annotations", key), "sidecars.%s says it already; omit one of them", word)
+		}
 	}
 	if !c.namespace("namespace", o.namespace) {
 		return needs{}
@@ -161,8 +176,10 @@ func (c *checker) makes(apiVersion string, o object, image string, p *PodOptions
 	w.template.labels, w.template.annotations = p.PodLabels(o.name), p.PodAnnotations()
 	w.template.containers = []Container{{Name: ContainerName(image), Image: image}}
 	w.injected = c.injects(o, w.template)
-	if p.Sidecars.Real != nil && !w.injected && !c.badBelow(c.path) {
-		c.wrong("sidecars.real", "the pods of %s/%s have no sidecar; set injection on the namespace, or omit the field", o.namespace, o.name)
+	for _, word := range slices.Sorted(maps.Keys(given)) {
+		if given[word] != nil && !w.injected && !c.badBelow(c.path) {
+			c.wrong("sidecars."+word, "the pods of %s/%s have no sidecar; set injection on the namespace, or omit the field", o.namespace, o.name)
+		}
 	}
 	c.disjoint(o, w)
 	c.create("name", apiVersion, o)
@@ -185,6 +202,9 @@ func annotationProblems(given map[string]string, containers []string) []simulate
 	found := simulate.Check(given, containers)
 	if _, _, err := annotations.IsReal(given); err != nil {
 		found = append(found, simulate.Problem{Annotation: annotations.Real, Text: err.Error()})
+	}
+	if _, _, err := annotations.IsLight(given); err != nil {
+		found = append(found, simulate.Problem{Annotation: annotations.Light, Text: err.Error()})
 	}
 	if _, err := standin.Parse(given[standin.Annotation]); err != nil {
 		found = append(found, simulate.Problem{Annotation: standin.Annotation, Text: fmt.Sprintf("annotation %s: %v", standin.Annotation, err)})

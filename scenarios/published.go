@@ -36,6 +36,32 @@ type Published struct {
 	Series *PublishedSeries `yaml:"series,omitempty"`
 	// Traffic is what a sidecar needs that carries requests; nil if none was published.
 	Traffic *PublishedTraffic `yaml:"traffic,omitempty"`
+	// Scoping is what Sidecar resources saved; nil if none was published.
+	Scoping *PublishedScoping `yaml:"scoping,omitempty"`
+}
+
+// PublishedScoping is what a mesh needed before and after its proxies were scoped. MB and GB
+// are 10^6 and 10^9 bytes.
+type PublishedScoping struct {
+	Services int `yaml:"services"`
+	Proxies  int `yaml:"proxies"`
+	// Unscoped is a mesh in which each proxy holds all Services, Scoped one in which it holds
+	// what it needs.
+	Unscoped PublishedScope `yaml:"unscoped"`
+	Scoped   PublishedScope `yaml:"scoped"`
+	// BoundSeconds is what istiod's times of pushes, convergence and queueing stayed below.
+	BoundSeconds float64 `yaml:"boundSeconds"`
+}
+
+// PublishedScope is what a mesh needed; 0 for what was not published.
+type PublishedScope struct {
+	ConfigMB    float64 `yaml:"configMB"` // of one proxy, as its config_dump
+	AllConfigGB float64 `yaml:"allConfigGB"`
+	MemoryMB    float64 `yaml:"memoryMB"` // of one proxy
+	AllMemoryGB float64 `yaml:"allMemoryGB"`
+	// IstiodMemoryGB and IstiodCores are the control plane's.
+	IstiodMemoryGB float64 `yaml:"istiodMemoryGB"`
+	IstiodCores    float64 `yaml:"istiodCores"`
 }
 
 // PublishedSeries is the memory of proxies by the number of some objects.

@@ -1,21 +1,33 @@
 package scenarios
 
-// Restart replaces the pods of a Deployment, a StatefulSet or a DaemonSet gradually, as
-// `kubectl rollout restart` does. It has taken effect when all new pods are Ready and all
-// old ones are gone.
+// Restart replaces the pods of a Deployment, a StatefulSet, a DaemonSet or of all Deployments
+// of a graph gradually, as `kubectl rollout restart` does. It has taken effect when all new pods
+// are Ready and all old ones are gone.
 type Restart struct {
-	Namespace string `yaml:"namespace" jsonschema:"required"`
+	Namespace string `yaml:"namespace,omitempty" jsonschema:"oneof_required=deployment,oneof_required=statefulset,oneof_required=daemonset"`
 	// Deployment, StatefulSet or DaemonSet is the name of what is restarted.
 	Deployment  string `yaml:"deployment,omitempty" jsonschema:"oneof_required=deployment"`
 	StatefulSet string `yaml:"statefulset,omitempty" jsonschema:"oneof_required=statefulset"`
 	DaemonSet   string `yaml:"daemonset,omitempty" jsonschema:"oneof_required=daemonset"`
+	// Graph is the name of an action graph, whose Deployments are restarted at once.
+	Graph string `yaml:"graph,omitempty" jsonschema:"oneof_required=graph"`
+
+	graph *Graph
 }
 
 // Word returns restart.
 func (*Restart) Word() string { return "restart" }
 
 // String describes the change in a few words.
-func (r *Restart) String() string { return "restart " + ownerText(r.Namespace, r.owners()) }
+func (r *Restart) String() string {
+	if r.Graph != "" {
+		return "restart all Deployments of graph " + r.Graph
+	}
+	return "restart " + ownerText(r.Namespace, r.owners())
+}
+
+// Of is the graph that is restarted; nil for a workload.
+func (r *Restart) Of() *Graph { return r.graph }
 
 // Owner returns the kind and the name of what is restarted.
 func (r *Restart) Owner() (kind, name string) {
@@ -28,10 +40,29 @@ func (r *Restart) owners() []owner { return owners(r.Deployment, r.StatefulSet, 
 func (r *Restart) place(p *placement) { p.rename(&r.Namespace) }
 
 func (r *Restart) check(c *checker) needs {
-	o, exists := c.owner(r.Namespace, r.owners())
-	if !exists {
+	if r.Graph != "" {
+		if r.Namespace != "" || given(r.owners()).name != "" {
+			c.wrong("graph", "a workload is named already; name one of them")
+		} else if g, ok := c.graph("graph", r.Graph); ok {
+			r.graph = g
+			for _, o := range c.graphWorkloads(g) {
+				r.checkOne(c, o)
+			}
+		}
 		return needs{}
 	}
+	if r.Namespace == "" {
+		c.wrong("namespace", "is required; want a string")
+		return needs{}
+	}
+	if o, exists := c.owner(r.Namespace, r.owners()); exists {
+		r.checkOne(c, o)
+	}
+	return needs{}
+}
+
+// checkOne checks the restart of one workload.
+func (r *Restart) checkOne(c *checker, o object) {
 	w := c.known(o)
 	surge := 0
 	if o.kind == "Deployment" {
@@ -52,5 +83,4 @@ func (r *Restart) check(c *checker) needs {
 		c.plan.run(o, before, surge)
 	}
 	c.run("", o, w, surge)
-	return needs{}
 }

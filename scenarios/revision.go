@@ -1,13 +1,10 @@
 package scenarios
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/meshbench/meshbench/meshfacts"
 )
 
 // current is the control plane that was installed or upgraded last.
@@ -16,13 +13,13 @@ func (c *checker) current() Mesh { return c.meshes[c.latest] }
 // install notes the mesh with which the scenario starts, and checks its values.
 func (c *checker) install(mesh Mesh) {
 	own := mesh.Values
+	mesh.Values = mesh.ChartValues()
 	mesh = mesh.With(c.loader.Values)
 	mesh.Istio = c.rules.version(mesh.Istio)
 	c.meshes, c.latest = []Mesh{mesh}, 0
 	c.installed = mesh
 	c.warnUnchecked("mesh.istio", mesh.Istio)
 	c.helmValues("mesh.values", own)
-	c.meshNames("mesh.values", own)
 	c.proxyResources(mesh)
 	namespace := mesh.namespace()
 	for _, o := range []object{{"Namespace", "", namespace}, {"Service", namespace, "istiod"}} {
@@ -92,10 +89,7 @@ func (c *checker) meshNames(field string, values map[string]any) {
 		}
 	}
 	if name, ok := mesh.value("defaultRevision").(string); ok && name != "" {
-		var names []string
-		for _, m := range c.meshes {
-			names = append(names, cmp.Or(m.revision(), "default"))
-		}
+		names := revisionNames(c.meshes)
 		if !slices.Contains(names, name) {
 			c.wrong(field+".defaultRevision", "no istiod has revision %q, so that nobody would validate; the mesh has %s; leave it out, and the first one validates",
 				name, strings.Join(names, ", "))
@@ -105,16 +99,7 @@ func (c *checker) meshNames(field string, values map[string]any) {
 
 // helmValues checks that the mesh's charts know the values in a field.
 func (c *checker) helmValues(field string, values map[string]any) {
-	var problems []meshfacts.Problem
-	if !c.rules.DualStack {
-		problems = meshfacts.DualStack(values)
-	}
-	if c.rules.HelmValues != nil {
-		problems = append(problems, c.rules.HelmValues(c.current().Istio, values)...)
-	}
-	for _, p := range problems {
-		c.wrong(join(field, meshfacts.PathText(p.Path)), "%s", p.Message)
-	}
+	c.helmValuesOf(c.current().Istio, field, values)
 }
 
 // dualStack checks that a Service of a manifest asks only for addresses that the cluster

@@ -23,9 +23,9 @@ func (c *checker) pods() int {
 
 // free returns the number of further pods that the nodes can hold.
 func (c *checker) free() int {
-	n := -systemPods - c.pods()
+	n := -c.systemPods - c.pods()
 	for _, g := range c.nodes {
-		n += g.Count * (g.podLimit() - daemonPods)
+		n += g.Count * (g.podLimit() - c.daemonPods)
 	}
 	return n
 }
@@ -45,7 +45,7 @@ func (g NodeGroup) podLimit() int {
 func (c *checker) fit(field string, more bool) {
 	free := c.free()
 	if phase := len(c.plan.Phases) - 1; phase >= 0 {
-		now := c.pods() + systemPods + daemonPods*total(c.plan.nodes)
+		now := c.pods() + c.systemPods + c.daemonPods*total(c.plan.nodes)
 		c.plan.Phases[phase].MostPods = max(c.plan.Phases[phase].MostPods, now)
 	}
 	if free < 0 && more && !c.full {
@@ -53,7 +53,7 @@ func (c *checker) fit(field string, more bool) {
 		for _, g := range c.nodes {
 			nodes, limit = nodes+g.Count, limit+g.Count*g.podLimit()
 		}
-		system := nodes*daemonPods + systemPods
+		system := nodes*c.daemonPods + c.systemPods
 		c.wrong(field, "%d Deployment pods and %d system pods do not fit: %s can hold %d pods; use more or larger nodes, or raise maxPods",
 			c.pods(), system, describe(c.nodes), limit)
 	}
@@ -75,8 +75,8 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 			sound = false
 		}
 		sound = c.number(at+".count", g.Count, 1, maxNodes) && sound
-		if g.MaxPods != 0 && g.MaxPods <= daemonPods {
-			c.wrong(at+".maxPods", "%d is too few: aws-node and kube-proxy run on every node; use more, or omit the field for the instance type's limit", g.MaxPods)
+		if g.MaxPods != 0 && g.MaxPods <= c.daemonPods {
+			c.wrong(at+".maxPods", "%d is too few: %s on every node; use more, or omit the field for the instance type's limit", g.MaxPods, c.daemons())
 			sound = false
 		}
 		nodes += g.Count
@@ -91,6 +91,14 @@ func (c *checker) setNodes(field string, groups []NodeGroup) {
 	c.nodes = groups
 	c.plan.setNodes(groups)
 	c.fit(field, true)
+}
+
+// daemons says what runs on every node.
+func (c *checker) daemons() string {
+	if c.replaced {
+		return fmt.Sprintf("%d pods of the baseline run", c.daemonPods)
+	}
+	return "aws-node and kube-proxy run"
 }
 
 // roomy returns nodes with room for everything, in place of invalid ones.

@@ -47,9 +47,13 @@ type Scenario struct {
 	// keeps its pods; and the first gateway of an action with two replicas or more, or where a
 	// step has expectations of a gateway, the first gateway.
 	Witnesses []Witness `yaml:"witnesses,omitempty"`
+	// Source is what is known of the cluster that the scenario was imported from.
+	Source Source `yaml:"source,omitempty"`
 	// Steps are done in order. Expectations are changes relative to the first step.
 	Steps []Step `yaml:"steps" jsonschema:"required,minItems=1"`
 
+	// system is the result of [Scenario.System].
+	system *System
 	// plan is the result of [Scenario.Plan].
 	plan Plan
 	// wantsKnative is the place in the file of the first action that needs Knative.
@@ -100,6 +104,17 @@ func (p Parameter) MarshalYAML() (any, error) {
 type Cluster struct {
 	// Nodes are the nodes at the start, in groups of equal ones.
 	Nodes []NodeGroup `yaml:"nodes" jsonschema:"required,minItems=1"`
+	// Baseline is the path of a manifest, relative to the scenario file and below its folder,
+	// of what is in the namespaces of the cluster and of the mesh before the mesh is installed:
+	// Services, their endpoints, and what runs behind them. It takes the place of what an
+	// embedded cluster has from the start by default, which is what EKS has; other clusters
+	// have their own, and refuse it. What runs there is simulated, whatever its image. The
+	// endpoints of Service kubernetes say how many API servers there are. In a rendered scenario
+	// the file lies beside it, named by its hash.
+	Baseline string `yaml:"baseline,omitempty"`
+	// ServiceRange is the range of Services' addresses of an embedded cluster, IPv4,
+	// 10.96.0.0/12; by default that of EKS, 172.20.0.0/16.
+	ServiceRange string `yaml:"serviceRange,omitempty"`
 }
 
 // NodeGroup is a number of equal nodes.
@@ -118,6 +133,11 @@ type Mesh struct {
 	Istio string `yaml:"istio,omitempty" jsonschema:"pattern=^[0-9]+\\.[0-9]+\\.[0-9]+([-+].+)?$"`
 	// Values are Helm values for the istiod chart, over the program's own.
 	Values map[string]any `yaml:"values,omitempty"`
+	// Tags are further names of the mesh's revision.
+	Tags []string `yaml:"tags,omitempty"`
+	// Revisions are further istiods, which are installed beside the mesh's own before the first
+	// step.
+	Revisions []MeshRevision `yaml:"revisions,omitempty"`
 }
 
 // KnativeOptions are options of Knative Serving.
@@ -166,13 +186,15 @@ type Step struct {
 type Expect struct {
 	// ProxyExpect is about the first witness.
 	ProxyExpect `yaml:",inline"`
-	// Nodes, Pods and Services are objects in all namespaces, Sidecars pods with a sidecar and
-	// RealSidecars those of them whose sidecar runs.
-	Nodes        *int `yaml:"nodes,omitempty"`
-	Pods         *int `yaml:"pods,omitempty"`
-	Services     *int `yaml:"services,omitempty"`
-	Sidecars     *int `yaml:"sidecars,omitempty"`
-	RealSidecars *int `yaml:"realSidecars,omitempty"`
+	// Nodes, Pods and Services are objects in all namespaces, Sidecars pods with a sidecar,
+	// RealSidecars those of them whose sidecar runs, and LightSidecars those of the others that
+	// are light.
+	Nodes         *int `yaml:"nodes,omitempty"`
+	Pods          *int `yaml:"pods,omitempty"`
+	Services      *int `yaml:"services,omitempty"`
+	Sidecars      *int `yaml:"sidecars,omitempty"`
+	RealSidecars  *int `yaml:"realSidecars,omitempty"`
+	LightSidecars *int `yaml:"lightSidecars,omitempty"`
 	// Gateway are changes of the gateway that is a witness, relative to the first step that
 	// ends with one.
 	Gateway *ProxyExpect `yaml:"gateway,omitempty"`
@@ -209,6 +231,7 @@ func (e Expect) Changes() []observations.Expectation {
 	list := e.changes("")
 	for _, x := range []expected{
 		{"nodes", e.Nodes}, {"pods", e.Pods}, {"services", e.Services}, {"sidecars", e.Sidecars}, {"realSidecars", e.RealSidecars},
+		{"lightSidecars", e.LightSidecars},
 	} {
 		list = x.appended(list, "")
 	}

@@ -139,9 +139,17 @@ func TestRefusedAndTaken(t *testing.T) {
 			plain + `{deployment: {namespace: [plain|ns1], name: a, image: nginx, sidecars: {real: 1}}}`,
 			"actions[1].deployment.sidecars.real", "the pods of plain/a have no sidecar; set injection on the namespace, or omit the field",
 		},
-		"light sidecars": {
-			`{deployment: {namespace: ns1, name: a, image: nginx, sidecars: {[light|real]: all}}}`,
-			"actions[0].deployment.sidecars.light", `unknown field; known: real`,
+		"light sidecars where there are none": {
+			plain + `{deployment: {namespace: [plain|ns1], name: a, image: nginx, sidecars: {light: all}}}`,
+			"actions[1].deployment.sidecars.light", "the pods of plain/a have no sidecar; set injection on the namespace, or omit the field",
+		},
+		"light sidecars said twice": {
+			`{deployment: {namespace: ns1, name: a, image: nginx, annotations: {meshbench.dev/[light|real]: all}, sidecars: {light: all}}}`,
+			"actions[0].deployment.annotations.meshbench.dev/light", "sidecars.light says it already; omit one of them",
+		},
+		"fake sidecars": {
+			`{deployment: {namespace: ns1, name: a, image: nginx, sidecars: {[fake|real]: all}}}`,
+			"actions[0].deployment.sidecars.fake", `unknown field; known: light, real`,
 		},
 		"no pause": {
 			`{pause: {for: [0s|1s]}}`, "actions[0].pause.for", "0s is no pause; want e.g. 30s",

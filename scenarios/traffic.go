@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -369,7 +370,8 @@ func (c *checker) target(to string, outside bool, sources []string) (service str
 // serviceOf finds the Service with a host's name: SERVICE, SERVICE.NAMESPACE or either with
 // what the cluster appends. One of the first form is in the namespace of the sources.
 func (c *checker) serviceOf(host string, sources []string) (object, bool) {
-	const suffix = ".svc.cluster.local"
+	domain, _ := c.installed.value("global", "proxy", "clusterDomain").(string)
+	suffix := ".svc." + cmp.Or(domain, clusterDomain)
 	short := host
 	for _, end := range []string{suffix, ".svc"} {
 		if rest, ok := strings.CutSuffix(short, end); ok {

@@ -180,14 +180,14 @@ func TestTraffic(t *testing.T) {
 		{Kind: "Deployment", Namespace: "ns1", Name: "client", Sends: true, Injected: true, Replicas: 1, Containers: fortio},
 	}, plan.Running, cmpopts.IgnoreUnexported(PlannedApplication{}))).To(gomega.BeEmpty())
 
-	g.Expect(s.Simulated(-1)).To(gomega.Succeed())
-	g.Expect(s.Simulated(2)).To(gomega.Succeed())
-	g.Expect(s.Simulated(0)).To(gomega.MatchError(gomega.And(
+	g.Expect(s.Simulated(Shares{Real: -1})).To(gomega.Succeed())
+	g.Expect(s.Simulated(Shares{Real: 2})).To(gomega.Succeed())
+	g.Expect(s.Simulated(Shares{Real: 0})).To(gomega.MatchError(gomega.And(
 		gomega.ContainSubstring("steps[1].actions[8].traffic: server/echo cannot answer all requests: of its 2 pods, the containers of 2 would be simulated (--real 0 or sidecars.real); let all run with sidecars: {real: all} or --real 2"),
 		gomega.ContainSubstring("ns1/client cannot send: its container fortio would be simulated, since none of its pods runs"),
 	)))
 	var problems Problems
-	g.Expect(errors.As(s.Simulated(1), &problems)).To(gomega.BeTrue())
+	g.Expect(errors.As(s.Simulated(Shares{Real: 1}), &problems)).To(gomega.BeTrue())
 	g.Expect(problems).To(gomega.HaveLen(1))
 	g.Expect(problems[0].Line).To(gomega.Equal(12))
 }

@@ -27,14 +27,13 @@ type PlannedApplication struct {
 	Sends, Answers bool
 	// Replicas is the largest number of its pods while requests are sent.
 	Replicas int
-	// Injected is set if its pods have sidecars. Real is its own number of real ones, -1 for
-	// all; nil for the run's.
+	// Injected is set if its pods have sidecars.
 	Injected   bool
-	Real       *int
 	Containers []Container
 	// Ports are those of its pods that requests are sent to.
 	Ports []int
 
+	own own
 	// place is that of the action that needs it.
 	place Problem
 }
@@ -43,15 +42,12 @@ type PlannedApplication struct {
 func (a PlannedApplication) String() string { return a.Namespace + "/" + a.Name }
 
 // Simulated returns, as [Problems], the applications that requests are sent from or to and
-// that would not run where a workload has real pods at most (-1 for all) and the others are
+// that would not run where workloads have these shares of real pods and the others are
 // simulated.
-func (s *Scenario) Simulated(real int) error {
+func (s *Scenario) Simulated(shares Shares) error {
 	var found Problems
 	for _, a := range s.plan.Running {
-		limit := real
-		if a.Real != nil {
-			limit = *a.Real
-		}
+		limit := shares.real(a.own, a.String())
 		problem := func(format string, args ...any) {
 			p := a.place
 			p.Message = fmt.Sprintf(format, args...)
@@ -163,7 +159,7 @@ func (c *checker) application(o object) *PlannedApplication {
 		*running = append(*running, a)
 	}
 	a, now := &(*running)[i], c.plan.now[o]
-	a.Replicas, a.Real, a.Injected = max(a.Replicas, now.replicas), now.real, a.Injected || now.injected
+	a.Replicas, a.own, a.Injected = max(a.Replicas, now.replicas), now.own, a.Injected || now.injected
 	a.Containers = c.templates[o].containers
 	return a
 }

@@ -100,6 +100,9 @@ func (c *checker) settleLimits(s *Scenario) {
 	mesh := s.Mesh
 	count := func() { waits = waits.Longest(mesh.With(c.loader.Values).waits()) }
 	count()
+	for _, r := range s.Mesh.Revisions {
+		waits = waits.Longest(Mesh{Values: r.Values}.With(c.loader.Values).waits())
+	}
 	for _, step := range s.Steps {
 		for _, a := range step.Actions {
 			if u, ok := a.Change.(*Upgrade); ok {

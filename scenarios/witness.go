@@ -38,9 +38,12 @@ func (c *checker) witnessed(w Witness) object {
 func (w Witness) Workload() string { return w.Namespace + "/" + w.object().name }
 
 // witnesses checks the witnesses of a scenario once all steps are known.
-func (c *checker) witnesses(list []Witness) {
-	for i, w := range list {
+func (c *checker) witnesses(s *Scenario) {
+	for i, w := range s.Witnesses {
 		at := fmt.Sprintf("witnesses[%d]", i)
+		if of := slices.IndexFunc(s.Source.Proxies, func(p SourceProxy) bool { return p.Witness == w }); of >= 0 && c.at["witnesses"] == nil {
+			at = fmt.Sprintf("source.proxies[%d]", of)
+		}
 		o, field := c.witnessed(w), at+".deployment"
 		if w.Deployment == "" {
 			field = at + ".name"
@@ -81,7 +84,9 @@ func (c *checker) witness(s *Scenario, step string) {
 		c.hadSidecars[o] = c.hadSidecars[o] || c.hasSidecars(o)
 	}
 	if s.Witnesses == nil {
-		s.Witnesses = c.chosen()
+		if s.Witnesses = s.sourceWitnesses(); s.Witnesses == nil {
+			s.Witnesses = c.chosen()
+		}
 	}
 	if c.badBelow("steps") || c.badBelow("witnesses") {
 		return // the missing proxy may be that of an action with a problem

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -119,15 +118,8 @@ func (a *advising) verified(cmd *cobra.Command) error {
 func (v *verifying) options() (assemble.Options, error) {
 	source := &embedded.Source{}
 	source.Flags(pflag.NewFlagSet(source.Name(), pflag.ContinueOnError)) // which sets the defaults
-	o := assemble.Options{Source: source, Real: -1, Programs: assemble.Programs{Istio: v.istio}}
-	if v.real == "all" {
-		return o, nil
-	}
-	var err error
-	if o.Real, err = strconv.Atoi(v.real); err != nil || o.Real < 0 {
-		return o, fmt.Errorf("--real %s: give a number of sidecars per Deployment, or all", v.real)
-	}
-	return o, nil
+	real, err := share("--real", "sidecars", v.real)
+	return assemble.Options{Source: source, Shares: scenarios.Shares{Real: real}, Programs: assemble.Programs{Istio: v.istio}}, err
 }
 
 // verification is a trial on its way.

@@ -12,6 +12,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -20,6 +21,8 @@ import (
 type clusterFlags struct {
 	name    string
 	real    string
+	light   string
+	realFor []string
 	options assemble.Options
 	secret  string // for pulling images
 	sources sources
@@ -29,6 +32,8 @@ func (c *clusterFlags) flags(f *pflag.FlagSet) {
 	c.sources = bindSources(f, cluster.Source.Flags)
 	f.StringVar(&c.name, "cluster", c.sources.all[0].Name(), "where the cluster comes from: "+c.sources.names())
 	f.StringVar(&c.real, "real", "10", "sidecars to run per Deployment: a `number`, or all (clusters that run images always run all)")
+	f.StringVar(&c.light, "light", "0", "of the other sidecars, how many per Deployment a light proxy speaks for, so that istiod serves them and none runs: a `number`, or all (embedded clusters)")
+	f.StringArrayVar(&c.realFor, "real-for", nil, "run sidecars of this workload only, `NAMESPACE/NAME` of a Deployment or another owner (repeatable)")
 	programFlags(f, &c.options.Programs)
 	f.Lookup("istio").Usage = "Istio `version` (default: the scenario's, else " + components.DefaultIstio + ")"
 	f.StringVar(&c.options.Charts, "charts", "", "`folder or URL` of Istio's charts base and istiod, instead of the bundled ones")
@@ -61,17 +66,51 @@ func (c *clusterFlags) read(f *pflag.FlagSet) (assemble.Options, error) {
 	if c.secret != "" && !o.Source.RunsImages() {
 		return o, fmt.Errorf("--pull-secret: %s clusters pull no images: leave the flag out", c.name)
 	}
-	switch n, err := strconv.Atoi(c.real); {
-	case c.real == "all" || o.Source.RunsImages() && !f.Changed("real"):
-		o.Real = -1
-	case err != nil || n < 0:
-		return o, fmt.Errorf("--real %s: give a number of sidecars per Deployment, or all", c.real)
-	case o.Source.RunsImages():
-		return o, fmt.Errorf("--real %s: on %s clusters all sidecars run: leave the flag out", c.real, c.name)
+	o.Shares, err = c.shares(f, o.Source)
+	return o, err
+}
+
+// shares are what the flags say of real and light sidecars.
+func (c *clusterFlags) shares(f *pflag.FlagSet, source cluster.Source) (s scenarios.Shares, err error) {
+	switch {
+	case !source.RunsImages():
+		if s.Real, err = share("--real", "sidecars", c.real); err != nil {
+			return s, err
+		}
+	case f.Changed("real") && c.real != annotations.All:
+		return s, fmt.Errorf("--real %s: on %s clusters all sidecars run: leave the flag out", c.real, c.name)
 	default:
-		o.Real = n
+		s.Real = -1
 	}
-	return o, nil
+	if s.Light, err = share("--light", "light proxies", c.light); err != nil {
+		return s, err
+	}
+	if s.Light != 0 && !source.RunsLightProxies() {
+		return s, fmt.Errorf("--light %s: on %s clusters all sidecars run, and none can be light: leave the flag out", c.light, c.name)
+	}
+	for _, name := range c.realFor {
+		if namespace, workload, ok := strings.Cut(name, "/"); !ok || namespace == "" || workload == "" || strings.Contains(workload, "/") {
+			return s, fmt.Errorf("--real-for %s: give NAMESPACE/NAME of a workload, e.g. shop/cart", name)
+		}
+	}
+	if len(c.realFor) > 0 && source.RunsImages() {
+		return s, fmt.Errorf("--real-for: on %s clusters all sidecars run: leave the flag out", c.name)
+	}
+	s.RealFor = c.realFor
+	return s, nil
+}
+
+// share reads the value of a flag that says how many of each owner's proxies are of a kind, -1
+// for all.
+func share(flag, what, value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	switch {
+	case value == annotations.All:
+		return -1, nil
+	case err != nil || n < 0:
+		return 0, fmt.Errorf("%s %s: give a number of %s per Deployment, or all", flag, value, what)
+	}
+	return n, nil
 }
 
 // downFlag is what the command down needs besides the name of a cluster of that source.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
 
@@ -25,12 +24,13 @@ func fitCommand() *cobra.Command {
 		Short: "Fit a model of what a sidecar and istiod cost",
 		Long: `Fit a model of a sidecar's memory to the objects in its configuration (clusters,
 listeners, filter chains, route configurations, virtual hosts, endpoints) and of
-istiod's, at its highest in a step, to Services, pods, proxies, endpoints and the filter
-chains sent to all proxies, by least squares over the settled steps of runs. On top of a
+istiod's, in each state of the mesh (at rest, as all proxies connect, under churn), to
+Services, pods, proxies, endpoints and the filter chains sent to all proxies, by least squares
+over the settled steps of runs. On top of a
 sidecar's model, what routes of VirtualServices, subsets, hash rings, ServiceEntries,
 EnvoyFilters, policies and access logs add is fitted to what that leaves over. The scenarios
-cost-model, cost-model-headless and cost-model-proxies, and for routing routing-cost and
-routing-cost-entries, are made for it.
+cost-model, cost-model-headless and cost-model-proxies, for istiod's states istiod-cost, and for
+routing routing-cost and routing-cost-entries, are made for it.
 
 Only sidecars that started in their step count, since those that lived through changes
 keep some memory of them. Columns that always moved together are named, and their
@@ -41,13 +41,9 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
   meshbench predict --model model.json --services 400 --pods-per-service 3`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var logs []costmodel.Log
-			for _, dir := range args {
-				records, _, err := observations.ReadFile(dir)
-				if err != nil {
-					return fmt.Errorf("cannot read the log of run %s: %w", dir, err)
-				}
-				logs = append(logs, costmodel.Log{Path: dir, Records: records})
+			logs, err := readLogs(args)
+			if err != nil {
+				return err
 			}
 			m, err := costmodel.Fit(logs, costmodel.Options{Grown: grown})
 			if err != nil {

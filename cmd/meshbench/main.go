@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/meshbench/meshbench/harness"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/light"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/internal/standin"
@@ -72,6 +73,8 @@ func main() {
 			os.Exit(sandbox.Main(os.Args[2:]))
 		case runtime.InitCommand:
 			os.Exit(runtime.InitMain(os.Args[2:]))
+		case light.Command:
+			os.Exit(light.Main(os.Args[2:]))
 		case standin.Command:
 			os.Exit(server.Main())
 		}
@@ -140,7 +143,7 @@ the rest, on a Kubernetes cluster made of processes on this machine.`,
 	})
 	root.AddCommand(runCommand(), measureCommand(), upCommand(), downCommand(), gcCommand(), listCommand(), validateCommand(),
 		componentsCommand(), reportCommand(), compareCommand(), gateCommand(), historyCommand(),
-		fitCommand(), predictCommand(), adviseCommand(), imagesCommand(), preflightCommand())
+		fitCommand(), predictCommand(), importMeshCommand(), explainCommand(), adviseCommand(), imagesCommand(), preflightCommand())
 	checkArgs(root)
 	return root
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/providers"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // observing is the command measure: a mesh as it runs, without a scenario.
@@ -91,7 +92,7 @@ func (o *observing) run(cmd *cobra.Command, _ []string) error {
 	if err := o.check(cmd.Flags()); err != nil {
 		return usage(cmd, err)
 	}
-	o.options = assemble.Options{Source: o.clusters, Real: -1, Observe: &o.observation}
+	o.options = assemble.Options{Source: o.clusters, Shares: scenarios.Shares{Real: -1}, Observe: &o.observation}
 	scenario := o.observation.Scenario(o.duration)
 	if o.rights {
 		return printRights(cmd, o.options, scenario)

@@ -30,13 +30,9 @@ func (m *modelFlags) read() (*costmodel.Model, *costmodel.Calibration, error) {
 	if err != nil || len(m.calibrate) == 0 {
 		return model, nil, err
 	}
-	var logs []costmodel.Log
-	for _, dir := range m.calibrate {
-		records, _, err := observations.ReadFile(dir)
-		if err != nil {
-			return nil, nil, fmt.Errorf("cannot read the log of run %s: %w", dir, err)
-		}
-		logs = append(logs, costmodel.Log{Path: dir, Records: records})
+	logs, err := readLogs(m.calibrate)
+	if err != nil {
+		return nil, nil, err
 	}
 	c, err := costmodel.Calibrate(model, logs)
 	if err != nil {
@@ -51,4 +47,17 @@ func (m *modelFlags) print(w io.Writer, c *costmodel.Calibration) error {
 		return nil
 	}
 	return c.Print(w)
+}
+
+// readLogs reads the logs of runs, which are their folders or the logs themselves.
+func readLogs(runs []string) ([]costmodel.Log, error) {
+	var logs []costmodel.Log
+	for _, dir := range runs {
+		records, _, err := observations.ReadFile(dir)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the log of run %s: %w", dir, err)
+		}
+		logs = append(logs, costmodel.Log{Path: dir, Records: records})
+	}
+	return logs, nil
 }

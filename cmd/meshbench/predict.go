@@ -18,7 +18,7 @@ var firstPort = map[costmodel.Protocol]int{costmodel.Detected: 80, costmodel.HTT
 
 // asked are the flags of predict.
 type asked struct {
-	model            string
+	models           modelFlags
 	services         int
 	pods             int
 	ports            int
@@ -30,6 +30,7 @@ type asked struct {
 	inbound          int
 	machines         []string
 	routing          askedRouting
+	extrapolate      bool
 	json             bool
 }
 
@@ -40,43 +41,54 @@ func predictCommand() *cobra.Command {
 		Short: "Predict the memory cost of a mesh",
 		Long: `Predict what a mesh will cost, with a model that 'meshbench fit' made or the built-in one:
 the objects in a sidecar's configuration by Istio's counting rules, the memory of one
-sidecar, of all sidecars and of istiod, and their share of a machine. Routes, subsets,
-ServiceEntries, policies and access logs are those that the sidecar sees or that apply to
-it. A warning marks every prediction outside the measured range.`,
+sidecar, of all sidecars and of istiod (at rest, as all proxies connect, under churn of their
+pods), and their share of a machine; then what to give a sidecar as request and limit. Routes,
+subsets, ServiceEntries, policies and access logs are those that the sidecar sees or that apply
+to it. A warning marks every prediction outside the measured range; beyond ten times of it
+there is none, unless --extrapolate asks for it.
+
+The built-in model is of upstream's Envoy. --calibrate takes a run, or a 'meshbench measure' of
+your own mesh, fits where your proxy begins and by how much more or less an object costs it,
+and says how far the shapes agree.`,
 		Example: `  meshbench predict --services 400 --pods-per-service 3 --headless 10
   meshbench predict --services 60 --pods-per-service 5 --protocol http --machine m6i.large
   meshbench predict --services 200 --protocol http --virtual-services 200 --service-entries 50 --subsets 100
-  meshbench predict --model model.json --headless 1 --pods-per-headless 100`,
+  meshbench predict --model model.json --headless 1 --pods-per-headless 100
+  meshbench measure --witnesses 5 --out runs/mine && meshbench predict --calibrate runs/mine --services 400`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := a.question(cmd)
 			if err != nil {
 				return usage(cmd, err)
 			}
-			m, err := costmodel.Default()
-			if a.model != "" {
-				m, err = costmodel.Read(a.model)
-			}
+			m, calibration, err := a.models.read()
 			if err != nil {
 				return err
 			}
-			answer := m.Predict(q)
+			answer, err := m.Predict(q)
+			if err != nil {
+				return err
+			}
 			out := cmd.OutOrStdout()
 			if a.json {
 				e := json.NewEncoder(out)
 				e.SetIndent("", "  ")
 				return e.Encode(answer)
 			}
-			name := a.model
+			name := a.models.model
 			if name == "" {
 				name = "built in"
 			}
-			fmt.Fprintf(out, "Model: %s. Measured: %s\n\n", name, m.Provenance())
+			fmt.Fprintf(out, "Model: %s. Measured: %s\n", name, m.Provenance())
+			if err := a.models.print(out, calibration); err != nil {
+				return err
+			}
+			fmt.Fprintln(out)
 			return answer.Print(out)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&a.model, "model", "", "`file` of a model that 'meshbench fit' wrote (default: the built-in one)")
+	a.models.flags(f)
 	f.IntVar(&a.services, "services", 0, "`number` of Services with an address")
 	f.IntVar(&a.pods, "pods-per-service", 1, "pods behind each (`number`)")
 	f.IntVar(&a.ports, "ports-per-service", 1, "ports of each (`number`)")
@@ -88,6 +100,7 @@ it. A warning marks every prediction outside the measured range.`,
 	f.IntVar(&a.inbound, "inbound-ports", 0, "ports that the sidecar's own pod serves (`number`; default: those of its Service)")
 	f.StringSliceVar(&a.machines, "machine", []string{"m6i.large", "m6i.xlarge", "m6i.2xlarge", "m6i.4xlarge"}, "EC2 instance `types` to compare with (comma-separated)")
 	a.routing.flags(f)
+	f.BoolVar(&a.extrapolate, "extrapolate", false, fmt.Sprintf("predict meshes of more than %d times what was measured, too", costmodel.ExtrapolationLimit))
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	return cmd
 }
@@ -142,7 +155,7 @@ func (a *asked) question(cmd *cobra.Command) (q costmodel.Question, err error) {
 		return q, errors.Join(problems...)
 	}
 	protocol, headless := costmodel.Protocol(a.protocol), costmodel.Protocol(a.headlessProtocol)
-	q.Proxies = a.proxies
+	q.Proxies, q.Extrapolate = a.proxies, a.extrapolate
 	q.Pods = a.services*a.pods + a.headless*a.headlessPods + costmodel.SystemPods
 	q.Services = a.services + a.headless + costmodel.SystemServices
 	if a.services > 0 {

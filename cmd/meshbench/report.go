@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports"
+	"github.com/meshbench/meshbench/reports/costmodel"
+	"github.com/meshbench/meshbench/reports/explanation"
 	"github.com/meshbench/meshbench/reports/formats"
 )
 
@@ -101,8 +105,34 @@ func report(out io.Writer, dir string) (*reports.Report, error) {
 		fmt.Fprintln(out, "\n"+missing)
 	}
 	fmt.Fprintln(out)
+	if page, err := explainRun(dir, r); err != nil {
+		fmt.Fprintf(out, "There is no %s: %v\n\n", formats.ExplanationFile, err)
+	} else if page != "" {
+		files = append(files, page)
+	}
 	for _, file := range files {
 		fmt.Fprintln(out, file)
 	}
 	return r, nil
+}
+
+// explainRun writes the page about what the configuration of a run's witnesses takes, by the
+// built-in model, and returns its file; "" where the run has no dumps.
+func explainRun(dir string, r *reports.Report) (string, error) {
+	model, err := costmodel.Default()
+	if err != nil {
+		return "", err
+	}
+	scope, err := proxyconfig.ParseEgress(defaultScope)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := explanation.RunPage(&b, dir, r, model, scope); errors.Is(err, explanation.ErrNoDumps) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, formats.ExplanationFile)
+	return path, os.WriteFile(path, b.Bytes(), 0o644)
 }

@@ -64,7 +64,7 @@ func TestSettings(t *testing.T) {
 			for _, s := range settings {
 				o := s.runner.options
 				got[s.name] = o.Programs.Istio + "/" + o.Programs.Envoy + "/[" + strings.Join(o.Settings, " ") + "]/" +
-					strings.ReplaceAll(sprint(s.runner.set), " ", "") + "/" + strconv.Itoa(o.Real)
+					strings.ReplaceAll(sprint(s.runner.set), " ", "") + "/" + strconv.Itoa(o.Shares.Real)
 			}
 			g.Expect(got).To(Equal(tt.want))
 		})

@@ -53,7 +53,7 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
 			options.Progress, options.Confirm = p, p.Confirm
-			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: options.Real, Dir: logs, Detached: true}
+			spec := cluster.Spec{Name: name, Nodes: groups, RealPerDeployment: options.Shares.Real, LightPerDeployment: options.Shares.Light, RealFor: options.Shares.RealFor, Dir: logs, Detached: true}
 			provisioning, err := options.Cluster(cmd.Context(), spec)
 			if err != nil {
 				return optionError(cmd.CommandPath(), err)

@@ -32,9 +32,13 @@ type On struct {
 	Recorder   Recorder
 	Watch      Watch
 	Quiet      Quiet
+	// Light are the light proxies; nil on clusters without.
+	Light cluster.LightProxies
 	// Exec and Proxies are for actions that send requests.
-	Exec     Executor
-	Proxies  Proxies
+	Exec    Executor
+	Proxies Proxies
+	// Dumped are the witnesses' last dumps; nil where none are kept.
+	Dumped   Dumped
 	Progress Progress
 }
 
@@ -70,6 +74,19 @@ type Quiet interface {
 	Pushed(ctx context.Context, until string) error
 }
 
+// Dumped knows the last dumps of the run's witnesses.
+type Dumped interface {
+	// Last are the witnesses' last records, each with the files of its dumps by their kinds
+	// (config_dump, clusters), in the order of their first.
+	Last() []Dump
+}
+
+// Dump is the last record of a witness, and its dumps' files.
+type Dump struct {
+	observations.Proxy
+	Files map[string]string
+}
+
 // Progress is told what is being done or waited for.
 type Progress interface {
 	Status(format string, args ...any)
@@ -80,7 +97,8 @@ func table() []doer {
 	return []doer{
 		does(namespace), does(deployment), does(statefulSet), does(daemonSet), does(job), does(cronJob), does(scale),
 		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn), does(gateway),
-		does(traffic), does(call),
+		does(traffic), does(call), does(graph), does(scope),
+		does(walk),
 	}
 }
 

@@ -44,6 +44,11 @@ func call(ctx context.Context, on *On, c *scenarios.Call) error {
 	if err := on.Quiet.Pushed(ctx, ""); err != nil {
 		return err
 	}
+	return callOnce(ctx, on, c, "")
+}
+
+// callOnce asks in a mesh that is quiet, as a part of a walk along a graph or, for "", by itself.
+func callOnce(ctx context.Context, on *On, c *scenarios.Call, graph string) error {
 	pod, container, err := findSender(ctx, on, c.From)
 	if err != nil {
 		return fmt.Errorf("from %s: %w", c.From, err)
@@ -53,7 +58,7 @@ func call(ctx context.Context, on *On, c *scenarios.Call) error {
 	defer cancel()
 	a := &asking{on: on, Call: c, pod: pod, container: container}
 	record := &observations.Call{
-		From: c.From, Pod: kube.Name(pod).String(), To: c.To, Protocol: c.Protocol, Path: c.Path, Proves: c.Proves, At: time.Now().UTC(),
+		From: c.From, Graph: graph, Pod: kube.Name(pod).String(), To: c.To, Protocol: c.Protocol, Path: c.Path, Proves: c.Proves, At: time.Now().UTC(),
 	}
 	if err := a.prove(ctx, record); err != nil {
 		return fmt.Errorf("from %s: %w", c.From, err)

@@ -21,7 +21,7 @@ import (
 // churn does the rounds, and records what each took.
 func churn(ctx context.Context, on *On, x *scenarios.Churn) error {
 	round := churnPods
-	if x.Namespace == "" {
+	if x.Namespaces != nil {
 		round = churnNamespaces
 	}
 	for i := range x.Rounds {
@@ -46,7 +46,7 @@ func churnPods(ctx context.Context, on *On, x *scenarios.Churn, round int, done 
 		return err
 	}
 	if len(pool) == 0 {
-		return fmt.Errorf("there are no pods to delete in namespace %s", x.Namespace)
+		return fmt.Errorf("there are no pods to delete among %s", x.What())
 	}
 	done.Of, done.Chosen = len(pool), x.Choose(round, len(pool))
 	gone := map[types.UID]bool{}
@@ -94,6 +94,9 @@ func churned(ctx context.Context, on *On, x *scenarios.Churn) ([]corev1.Pod, err
 // controllers make them again, terminating ones included.
 func podsOf(ctx context.Context, on *On, x *scenarios.Churn) ([]corev1.Pod, error) {
 	selector := &metav1.LabelSelector{}
+	if g := x.Of(); g != nil { // in all namespaces
+		selector.MatchLabels = map[string]string{scenarios.GraphLabel: g.Name}
+	}
 	if kind, name := x.Owner(); kind != "" {
 		_, own, err := owner(ctx, on, kind, x.Namespace, name)
 		if err != nil {
@@ -103,7 +106,7 @@ func podsOf(ctx context.Context, on *On, x *scenarios.Churn) ([]corev1.Pod, erro
 	}
 	all, err := selected(ctx, on, x.Namespace, selector)
 	if err != nil {
-		return nil, fmt.Errorf("list the pods in namespace %s: %w", x.Namespace, err)
+		return nil, fmt.Errorf("list %s: %w", x.What(), err)
 	}
 	return slices.DeleteFunc(all, func(p corev1.Pod) bool {
 		owner := metav1.GetControllerOf(&p)

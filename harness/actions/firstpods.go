@@ -54,15 +54,23 @@ func (f *firstPods) action(change scenarios.Change) error {
 		return f.make(c.Namespace, c.Name, c.Image, &c.PodOptions, f.injected[c.Namespace])
 	case *scenarios.CronJob:
 		return f.make(c.Namespace, c.Name, c.Image, &c.PodOptions, f.injected[c.Namespace])
+	case *scenarios.Graph:
+		return f.objects(c.Workloads())
 	case *scenarios.Apply:
-		m, err := c.Load()
-		if err != nil {
-			return err
-		}
-		for _, o := range m.Objects {
-			if err := f.object(o); err != nil {
-				return fmt.Errorf("read the pods of %s: %w", o, err)
-			}
+		return f.objects(c)
+	}
+	return nil
+}
+
+// objects takes in the pods of a manifest.
+func (f *firstPods) objects(a *scenarios.Apply) error {
+	m, err := a.Load()
+	if err != nil {
+		return err
+	}
+	for _, o := range m.Objects {
+		if err := f.object(o); err != nil {
+			return fmt.Errorf("read the pods of %s: %w", o, err)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/providers"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // sourceWith is a source of clusters with its flags read.
@@ -58,11 +59,11 @@ steps:
 		{sourceWith(t, "embedded", "--program", "nginx="+program), []string{"ns1/web answers requests: container nginx runs " + program + " of this machine", "ns1/client sends requests: container fortio runs Fortio, built from its module"}},
 		{sourceWith(t, "kind"), []string{"ns1/web answers requests: container nginx runs its image, nginx", "ns1/client sends requests: container fortio runs its image, fortio/fortio:1.75.3"}},
 	} {
-		o := Options{Source: c.source, Real: 10}
+		o := Options{Source: c.source, Shares: scenarios.Shares{Real: 10}}
 		s, err := o.Open(file, nil)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(o.Applications(s)).To(Equal(c.want))
-		o.Real = 1
+		o.Shares.Real = 1
 		refused := ContainSubstring("x.yaml:12:18: steps[0].actions[4].traffic: ns1/web cannot answer all requests: of its 2 pods, the containers of 1 would be simulated (--real 1 or sidecars.real)")
 		if c.source.RunsImages() {
 			continue

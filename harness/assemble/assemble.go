@@ -40,9 +40,9 @@ type timed struct {
 type Options struct {
 	// Source is where the cluster comes from, with its flags read. Required.
 	Source cluster.Source
-	// Real is the number of pods of each Deployment whose sidecar really runs; -1 for all,
-	// which is what sources that run images always do.
-	Real     int
+	// Shares are the numbers of pods of each Deployment whose sidecar really runs, which are
+	// all on sources that run images, and of those that a light proxy speaks for.
+	Shares   scenarios.Shares
 	Programs Programs
 	// Charts is the folder or URL of Istio's charts base and istiod; "" for the pinned ones.
 	Charts string
@@ -74,11 +74,13 @@ type Options struct {
 
 // needs are what one cluster is assembled for.
 type needs struct {
-	spec cluster.Spec
+	spec   cluster.Spec
+	shares scenarios.Shares
 	// istio are versions, of which the first is installed.
-	istio   []string
-	values  map[string]any // the scenario's
-	serving serving
+	istio     []string
+	values    map[string]any // the scenario's
+	revisions []revision     // the scenario's
+	serving   serving
 	// placed is the scenario as it is done on this cluster.
 	placed *scenarios.Scenario
 }
@@ -136,21 +138,20 @@ func (o Options) Warnings(s *scenarios.Scenario) []string {
 	if len(own) == 0 || !o.Source.RunsImages() {
 		return nil
 	}
-	which := own[0]
-	if len(own) > 1 {
-		which += fmt.Sprintf(" and %d more", len(own)-1)
-	}
 	return []string{fmt.Sprintf("the number of real sidecars of %s (sidecars.real, annotation %s) has no effect on a %s cluster: all sidecars run there",
-		which, annotations.Real, o.Source.Name())}
+		andMore(own), annotations.Real, o.Source.Name())}
 }
 
 // Check returns an error for options that cannot be met for a scenario: a [cluster.OptionError],
 // or a problem with the scenario. It starts nothing and obtains nothing.
 func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
 	if !o.Source.RunsImages() {
-		if err := s.Simulated(o.Real); err != nil {
+		if err := s.Simulated(o.Shares); err != nil {
 			return err
 		}
+	}
+	if err := o.checkShares(s); err != nil {
+		return &cluster.OptionError{Err: err}
 	}
 	needs, err := o.needs(s)
 	if err != nil {
@@ -184,7 +185,7 @@ func (o Options) Run(ctx context.Context, s *scenarios.Scenario) (harness.Option
 	o.announce(s, needs.placed)
 	return harness.Options{
 		Scenario: needs.placed, Provisioning: made.provisioning, Upgrade: made.upgrade, Gateways: made.gateways,
-		Real: needs.spec.RealPerDeployment, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
+		Shares: needs.shares, Components: made.components.Versions(), Observe: o.Observe, PullSecret: o.PullSecret,
 	}, nil
 }
 
@@ -225,9 +226,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err != nil {
 		return needs{}, err
 	}
-	real := o.Real
+	shares := o.Shares
 	if o.Source.RunsImages() {
-		real = -1
+		shares.Real = -1
 	}
 	istio := []string{o.version(s.Mesh.Istio)}
 	for _, v := range s.Plan().Upgrades {
@@ -242,9 +243,15 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err := o.checkApplications(placed); err != nil {
 		return needs{}, err
 	}
-	spec := harness.ClusterSpec(placed, real)
+	if err := o.checkSystem(placed); err != nil {
+		return needs{}, err
+	}
+	spec, err := harness.ClusterSpec(placed, shares)
+	if err != nil {
+		return needs{}, err
+	}
 	spec.Visit = visit
-	return needs{spec, istio, placed.Mesh.Values, serving, placed}, nil
+	return needs{spec, shares, istio, placed.Mesh.ChartValues(), o.revisions(placed), serving, placed}, nil
 }
 
 // request is what the source is asked for.
@@ -280,11 +287,13 @@ type assembled struct {
 	// meshes are the mesh's options by version: that which is installed, and those that it
 	// is upgraded to.
 	meshes map[string]mesh.Options
+	// layers are what their values are made of, without the scenario's.
+	layers map[string]layers
 }
 
 // assemble obtains the components and makes provider and mesh.
 func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
-	layers, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
+	given, err := mesh.CommandLine(o.ValuesFiles, o.Settings)
 	if err != nil {
 		return nil, &cluster.OptionError{Err: err}
 	}
@@ -296,12 +305,10 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}}
+	made := &assembled{components: offer.Components[0], meshes: map[string]mesh.Options{}, layers: map[string]layers{}}
 	made.provisioning = harness.Provisioning{
 		Provider: offer.Provider,
-		Mesh: func(cfg *rest.Config) (harness.Mesh, error) {
-			return mesh.New(cfg, made.meshes[n.istio[0]])
-		},
+		Mesh:     made.install(n.istio[0], n.revisions),
 		Knative:  n.serving.installer(made.components, o.Progress),
 		Progress: o.Progress,
 	}
@@ -314,7 +321,7 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 			return nil, &cluster.OptionError{Err: errInstalledGateway}
 		}
 		made.provisioning.Mesh = func(cfg *rest.Config) (harness.Mesh, error) {
-			return mesh.Use(cfg, o.wanted(offer.Installed, n, layers), mesh.Options{Progress: status})
+			return mesh.Use(cfg, o.wanted(offer.Installed, n, given), mesh.Options{Progress: status})
 		}
 		return made, nil
 	}
@@ -335,13 +342,14 @@ func (o Options) assemble(ctx context.Context, n needs) (*assembled, error) {
 		if offer.UpstreamEnvoy[i] {
 			values = append(values, mesh.UpstreamEnvoyValues())
 		}
+		made.layers[version] = layers{below: slices.Clone(values), above: given}
 		values = append(values, mesh.Layer{Name: "the scenario", Values: n.values})
 		made.meshes[version] = mesh.Options{
 			Version: version,
 			Owner:   owner, PullSecret: o.PullSecret,
 			Hub:        request.Programs.Hubs.Image(components.IstioHub),
 			Charts:     mesh.ChartsFrom(cmp.Or(o.Charts, offer.Components[i].ChartsDir()), cmp.Or(o.ChartsVersion, version), offer.Cache),
-			Values:     append(values, layers...),
+			Values:     append(values, given...),
 			GatewayAPI: definitions, Addons: addons,
 			Progress: status,
 		}

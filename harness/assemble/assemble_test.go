@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/providers"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 // chosen is the source of a name, with its flags at their defaults.
@@ -58,7 +59,7 @@ func TestSidecarsOfTheMeshThatIsInstalled(t *testing.T) {
 		{"embedded", 10, []string{"sidecarInjectorWebhook.enableNamespacesByDefault=true"}, 5},
 		{"kind", 1, nil, 2}, // whose sidecars all run
 	} {
-		o := Options{Source: chosen(t, tt.source), Real: tt.real, Settings: tt.settings}
+		o := Options{Source: chosen(t, tt.source), Shares: scenarios.Shares{Real: tt.real}, Settings: tt.settings}
 		s, err := o.Open(file, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +105,7 @@ steps:
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o := Options{Source: chosen(t, tt.source), Real: 10}
+		o := Options{Source: chosen(t, tt.source), Shares: scenarios.Shares{Real: 10}}
 		s, err := o.Open(file, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +132,7 @@ func TestCheck(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			good := Options{Source: chosen(t, tt.source), Real: 1}
+			good := Options{Source: chosen(t, tt.source), Shares: scenarios.Shares{Real: 1}}
 			s, err := good.Open("one-pod", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -178,7 +179,7 @@ steps:
 		if tt.mode != "" {
 			args = []string{"--data-plane", tt.mode}
 		}
-		o := Options{Source: sourceWith(t, tt.source, args...), Real: 10}
+		o := Options{Source: sourceWith(t, tt.source, args...), Shares: scenarios.Shares{Real: 10}}
 		s, err := o.Open(file, nil)
 		if err != nil {
 			t.Fatal(err)

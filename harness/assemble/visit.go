@@ -40,6 +40,9 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 	if outside := s.Outside(); len(outside) > 0 && !v.AllowOutside {
 		return nil, nil, &cluster.OptionError{Err: fmt.Errorf("scenario %s changes what is not its own, which may harm a cluster of others: let it with --allow-outside, or leave it out:\n%w", s.Name, outside)}
 	}
+	if len(s.Mesh.Revisions) > 0 && v.UseInstalled {
+		return nil, nil, &cluster.OptionError{Err: fmt.Errorf("scenario %s installs further revisions of Istio (mesh.revisions), and the one that is installed is to be measured as it is: leave --use-installed-istio out, or leave mesh.revisions out of the scenario", s.Name)}
+	}
 	if upgrades := s.Plan().Upgrades; len(upgrades) > 0 && v.UseInstalled {
 		return nil, nil, &cluster.OptionError{Err: fmt.Errorf("scenario %s upgrades Istio to %s, and the one that is installed is not to be changed: leave --use-installed-istio out, or choose another scenario", s.Name, strings.Join(upgrades, ", "))}
 	}
@@ -58,7 +61,7 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 	if err != nil {
 		return nil, nil, &cluster.OptionError{Err: err}
 	}
-	values := mesh.Merge(append([]mesh.Layer{{Name: "the scenario", Values: placed.Mesh.Values}}, layers...))
+	values := mesh.Merge(append([]mesh.Layer{{Name: "the scenario", Values: placed.Mesh.ChartValues()}}, layers...))
 	v.MeshNamespace = mesh.DefaultNamespace
 	if name, _ := meshfacts.Lookup(values, "global", "istioNamespace").(string); name != "" {
 		v.MeshNamespace = name

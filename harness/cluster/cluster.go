@@ -17,6 +17,11 @@ import (
 // status says Running, but there is no process and no usage. Everything else is real.
 const SimulatedScheme = "simulated://"
 
+// LightScheme starts the containerID of a sidecar that is spoken for: there is no process and
+// no usage either, but istiod has a proxy that asks, is sent and acknowledges all that the
+// sidecar would.
+const LightScheme = "light://"
+
 // InstanceTypeLabel is the node label that holds the instance type.
 const InstanceTypeLabel = "node.kubernetes.io/instance-type"
 
@@ -54,9 +59,18 @@ type Spec struct {
 	// RealPerDeployment is the number of pods of each Deployment whose containers run;
 	// -1 for all. Providers with real nodes run all and ignore it.
 	RealPerDeployment int
+	// LightPerDeployment is the number of pods of each Deployment, beside the real ones, whose
+	// sidecars are spoken for; -1 for all. Providers with real nodes have none.
+	LightPerDeployment int
+	// RealFor are the workloads, namespace/name, that alone may have real sidecars; none for
+	// all.
+	RealFor []string
 	// Sidecars is the largest number of real sidecars that the run will have at one time,
 	// for Preflight; 0 when it is not known.
 	Sidecars int
+	// LightProxies is the largest number of light proxies at one time, for Preflight; 0 for
+	// none or unknown.
+	LightProxies int
 	// Images are those of the run's own containers, for Preflight of providers with real
 	// nodes.
 	Images []string
@@ -64,6 +78,9 @@ type Spec struct {
 	// nil for nothing: then no container of an unknown image needs to run, and nothing needs to
 	// be redirected.
 	Applications *Applications
+	// System is what the cluster has from the start in place of what its provider gives it; nil
+	// for the provider's own. Only those of a [Replayer] take one.
+	System *System
 	// Dir is an existing folder for the cluster's logs, absolute.
 	Dir string
 	// Detached clusters outlive the calling process (meshbench up).

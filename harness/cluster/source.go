@@ -28,6 +28,9 @@ type Source interface {
 	// RunsApplications reports whether the containers run that a scenario sends requests from
 	// and to, and their traffic passes their sidecars.
 	RunsApplications() bool
+	// RunsLightProxies reports whether pods can be spoken for as their sidecars would
+	// ([LightProxies]).
+	RunsLightProxies() bool
 	// DualStack reports whether the clusters have addresses of both families, IPv4 and IPv6.
 	DualStack() bool
 	// Check returns an [OptionError] for options that cannot be met. It starts nothing and

@@ -53,6 +53,27 @@ func Observing(mesh string, memoryOnly bool) []Right {
 	return Merge(all...)
 }
 
+// Importing is what reading a mesh to replay it takes: the config maps of the mesh are read in
+// its own namespace, and nothing is followed.
+func Importing(mesh string) []Right {
+	const purpose = "read the mesh"
+	return Merge(
+		resources(purpose, "", []string{"list"}, "namespaces", "nodes", "pods", "services", "replicationcontrollers"),
+		resources(purpose, "discovery.k8s.io", []string{"list"}, "endpointslices"),
+		resources(purpose, "apps", []string{"list"}, "deployments", "replicasets", "statefulsets", "daemonsets"),
+		resources(purpose, "networking.k8s.io", []string{"list"}, "ingresses", "servicecidrs"),
+		resources(purpose, "admissionregistration.k8s.io", []string{"list"}, "mutatingwebhookconfigurations"),
+		resources(purpose, "networking.istio.io", []string{"list"}, "destinationrules", "envoyfilters", "gateways", "proxyconfigs",
+			"serviceentries", "sidecars", "virtualservices", "workloadentries", "workloadgroups"),
+		resources(purpose, "security.istio.io", []string{"list"}, "authorizationpolicies", "peerauthentications", "requestauthentications"),
+		resources(purpose, "telemetry.istio.io", []string{"list"}, "telemetries"),
+		resources(purpose, "extensions.istio.io", []string{"list"}, "wasmplugins", "trafficextensions"),
+		resources(purpose, "gateway.networking.k8s.io", []string{"list"}, "gatewayclasses", "gateways", "httproutes", "grpcroutes", "tcproutes", "tlsroutes",
+			"udproutes", "referencegrants", "backendtlspolicies", "backendlbpolicies"),
+		in(mesh, resources("read the mesh's configuration", "", []string{"get"}, "configmaps")),
+	)
+}
+
 // Trying is what the preflight asks by dry runs, of which nothing comes.
 func Trying() []Right {
 	return Merge(

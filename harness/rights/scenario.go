@@ -66,8 +66,22 @@ func action(change scenarios.Change) ([]Right, error) {
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services")), nil
 	case *scenarios.Call:
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services", "pods/log")), nil
+	case *scenarios.Walk:
+		needed := slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "pods/log"))
+		for _, a := range c.While {
+			more, err := action(a.Change)
+			if err != nil {
+				return nil, err
+			}
+			needed = append(needed, more...)
+		}
+		return needed, nil
 	case *scenarios.Churn:
 		return churn(purpose, c), nil
+	case *scenarios.Graph:
+		return graph(purpose, c)
+	case *scenarios.Scope:
+		return apply(purpose, c.Objects())
 	case *scenarios.Apply:
 		return apply(purpose, c)
 	case *scenarios.Revisions:
@@ -102,6 +116,16 @@ func apply(purpose string, a *scenarios.Apply) ([]Right, error) {
 		}
 	}
 	return all, nil
+}
+
+// graph is what its objects need.
+func graph(purpose string, g *scenarios.Graph) ([]Right, error) {
+	namespaces, err := apply(purpose, g.Namespaces())
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := apply(purpose, g.Workloads())
+	return slices.Concat(namespaces, workloads), err
 }
 
 // churn needs leave for pods, or to read all of a namespace and make it again.

@@ -235,23 +235,9 @@ func parseStats(r io.Reader, each func(name string)) (ProxyState, error) {
 // relative to run: "config_dump" (/config_dump?include_eds) and "clusters"
 // (/clusters?format=json).
 func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observations.Proxy, error) {
-	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
-		return observations.Proxy{}, fmt.Errorf("make the folder for dumps: %w", err)
-	}
-	s.markWitness(pod.Process)
-
-	var err error
-	dumps := map[string]string{}
-	sizes := map[string]int64{}
-	for _, answer := range [][2]string{
-		{"config_dump", "/config_dump?include_eds"},
-		{"clusters", "/clusters?format=json"},
-	} {
-		name, path := answer[0], answer[1]
-		dumps[name] = filepath.Join(dir, fmt.Sprintf("%s.%s.%s.json", pod.Namespace, pod.Name, name))
-		if sizes[name], err = s.dump(ctx, pod, path, filepath.Join(run, dumps[name])); err != nil {
-			return observations.Proxy{}, err
-		}
+	dumps, sizes, err := s.Dump(ctx, pod, run, dir)
+	if err != nil {
+		return observations.Proxy{}, err
 	}
 	// One that was started since pod was read was dumped as well.
 	now, err := s.kube.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})

@@ -105,13 +105,14 @@ func (f families) histogram(name string) observations.Histogram {
 		}
 	}
 	for _, bound := range slices.Sorted(maps.Keys(buckets)) {
-		if h.Count > 0 && buckets[bound] >= 0.99*h.Count {
-			// Beyond the last finite bound nothing is known; JSON has no infinity either.
-			if bound <= maxBound {
-				h.P99 = bound
-			}
+		// Beyond the last finite bound nothing is known; JSON has no infinity either.
+		if bound > maxBound {
 			break
 		}
+		if h.P99 == 0 && h.Count > 0 && buckets[bound] >= 0.99*h.Count {
+			h.P99 = bound
+		}
+		h.Buckets = append(h.Buckets, observations.Bucket{UpTo: bound, Count: buckets[bound]})
 	}
 	return h
 }
@@ -155,11 +156,13 @@ func (s *Sampler) Istiod(ctx context.Context) ([]observations.Istiod, error) {
 // istiodFrom reads istiod's metrics (pilot/pkg/xds/monitoring.go and pkg/xds of
 // istio.io/istio).
 func istiodFrom(f families) observations.Istiod {
+	queue := f.histogram("pilot_proxy_queue_time")
 	return observations.Istiod{
 		Proxies:            int(f.sum("pilot_xds")),
 		Pushes:             f.by("pilot_xds_pushes", "type"),
 		PushSeconds:        f.histogram("pilot_xds_push_time"),
 		ConvergenceSeconds: f.histogram("pilot_proxy_convergence_time"),
+		QueueSeconds:       &queue,
 		ResidentBytes:      int64(f.sum("process_resident_memory_bytes")),
 		CPUSeconds:         f.sum("process_cpu_seconds_total"),
 		GoHeapBytes:        int64(f.sum("go_memstats_heap_inuse_bytes")),

@@ -72,6 +72,9 @@ type Pod struct {
 	Started time.Time
 	// Sidecar and RealSidecar are the same of a proxy that is a sidecar.
 	Sidecar, RealSidecar bool
+	// Light tells that a light proxy speaks for the sidecar now: istiod has it, and nothing of
+	// it runs.
+	Light bool
 	// Simulated tells that at least one container is simulated.
 	Simulated bool
 	// Ready is the pod's condition of that name.
@@ -189,12 +192,13 @@ func (pod *Pod) judge(p *corev1.Pod) {
 	pod.Kind = proxyKind(p, own.Container)
 	gone := own.endedForGood(p.Spec.RestartPolicy) || own.native && appsEnded && own.status.State.Terminated != nil
 	pod.Proxy = pod.State != Ended && !gone
-	pod.RealProxy = pod.Proxy && own.status.State.Running != nil && own.status.ContainerID != "" && !simulated(own.status)
+	pod.RealProxy = pod.Proxy && own.status.State.Running != nil && own.status.ContainerID != "" && !simulated(own.status) && !light(own.status)
 	if pod.RealProxy {
 		pod.Process, pod.Started = own.status.ContainerID, own.status.State.Running.StartedAt.Time
 	}
 	if pod.Kind == observations.ProxySidecar {
 		pod.Sidecar, pod.RealSidecar = pod.Proxy, pod.RealProxy
+		pod.Light = pod.Proxy && own.status.State.Running != nil && light(own.status)
 	}
 }
 
@@ -236,6 +240,10 @@ func (m member) endedForGood(policy corev1.RestartPolicy) bool {
 
 func simulated(c corev1.ContainerStatus) bool {
 	return strings.HasPrefix(c.ContainerID, cluster.SimulatedScheme)
+}
+
+func light(c corev1.ContainerStatus) bool {
+	return strings.HasPrefix(c.ContainerID, cluster.LightScheme)
 }
 
 // lasting is until when the application containers run by what they are told; the zero time
@@ -442,5 +450,8 @@ func count(o *observations.Objects, p Pod) {
 	}
 	if p.RealProxy {
 		*isReal++
+	}
+	if p.Light {
+		o.LightSidecars++
 	}
 }

@@ -13,28 +13,41 @@ const (
 	// Real is the number of pods of one owner (ReplicaSet, StatefulSet, DaemonSet, Job) whose
 	// sidecars run, over the run's --real: a number, or [All].
 	Real = "meshbench.dev/real"
+	// Light is the number of pods of one owner, beside those whose sidecars run, that are spoken
+	// for as their sidecars would (light proxies), over the run's --light: a number, or [All].
+	Light = "meshbench.dev/light"
 	// Dump with the value false forbids that the configuration of a pod's proxy is dumped.
 	Dump = "meshbench.dev/dump"
 )
 
-// All is the value of [Real] for every pod.
+// All is the value of [Real] and [Light] for every pod.
 const All = "all"
 
 // IsReal reads the number of real sidecars from a pod's annotations, -1 for all; given is
 // false where they say none.
 func IsReal(annotations map[string]string) (real int, given bool, err error) {
-	text, given := annotations[Real]
+	return number(annotations, Real)
+}
+
+// IsLight reads the number of light proxies from a pod's annotations, -1 for all; given is
+// false where they say none.
+func IsLight(annotations map[string]string) (light int, given bool, err error) {
+	return number(annotations, Light)
+}
+
+func number(annotations map[string]string, key string) (n int, given bool, err error) {
+	text, given := annotations[key]
 	if !given {
 		return 0, false, nil
 	}
 	if text == All {
 		return -1, true, nil
 	}
-	real, err = strconv.Atoi(text)
-	if err != nil || real < 0 {
-		return 0, true, fmt.Errorf("annotation %s: want a whole number of 0 or more, or all, not %q", Real, text)
+	n, err = strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, true, fmt.Errorf("annotation %s: want a whole number of 0 or more, or all, not %q", key, text)
 	}
-	return real, true, nil
+	return n, true, nil
 }
 
 const (

@@ -64,6 +64,8 @@ func Of(records []observations.Record) *Breaks {
 			}
 		case rec.Churn != nil:
 			r.note(Break{Why: "churn of " + rec.Churn.What, at: i})
+		case rec.Scope != nil:
+			r.note(Break{Why: fmt.Sprintf("the scope of graph %s by %s", rec.Scope.Graph, rec.Scope.By), at: i})
 		case rec.Revisions != nil:
 			if rec.Revisions.Total < r.revisions {
 				r.note(Break{Why: fmt.Sprintf("revisions fell from %d to %d", r.revisions, rec.Revisions.Total), at: i})

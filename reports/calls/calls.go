@@ -75,6 +75,9 @@ func Section(calls []Call) sections.Section {
 	table := sections.Table{Title: "Calls, and how it is known what became of them", Header: []string{"step", "call", "proof", "holds", "seen"}}
 	for i := range calls {
 		c := &calls[i]
+		if c.Graph != "" && c.Holds() {
+			continue // one of many, which are counted where the graph is told of
+		}
 		what := fmt.Sprintf("%s to %s (%s), %s", c.From, c.To, c.Protocol, c.Proves)
 		for _, p := range c.Proofs {
 			table.Rows = append(table.Rows, []string{c.Step, what, p.By, verdict(p), p.Says})

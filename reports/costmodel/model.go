@@ -19,11 +19,12 @@
 // rolling restart started, which held the listeners of both old and new pods for a while.
 // How far the others are from the model is reported beside it.
 //
-// Istiod's memory is the highest of its step, of readings a second apart: it is highest
-// when proxies that connect are sent their configuration, and its need is that. What
-// is left at the step's end depends on when Go's runtime gave memory back. Only an istiod
-// that started in its step counts. Repeats scatter by a share of their memory, whence a
-// proportional model.
+// Istiod has a model for each state of the mesh ([States]): at rest, in the storm of
+// connections after its restart, and under churn of its proxies' pods. But at rest it is of
+// the highest of a step, of readings a second apart: what is left at the step's end depends
+// on when Go's runtime gave memory back. A storm is of an istiod that started in its step,
+// rest of a step that only waited. Repeats scatter by a share of their memory, whence
+// proportional models.
 package costmodel
 
 import (
@@ -39,7 +40,7 @@ import (
 )
 
 // Schema is the version of a model's file format.
-const Schema = 2
+const Schema = 3
 
 // kind is what a model's file says it is.
 const kind = "meshbench cost model"
@@ -59,9 +60,8 @@ type Model struct {
 	NoRouting string  `json:"noRouting,omitempty"`
 	// Headless are the runs that say alone what a headless pod costs.
 	Headless []HeadlessLine `json:"headless,omitempty"`
-	// Istiod is nil, and NoIstiod says why, where the runs are too few for it.
-	Istiod   *Linear `json:"istiod,omitempty"`
-	NoIstiod string  `json:"noIstiod,omitempty"`
+	// Istiod are the models of istiod by state, as [States] lists them.
+	Istiod []IstiodState `json:"istiod"`
 	// SidecarHistory and IstiodHistory are about readings that were not fitted.
 	SidecarHistory *History `json:"sidecarHistory,omitempty"`
 	IstiodHistory  *History `json:"istiodHistory,omitempty"`
@@ -102,9 +102,9 @@ func Fit(logs []Log, o Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{Kind: kind, Schema: Schema, Runs: d.sources, Readings: d.sidecars, Skipped: d.skipped, LeftOut: d.leftFresh}
-	sidecar, istiod := d.fresh, d.freshIstiod
+	sidecar := d.fresh
 	if o.Grown {
-		sidecar, istiod = slices.Concat(sidecar, d.grown), slices.Concat(istiod, d.grownIstiod)
+		sidecar, d.istiod[Storm] = slices.Concat(sidecar, d.grown), slices.Concat(d.istiod[Storm], d.grownIstiod)
 		m.LeftOut = slices.Concat(m.LeftOut, d.leftGrown)
 	}
 	if m.Sidecar, err = fit(sidecarColumns, sidecar); err != nil {
@@ -120,12 +120,11 @@ func Fit(logs []Log, o Options) (*Model, error) {
 		m.fitRouting(d.routed)
 	}
 	m.Headless = headlessLines(sidecar)
-	if m.Istiod, err = fitProportional(istiodColumns, istiod); err != nil {
-		m.NoIstiod = err.Error()
-	}
+	m.SidecarPeaks = d.peaks()
+	m.fitIstiod(d.istiod)
 	if !o.Grown {
 		m.SidecarHistory = m.Sidecar.history(sidecarColumns, slices.Concat(d.grown, d.deleted))
-		m.IstiodHistory = m.Istiod.history(istiodColumns, slices.Concat(d.grownIstiod, d.deletedIstiod))
+		m.IstiodHistory = m.IstiodIn(Storm).history(istiodColumns, slices.Concat(d.grownIstiod, d.deletedIstiod))
 	}
 	return m, nil
 }
@@ -174,17 +173,24 @@ func Default() (*Model, error) { return parse(builtin) }
 
 func parse(text []byte) (*Model, error) {
 	m := &Model{}
+	var file struct { // what every version begins with
+		Kind   string `json:"kind"`
+		Schema int    `json:"schema"`
+	}
 	expected := "expected a file that `meshbench fit` wrote"
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&file); err != nil {
+		return nil, fmt.Errorf("not a cost model (%w); %s", err, expected)
+	}
+	if file.Kind != kind {
+		return nil, fmt.Errorf("not a cost model (kind %q); %s", file.Kind, expected)
+	}
+	if file.Schema != Schema {
+		return nil, fmt.Errorf("the cost model has format version %d, this program reads version %d: fit it again", file.Schema, Schema)
+	}
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(m); err != nil {
 		return nil, fmt.Errorf("not a cost model (%w); %s", err, expected)
 	}
-	if m.Kind != kind {
-		return nil, fmt.Errorf("not a cost model (kind %q); %s", m.Kind, expected)
-	}
-	if m.Schema != Schema {
-		return nil, fmt.Errorf("the cost model has format version %d, this program reads version %d: fit it again", m.Schema, Schema)
-	}
-	if m.Sidecar == nil || len(m.Runs) == 0 || !m.Sidecar.valid(sidecarColumns) || m.Istiod != nil && !m.Istiod.valid(istiodColumns) || m.Routing != nil && !m.Routing.valid(routingColumns) {
+	if m.Sidecar == nil || len(m.Runs) == 0 || !m.Sidecar.valid(sidecarColumns) || !m.validIstiod() || m.Routing != nil && !m.Routing.valid(routingColumns) {
 		return nil, fmt.Errorf("the cost model is damaged; %s", expected)
 	}
 	return m, nil

@@ -53,15 +53,15 @@ func TestDefault(t *testing.T) {
 	if !bytes.Equal(text.Bytes(), builtin) {
 		t.Errorf("default.json is not what its runs give; UPDATE_DEFAULT=1 go test rewrites it")
 	}
-	if len(m.Sidecar.Tied) > 0 || m.Istiod == nil || len(m.Istiod.Tied) > 0 {
+	if len(m.Sidecar.Tied) > 0 || len(m.IstiodIn(Storm).Tied) > 0 {
 		t.Errorf("the scenarios for the model let columns move together: %+v", m.Sidecar.Tied)
 	}
 	if m.Sidecar.R2 < 0.99 {
 		t.Errorf("R² of a sidecar's memory is %.3f", m.Sidecar.R2)
 	}
 	// Repeats of one step scatter by 8 %, by twice that where most is sent.
-	if m.Istiod.R2 < 0.9 || m.Istiod.Share > 0.15 {
-		t.Errorf("R² of istiod's memory is %.3f, its scatter %.1f %%", m.Istiod.R2, 100*m.Istiod.Share)
+	if l := m.IstiodIn(Storm); l.R2 < 0.9 || l.Share > 0.15 {
+		t.Errorf("R² of istiod's memory is %.3f, its scatter %.1f %%", l.R2, 100*l.Share)
 	}
 }
 
@@ -87,7 +87,10 @@ func TestUnseenMesh(t *testing.T) {
 			if err != nil || len(d.fresh) != 1 {
 				t.Fatalf("%d points: %v", len(d.fresh), err)
 			}
-			a := m.Predict(Question{Mesh: Mesh{Services: services, Own: port(80, Detected)}})
+			a, err := m.Predict(Question{Mesh: Mesh{Services: services, Own: port(80, Detected)}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if diff := cmp.Diff(configurations(t, run)["mesh probe/probe"], a.Objects); diff != "" {
 				t.Errorf("configuration (-counted +predicted):\n%s", diff)
 			}
@@ -96,11 +99,11 @@ func TestUnseenMesh(t *testing.T) {
 				t.Errorf("predicted %.1f Mi, measured %.1f Mi: off by %+.1f %%, want within 10 %%", a.Sidecar.Bytes/mi, measured/mi, 100*off)
 			}
 			t.Logf("predicted %.1f Mi (%s), measured %.1f Mi", a.Sidecar.Bytes/mi, a.Sidecar.interval(mi, "%.1f"), measured/mi)
-			if len(d.freshIstiod) != 1 {
-				t.Fatalf("%d points of istiod", len(d.freshIstiod))
+			if len(d.istiod[Storm]) != 1 {
+				t.Fatalf("%d points of istiod", len(d.istiod[Storm]))
 			}
-			istiod := d.freshIstiod[0]
-			e := m.Istiod.Predict(named(istiodColumns, istiod.X))
+			istiod := d.istiod[Storm][0]
+			e := m.IstiodIn(Storm).Predict(named(istiodColumns, istiod.X))
 			if istiod.Y < e.Lo || istiod.Y > e.Hi {
 				t.Errorf("istiod: predicted %.1f Mi (%s), measured %.1f Mi", e.Bytes/mi, e.interval(mi, "%.1f"), istiod.Y/mi)
 			}
@@ -120,7 +123,10 @@ func TestShares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := m.Predict(Question{Mesh: Mesh{Own: port(80, Detected)}, Proxies: 28, Pods: 28 + SystemPods, Services: 1 + SystemServices, Machines: []instances.Type{large}})
+	a, err := m.Predict(Question{Mesh: Mesh{Own: port(80, Detected)}, Proxies: 28, Pods: 28 + SystemPods, Services: 1 + SystemServices, Machines: []instances.Type{large}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got, want := a.All, 28*a.Sidecar.Bytes; math.Abs(got.Bytes-want) > 1 || math.Abs(got.Hi-28*a.Sidecar.Hi) > 1 {
 		t.Errorf("28 sidecars: %+v, want 28 times %+v", got, a.Sidecar)
 	}
@@ -285,7 +291,7 @@ func TestHistory(t *testing.T) {
 		}
 		return m
 	}
-	got := []map[string]float64{read(d.fresh), read(d.grown), read(d.freshIstiod), read(d.grownIstiod)}
+	got := []map[string]float64{read(d.fresh), read(d.grown), read(d.istiod[Storm]), read(d.grownIstiod)}
 	want := []map[string]float64{
 		{"step0": 11, "step1": 11, "step4": 15},
 		{"step1": 13, "step3": 20, "step4": 14},
@@ -333,7 +339,9 @@ func TestReadBadModels(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"no JSON":       {"# model", "not a cost model (invalid character"},
 		"a report":      {`{"scenario": "headless"}`, `not a cost model (kind "")`},
-		"other version": {edit(func(m map[string]any) { m["schema"] = 99 }), "format version 99, this program reads version 2"},
+		"other version": {edit(func(m map[string]any) { m["schema"] = 99 }), "format version 99, this program reads version 3"},
+		"version 2":     {`{"kind": "meshbench cost model", "schema": 2, "istiod": {"points": 9}}`, "format version 2, this program reads version 3: fit it again"},
+		"a state gone":  {edit(func(m map[string]any) { m["istiod"] = m["istiod"].([]any)[1:] }), "damaged"},
 		"cut":           {string(builtin[:len(builtin)/2]), "not a cost model (unexpected EOF)"},
 		"no sidecar":    {edit(func(m map[string]any) { delete(m, "sidecar") }), "damaged"},
 		"a term gone": {edit(func(m map[string]any) {
@@ -360,7 +368,11 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		// What was accepted can be computed with and printed.
-		if err := m.Predict(Question{Proxies: 1}).Print(&bytes.Buffer{}); err != nil {
+		a, err := m.Predict(Question{Proxies: 1, Extrapolate: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Print(&bytes.Buffer{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.Print(&bytes.Buffer{}); err != nil {
@@ -410,7 +422,7 @@ func TestDeleted(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ got, want int }{
 		"fresh": {len(d.fresh), 2}, "grown": {len(d.grown), 0}, "deleted": {len(d.deleted), 1},
-		"fresh istiod": {len(d.freshIstiod), 1}, "grown istiod": {len(d.grownIstiod), 0}, "deleted istiod": {len(d.deletedIstiod), 1},
+		"fresh istiod": {len(d.istiod[Storm]), 1}, "grown istiod": {len(d.grownIstiod), 0}, "deleted istiod": {len(d.deletedIstiod), 1},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %d points, want %d", name, c.got, c.want)

@@ -11,11 +11,8 @@ import (
 	"github.com/meshbench/meshbench/reports/breaks"
 )
 
-// Columns of the two models.
-var (
-	sidecarColumns = []string{"clusters", "listeners", "filterChains", "routeConfigs", "virtualHosts", "endpoints"}
-	istiodColumns  = []string{"services", "pods", "proxies", "endpoints", "filterChainsSent"}
-)
+// sidecarColumns are what a sidecar's memory is a function of.
+var sidecarColumns = []string{"clusters", "listeners", "filterChains", "routeConfigs", "virtualHosts", "endpoints"}
 
 func sidecarValues(o observations.ConfigObjects) []float64 {
 	return []float64{float64(o.Clusters), float64(o.Listeners), float64(o.FilterChains), float64(o.RouteConfigs), float64(o.VirtualHosts), float64(o.Endpoints)}
@@ -48,8 +45,10 @@ type data struct {
 	// fresh are medians over sidecars that started in their step, in a configuration
 	// that stood; grown over those that lived through changes.
 	fresh, grown []Point
-	// freshIstiod are of an istiod that started in its step.
-	freshIstiod, grownIstiod []Point
+	// istiod are those of each state, and grownIstiod of an istiod that lived through other
+	// changes.
+	istiod      map[string][]Point
+	grownIstiod []Point
 	// deleted and deletedIstiod are of those that lived through a deletion or a drain, which no
 	// fit takes for growth: they hold what is gone.
 	deleted, deletedIstiod []Point
@@ -61,13 +60,16 @@ type data struct {
 	// compared are workloads with all of their sidecars but those of a deletion or a drain: what
 	// another model of the same proxy is held against.
 	compared []compared
-	sidecars int // readings behind fresh
-	skipped  []string
+	// pushed and started are by how much the highest sidecar of a workload and step was over
+	// what it settled on, as a share.
+	pushed, started []float64
+	sidecars        int // readings behind fresh
+	skipped         []string
 }
 
 // observe reads the points of runs.
 func observe(logs []Log) (*data, error) {
-	d := &data{}
+	d := &data{istiod: map[string][]Point{}}
 	for _, log := range logs {
 		if len(log.Records) == 0 || log.Records[0].Run == nil {
 			return nil, fmt.Errorf("%s: the log is empty", log.Path)
@@ -125,13 +127,18 @@ type step struct {
 	index    int
 	name     string
 	restarts []string // workloads that were replaced pod by pod
-	settled  bool
-	measured bool
-	objects  observations.Objects
-	usage    map[string]observations.Usage // by pod
-	proxies  []observations.Proxy
-	istiod   map[string]observations.Istiod // by pod
-	highest  map[string]int64               // of istiod's memory in the step's series, by pod
+	// paused and acted say whether it waited by the clock, and whether it did anything else;
+	// churned are the states of its rounds of churn.
+	paused, acted bool
+	churned       []string
+	settled       bool
+	measured      bool
+	objects       observations.Objects
+	usage         map[string]observations.Usage // by pod
+	peaks         []observations.Peak
+	proxies       []observations.Proxy
+	istiod        map[string]observations.Istiod // by pod
+	highest       map[string]int64               // of istiod's memory in the step's series, by pod
 }
 
 // add takes in one run.
@@ -177,8 +184,10 @@ func (d *data) add(run string, records []observations.Record) {
 			continue
 		}
 		switch {
-		case r.Action != nil && r.Action.Name == "restart":
-			s.restarts = append(s.restarts, r.Action.Detail[strings.LastIndex(r.Action.Detail, " ")+1:])
+		case r.Action != nil:
+			s.act(r.Action)
+		case r.Churn != nil:
+			s.churned = append(s.churned, churnState(r.Churn))
 		case r.Settle != nil:
 			s.settled = r.Settle.Settled
 			clear(s.usage) // of the way to quiet
@@ -188,6 +197,8 @@ func (d *data) add(run string, records []observations.Record) {
 			if u := *r.Usage; u.Container == observations.SidecarContainer && u.Kind == observations.ProxySidecar && u.MemoryBytes > 0 {
 				s.usage[u.Namespace+"/"+u.Pod] = u
 			}
+		case r.Peak != nil && r.Peak.Kind == observations.ProxySidecar && !r.Peak.Witness && r.Peak.SettledBytes > 0:
+			s.peaks = append(s.peaks, *r.Peak)
 		case r.Proxy != nil && r.Proxy.Kind == observations.ProxySidecar:
 			s.proxies = append(s.proxies, *r.Proxy)
 		case r.Istiod != nil:
@@ -200,6 +211,18 @@ func (d *data) add(run string, records []observations.Record) {
 	finish()
 }
 
+// act takes in an action.
+func (s *step) act(a *observations.Action) {
+	switch a.Name {
+	case "pause":
+		s.paused = true
+		return
+	case "restart":
+		s.restarts = append(s.restarts, a.Detail[strings.LastIndex(a.Detail, " ")+1:])
+	}
+	s.acted = true
+}
+
 // indexOf is the step that a record belongs to; 0 for none.
 func indexOf(r observations.Record) int {
 	if r.Step == nil {
@@ -210,6 +233,7 @@ func indexOf(r observations.Record) int {
 
 // take makes a settled step's points.
 func (d *data) take(run string, s *step, past *breaks.Breaks, seen map[string]bool, istiodBefore string) {
+	d.takePeaks(s.peaks)
 	for _, p := range s.proxies {
 		var fresh, grown, deleted []float64
 		for pod, u := range s.usage {
@@ -248,30 +272,7 @@ func (d *data) take(run string, s *step, past *breaks.Breaks, seen map[string]bo
 		}
 		d.compare(run, s.name, p, slices.Concat(fresh, grown))
 	}
-	if len(s.istiod) != 1 || len(s.proxies) == 0 {
-		return
-	}
-	for _, p := range s.proxies {
-		// What is sent to all of them is not known from one, and routing is in no column.
-		if p.Objects != s.proxies[0].Objects || p.Routing != nil && !plain(*p.Routing) {
-			return
-		}
-	}
-	for pod, i := range s.istiod {
-		if i.MemoryBytes == 0 {
-			continue
-		}
-		p := Point{run, s.name, istiodValues(s.objects.Services, s.objects.Pods, i.Proxies, s.proxies[0].Objects), float64(max(i.MemoryBytes, s.highest[pod]))}
-		isGrown := pod == istiodBefore
-		if b := past.IstiodLived(pod, s.index); b != nil {
-			d.deletedIstiod = append(d.deletedIstiod, p)
-			d.leave(isGrown, fmt.Sprintf("%s, step %s: istiod lived through a deletion (step %s: %s)", run, s.name, b.Step, b.Why))
-		} else if isGrown {
-			d.grownIstiod = append(d.grownIstiod, p)
-		} else {
-			d.freshIstiod = append(d.freshIstiod, p)
-		}
-	}
+	d.takeIstiod(run, s, past, istiodBefore)
 }
 
 // leave notes why something is in no fit, once.
@@ -283,13 +284,6 @@ func (d *data) leave(isGrown bool, why string) {
 	if !slices.Contains(*list, why) {
 		*list = append(*list, why)
 	}
-}
-
-// istiodValues are those of istiod's columns, where all proxies have the configuration o.
-// Listeners, of which filter chains are the bulk, istiod makes for each proxy
-// (filterChainsSent); clusters, routes and endpoints it keeps in a cache for all.
-func istiodValues(services, pods, proxies int, o observations.ConfigObjects) []float64 {
-	return []float64{float64(services), float64(pods), float64(proxies), float64(o.Endpoints), float64(proxies * o.FilterChains)}
 }
 
 // median of values, which it sorts; there is at least one.

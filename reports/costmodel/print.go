@@ -89,6 +89,7 @@ func (m *Model) Print(w io.Writer) error {
 	p.line("A sidecar's memory, from the medians of %d steps (%d readings of sidecars)", m.Sidecar.Points, m.Readings)
 	m.Sidecar.print(p)
 	m.SidecarHistory.print(p, "A sidecar that lived through the changes")
+	m.SidecarPeaks.print(p)
 	p.line("")
 	p.line("What one more of each costs a sidecar: the sum over the objects that it brings. A coefficient")
 	p.line("above is no price of its own: filter chains of HTTP cost more than those of TCP, and so the")
@@ -118,14 +119,7 @@ func (m *Model) Print(w io.Writer) error {
 		p.table(rows...)
 	}
 	m.printRouting(p)
-	p.line("")
-	if m.Istiod == nil {
-		p.line("There is no model of istiod: %s.", m.NoIstiod)
-	} else {
-		p.line("istiod's memory at its highest, from %d steps", m.Istiod.Points)
-		m.Istiod.print(p)
-		m.IstiodHistory.print(p, "An istiod that lived through the changes")
-	}
+	m.printIstiod(p)
 	if n := len(m.LeftOut); n > 0 {
 		p.line("")
 		p.line("Left out of the fit, as memory after a deletion or a drain is no growth, %s: %s.", words.Plural(n, "case"), strings.Join(m.LeftOut, "; "))
@@ -213,8 +207,11 @@ func (m *Model) Figures() map[string]*plot.Figure {
 	if m.Routing != nil {
 		figures["residuals-routing.svg"] = m.Routing.figure("Residuals: what routing adds to the memory of a sidecar")
 	}
-	if m.Istiod != nil {
-		figures["residuals-istiod.svg"] = m.Istiod.figure("Residuals: memory of istiod")
+	for _, s := range m.Istiod {
+		if s.Memory != nil {
+			name := strings.NewReplacer(" of ", "-", " %", "").Replace(s.State)
+			figures["residuals-istiod-"+name+".svg"] = s.Memory.figure("Residuals: memory of istiod, " + inState(s.State))
+		}
 	}
 	return figures
 }
@@ -263,25 +260,29 @@ func (a Answer) Print(w io.Writer) error {
 		fmt.Sprintf("a sidecar\t%s\t%s to %s", size(a.Sidecar.Bytes), size(a.Sidecar.Lo), size(a.Sidecar.Hi)),
 		fmt.Sprintf("all %d sidecars\t%s\t%s to %s", a.Proxies, size(a.All.Bytes), size(a.All.Lo), size(a.All.Hi)),
 	}
-	if a.Istiod != nil {
-		rows = append(rows, fmt.Sprintf("istiod, at its highest\t%s\t%s to %s", size(a.Istiod.Bytes), size(a.Istiod.Lo), size(a.Istiod.Hi)))
+	for _, s := range a.Istiod {
+		if e := s.Memory; e != nil {
+			rows = append(rows, fmt.Sprintf("istiod, %s\t%s\t%s to %s", inState(s.State), size(e.Bytes), size(e.Lo), size(e.Hi)))
+		}
 	}
 	p.table(rows...)
 	if h := a.History; h != nil {
 		p.line("  This is of sidecars that started with the configuration in place. Those that lived through")
 		p.line("  changes were off by %+.1f Mi (median of %d steps), at most by %+.1f Mi.", h.Median/mi, h.Steps, h.Max/mi)
 	}
-	if h := a.IstiodHistory; h != nil && a.Istiod != nil {
-		p.line("  istiod's is of all proxies connecting after its start. An istiod that pushed changes to them")
-		p.line("  was off by %+.1f Mi (median of %d steps), at most by %+.1f Mi.", h.Median/mi, h.Steps, h.Max/mi)
+	if h := a.IstiodHistory; h != nil && a.Storm() != nil {
+		p.line("  An istiod that pushed changes to its proxies was off by %+.1f Mi from one to which they all", h.Median/mi)
+		p.line("  connect (median of %d steps), at most by %+.1f Mi.", h.Steps, h.Max/mi)
 	}
+	a.printUnknown(p)
+	a.printPublished(p)
 	if len(a.Shares) > 0 {
 		p.line("")
 		p.line("Shares of the memory that a machine leaves to pods")
-		rows = []string{"\tleft to pods\ta sidecar\tpods by limit\ttheir sidecars\tmachines for all\tistiod"}
+		rows = []string{"\tleft to pods\ta sidecar\tpods by limit\ttheir sidecars\tmachines for all\tistiod in a storm"}
 		for _, s := range a.Shares {
-			istiod := ""
-			if a.Istiod != nil {
+			istiod := "?"
+			if a.Storm() != nil {
 				istiod = fmt.Sprintf("%.1f %%", 100*s.Istiod)
 			}
 			rows = append(rows, fmt.Sprintf("%s\t%s\t%.2f %%\t%d\t%.1f %%\t%d\t%s", s.Type, size(float64(s.Allocatable)),
@@ -289,18 +290,10 @@ func (a Answer) Print(w io.Writer) error {
 		}
 		p.table(rows...)
 	}
-	for _, x := range []struct {
-		who string
-		e   *Estimate
-	}{{"a sidecar", &a.Sidecar}, {"istiod", a.Istiod}} {
-		if x.e == nil || len(x.e.Warnings) == 0 {
-			continue
-		}
-		p.line("")
-		p.line("WARNING: the model of %s is asked for what was not measured; its interval holds if memory goes on growing in line.", x.who)
-		for _, warning := range x.e.Warnings {
-			p.line("  %s", warning)
-		}
+	a.printWarnings(p)
+	p.line("")
+	if p.err != nil {
+		return p.err
 	}
-	return p.err
+	return a.Recommendation.Print(w)
 }

@@ -14,23 +14,6 @@ const roundTo = 16 * mi
 // Source: istio 1.23.2, values of chart istiod, global.proxy.resources.limits.memory.
 const defaultLimit = 1 << 30
 
-// Over is by how much sidecars were higher on the way than what they settled on, as shares of
-// that, over the steps of runs.
-type Over struct {
-	// Steps is how many steps and workloads it is of.
-	Steps  int     `json:"steps"`
-	Median float64 `json:"median"`
-	Max    float64 `json:"max"`
-}
-
-// Peaks are how far sidecars go over what they settle on.
-type Peaks struct {
-	// Pushed is of sidecars that ran before their step and were sent its changes, Started of
-	// those that started in it; nil where the runs have none that were read each second.
-	Pushed  *Over `json:"pushed,omitempty"`
-	Started *Over `json:"started,omitempty"`
-}
-
 // Recommendation is what a sidecar's container should be given. All memory is in bytes.
 type Recommendation struct {
 	// Of is the estimate that it was made from, with its warnings.

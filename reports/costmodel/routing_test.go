@@ -128,7 +128,9 @@ func TestUnseenRouting(t *testing.T) {
 		if err != nil || len(d.routed) != 2 || len(d.fresh) != 0 {
 			t.Fatalf("%s: %d points with routing, %d without: %v", log, len(d.routed), len(d.fresh), err)
 		}
-		a = m.Predict(Question{Mesh: mesh})
+		if a, err = m.Predict(Question{Mesh: mesh}); err != nil {
+			t.Fatal(err)
+		}
 		for _, p := range d.routed {
 			off := a.Sidecar.Bytes/p.Y - 1
 			if math.Abs(off) > 0.1 {
@@ -138,7 +140,7 @@ func TestUnseenRouting(t *testing.T) {
 		}
 	}
 	// Nobody knows what it costs istiod.
-	if a.Istiod == nil || !strings.Contains(strings.Join(a.Istiod.Warnings, "\n"), "what routing costs istiod was not measured") {
+	if storm := a.Storm(); storm == nil || !strings.Contains(strings.Join(storm.Warnings, "\n"), "what routing costs istiod was not measured") {
 		t.Errorf("istiod: %+v", a.Istiod)
 	}
 }
@@ -149,7 +151,10 @@ func TestWithoutRouting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := m.Predict(Question{Mesh: Mesh{Routing: Routing{AuthorizationPolicies: 5}}})
+	a, err := m.Predict(Question{Mesh: Mesh{Routing: Routing{AuthorizationPolicies: 5}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if want := m.Memory(a.Objects).Bytes; a.Sidecar.Bytes != want || !strings.Contains(strings.Join(a.Sidecar.Warnings, "\n"), "not in the estimate") {
 		t.Errorf("%+v, want %.0f and a warning", a.Sidecar, want)
 	}
@@ -162,7 +167,9 @@ func TestWithoutRouting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a = m.Predict(Question{Mesh: Mesh{Routing: Routing{AuthorizationPolicies: 5}}})
+	if a, err = m.Predict(Question{Mesh: Mesh{Routing: Routing{AuthorizationPolicies: 5}}}); err != nil {
+		t.Fatal(err)
+	}
 	if !strings.Contains(strings.Join(a.Sidecar.Warnings, "\n"), "policies: 10; it was always 0, so what it costs is unknown") {
 		t.Errorf("%+v", a.Sidecar)
 	}

@@ -293,6 +293,9 @@ func environmentTable(r *reports.Report) sections.Table {
 		{"xDS", env.Mesh.XDS},
 		{"Envoy worker threads", fmt.Sprint(env.Mesh.Workers)},
 	}
+	for _, m := range env.Mesh.Revisions {
+		rows = append(rows, []string{"revision " + m.Name, "Istio " + m.Istio})
+	}
 	if held := env.Cluster.Objects; len(held) > 0 {
 		rows = append(rows, []string{"held before the mesh", strings.Join(held, "; ")})
 	}

@@ -50,6 +50,8 @@ type page struct {
 
 	HelmValues string
 	Dumps      []pageDump
+	// Explanation is the file of the page about what the configuration takes; "" without dumps.
+	Explanation string
 	Files      []string // the report in other formats
 }
 
@@ -223,6 +225,9 @@ func newPage(r *reports.Report) (*page, error) {
 		p.Sections = append(p.Sections, section)
 	}
 	for _, d := range r.Dumps() {
+		if d.Kind == "config_dump" {
+			p.Explanation = ExplanationFile
+		}
 		if n := len(p.Dumps) - 1; n < 0 || p.Dumps[n].Step != d.Step || p.Dumps[n].Pod != d.Pod {
 			p.Dumps = append(p.Dumps, pageDump{Step: d.Step, Pod: d.Pod})
 		}

@@ -15,6 +15,10 @@ import (
 	"github.com/meshbench/meshbench/reports/figures"
 )
 
+// ExplanationFile is the page beside the report about what its witnesses' configuration takes. It
+// is made of the dumps that the run keeps, where a report is of the log alone.
+const ExplanationFile = "explain.html"
+
 // Writer prints a report in one format.
 type Writer struct {
 	Name string // a short word

@@ -39,6 +39,7 @@ func objects() []Metric {
 		name, title, help string
 		count             func(*observations.Objects) int
 	}{
+		{"light_sidecars", "light sidecars", "Pods whose sidecar is spoken for by a light proxy; none where the run had none.", func(o *observations.Objects) int { return o.LightSidecars }},
 		{"gateways", "gateways", "Pods whose proxy is a gateway; none where the run had none.", func(o *observations.Objects) int { return o.Gateways }},
 		{"real_gateways", "real gateways", "Pods whose gateway runs, as processes or a container.", func(o *observations.Objects) int { return o.RealGateways }},
 		{"waypoints", "waypoints", "Pods whose proxy is a waypoint; none where the run had none.", func(o *observations.Objects) int { return o.Waypoints }},

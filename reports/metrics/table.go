@@ -16,6 +16,7 @@ const (
 	fewSay     = "one reading a run, too noisy to compare"
 	elsewhere  = "the working set says more, and has a column"
 	othersSay  = "proxies that are no sidecars have a table of their own"
+	stepPeak   = "sidecar_memory_peak_bytes holds the step's"
 	growthSays = "the section about revisions has its own tables"
 )
 
@@ -150,6 +151,28 @@ func configurationOf(proxy func(*Step) *observations.Proxy) []Metric {
 	return all
 }
 
+// peaks are those of sidecars that started in the step, or of those that ran before it.
+func peaks(started bool) func(*Step) []Value {
+	return func(s *Step) []Value {
+		return peaksOf(s, func(p observations.Peak) (float64, bool) { return float64(p.MemoryBytes), p.Started == started })
+	}
+}
+
+// peaksOf are values of the peaks of sidecars never dumped.
+func peaksOf(s *Step, of func(observations.Peak) (float64, bool)) []Value {
+	var values []Value
+	for _, r := range s.Records {
+		p := r.Peak
+		if p == nil || p.Witness || p.Kind != observations.ProxySidecar {
+			continue
+		}
+		if v, ok := of(*p); ok {
+			values = append(values, Value{Of: p.Namespace + "/" + p.Pod, Workload: p.Workload, Value: v})
+		}
+	}
+	return values
+}
+
 // memory is what sidecars cost, and the size of what makes them cost it.
 func memory() []Metric {
 	const api = "the metrics API, as `kubectl top pod --containers` does"
@@ -180,6 +203,20 @@ func memory() []Metric {
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: series,
 			Column: Column{Table: SidecarTable, Title: "peak", Decimals: 1}, Floor: 0.1,
 			Read: func(s *Step) []Value { return known(s.SidecarPeak) }},
+		{Name: "sidecar_push_peak_bytes", Title: "peak of a sidecar that was sent changes", Help: "The most memory that a real sidecar never dumped, which ran before the step, had from the step's begin until it was measured: its peak at pushes.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: series, Of: OfPod, Rare: true,
+			Column: Column{Table: SidecarTable, Title: "peak at pushes", Decimals: 1}, Without: leave(stepPeak, Compare),
+			Read: peaks(false)},
+		{Name: "sidecar_start_peak_bytes", Title: "peak of a sidecar that started", Help: "The most memory that a real sidecar never dumped, which started in the step, had from its start until it was measured: its peak at a start or restart.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: series, Of: OfPod, Rare: true,
+			Column: Column{Table: SidecarTable, Title: "peak at starts", Decimals: 1}, Without: leave(stepPeak, Compare),
+			Read: peaks(true)},
+		{Name: "sidecar_peak_over_settled_bytes", Title: "peak of a sidecar over what it settled on", Help: "By how much a real sidecar never dumped was higher in the step than what it settled on.",
+			Unit: Bytes, Shown: Mi, Better: Lower, Source: series + ", and the metrics API", Of: OfPod, Rare: true,
+			Column: Column{Table: SidecarTable, Title: "peak over settled", Decimals: 1}, Without: leave(stepPeak, Compare),
+			Read: func(s *Step) []Value {
+				return peaksOf(s, func(p observations.Peak) (float64, bool) { return float64(p.MemoryBytes - p.SettledBytes), true })
+			}},
 		{Name: "witness_memory_bytes", Title: "memory of a witness", Help: "Working set of a real sidecar whose configuration was dumped before, which makes Envoy grow.",
 			Unit: Bytes, Shown: Mi, Better: Lower, Source: api, Of: OfPod, Repeated: true, Word: "witnessMemory", Floor: 0.04, Collected: true,
 			Without: leave(tablesSay, Tables), Was: was("witnessMemory", "sidecar_memory_bytes{witness=true}", "witness-B", "witnessMemory"),
@@ -314,6 +351,10 @@ func bySize() []Metric {
 			Unit: Bytes, Shown: KB, Better: Lower, Source: "a line through the steps' medians", Of: "kind", Without: without()},
 		{Name: "published_slope_bytes", Title: "published memory of one more object", Help: "The same by somebody else's figures, of their version of Istio.",
 			Unit: Bytes, Shown: KB, Source: "the published table", Of: "kind", Without: without()},
+		{Name: "scope_saving_bytes", Title: "memory that a scope saves a sidecar", Help: "The difference between the median working sets of sidecars that began without a scope and with it.",
+			Unit: Bytes, Shown: Mi, Source: "the steps' medians", Without: without()},
+		{Name: "scope_predicted_saving_bytes", Title: "predicted memory that a scope saves a sidecar", Help: "The same by the cost model, from the witness's last dump before the scope; lo and hi bound its interval of 95 %.",
+			Unit: Bytes, Shown: Mi, Source: "the cost model", Without: without()},
 	}
 }
 

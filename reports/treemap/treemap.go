@@ -95,9 +95,7 @@ func (m *Map) SVG(width, height int) []byte {
 	if d.text == nil {
 		d.text = words.Number
 	}
-	fmt.Fprintf(&d.out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s" style="font:12px %s">`,
-		width, height, width, height, html.EscapeString(m.Title), html.EscapeString(plot.Family))
-	d.out.WriteByte('\n')
+	d.begin(m.Title, width, height)
 	area := rect{0, 0, float64(width), float64(height)}
 	groups := d.together(sorted(m.Nodes), area, "more groups")
 	for i, r := range squarify(values(groups), area) {
@@ -110,6 +108,12 @@ func (m *Map) SVG(width, height int) []byte {
 type drawing struct {
 	out  strings.Builder
 	text func(float64) string
+}
+
+func (d *drawing) begin(title string, width, height int) {
+	fmt.Fprintf(&d.out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s" style="font:12px %s">`,
+		width, height, width, height, html.EscapeString(title), html.EscapeString(plot.Family))
+	d.out.WriteByte('\n')
 }
 
 // together makes one node of all nodes that would be too small in an area.
@@ -171,11 +175,9 @@ func (d *drawing) leaf(n Node, r rect) {
 	fmt.Fprintf(&d.out, `<g><title>%s</title><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" style="fill:var(--%s);fill-opacity:%g"/>`,
 		html.EscapeString(join(n.Name, n.Text, n.More)), r.x, r.y, r.w, r.h, tone.colour, tone.opacity)
 	y := r.y + padding
-	for _, line := range []string{n.Name, n.Text} {
-		if y+lineStep > r.y+r.h {
-			break
-		}
-		if line = cut(line, r.w-2*padding); line == "" {
+	for _, line := range []string{cut(n.Name, r.w-2*padding), n.Text} {
+		// A value is never cut: it would be another one.
+		if line == "" || y+lineStep > r.y+r.h || measured(line) > r.w-2*padding {
 			break
 		}
 		fmt.Fprintf(&d.out, `<text x="%.1f" y="%.1f" style="fill:var(--ink)">%s</text>`, r.x+padding, y+baseline-1, html.EscapeString(line))
@@ -207,15 +209,16 @@ func fit(name, value string, width float64) string {
 }
 
 // cut is as much of a text as fits in so many pixels, "" where that is less than three letters.
+// Names of one kind often begin alike, so that their ends stay too.
 func cut(text string, width float64) string {
 	if measured(text) <= width {
 		return text
 	}
 	runes := []rune(text)
-	// Names are long where a map has many, so that the length is guessed first.
-	n := min(len(runes), int(width/4))
-	for ; n >= 3; n-- {
-		if short := string(runes[:n]) + "…"; measured(short) <= width {
+	// A letter is 3 pixels wide at the least: more need not be tried.
+	for n := min(len(runes)-1, int(width/3)); n >= 3; n-- {
+		tail := n / 3
+		if short := string(runes[:n-tail]) + "…" + string(runes[len(runes)-tail:]); measured(short) <= width {
 			return short
 		}
 	}
@@ -227,3 +230,24 @@ func cut(text string, width float64) string {
 const bold = 1.12
 
 func measured(text string) float64 { return math.Ceil(plot.TextWidth(text) * bold) }
+
+// Row draws nodes beside one another, in their order, in one row of that size in pixels: what the
+// whole is made of.
+func Row(title string, nodes []Node, width, height int) []byte {
+	d := &drawing{}
+	d.begin(title, width, height)
+	var sum float64
+	for _, n := range nodes {
+		sum += n.sum()
+	}
+	x := 0.0
+	for _, n := range nodes {
+		if v := n.sum(); v > 0 {
+			w := v / sum * float64(width)
+			d.leaf(n, inset(rect{x, 0, w, float64(height)}, gap/2))
+			x += w
+		}
+	}
+	d.out.WriteString("</svg>")
+	return []byte(d.out.String())
+}

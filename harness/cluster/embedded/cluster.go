@@ -28,7 +28,7 @@ type Cluster struct {
 	dir    string // state folder
 	client *sandbox.Client
 	config *rest.Config
-	nodes  int // that it was made with
+	pods   int // of its baseline in kube-system, with the nodes that it was made with
 
 	// kill ends the sandbox's first process, and so all, hard.
 	kill func() error
@@ -130,7 +130,7 @@ func (c *Cluster) Finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, baselineTimeout,
 		fmt.Errorf("not ready after %v; see the logs in %s", baselineTimeout, c.record.Logs))
 	defer cancel()
-	return c.explain(baseline.Wait(ctx, c.config, c.nodes))
+	return c.explain(baseline.Wait(ctx, c.config, c.pods))
 }
 
 // SetNodes implements cluster.Cluster.

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
@@ -89,7 +90,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 			Name: spec.Name, Created: time.Now(), Detached: spec.Detached, Logs: spec.Dir,
 			Kubeconfig: filepath.Join(dir, sandbox.KubeconfigName),
 		},
-		dir: dir, nodes: cluster.Nodes(spec.Nodes), client: sandbox.NewClient(dir), locked: locked,
+		dir: dir, client: sandbox.NewClient(dir), locked: locked,
 		failed: make(chan struct{}), heard: make(chan struct{}),
 	}
 	var upgrades []components.Set
@@ -98,6 +99,9 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	}
 	if p.DataPlane && spec.Applications == nil {
 		spec.Applications = &cluster.Applications{}
+	}
+	if c.pods, err = (baseline.Options{Names: spec.Applications != nil, System: spec.System}).Expected(cluster.Nodes(spec.Nodes)); err != nil {
+		return nil, errors.Join(err, removeState(dir, locked))
 	}
 	events, err := c.start(spec, sandbox.Config{Components: programs, Upgrades: upgrades, Memory: p.Memory, Programs: p.Programs})
 	if err != nil {
@@ -171,8 +175,10 @@ func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.
 	configuration.Name, configuration.State, configuration.Logs = spec.Name, c.dir, spec.Dir
 	configuration.Server = "https://" + listener.Addr().String()
 	configuration.Nodes, configuration.MostNodes = spec.Nodes, spec.MostNodes
-	configuration.RealPerDeployment = spec.RealPerDeployment
+	configuration.RealPerDeployment, configuration.LightPerDeployment = spec.RealPerDeployment, spec.LightPerDeployment
+	configuration.RealFor = spec.RealFor
 	configuration.Applications = spec.Applications
+	configuration.System = spec.System
 	config, err := memoryFile(configuration)
 	if err != nil {
 		return nil, err

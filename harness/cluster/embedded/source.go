@@ -38,6 +38,9 @@ func (*Source) RunsImages() bool { return false }
 // is told not to.
 func (s *Source) RunsApplications() bool { return s.dataPlane.mode != dataPlaneOff }
 
+// RunsLightProxies implements cluster.Source.
+func (*Source) RunsLightProxies() bool { return true }
+
 // DualStack implements [cluster.Source]: the cluster has IPv4 alone.
 func (*Source) DualStack() bool { return false }
 
@@ -49,6 +52,9 @@ func (s *Source) Check(_ context.Context, request cluster.Request) error {
 	}
 	return err
 }
+
+// Replays implements [cluster.Replayer].
+func (*Source) Replays() {}
 
 // withApplications is the request with the applications that run whether the scenario asks for
 // them or not, and the programs that run where they do.

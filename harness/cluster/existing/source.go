@@ -55,6 +55,9 @@ func (*Source) RunsImages() bool { return true }
 // refused when they are looked at.
 func (*Source) RunsApplications() bool { return true }
 
+// RunsLightProxies implements cluster.Source: all sidecars run.
+func (*Source) RunsLightProxies() bool { return false }
+
 // DualStack implements [cluster.Source]. Whether the cluster has both families is not known
 // before it is asked, so scenarios that need both are refused.
 func (*Source) DualStack() bool { return false }

@@ -40,6 +40,9 @@ func (*Source) RunsImages() bool { return true }
 // RunsApplications implements cluster.Source: nodes are real.
 func (*Source) RunsApplications() bool { return true }
 
+// RunsLightProxies implements cluster.Source: all sidecars run.
+func (*Source) RunsLightProxies() bool { return false }
+
 // DualStack implements [cluster.Source]: the clusters are made with IPv4 alone.
 func (*Source) DualStack() bool { return false }
 

@@ -35,6 +35,9 @@ func (*Source) RunsImages() bool { return true }
 // RunsApplications implements cluster.Source.
 func (*Source) RunsApplications() bool { return true }
 
+// RunsLightProxies implements cluster.Source: all sidecars run.
+func (*Source) RunsLightProxies() bool { return false }
+
 // DualStack implements cluster.Source.
 func (*Source) DualStack() bool { return false }
 

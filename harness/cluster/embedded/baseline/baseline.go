@@ -9,6 +9,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
 )
 
@@ -29,20 +31,6 @@ var manifests []byte
 //
 //go:embed names.yaml
 var names []byte
-
-// The addresses that the manifests take for granted.
-const (
-	// ServiceCIDR is the range of service addresses, EKS's own choice for clusters in a
-	// 10.0.0.0/8 network.
-	ServiceCIDR = "172.20.0.0/16"
-	// KubernetesServiceIP is the address of service kubernetes, the first of the range.
-	KubernetesServiceIP = "172.20.0.1"
-	// DNSServiceIP is the address of service kube-dns, EKS's choice, too.
-	DNSServiceIP = "172.20.0.10"
-	// APIServerIP1 and APIServerIP2 are the endpoints of service kubernetes.
-	APIServerIP1 = "10.0.0.10"
-	APIServerIP2 = "10.0.0.11"
-)
 
 // Pods is the number of pods of the baseline on a cluster of that many nodes.
 func Pods(nodes int) int { return 2*nodes + 3 }
@@ -77,6 +65,10 @@ type Options struct {
 	// Names says that the coredns pods answer for names, for which they need a configuration
 	// and rights besides.
 	Names bool
+	// APIServers are the endpoints of Service kubernetes; nil for the usual two.
+	APIServers []netip.Addr
+	// System is what takes the place of the baseline's own objects; nil for nothing.
+	System *cluster.System
 }
 
 // Apply writes all objects. It may be repeated.
@@ -85,7 +77,7 @@ func Apply(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make the baseline: %w", err)
 	}
-	all, err := objects(o.Names)
+	all, err := o.objects()
 	if err != nil {
 		return err
 	}
@@ -103,7 +95,7 @@ func Apply(ctx context.Context, config *rest.Config, o Options) error {
 // resolve gives metrics-server its resolution and the time that a node may take, which must
 // be less than nine tenths of it. Other objects stay as they are.
 func resolve(o *unstructured.Unstructured, resolution time.Duration) error {
-	if o.GetKind() != "Deployment" || o.GetName() != "metrics-server" {
+	if o.GetKind() != "Deployment" || o.GetName() != metricsServer && o.GetName() != ownMetricsServer {
 		return nil
 	}
 	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
@@ -118,6 +110,55 @@ func resolve(o *unstructured.Unstructured, resolution time.Duration) error {
 	container["args"] = append(args,
 		"--metric-resolution="+resolution.String(), "--kubelet-request-timeout="+(resolution*4/5).String())
 	return unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers")
+}
+
+// objects are those of the baseline in the order in which they are written.
+func (o Options) objects() ([]*unstructured.Unstructured, error) {
+	all, err := objects(o.Names)
+	if err != nil {
+		return nil, err
+	}
+	if o.System.Replaces() {
+		if all, err = foreign(o.System, all, o.Names); err != nil {
+			return nil, err
+		}
+	}
+	for _, object := range all {
+		if object.GetName() != kubernetesName {
+			continue
+		}
+		if err := serve(object, o.APIServers); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// serve gives the endpoints of Service kubernetes their addresses; none leaves the usual ones.
+func serve(o *unstructured.Unstructured, addresses []netip.Addr) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	var subsets, endpoints []any
+	for _, a := range addresses {
+		subsets = append(subsets, map[string]any{"ip": a.String()})
+		endpoints = append(endpoints, map[string]any{"addresses": []any{a.String()}, "conditions": map[string]any{"ready": true}})
+	}
+	if o.GetKind() == "EndpointSlice" {
+		return unstructured.SetNestedSlice(o.Object, endpoints, "endpoints")
+	}
+	list, _, _ := unstructured.NestedSlice(o.Object, "subsets")
+	list[0].(map[string]any)["addresses"] = subsets
+	return unstructured.SetNestedSlice(o.Object, list, "subsets")
+}
+
+// Expected is the number of pods in kube-system on a cluster of that many nodes.
+func (o Options) Expected(nodes int) (int, error) {
+	all, err := o.objects()
+	if err != nil {
+		return 0, err
+	}
+	return pods(all, nodes), nil
 }
 
 // objects are the manifests, decoded, in the order in which they are written.
@@ -148,15 +189,15 @@ func identity(o *unstructured.Unstructured) string {
 const pollEvery = 100 * time.Millisecond
 
 // Wait returns when the baseline stands: Service kubernetes exists, the metrics API
-// serves, and the pods of a cluster of that many nodes are Running. When ctx ends
-// first the error says what was missing.
-func Wait(ctx context.Context, config *rest.Config, nodes int) error {
+// serves, and that many pods in kube-system are Running. When ctx ends first the error says
+// what was missing.
+func Wait(ctx context.Context, config *rest.Config, pods int) error {
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make client for the baseline: %w", err)
 	}
 	return kube.Until(ctx, pollEvery, func(ctx context.Context) (bool, string, error) {
-		missing := check(ctx, client, nodes)
+		missing := check(ctx, client, pods)
 		if missing == nil {
 			return true, "", nil
 		}
@@ -177,7 +218,7 @@ func ready(pod unstructured.Unstructured) bool {
 }
 
 // check returns what is missing.
-func check(ctx context.Context, client dynamic.Interface, nodes int) error {
+func check(ctx context.Context, client dynamic.Interface, want int) error {
 	_, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "services"}).
 		Namespace("default").Get(ctx, "kubernetes", metav1.GetOptions{})
 	if err != nil {
@@ -195,7 +236,7 @@ func check(ctx context.Context, client dynamic.Interface, nodes int) error {
 			running++
 		}
 	}
-	if want := Pods(nodes); running < want {
+	if running < want {
 		return fmt.Errorf("%d of %d pods in kube-system are Running, those of kube-dns Ready", running, want)
 	}
 	api, err := client.Resource(schema.GroupVersionResource{

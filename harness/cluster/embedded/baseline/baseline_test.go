@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -45,11 +46,15 @@ func TestServicesAreThePublishedOnes(t *testing.T) {
 // Endpoints and EndpointSlice of service kubernetes hold the addresses that the
 // sandbox gives the API server.
 func TestEndpointsAreTheAPIServers(t *testing.T) {
-	all, err := objects(false)
+	want := []string{"10.9.0.1", "10.9.0.2", "10.9.0.3"}
+	var servers []netip.Addr
+	for _, a := range want {
+		servers = append(servers, netip.MustParseAddr(a))
+	}
+	all, err := Options{APIServers: servers}.objects()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{APIServerIP1, APIServerIP2}
 	seen := 0
 	for _, object := range all {
 		if object.GetName() != "kubernetes" {

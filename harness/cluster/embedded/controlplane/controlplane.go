@@ -42,6 +42,8 @@ type Config struct {
 	Addresses []net.IP
 	// ServiceCIDR is the range of service addresses.
 	ServiceCIDR string
+	// Domain ends the names of Services, one of which is in the API server's certificate.
+	Domain string
 	// NodeGrace is how long a node may be silent; 40 s when zero.
 	NodeGrace time.Duration
 }
@@ -64,7 +66,7 @@ type ControlPlane struct {
 // manager and scheduler are started then too, but may need some more moments; what
 // they do is waited for where it matters. On error nothing is left running.
 func Start(ctx context.Context, config Config) (_ *ControlPlane, err error) {
-	keys, err := newPKI(append([]net.IP{net.IPv4(127, 0, 0, 1)}, config.Addresses...))
+	keys, err := newPKI(config.Domain, append([]net.IP{net.IPv4(127, 0, 0, 1)}, config.Addresses...))
 	if err != nil {
 		return nil, fmt.Errorf("make keys of the control plane: %w", err)
 	}

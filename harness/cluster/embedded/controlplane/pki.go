@@ -123,8 +123,9 @@ type pki struct {
 	serviceAccount *ecdsa.PrivateKey // signs service account tokens
 }
 
-// newPKI makes all keys. ips are the addresses at which the API server is reached.
-func newPKI(ips []net.IP) (*pki, error) {
+// newPKI makes all keys. ips are the addresses at which the API server is reached, and domain ends
+// the names of Services.
+func newPKI(domain string, ips []net.IP) (*pki, error) {
 	var p pki
 	var err error
 	make := func(to *pair, issue func() (pair, error)) {
@@ -136,7 +137,7 @@ func newPKI(ips []net.IP) (*pki, error) {
 	make(&p.frontCA, func() (pair, error) { return newAuthority("meshbench-front-proxy") })
 	make(&p.apiserver, func() (pair, error) {
 		return p.ca.server("kube-apiserver", []string{
-			"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+			"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain,
 		}, ips...)
 	})
 	make(&p.kubeletClient, func() (pair, error) {

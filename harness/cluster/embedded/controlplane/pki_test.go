@@ -16,7 +16,7 @@ import (
 
 // plane is a control plane of which only the keys are there.
 func plane(t *testing.T) *ControlPlane {
-	keys, err := newPKI([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 10)})
+	keys, err := newPKI("cluster.local", []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}

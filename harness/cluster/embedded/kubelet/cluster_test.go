@@ -395,7 +395,7 @@ func testRealShare(c testCluster) {
 					return missing
 				}
 				isReal := strings.HasPrefix(p.Status.ContainerStatuses[1].ContainerID, ProcessScheme+string(p.UID)+"/sidecar/")
-				if marked := p.Annotations[corev1.PodDeletionCost] == deletionCost; marked != isReal {
+				if marked := p.Annotations[corev1.PodDeletionCost] == realCost; marked != isReal {
 					return fmt.Sprintf("real %v, annotations %v", isReal, p.Annotations)
 				}
 				if isReal {

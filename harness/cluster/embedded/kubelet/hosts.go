@@ -52,14 +52,14 @@ func serviceHosts(pods string, services []*corev1.Service, endpoints []*discover
 }
 
 // hostsFile is the pod's /etc/hosts. Each pod begins at another endpoint of a Service
-// (turn), so that several istiods share the proxies.
-func hostsFile(pod *corev1.Pod, services []serviceHost, turn uint32) []byte {
+// (turn), so that several istiods share the proxies. Names of Services end in the domain.
+func hostsFile(pod *corev1.Pod, services []serviceHost, turn uint32, domain string) []byte {
 	var out strings.Builder
 	out.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
 	if pod.Status.PodIP != "" {
 		name := hostname(pod)
 		if pod.Spec.Subdomain != "" {
-			name = fmt.Sprintf("%s.%s.%s.svc.cluster.local\t%s", name, pod.Spec.Subdomain, pod.Namespace, name)
+			name = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", name, pod.Spec.Subdomain, pod.Namespace, domain, name)
 		}
 		fmt.Fprintf(&out, "%s\t%s\n", pod.Status.PodIP, name)
 	}
@@ -73,7 +73,7 @@ func hostsFile(pod *corev1.Pod, services []serviceHost, turn uint32) []byte {
 		name := s.name + "." + s.namespace
 		for i := range s.addresses {
 			address := s.addresses[(uint32(i)+turn)%uint32(len(s.addresses))]
-			fmt.Fprintf(&out, "%s\t%s %s %s.svc %s.svc.cluster.local\n", address, s.name, name, name, name)
+			fmt.Fprintf(&out, "%s\t%s %s %s.svc %s.svc.%s\n", address, s.name, name, name, name, domain)
 		}
 	}
 	return []byte(out.String())
@@ -107,7 +107,7 @@ func (p *pod) writeHosts(first bool) error {
 	}
 	turn := fnv.New32a()
 	turn.Write([]byte(p.uid))
-	if err := overwrite(p.hostsFile(), hostsFile(p.withStatus(), p.node.manager.serviceHosts(), turn.Sum32())); err != nil {
+	if err := overwrite(p.hostsFile(), hostsFile(p.withStatus(), p.node.manager.serviceHosts(), turn.Sum32(), p.node.manager.config.Domain)); err != nil {
 		return err
 	}
 	p.hasHosts = true
@@ -134,6 +134,11 @@ func (m *Manager) updateHosts() {
 	m.mu.Lock()
 	m.hosts = hosts
 	m.mu.Unlock()
+	if process := m.speakers.present(); process != nil {
+		if err := process.SetHosts(m.background, m.hostAddresses()); err != nil && m.background.Err() == nil && process.Err() == nil {
+			m.log.Error("tell light proxies where istiod is", "err", err)
+		}
+	}
 	for _, n := range m.list() {
 		for _, p := range n.live() {
 			if err := p.writeHosts(false); err != nil {

@@ -4,13 +4,10 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
-	"github.com/meshbench/meshbench/internal/annotations"
 	"github.com/meshbench/meshbench/internal/imagename"
 )
 
@@ -53,6 +50,8 @@ type Image struct {
 	// StandsIn is an application in place of the container's own, whose memory limit it is
 	// not held to.
 	StandsIn bool
+	// Version is that of the program, where somebody asks for it.
+	Version string
 	// Redirects is Istio's init container: see package redirect.
 	Redirects bool
 }
@@ -122,91 +121,15 @@ func programs(images []Image, pod *corev1.Pod) map[string]program {
 	return found
 }
 
-// chooser decides which pods are real. Its limit holds for each owner on its own, so
-// that during a rollout the new ReplicaSet gets its share before the old one is gone.
-type chooser struct {
-	limit int // -1 for none
-
-	mu     sync.Mutex
-	living map[string]map[string]bool // owner to its living real pods, by uid
-}
-
-func newChooser(limit int) *chooser {
-	return &chooser{limit: limit, living: map[string]map[string]bool{}}
-}
-
-// choose reports whether the pod with these programs is to be real, and limited whether it
-// counts as one of its owner's share until it is released. A pod is real for any program
-// whose image is not limited, and for a proxy that is no sidecar: gateways are few, and one
-// that is only said to run would serve nobody. The annotation [annotations.Real] goes over
-// both; one that cannot be read counts for nothing. Applications go with their sidecar: with
-// one they count for nothing, and without one all of them run.
-func (c *chooser) choose(pod *corev1.Pod, programs map[string]program) (isReal, limited bool) {
-	limit := c.limit
-	applications, proxies := false, false
-	for _, p := range programs {
-		switch {
-		case p.Application:
-			applications = true
-		case !p.Limited:
-			return true, false
-		case p.isGateway():
-			limit, proxies = -1, true
-		case !p.Redirects:
-			proxies = true
+// mounted is the file of the host that the image holds at a path; "" for none.
+func (i Image) mounted(path string) string {
+	for _, m := range i.Mounts {
+		if m.Target == path {
+			return m.Source
 		}
 	}
-	if !proxies {
-		return applications, false
-	}
-	if own, given, err := annotations.IsReal(pod.Annotations); given && err == nil {
-		limit = own
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	pods := c.living[owner(pod)]
-	if limit >= 0 && len(pods) >= limit {
-		return false, false
-	}
-	if pods == nil {
-		pods = map[string]bool{}
-		c.living[owner(pod)] = pods
-	}
-	pods[string(pod.UID)] = true
-	return true, true
+	return ""
 }
 
-// release gives the pod's place to another; for a pod without one it does nothing.
-func (c *chooser) release(pod *corev1.Pod) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	pods := c.living[owner(pod)]
-	delete(pods, string(pod.UID))
-	if len(pods) == 0 {
-		delete(c.living, owner(pod))
-	}
-}
-
-// owner is the uid of what controls the pod, e.g. its ReplicaSet; a pod of its own is
-// its own.
-func owner(pod *corev1.Pod) string {
-	if ref := metav1.GetControllerOf(pod); ref != nil {
-		return string(ref.UID)
-	}
-	return string(pod.UID)
-}
-
-// choose gives the pod its programs if it is to be real, and says what of its annotations
-// cannot be read.
-func (p *pod) choose(found map[string]program) {
-	if len(found) == 0 {
-		return
-	}
-	if _, _, err := annotations.IsReal(p.object.Annotations); err != nil {
-		p.event(corev1.EventTypeWarning, "InvalidAnnotation", "%v", err)
-	}
-	var isReal bool
-	if isReal, p.limited = p.node.manager.chooser.choose(p.object, found); isReal {
-		p.programs = found
-	}
-}
+// isSidecar reports whether the program is a proxy of the kind sidecar.
+func (p program) isSidecar() bool { return p.isProxy() && len(p.args) > 1 && p.args[1] == "sidecar" }

@@ -60,6 +60,12 @@ type Config struct {
 	// Real is the number of pods of each owner (ReplicaSet, DaemonSet) whose limited
 	// images run; -1 for all.
 	Real int
+	// Light is the number of pods of each owner, beside the real ones, whose sidecars are
+	// spoken for; -1 for all.
+	Light int
+	// RealFor are the workloads, namespace/name, that alone may have real sidecars; none for
+	// all.
+	RealFor []string
 	// Dir is the folder for pods' state, absolute; what a pod had there goes with it.
 	Dir string
 	// Logs is the folder for containers' logs, NAMESPACE_POD_UID/CONTAINER/ATTEMPT.log,
@@ -76,6 +82,8 @@ type Config struct {
 	// Nodes and Pods are the addresses to give out; [NodeRange] and
 	// 10.0.16.0 to 10.0.255.254 when zero.
 	Nodes, Pods Range
+	// Domain ends the names of Services; [DefaultDomain] when empty.
+	Domain string
 	// Lease is how long a node is taken for alive after it has said so, which it does each
 	// quarter of that; 40 s when zero.
 	Lease time.Duration
@@ -91,6 +99,7 @@ type Manager struct {
 	log       *slog.Logger
 	client    kubernetes.Interface
 	chooser   *chooser
+	speakers  *speakers
 	nodeIPs   *addresses
 	podIPs    *addresses
 	events    record.EventBroadcaster
@@ -143,6 +152,7 @@ func New(config Config) (*Manager, error) {
 		config.Pods = Range{netip.MustParseAddr("10.0.16.0"), netip.MustParseAddr("10.0.255.254")}
 	}
 	config.Logs = cmp.Or(config.Logs, filepath.Join(config.Dir, "logs"))
+	config.Domain = cmp.Or(config.Domain, DefaultDomain)
 	config.Version = cmp.Or(config.Version, "v1.31.4")
 	config.Log = cmp.Or(config.Log, slog.Default())
 	if config.ClientCA == nil {
@@ -176,6 +186,11 @@ func New(config Config) (*Manager, error) {
 		},
 		changed: make(chan struct{}, 1),
 	}
+	m.chooser.light = config.Light
+	if len(config.RealFor) > 0 {
+		m.chooser.only = config.RealFor
+	}
+	m.speakers = &speakers{manager: m}
 	library := vkslog.FromSlog(slog.New(quiet{m.log.Handler()}).With("by", "virtual-kubelet"))
 	m.background, m.end = context.WithCancel(log.WithLogger(context.Background(), library))
 
@@ -247,6 +262,7 @@ func (m *Manager) Close() {
 		all.Go(n.shutDown)
 	}
 	all.Wait()
+	m.speakers.stop()
 	m.ended.Wait()
 	m.factory.Wait()
 	for _, named := range m.named {

@@ -119,12 +119,12 @@ func TestHostsFile(t *testing.T) {
 		1: head + line("10.0.16.2") + line("10.0.16.1"),
 		2: head + line("10.0.16.1") + line("10.0.16.2"),
 	} {
-		if got := string(hostsFile(pod, services, turn)); got != want {
+		if got := string(hostsFile(pod, services, turn, DefaultDomain)); got != want {
 			t.Errorf("turn %d: got\n%swant\n%s", turn, got, want)
 		}
 	}
 	pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.HostAliases = "h", "sub", nil
-	if got := string(hostsFile(pod, nil, 0)); !strings.HasSuffix(got, "10.0.16.1\th.sub.ns.svc.cluster.local\th\n") {
+	if got := string(hostsFile(pod, nil, 0, DefaultDomain)); !strings.HasSuffix(got, "10.0.16.1\th.sub.ns.svc.cluster.local\th\n") {
 		t.Errorf("with a subdomain:\n%s", got)
 	}
 }
@@ -146,7 +146,7 @@ func TestHostsOfOneNamespace(t *testing.T) {
 		pod := envPod()
 		pod.Namespace = namespace
 		var found []string
-		for _, line := range strings.Split(string(hostsFile(pod, services, 0)), "\n") {
+		for _, line := range strings.Split(string(hostsFile(pod, services, 0, "corp.internal")), "\n") {
 			if fields := strings.Fields(line); len(fields) == 5 {
 				found = append(found, fields[1])
 			}

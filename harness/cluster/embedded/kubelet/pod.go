@@ -26,9 +26,11 @@ const (
 	// setUpRetry is the time between attempts to set up a pod that waits for something,
 	// such as a ConfigMap that is made a moment after its namespace.
 	setUpRetry = 250 * time.Millisecond
-	// deletionCost keeps real pods when a ReplicaSet is scaled down: the controller
+	// realCost keeps real pods when a ReplicaSet is scaled down: the controller
 	// removes pods of less cost first.
-	deletionCost = "100"
+	realCost = "100"
+	// lightCost does so for light ones, after the real ones.
+	lightCost = "50"
 )
 
 // pod is a pod of a node.
@@ -38,7 +40,8 @@ type pod struct {
 	uid             types.UID
 	object          *corev1.Pod        // as it was at first; not to be changed
 	programs        map[string]program // of the containers that run; nil if it is simulated
-	limited         bool               // counts as one of its owner's real pods
+	light           *lightSidecar      // nil unless its sidecar is spoken for
+	cost            string             // of its deletion, if it has one of its owner's places
 	ip              netip.Addr
 	since           time.Time
 	dir             string // state: volumes, hosts file
@@ -136,7 +139,7 @@ func (p *pod) key() string { return p.namespace + "/" + p.name }
 func (p *pod) isReal() bool { return len(p.programs) > 0 }
 
 // isAlive says whether the pod is looked after by run.
-func (p *pod) isAlive() bool { return p.lives != nil && (p.isReal() || p.mortal) }
+func (p *pod) isAlive() bool { return p.lives != nil && (p.isReal() || p.mortal || p.light != nil) }
 
 // initPolicy is the restart policy of an init container.
 func (p *pod) initPolicy(c corev1.Container) corev1.RestartPolicy {
@@ -181,7 +184,7 @@ func (p *pod) start() {
 	p.publish()
 }
 
-// run is the life of a pod that is real or does not last.
+// run is the life of a pod that is real, does not last or is spoken for.
 func (p *pod) run() {
 	defer close(p.done)
 	defer p.expireAfter()()
@@ -301,9 +304,12 @@ func (p *pod) runContainers() {
 			p.stand(c)
 			continue
 		}
-		run := func(ctx context.Context) { p.live(ctx, c, p.initPolicy(c)) }
-		if isReal {
-			run = running.run
+		run, started := func(ctx context.Context) { p.live(ctx, c, p.initPolicy(c)) }, (chan struct{})(nil)
+		switch {
+		case isReal:
+			run, started = running.run, running.started.c
+		case p.isLight(c.Name):
+			run, started = func(ctx context.Context) { p.speak(ctx, c) }, p.light.ready.c
 		}
 		if !sidecar(c) {
 			run(p.living)
@@ -322,11 +328,11 @@ func (p *pod) runContainers() {
 			run(ctx)
 		}()
 		endSidecars = append(endSidecars, func() { cancel(); <-ended })
-		if !isReal {
+		if started == nil {
 			continue
 		}
 		select {
-		case <-running.started.c:
+		case <-started:
 		case <-p.living.Done():
 			return
 		}
@@ -335,6 +341,17 @@ func (p *pod) runContainers() {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, c := range spec.Containers {
+		if p.isLight(c.Name) {
+			all.Go(func() { p.speak(p.living, c) })
+			if c.Lifecycle != nil && c.Lifecycle.PostStart != nil { // holds the application back until it is ready
+				select {
+				case <-p.light.ready.c:
+				case <-p.living.Done():
+					return
+				}
+			}
+			continue
+		}
 		running, ok := p.containers[c.Name]
 		if !ok {
 			all.Go(func() { p.live(p.living, c, spec.RestartPolicy) })

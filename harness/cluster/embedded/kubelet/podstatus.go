@@ -71,8 +71,8 @@ func (p *pod) withStatus() *corev1.Pod {
 // marked is a copy of the object with the mark that a pod counts as real.
 func (p *pod) marked(object *corev1.Pod) *corev1.Pod {
 	object = object.DeepCopy()
-	if p.limited {
-		metav1.SetMetaDataAnnotation(&object.ObjectMeta, corev1.PodDeletionCost, deletionCost)
+	if p.cost != "" {
+		metav1.SetMetaDataAnnotation(&object.ObjectMeta, corev1.PodDeletionCost, p.cost)
 	}
 	return object
 }

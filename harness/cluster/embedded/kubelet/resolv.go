@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// clusterDomain ends the names of all Services.
-const clusterDomain = "cluster.local"
+// DefaultDomain ends the names of Services where nothing else is asked for.
+const DefaultDomain = "cluster.local"
 
 // unanswered is the resolv.conf of the nodes, which have no resolver: a name that is not in
 // the hosts file fails at once.
@@ -29,8 +29,8 @@ type resolver struct {
 }
 
 // resolvConf is the pod's resolv.conf as a kubelet makes it (pkg/kubelet/network/dns), of
-// its dnsPolicy and dnsConfig, on a cluster whose DNS is at an address.
-func resolvConf(pod *corev1.Pod, dns netip.Addr) string {
+// its dnsPolicy and dnsConfig, on a cluster with a domain whose DNS is at an address.
+func resolvConf(pod *corev1.Pod, dns netip.Addr, domain string) string {
 	policy := pod.Spec.DNSPolicy
 	if policy == corev1.DNSClusterFirst && pod.Spec.HostNetwork {
 		policy = corev1.DNSDefault
@@ -43,7 +43,7 @@ func resolvConf(pod *corev1.Pod, dns netip.Addr) string {
 	default:
 		r = resolver{
 			nameservers: []string{dns.String()},
-			searches:    []string{pod.Namespace + ".svc." + clusterDomain, "svc." + clusterDomain, clusterDomain},
+			searches:    []string{pod.Namespace + ".svc." + domain, "svc." + domain, domain},
 			options:     []string{"ndots:5"},
 		}
 	}

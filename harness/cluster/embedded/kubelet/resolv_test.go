@@ -41,7 +41,7 @@ func TestResolvConf(t *testing.T) {
 			"nameserver 10.1.1.1\nsearch " + strings.Join(many(19), " ") + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(resolvConf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1"}, Spec: c.spec}, netip.MustParseAddr("172.20.0.10"))).To(Equal(c.want))
+			NewWithT(t).Expect(resolvConf(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1"}, Spec: c.spec}, netip.MustParseAddr("172.20.0.10"), DefaultDomain)).To(Equal(c.want))
 		})
 	}
 }

@@ -52,7 +52,7 @@ func (p *pod) leaveAlone() {
 func (p *pod) writeResolv() error {
 	text := unanswered
 	if s := p.node.manager.config.Services; s != nil {
-		text = resolvConf(p.object, s.DNS)
+		text = resolvConf(p.object, s.DNS, p.node.manager.config.Domain)
 	}
 	return os.WriteFile(p.resolvFile(), []byte(text), 0o644)
 }

@@ -142,11 +142,11 @@ func TestServices(t *testing.T) {
 	coredns := findCoreDNS(t)
 	c := startCluster(t, func(config *Config) {
 		config.Images = append(config.Images, Image{Repository: "coredns", Program: coredns})
-		config.Services = &Services{
-			DNS:       netip.MustParseAddr(baseline.DNSServiceIP),
-			Range:     netip.MustParsePrefix(baseline.ServiceCIDR),
-			Reachable: []netip.Addr{netip.MustParseAddr(baseline.KubernetesServiceIP)},
+		addresses, err := baseline.AddressesOf(nil)
+		if err != nil {
+			t.Fatal(err)
 		}
+		config.Services = &Services{DNS: addresses.DNS, Range: addresses.Services, Reachable: []netip.Addr{addresses.Kubernetes}}
 	})
 	g := NewWithT(t)
 	ctx := t.Context()

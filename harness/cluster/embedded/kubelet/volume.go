@@ -221,8 +221,7 @@ func (v *volumes) addToken(ctx context.Context, files map[string]file, pod *core
 		status, err := v.tokens.token(ctx, pod, spec)
 		switch {
 		case err == nil:
-			lifetime := min(status.ExpirationTimestamp.Sub(now)*4/5, 24*time.Hour)
-			cached = cachedToken{status.Token, now.Add(lifetime)}
+			cached = cachedToken{status.Token, now.Add(tokenAge(status, now))}
 			v.cached[key] = cached
 		case !ok: // else the old one is still good for a while
 			return fmt.Errorf("%w: ask for a token of service account %s: %w", errNotReady, pod.Spec.ServiceAccountName, err)
@@ -230,6 +229,11 @@ func (v *volumes) addToken(ctx context.Context, files map[string]file, pod *core
 	}
 	files[projection.Path] = file{[]byte(cached.token), mode}
 	return nil
+}
+
+// tokenAge is the age at which a token is renewed.
+func tokenAge(status authenticationv1.TokenRequestStatus, now time.Time) time.Duration {
+	return min(status.ExpirationTimestamp.Sub(now)*4/5, 24*time.Hour)
 }
 
 func mode(m *int32) os.FileMode { return itemMode(m, 0o644) }

@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/components"
 )
@@ -45,12 +47,16 @@ type Config struct {
 	Logs string
 	// Server is the URL at which the host reaches the listener.
 	Server string
-	// Nodes, MostNodes, RealPerDeployment: see cluster.Spec.
-	Nodes             []cluster.NodeGroup
-	MostNodes         int
-	RealPerDeployment int
+	// Nodes, MostNodes, RealPerDeployment, LightPerDeployment, RealFor: see cluster.Spec.
+	Nodes              []cluster.NodeGroup
+	MostNodes          int
+	RealPerDeployment  int
+	LightPerDeployment int
+	RealFor            []string
 	// Applications: see cluster.Spec.
 	Applications *cluster.Applications
+	// System: see cluster.Spec.
+	System *cluster.System
 	// Programs run where Applications do.
 	Programs []Program
 	// Memory is how memory is read.
@@ -59,6 +65,14 @@ type Config struct {
 	Components components.Set
 	// Upgrades are those of further versions of Istio, which the mesh may be brought to.
 	Upgrades []components.Set
+}
+
+// domain ends the names of Services.
+func (c Config) domain() string {
+	if c.System == nil {
+		return kubelet.DefaultDomain
+	}
+	return cmp.Or(c.System.Domain, kubelet.DefaultDomain)
 }
 
 // Event is a line that the sandbox tells its maker.

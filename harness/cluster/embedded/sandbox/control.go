@@ -47,6 +47,7 @@ func (s *server) serveControl(ctx context.Context, listener net.Listener) error 
 		slog.Info("set nodes", "groups", groups)
 		answer(w, struct{}{}, s.kubelet.SetNodes(r.Context(), groups))
 	})
+	s.handleLight(mux)
 	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, nil)
 		s.end(errAsked)
@@ -72,15 +73,21 @@ func (s *server) facts() observations.Cluster {
 	if source == "proc" {
 		enforcer = "runtime"
 	}
+	baseline := observations.BaselineEKS
+	if s.config.System.Replaces() {
+		baseline = observations.BaselineScenario
+	}
 	return observations.Cluster{
-		Provider:          "embedded",
-		Kubernetes:        s.plane.Version(),
-		MemorySource:      source,
-		LimitsEnforcedBy:  enforcer,
-		RealPerDeployment: s.config.RealPerDeployment,
-		Simulated:         s.config.simulated(),
-		Notes:             s.config.notes(s.runtime.PerPodUsers()),
-		Baseline:          observations.BaselineEKS,
+		Provider:           "embedded",
+		Kubernetes:         s.plane.Version(),
+		MemorySource:       source,
+		LimitsEnforcedBy:   enforcer,
+		RealPerDeployment:  s.config.RealPerDeployment,
+		LightPerDeployment: s.config.LightPerDeployment,
+		RealFor:            s.config.RealFor,
+		Simulated:          s.config.simulated(),
+		Notes:              s.config.notes(s.runtime.PerPodUsers()),
+		Baseline:           baseline,
 	}
 }
 

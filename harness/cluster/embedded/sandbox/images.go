@@ -43,6 +43,7 @@ func istioImages(set components.Set, tag string) []kubelet.Image {
 			Tag:        tag,
 			Args:       []string{"proxy"},
 			Program:    set.Path(components.PilotAgent),
+			Version:    set.Version(components.PilotAgent),
 			Mounts: []runtime.Mount{
 				{Source: set.Path(components.Envoy), Target: "/usr/local/bin/envoy", ReadOnly: true},
 				{Source: set.BootstrapTemplate(), Target: "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", ReadOnly: true},

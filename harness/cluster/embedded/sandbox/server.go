@@ -20,13 +20,6 @@ import (
 	"github.com/meshbench/meshbench/harness/components"
 )
 
-// The sandbox's network: a bridge with a VPC-like range. Nodes are 10.0.1.11 to
-// 10.0.15.254, pods 10.0.16.0 and up; the API server's addresses are the baseline's.
-const (
-	bridge  = "mesh0"
-	gateway = "10.0.0.1/16"
-)
-
 // errAsked ends a sandbox in order.
 var errAsked = errors.New("asked to end")
 
@@ -37,6 +30,7 @@ type server struct {
 	ctx    context.Context         // done at the end, with its reason as cause
 	end    context.CancelCauseFunc // the first reason counts
 
+	network network
 	runtime *runtime.Runtime
 	plane   *controlplane.ControlPlane
 	kubelet *kubelet.Manager
@@ -105,20 +99,25 @@ func (s *server) startNetwork(ctx context.Context) error {
 	since := time.Now()
 	s.events.status("making the network")
 	var err error
+	if s.network, err = s.config.network(); err != nil {
+		return err
+	}
 	s.runtime, err = runtime.New(ctx, runtime.Config{
 		Dir:         s.work("runtime"),
 		Bridge:      bridge,
-		Gateway:     netip.MustParsePrefix(gateway),
+		Gateway:     s.network.gateway(),
 		Memory:      s.config.Memory,
 		PerPodUsers: true,
 	})
 	if err != nil {
 		return fmt.Errorf("start the container runtime: %w", err)
 	}
-	for _, address := range []string{
-		baseline.APIServerIP1 + "/16", baseline.APIServerIP2 + "/16", baseline.KubernetesServiceIP + "/32",
-	} {
-		if err := s.runtime.AddAddress(netip.MustParsePrefix(address)); err != nil {
+	addresses := []netip.Prefix{netip.PrefixFrom(s.network.services.Kubernetes, 32)}
+	for _, a := range s.network.servers {
+		addresses = append(addresses, netip.PrefixFrom(a, s.network.Bits()))
+	}
+	for _, address := range addresses {
+		if err := s.runtime.AddAddress(address); err != nil {
 			return fmt.Errorf("add address %s: %w", address, err)
 		}
 	}
@@ -145,12 +144,10 @@ func (s *server) startPlane(ctx context.Context) error {
 		Scheduler:         set.Path(components.KubeScheduler),
 		Dir:               dir,
 		Logs:              s.config.Logs,
-		Addresses: []net.IP{
-			net.ParseIP(baseline.APIServerIP1), net.ParseIP(baseline.APIServerIP2),
-			net.ParseIP(baseline.KubernetesServiceIP),
-		},
-		ServiceCIDR: baseline.ServiceCIDR,
-		NodeGrace:   baseline.Lease(s.nodes()),
+		Addresses:         s.network.reached(),
+		ServiceCIDR:       s.network.services.Services.String(),
+		Domain:            s.config.domain(),
+		NodeGrace:         baseline.Lease(s.nodes()),
 	})
 	if err != nil {
 		return fmt.Errorf("start the control plane: %w", err)
@@ -186,7 +183,7 @@ func (s *server) startNodes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	services, err := s.config.services()
+	services, err := s.config.services(s.network)
 	if err != nil {
 		return err
 	}
@@ -197,11 +194,17 @@ func (s *server) startNodes(ctx context.Context) error {
 		DataPlane: dataPlane,
 		Services:  services,
 		Real:      s.config.RealPerDeployment,
+		Light:     s.config.LightPerDeployment,
+		RealFor:   s.config.RealFor,
 		Dir:       s.work("kubelet"),
 		Logs:      filepath.Join(s.config.Logs, "pods"),
 		TLS:       s.plane.KubeletTLS(),
 		Lease:     baseline.Lease(s.nodes()),
 		Version:   s.plane.Version(),
+		Network:   s.network.Prefix,
+		Nodes:     s.network.nodes(),
+		Pods:      s.network.pods(),
+		Domain:    s.config.domain(),
 	})
 	if err != nil {
 		return fmt.Errorf("start the nodes: %w", err)
@@ -216,7 +219,10 @@ func (s *server) startNodes(ctx context.Context) error {
 	if s.config.Components[components.MetricsServer].Image != "" {
 		resolution = baseline.PublishedResolution
 	}
-	if err := baseline.Apply(ctx, rest, baseline.Options{Resolution: resolution, Names: s.config.Applications != nil}); err != nil {
+	err = baseline.Apply(ctx, rest, baseline.Options{
+		Resolution: resolution, Names: s.config.Applications != nil, APIServers: s.network.servers, System: s.config.System,
+	})
+	if err != nil {
 		return err
 	}
 	took("system pods", since)
@@ -231,7 +237,7 @@ func (s *server) startServing(ctx context.Context) error {
 		return fmt.Errorf("take over the host's listener: %w", err)
 	}
 	go func() {
-		s.end(forward(ctx, listener, net.JoinHostPort(baseline.APIServerIP1, "443")))
+		s.end(forward(ctx, listener, net.JoinHostPort(s.network.servers[0].String(), "443")))
 	}()
 	control, err := net.Listen("unix", filepath.Join(s.config.State, SocketName))
 	if err != nil {

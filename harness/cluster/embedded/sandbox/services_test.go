@@ -14,14 +14,16 @@ import (
 func TestServices(t *testing.T) {
 	g := NewWithT(t)
 	without := Config{}
-	g.Expect(without.services()).To(BeNil())
+	g.Expect(without.services(network{})).To(BeNil())
 	g.Expect(without.simulated()).To(ContainElement("coredns, aws-node, kube-proxy (no process)"))
 
 	with := Config{Applications: &cluster.Applications{}}
-	_, err := with.services()
+	at, err := with.network()
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = with.services(at)
 	g.Expect(err).To(MatchError(ContainSubstring("lack coredns")))
 	with.Components = components.Set{components.CoreDNS: {Path: "/cache/coredns"}}
-	services, err := with.services()
+	services, err := with.services(at)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(services.Range.Contains(services.DNS)).To(BeTrue())
 	g.Expect(services.Range.Contains(services.Reachable[0])).To(BeTrue())

@@ -1,0 +1,140 @@
+package explanation
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/meshbench/meshbench/reports/sections"
+	"github.com/meshbench/meshbench/reports/words"
+)
+
+// columns is how wide lines of text are.
+const columns = 100
+
+// Text prints the explanation for a terminal, with at most top rows in a table; 0 is for all.
+func (e *Explanation) Text(w io.Writer, top int) error {
+	d, err := e.document(top)
+	if err != nil {
+		return err
+	}
+	return d.text(w)
+}
+
+func (d *document) text(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	wrapped := func(bullet, text string) {
+		for _, line := range words.Wrap(columns, bullet, text) {
+			fmt.Fprintln(out, line)
+		}
+	}
+	wrapped("", d.Title)
+	wrapped("", d.Headline)
+	fmt.Fprintln(out)
+	for _, line := range d.Lines {
+		wrapped("  ", line)
+	}
+	for _, t := range d.Tables {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s\n", t.Title)
+		textTable(out, t.Table)
+		for _, note := range t.Notes {
+			wrapped("  ", note)
+		}
+	}
+	if len(d.Notes) > 0 {
+		fmt.Fprintln(out)
+	}
+	for _, note := range d.Notes {
+		wrapped("", note)
+	}
+	if d.Give != "" {
+		fmt.Fprintf(out, "\n%s", d.Give)
+	}
+	return out.Flush()
+}
+
+// textTable prints a table whose columns of numbers stand to the right.
+func textTable(out io.Writer, t sections.Table) {
+	width, right := make([]int, len(t.Header)), t.Numbers()
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		for i, c := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		var b strings.Builder
+		for i, c := range row {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			if right[i] {
+				b.WriteString("  " + pad + c)
+			} else {
+				b.WriteString("  " + c + pad)
+			}
+		}
+		fmt.Fprintln(out, strings.TrimRight(b.String(), " "))
+	}
+}
+
+// Markdown prints the explanation in GitHub's Markdown, with at most top rows in a table; 0 is
+// for all.
+func (e *Explanation) Markdown(w io.Writer, top int) error {
+	d, err := e.document(top)
+	if err != nil {
+		return err
+	}
+	return d.markdown(w)
+}
+
+func (d *document) markdown(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "# %s\n\n**%s**\n\n", escape(d.Title), escape(d.Headline))
+	for _, line := range d.Lines {
+		fmt.Fprintf(out, "- %s\n", escape(line))
+	}
+	for _, t := range d.Tables {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "\n## %s\n\n", escape(t.Title))
+		rule := make([]string, len(t.Header))
+		for i, n := range t.Numbers() {
+			rule[i] = "---"
+			if n {
+				rule[i] = "---:"
+			}
+		}
+		row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
+		row(t.Header)
+		row(rule)
+		for _, cells := range t.Rows {
+			escaped := make([]string, len(cells))
+			for i, c := range cells {
+				escaped[i] = escape(c)
+			}
+			row(escaped)
+		}
+		for _, note := range t.Notes {
+			fmt.Fprintf(out, "\n%s\n", escape(note))
+		}
+	}
+	if len(d.Notes) > 0 {
+		fmt.Fprint(out, "\n## Notes\n\n")
+	}
+	for _, note := range d.Notes {
+		fmt.Fprintf(out, "- %s\n", escape(note))
+	}
+	if d.Give != "" {
+		fmt.Fprintf(out, "\n```text\n%s```\n", d.Give)
+	}
+	return out.Flush()
+}
+
+// escape keeps text from being taken for Markdown, and in one line.
+func escape(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "*", `\*`, "_", `\_`, "`", "\\`", "<", "&lt;", "~", `\~`, "\n", " ").Replace(text)
+}
