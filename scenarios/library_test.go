@@ -255,7 +255,7 @@ func (m *model) setNodes(groups []NodeGroup) {
 func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
 	case *Namespace, *Restart, *Traffic, *Churn, *Pause:
-	case *Walk, *Scope: // only a run shows what a scope leaves, which it computes beforehand
+	case *Walk, *Scope, *Probe: // only a run shows what a scope leaves, which it computes beforehand
 	case *Graph:
 		m.apply(t, c.Workloads())
 	case *Gateway: // its own Service is there from the first step on
