@@ -48,7 +48,7 @@ func TestStates(t *testing.T) {
 		add(observations.Record{Settle: &observations.Settle{Settled: true}})
 		add(observations.Record{Objects: &observations.Objects{Services: 4, Pods: 7}})
 		add(observations.Record{Istiod: &observations.Istiod{Pod: "ns/" + step.istiod, MemoryBytes: 50 * mi, Proxies: 9}})
-		add(observations.Record{Proxy: &observations.Proxy{Workload: "ns/web", Objects: observations.ConfigObjects{FilterChains: 20, Endpoints: 3}}})
+		add(observations.Record{Proxy: &observations.Proxy{Workload: "ns/web", Objects: observations.ConfigObjects{FilterChains: 20, Clusters: 5, Endpoints: 3}}})
 		add(observations.Record{Measure: &observations.Measure{}})
 	}
 	d, err := observe([]Log{{"r", r.records}})
@@ -60,7 +60,7 @@ func TestStates(t *testing.T) {
 		got[state] = map[string]float64{}
 		for _, p := range points {
 			got[state][p.Step] = p.Y / mi
-			if diff := cmp.Diff([]float64{4, 7, 9, 3, 180}, p.X); diff != "" {
+			if diff := cmp.Diff(istiodValues(7, 9, observations.ConfigObjects{FilterChains: 20, Clusters: 5, Endpoints: 3}), p.X); diff != "" {
 				t.Errorf("columns (-want +got):\n%s", diff)
 			}
 		}

@@ -130,7 +130,7 @@ func (s IstiodState) predict(q Question, a Answer) InState {
 	if s.Memory == nil {
 		return in
 	}
-	values := named(istiodColumns, istiodValues(q.Services, q.Pods, q.Proxies, a.Objects))
+	values := named(istiodColumns, istiodValues(q.Pods, q.Proxies, a.Objects))
 	if beyond := s.Memory.Beyond(values); len(beyond) > 0 && !q.Extrapolate {
 		in.Unknown = strings.Join(beyond, "; ")
 		return in
