@@ -50,6 +50,7 @@ type Record struct {
 	Graph     *Graph     `json:"graph,omitempty"`   // a graph of Services was made
 	Scope     *Scope     `json:"scope,omitempty"`   // what its proxies are sent was limited
 	Walk      *Walk      `json:"walk,omitempty"`    // requests were sent along a graph
+	Probe     *Probe     `json:"probe,omitempty"`   // the way of one change to the proxies
 	Traffic   *Traffic   `json:"traffic,omitempty"` // one load of requests was sent
 	Call      *Call      `json:"call,omitempty"`    // one request was sent, to prove something
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted

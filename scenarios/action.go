@@ -20,7 +20,7 @@ func changes() []Change {
 	return []Change{
 		&Namespace{}, &Deployment{}, &StatefulSet{}, &DaemonSet{}, &Job{}, &CronJob{}, &Scale{}, &Expose{}, &Delete{}, &Restart{},
 		&Nodes{}, &Apply{}, &Revisions{}, &Upgrade{}, &Pause{}, &Churn{}, &Traffic{}, &Call{}, &Gateway{},
-		&Graph{}, &Scope{}, &Walk{},
+		&Graph{}, &Scope{}, &Walk{}, &Probe{},
 	}
 }
 

@@ -99,6 +99,8 @@ type checker struct {
 	revisions map[object]int
 	// graphs are those that exist, by their names.
 	graphs map[string]*Graph
+	// scopes are the last ones of graphs, by their names.
+	scopes map[string]*Scope
 	// defined holds the kinds that manifests define, as group/kind.
 	defined map[string]bool
 	// inlined is how much of the rendered scenario manifests from files take, in bytes.
@@ -129,7 +131,7 @@ func newChecker(d *decoder, rules MeshRules) *checker {
 		namespaceLabels: map[string]map[string]string{}, workloads: map[object]workload{},
 		templates: map[object]template{}, exposed: map[object]service{}, askedAt: map[object]string{},
 		revisions: map[object]int{}, plan: newPlanner(), madeAt: map[object]int{}, injections: map[object]meshfacts.Injection{}, hadSidecars: map[object]bool{}, defined: map[string]bool{},
-		gateways: gatewayWorld{most: map[object]int{}}, systemPods: baselinePods + 1, daemonPods: daemonPods, graphs: map[string]*Graph{},
+		gateways: gatewayWorld{most: map[object]int{}}, systemPods: baselinePods + 1, daemonPods: daemonPods, graphs: map[string]*Graph{}, scopes: map[string]*Scope{},
 	}
 	for _, o := range []object{
 		{"Namespace", "", "default"}, {"Namespace", "", "kube-system"}, {"Namespace", "", "kube-public"},

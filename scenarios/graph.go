@@ -227,8 +227,10 @@ func (g *Graph) check(c *checker) needs {
 	if before := c.graphs[g.Name]; before != nil {
 		c.wrong("name", "graph %q already exists; use another name", g.Name)
 	}
-	if g.Sidecars.Real != nil && !g.Injection {
-		c.wrong("sidecars.real", "the pods have no sidecar; omit the field, or injection: false")
+	for word, given := range map[string]*Real{"real": g.Sidecars.Real, "light": g.Sidecars.Light} {
+		if given != nil && !g.Injection {
+			c.wrong(join("sidecars", word), "the pods have no sidecar; omit the field, or injection: false")
+		}
 	}
 	if !ok || c.badBelow(c.path) {
 		return needs{}

@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "registry-only", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "sidecar-scoping-traffic", "sidecar-scoping", "traffic-memory", "uds-core", "upgrade"}
+	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "istiod-cost", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "registry-only", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "sidecar-scoping-traffic", "sidecar-scoping", "traffic-memory", "uds-core", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -255,7 +255,7 @@ func (m *model) setNodes(groups []NodeGroup) {
 func (m *model) do(t *testing.T, c Change) {
 	switch c := c.(type) {
 	case *Namespace, *Restart, *Traffic, *Churn, *Pause:
-	case *Walk, *Scope: // only a run shows what a scope leaves, which it computes beforehand
+	case *Walk, *Scope, *Probe: // only a run shows what a scope leaves, which it computes beforehand
 	case *Graph:
 		m.apply(t, c.Workloads())
 	case *Gateway: // its own Service is there from the first step on

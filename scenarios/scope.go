@@ -146,6 +146,7 @@ func (s *Scope) check(c *checker) needs {
 		c.wrong("by", "unknown way %q; want %s, %s or %s", s.By, BySidecar, ByDeny, ByExportTo)
 		return needs{}
 	}
+	c.scopes[g.Name] = s
 	return c.generated(s.Objects())
 }
 

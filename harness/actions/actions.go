@@ -98,7 +98,7 @@ func table() []doer {
 		does(namespace), does(deployment), does(statefulSet), does(daemonSet), does(job), does(cronJob), does(scale),
 		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn), does(gateway),
 		does(traffic), does(call), does(graph), does(scope),
-		does(walk),
+		does(walk), does(probe),
 	}
 }
 

@@ -67,15 +67,10 @@ func action(change scenarios.Change) ([]Right, error) {
 	case *scenarios.Call:
 		return slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "services", "pods/log")), nil
 	case *scenarios.Walk:
-		needed := slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "pods/log"))
-		for _, a := range c.While {
-			more, err := action(a.Change)
-			if err != nil {
-				return nil, err
-			}
-			needed = append(needed, more...)
-		}
-		return needed, nil
+		return also(c.While, slices.Concat(resources(purpose, "", create, "pods/exec"), resources(purpose, "", []string{"get"}, "pods/log")))
+	case *scenarios.Probe:
+		made := []string{"create", "delete"}
+		return also(c.While, slices.Concat(resources(purpose, "", made, "services"), resources(purpose, "discovery.k8s.io", made, "endpointslices")))
 	case *scenarios.Churn:
 		return churn(purpose, c), nil
 	case *scenarios.Graph:
@@ -116,6 +111,18 @@ func apply(purpose string, a *scenarios.Apply) ([]Right, error) {
 		}
 	}
 	return all, nil
+}
+
+// also adds what actions write that are done meanwhile.
+func also(meanwhile []scenarios.Action, needed []Right) ([]Right, error) {
+	for _, a := range meanwhile {
+		more, err := action(a.Change)
+		if err != nil {
+			return nil, err
+		}
+		needed = append(needed, more...)
+	}
+	return needed, nil
 }
 
 // graph is what its objects need.

@@ -219,6 +219,8 @@ type Scoping struct {
 	Published    *observations.PublishedScoping
 	// Walks are the loads of requests along the graph, with the numbers of their steps.
 	Walks []Walk
+	// Probes are changes whose way to the proxies was measured.
+	Probes []Probes
 	// Proofs are the single calls along the graph, by step and what they were to prove.
 	Proofs []Proofs
 	// Given is the median of what sidecars that ran on gave back, of Pairs of them.
@@ -249,7 +251,7 @@ func Build(records []observations.Record, steps []Step, model *costmodel.Model) 
 	if made < 0 {
 		return nil
 	}
-	s.Proofs = proofs(records, s.Graph.Name)
+	s.Proofs, s.Probes = proofs(records, s.Graph.Name), probes(records, s.Graph.Name)
 	ours := map[string]bool{}
 	for _, name := range s.Graph.Services {
 		ours[name+"/"+name] = true

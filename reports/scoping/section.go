@@ -30,6 +30,10 @@ func Section(s *Scoping) sections.Section {
 	if s.Prediction != nil {
 		out.Parts = append(out.Parts, sections.Part{Title: "The saving, by the cost model and measured", Tables: []sections.Table{s.prediction()}})
 	}
+	if len(s.Probes) > 0 {
+		t := s.arrivals()
+		out.Parts = append(out.Parts, sections.Part{Title: t.Title, Tables: []sections.Table{t}})
+	}
 	if len(s.Walks) > 0 {
 		out.Parts = append(out.Parts, sections.Part{Title: "Requests along the graph", Tables: []sections.Table{s.walks()}})
 	}
@@ -286,6 +290,9 @@ func (s *Scoping) notes() []string {
 	}
 	notes = append(notes, "Percentiles are of the difference of istiod's buckets over the whole step, linear inside a bucket, whose bounds stand beside; none stands for a step without a push. "+
 		"pilot_proxy_convergence_time begins after the debounce and ends when the response is sent.")
+	if len(s.Probes) > 0 {
+		notes = append(notes, "A change's way to the proxies is from the API server's answer to the acknowledgement of each light proxy that sees it: a Service that is made, and an endpoint of it.")
+	}
 	return notes
 }
 
@@ -326,6 +333,12 @@ func (s *Scoping) findings() []sections.Finding {
 	for _, p := range s.Proofs {
 		if p.Held == p.All {
 			add(observations.Info, p.Step, "all %d calls along the graph that were to prove %s did.", p.All, p.Proves)
+		}
+	}
+	for i := range s.Probes {
+		p := &s.Probes[i]
+		if p.Missing() > 0 {
+			add(observations.Warning, p.Step, "%d of %d acknowledgements of probes (%s) did not come within %g s.", p.Missing(), p.Expected, p.Kind, p.Limit)
 		}
 	}
 	if bound := s.bound(); bound > 0 {
