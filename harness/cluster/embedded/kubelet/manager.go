@@ -119,21 +119,6 @@ type Manager struct {
 	hosts []serviceHost
 }
 
-// namedServices are Services that stand in the hosts file of pods, with their endpoints.
-type namedServices struct {
-	*informers.Factory
-	// pods is the namespace of the pods that find them; "" for all.
-	pods string
-}
-
-// istiodSelector selects the Services of istiod, and their EndpointSlices, which have
-// the labels of their Service.
-const istiodSelector = "app=istiod"
-
-// knativeNamespace is that of Knative Serving, whose parts find one another by name: the
-// activator asks the autoscaler.
-const knativeNamespace = "knative-serving"
-
 // New makes a manager without nodes, which begins to read from the API server. Close it
 // in the end.
 func New(config Config) (*Manager, error) {
