@@ -22,8 +22,8 @@ const (
 )
 
 // DenySince is the first version of Istio whose Sidecar resource takes ~NAMESPACE/* (release
-// note 60139 of istio/istio, merged 2026-06). An older istiod takes the tilde for a part of the
-// namespace's name, and excludes nothing.
+// note 60139 of istio/istio, merged 2026-06). The webhook of an older istiod refuses it: invalid
+// namespace value (pkg/config/validation/agent of 1.23).
 const DenySince = "1.31"
 
 // Scope limits what each proxy of a graph is sent to what its Service calls: its own namespace,
@@ -170,7 +170,7 @@ func (s *Scope) check(c *checker) needs {
 		// Where several istiods are installed, each proxy has another one: the oldest counts.
 		for _, m := range c.meshes {
 			if istio := c.rules.version(m.Istio); !excludes(istio) {
-				c.wrong("by", "Istio %s takes ~NAMESPACE/* for a namespace of that name and excludes nothing: excluding came with %s; set mesh.istio or --istio to one, or use by: %s", istio, DenySince, BySidecar)
+				c.wrong("by", "Istio %s refuses ~NAMESPACE/* in a Sidecar resource: excluding came with %s; set mesh.istio or --istio to such a version, or use by: %s", istio, DenySince, BySidecar)
 				return needs{}
 			}
 		}
