@@ -30,12 +30,10 @@ type Proxy struct {
 // otherwise. Requests that no route was found for, and those that went past the mesh, count for
 // the Service whose name or address was asked for.
 //
-// It is an error when no line is one of an access log.
+// It is [ErrNoLines] when no line is one of an access log: its proxy has logged no request, or logs
+// none at all.
 func AccessLog(of Proxy, log io.Reader, names Names) (*Graph, error) {
 	l := &accessLog{proxy: of, names: names, to: newBuilder()}
-	if of.Of.Namespace != "" {
-		l.to.seen[of.Of.Namespace] = true
-	}
 	lines := bufio.NewReaderSize(log, 1<<16)
 	for number := 1; ; number++ {
 		line, err := longLine(lines)
@@ -50,15 +48,16 @@ func AccessLog(of Proxy, log io.Reader, names Names) (*Graph, error) {
 		}
 	}
 	switch {
-	case l.read == 0 && l.others == 0:
-		l.to.note("the access log of %s is empty: its proxy has logged no request", of.Name)
 	case l.read == 0 && l.customs > 0:
 		return nil, fmt.Errorf("cannot read the access log of %s: its %d lines of JSON have no field upstream_cluster; log %%UPSTREAM_CLUSTER_RAW%% under that name (meshConfig.accessLogFormat)", of.Name, l.customs)
 	case l.read == 0:
-		return nil, fmt.Errorf("cannot find a line of an access log among the %d lines of %s: is it on (meshConfig.accessLogFile: /dev/stdout) and in Istio's format?", l.others, of.Name)
+		return nil, fmt.Errorf("%w among the %d of %s: is it on (meshConfig.accessLogFile: /dev/stdout) and in Istio's format?", ErrNoLines, l.others, of.Name)
 	}
 	return l.to.graph(), nil
 }
+
+// ErrNoLines is of a log without a line of an access log.
+var ErrNoLines = errors.New("cannot find a line of an access log")
 
 // maxLine bounds a line that is looked at, in bytes; the rest of a longer one is passed over.
 const maxLine = 1 << 20

@@ -1,6 +1,7 @@
 package callgraph
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -114,7 +115,7 @@ func TestAccessLog(t *testing.T) {
 
 func TestAccessLogErrors(t *testing.T) {
 	for _, test := range []struct{ log, want string }{
-		{"2026-01-01T00:00:00Z\tinfo\tReady\n", "cannot find a line of an access log among the 1 lines of x: is it on (meshConfig.accessLogFile: /dev/stdout) and in Istio's format?"},
+		{"2026-01-01T00:00:00Z\tinfo\tReady\n", "cannot find a line of an access log among the 1 of x: is it on (meshConfig.accessLogFile: /dev/stdout) and in Istio's format?"},
 		{`{"response_code":200,"path":"/"}`, "cannot read the access log of x: its 1 lines of JSON have no field upstream_cluster; log %UPSTREAM_CLUSTER_RAW% under that name (meshConfig.accessLogFormat)"},
 	} {
 		_, err := AccessLog(Proxy{Name: "x"}, strings.NewReader(test.log), Names{})
@@ -122,12 +123,25 @@ func TestAccessLogErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %s", test.log, err, test.want)
 		}
 	}
-	g, err := AccessLog(Proxy{Party{Namespace: "a"}, "a/b"}, strings.NewReader(""), Names{})
-	if err != nil || len(g.Notes) != 1 {
-		t.Errorf("an empty log: %v, %v", g, err)
+	if _, err := AccessLog(Proxy{Party{Namespace: "a"}, "a/b"}, strings.NewReader(""), Names{}); !errors.Is(err, ErrNoLines) {
+		t.Errorf("an empty log: %v", err)
+	}
+	// One silent proxy among others is noted; silent ones alone are an error.
+	var all Several
+	if err := all.Add(nil, ErrNoLines); err != nil {
+		t.Error(err)
+	}
+	if _, err := all.Graph(); !errors.Is(err, ErrNoLines) {
+		t.Errorf("silent alone: %v", err)
+	}
+	if err := all.Add(&Graph{Seen: []string{"a"}}, nil); err != nil {
+		t.Error(err)
+	}
+	if g, err := all.Graph(); err != nil || len(g.Notes) != 1 {
+		t.Errorf("with another: %v, %v", g, err)
 	}
 	long := `[2026-11-30T14:00:00.000Z] "GET /` + strings.Repeat("x", 2<<20) + "\n" + `[2026-11-30T14:00:00.000Z] "GET / HTTP/1.1" 200 - via_upstream - "-" 0 2 1 1 "-" "curl" "id" "payments.shop" "10.0.0.1:80" outbound|80||api.payments.svc.cluster.local 10.0.0.2:1 10.0.0.3:80 10.0.0.2:2 - default` + "\n"
-	if g, err = AccessLog(Proxy{Party{Namespace: "a"}, "a/b"}, strings.NewReader(long), Names{}); err != nil || len(g.Calls) != 1 {
+	if g, err := AccessLog(Proxy{Party{Namespace: "a"}, "a/b"}, strings.NewReader(long), Names{}); err != nil || len(g.Calls) != 1 {
 		t.Errorf("a line after one of 2 MiB: %v, %v", g, err)
 	}
 }

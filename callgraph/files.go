@@ -1,6 +1,7 @@
 package callgraph
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -119,7 +120,7 @@ func proxyOf(path string) Proxy {
 
 // ReadFiles reads files of proxies one after the other and joins what they tell.
 func ReadFiles(list []File, names Names, read func(Proxy, io.Reader, Names) (*Graph, error)) (*Graph, error) {
-	var graphs []*Graph
+	var all Several
 	for _, f := range list {
 		in, err := os.Open(f.Path)
 		if err != nil {
@@ -127,12 +128,43 @@ func ReadFiles(list []File, names Names, read func(Proxy, io.Reader, Names) (*Gr
 		}
 		g, err := read(f.Proxy, in, names)
 		in.Close()
-		if err != nil {
+		if err := all.Add(g, err); err != nil {
 			return nil, err
 		}
-		graphs = append(graphs, g)
 	}
-	return Sum(graphs...), nil
+	return all.Graph()
+}
+
+// Several joins graphs of different proxies, of which some may have logged nothing.
+type Several struct {
+	graphs []*Graph
+	silent []error
+}
+
+// Add takes in what was read of a proxy, and returns the error unless it is [ErrNoLines].
+func (s *Several) Add(g *Graph, err error) error {
+	switch {
+	case errors.Is(err, ErrNoLines):
+		s.silent = append(s.silent, err)
+	case err != nil:
+		return err
+	default:
+		s.graphs = append(s.graphs, g)
+	}
+	return nil
+}
+
+// Graph is the sum. Where no proxy has logged anything, it is an error; where some have not, a
+// note says so, since an access log may be off for some.
+func (s *Several) Graph() (*Graph, error) {
+	if len(s.graphs) == 0 && len(s.silent) > 0 {
+		return nil, s.silent[0]
+	}
+	g := Sum(s.graphs...)
+	if n := len(s.silent); n > 0 {
+		g.Notes = append(g.Notes, fmt.Sprintf("%s without a line of an access log: no request was logged there, or the access log is off (%v)", plural(n, "proxy log"), s.silent[0]))
+	}
+	return g, nil
 }
 
 // Sum joins graphs of different proxies, whose counts add up, but for calls that both sides have

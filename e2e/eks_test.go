@@ -105,6 +105,16 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", len(published)))
 	})
 
+	It("explains every dump: the rows of the table, and each byte", func() {
+		Expect(filepath.Join(run.out, formats.ExplanationFile)).To(BeAnExistingFile())
+		for _, s := range found.Steps {
+			e := invoker.explain(run.out, "--step", s.Name)
+			Expect(e.Total.Rows).To(Equal(s.Rows), s.Name)
+			Expect(e.Total.Bytes).To(BeEquivalentTo(s.ConfigDumpBytes), s.Name)
+			e.addsUp()
+		}
+	})
+
 	It("writes report.json in the promised shape", func() {
 		data, err := os.ReadFile(filepath.Join(run.out, "report.json"))
 		Expect(err).NotTo(HaveOccurred())

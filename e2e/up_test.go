@@ -211,6 +211,28 @@ var _ = Describe("a cluster that is left up", Ordered, Label("up"), func() {
 		Expect(string(body)).To(ContainSubstring(`"state": "LIVE"`))
 	})
 
+	It("explains what a pod's proxy holds, and foretells what a Sidecar resource leaves of it", func() {
+		rows := func() explained {
+			e := invoker.explain("--pod", "demo/"+pod, "--kubeconfig", c.kubeconfig, "--yes")
+			e.addsUp()
+			return e
+		}
+		e := rows()
+		printed := func(kind string) int {
+			out, err := exec.Command(made.Istioctl, "--kubeconfig", c.kubeconfig, "proxy-config", kind, pod+".demo").Output()
+			Expect(err).NotTo(HaveOccurred())
+			return strings.Count(strings.TrimSpace(string(out)), "\n")
+		}
+		Expect(e.Total.Rows.Cluster).To(Equal(printed("cluster")))
+		Expect(e.Total.Rows.Endpoint).To(Equal(printed("endpoint")))
+		Expect(e.Scoped.Total.Rows.Cluster).To(BeNumerically("<", e.Total.Rows.Cluster))
+		sidecar := filepath.Join(invoker.dir, "sidecar.yaml")
+		Expect(os.WriteFile(sidecar, []byte("{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: default, namespace: demo}, spec: {egress: [{hosts: [./*, istio-system/*]}]}}\n"), 0o644)).To(Succeed())
+		c.must("apply", "-f", sidecar)
+		Eventually(func() any { return rows().Total.Rows }, time.Minute, 2*time.Second).Should(Equal(e.Scoped.Total.Rows))
+		c.must("delete", "-f", sidecar)
+	})
+
 	It("starts istiod again when its process is killed", func() {
 		before := c.pods("istio-system", "app=istiod")
 		Expect(before).To(HaveLen(1))

@@ -55,7 +55,9 @@ func (w *watch) compare(now []sample.Connection) {
 		before, seen := w.connected[pod]
 		ends := w.ends(pod)
 		w.connected[pod] = connected{c, ends}
-		if !seen || before.ID == c.ID || before.ends != ends {
+		// Light proxies are many, do not grow, and have their streams counted
+		// ([observations.Light]).
+		if !seen || before.ID == c.ID || before.ends != ends || w.isLight(pod) {
 			continue
 		}
 		w.recorder.event(observations.Info, observations.Reconnect,

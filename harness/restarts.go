@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/harness/sample"
@@ -54,11 +56,12 @@ func (w *watch) look(p *corev1.Pod) {
 	if !w.scope.HasPod(p) {
 		return
 	}
-	w.replaced(p)
+	pod := sample.PodFrom(p)
+	w.replaced(p, pod.Light)
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for
 	}
-	state := sample.PodFrom(p).State
+	state := pod.State
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if c.Name != observations.SidecarContainer && c.Name != observations.IstiodContainer {
 			continue
@@ -75,8 +78,8 @@ func (w *watch) look(p *corev1.Pod) {
 }
 
 // replaced counts the end of a proxy whose pod is gone: another has its name now, as those of
-// StatefulSets have.
-func (w *watch) replaced(p *corev1.Pod) {
+// StatefulSets have. It notes whether the pod's sidecar is spoken for.
+func (w *watch) replaced(p *corev1.Pod, light bool) {
 	name := kube.Name(p)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,6 +87,18 @@ func (w *watch) replaced(p *corev1.Pod) {
 		w.ended[name]++
 	}
 	w.uids[name] = p.UID
+	if light {
+		w.light[name] = true
+	} else {
+		delete(w.light, name)
+	}
+}
+
+// isLight tells whether the sidecar of a pod is spoken for.
+func (w *watch) isLight(pod types.NamespacedName) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.light[pod]
 }
 
 // note records one end, once.
@@ -113,6 +128,9 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 		Reason: t.Reason, ExitCode: int(t.ExitCode), Started: t.StartedAt.Time, Finished: t.FinishedAt.Time,
 		Count: max(count, 1), LimitBytes: pod.Limits[c.Name],
 		Revisions: w.revisions.Total(), Witness: c.Name == observations.SidecarContainer && w.proxies.IsWitness(t.ContainerID),
+	}
+	if strings.HasPrefix(id, cluster.LightScheme) {
+		end.Kind = observations.ProxyLight
 	}
 	if c.Name == observations.SidecarContainer {
 		if before, ok := w.memory.last(name, t.StartedAt.Time, t.FinishedAt.Time); ok {

@@ -48,6 +48,7 @@ type watch struct {
 	killed map[string]int               // OOM kills of sidecars by workload, namespace/name
 	ended  map[types.NamespacedName]int // ends of sidecars by pod, with those of pods before of its name
 	uids   map[types.NamespacedName]types.UID
+	light  map[types.NamespacedName]bool // sidecars that are spoken for
 
 	connected map[types.NamespacedName]connected // of watchConnections alone
 }
@@ -57,6 +58,7 @@ func newWatch(proxies proxies, recorder *recorder, progress Progress) *watch {
 		proxies: proxies, recorder: recorder, progress: progress,
 		seen: map[string]bool{}, killed: map[string]int{}, ended: map[types.NamespacedName]int{},
 		uids:      map[types.NamespacedName]types.UID{},
+		light:     map[types.NamespacedName]bool{},
 		connected: map[types.NamespacedName]connected{},
 	}
 }

@@ -30,6 +30,7 @@ type Mesh struct {
 	// scenario's step applies, in this order.
 	system, namespaces, services, config, workloads []map[string]any
 
+	secrets []secret // to be made up
 	summary Summary
 	notes   notes
 	names   *alias.Names // nil for the source's own
@@ -79,11 +80,15 @@ type builder struct {
 	// labels are those of the namespaces, and known those that exist.
 	labels map[string]map[string]string
 	known  map[string]bool
+	// injects answers whether the replay injects, by rules that are read once.
+	injects func(scenarios.NewPod) meshfacts.Injection
+	meshes  []scenarios.Mesh
 }
 
 // Mesh puts together what was read.
 func (c *Collection) Mesh() (*Mesh, error) {
-	b := &builder{Collection: c, places: newPlaces(), endpoints: c.slices(), labels: map[string]map[string]string{}, known: map[string]bool{}}
+	b := &builder{Collection: c, places: newPlaces(), endpoints: c.slices(), labels: map[string]map[string]string{}, known: map[string]bool{},
+		injects: scenarios.IstioRules().Injects}
 	groups, ended := c.workloads()
 	if ended > 0 {
 		c.leaveAll(reasonEnded, kindOf{"", "Pod"}, ended)
@@ -101,10 +106,12 @@ func (c *Collection) Mesh() (*Mesh, error) {
 	case len(b.mesh.Planes) == 0:
 		b.notes.add("no istiod was read: the replay has the program's own version with the chart's values", noted{})
 	}
+	b.meshes = b.mesh.meshes()
 	b.namespaces()
 	b.workloads(groups)
 	b.services()
 	b.config()
+	b.certificates()
 	if err := b.finish(); err != nil {
 		return nil, err
 	}
@@ -264,10 +271,10 @@ func (b *builder) injection(w *Workload) {
 	if w.Ready+w.NotReady == 0 || !b.given[kindOf{"", "Pod"}] {
 		return
 	}
-	answer := scenarios.IstioInjects(scenarios.NewPod{
+	answer := b.injects(scenarios.NewPod{
 		Namespace: w.Namespace, NamespaceLabels: b.labels[w.Namespace],
 		Labels: w.template.Metadata.Labels, Annotations: w.template.Metadata.Annotations,
-		HostNetwork: w.template.Spec.HostNetwork, Meshes: b.mesh.meshes(),
+		HostNetwork: w.template.Spec.HostNetwork, Meshes: b.meshes,
 	})
 	if answer.Proxy == w.injected {
 		return

@@ -144,6 +144,7 @@ func (p pod) uninjected() template {
 		Containers     []string `json:"containers"`
 		InitContainers []string `json:"initContainers"`
 	}
+	delete(t.Metadata.Annotations, "istio.io/rev")
 	status, injected := t.Metadata.Annotations[statusAnnotation]
 	if !injected {
 		return t
@@ -156,7 +157,7 @@ func (p pod) uninjected() template {
 	for _, label := range []string{"security.istio.io/tlsMode", "service.istio.io/canonical-name", "service.istio.io/canonical-revision"} {
 		delete(t.Metadata.Labels, label)
 	}
-	for _, annotation := range []string{statusAnnotation, "istio.io/rev", "prometheus.io/path", "prometheus.io/port", "prometheus.io/scrape"} {
+	for _, annotation := range []string{statusAnnotation, "prometheus.io/path", "prometheus.io/port", "prometheus.io/scrape"} {
 		delete(t.Metadata.Annotations, annotation)
 	}
 	return t

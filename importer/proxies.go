@@ -1,10 +1,6 @@
 package importer
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -49,7 +45,11 @@ func (c *Collection) AddDump(namespace, pod string, dump io.Reader) error {
 
 // AddClusters counts the endpoints in a proxy's answer to /clusters, as text or JSON.
 func (c *Collection) AddClusters(namespace, pod string, clusters io.Reader) error {
-	n, err := hosts(clusters)
+	n := 0
+	err := proxyconfig.Hosts(clusters, nil, func(proxyconfig.Host) error {
+		n++
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -66,38 +66,6 @@ func (c *Collection) proxy(namespace, pod string) *Proxy {
 	}
 	c.proxies = append(c.proxies, Proxy{Namespace: namespace, Pod: pod, Counts: map[string]int{}})
 	return &c.proxies[len(c.proxies)-1]
-}
-
-// healthFlags is the statistic that Envoy's text has once of each host.
-const healthFlags = "::health_flags::"
-
-// hosts counts the hosts in an answer to /clusters.
-func hosts(answer io.Reader) (n int, err error) {
-	text := bufio.NewReaderSize(answer, 1<<16)
-	if head, _ := text.Peek(1); len(head) > 0 && head[0] == '{' {
-		return proxyconfig.CountHosts(text)
-	}
-	clusters := false
-	for {
-		line, err := text.ReadSlice('\n')
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			return 0, errors.New("read Envoy's clusters: a line is longer than 64 KiB; it is no answer to /clusters")
-		case err != nil && !errors.Is(err, io.EOF):
-			return 0, fmt.Errorf("read Envoy's clusters: %w", err)
-		}
-		if bytes.Contains(line, []byte(healthFlags)) {
-			n++
-		}
-		clusters = clusters || bytes.Contains(line, []byte("::"))
-		if err != nil {
-			break
-		}
-	}
-	if !clusters {
-		return 0, errors.New("read Envoy's clusters: it is no answer to /clusters")
-	}
-	return n, nil
 }
 
 // resolve finds the workloads of the proxies, in their order. Those of no workload are noted.

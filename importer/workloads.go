@@ -85,10 +85,14 @@ func (c *Collection) ownerOf(p pod) (kindOf, string) {
 			return kindOf{above.group(), above.Kind}, above.Name
 		}
 		// The set was not read: it is one revision of what has its name without the hash.
+		deployment := kindOf{"apps", "Deployment"}
 		if hash := p.Metadata.Labels["pod-template-hash"]; hash != "" {
 			if name, ok := strings.CutSuffix(by.Name, "-"+hash); ok {
-				return kindOf{"apps", "Deployment"}, name
+				return deployment, name
 			}
+		}
+		if i := strings.LastIndexByte(by.Name, '-'); i > 0 && c.find("apps", "Deployment", p.Metadata.Namespace, by.Name[:i]) != nil {
+			return deployment, by.Name[:i]
 		}
 	}
 	return kind, by.Name

@@ -99,6 +99,9 @@ func (m *Mesh) Write(t Target) (s *scenarios.Scenario, err error) {
 	return s, nil
 }
 
+// certificatesFile begins the name of the file with what is made up.
+const certificatesFile = "objects/certificates"
+
 // file is one file of the folder.
 type file struct {
 	name string
@@ -124,10 +127,14 @@ func (m *Mesh) files(t Target) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
+	secrets, err := madeUp(m.secrets)
+	if err != nil {
+		return nil, err
+	}
 	for _, list := range []struct {
 		name    string
 		objects []map[string]any
-	}{{"namespaces", m.namespaces}, {"services", m.services}, {"config", m.config}, {"workloads", m.workloads}} {
+	}{{"namespaces", m.namespaces}, {certificatesFile[len("objects/"):], secrets}, {"services", m.services}, {"config", m.config}, {"workloads", m.workloads}} {
 		name, err := add("objects/"+list.name, list.objects)
 		if err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ const (
 	ProxySidecar  = ""         // beside an application (proxy sidecar)
 	ProxyGateway  = "gateway"  // at the mesh's edge, east-west gateways too (proxy router)
 	ProxyWaypoint = "waypoint" // between the workloads of an ambient mesh (proxy waypoint)
+	ProxyLight    = "light"    // spoken for, so that istiod has it, and nothing of it runs
 	ProxyAgent    = "agent"    // beside an application without proxy: pilot-agent alone (template grpc-agent)
 )
 

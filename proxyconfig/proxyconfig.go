@@ -184,15 +184,6 @@ func CountDump(configDump io.Reader) (observations.Counts, observations.ConfigOb
 	return rows, objects, nil
 }
 
-// CountHosts counts the rows of endpoints in an answer to /clusters?format=json, as [CountFrom] does.
-func CountHosts(clusters io.Reader) (int, error) {
-	n, err := countHosts(clusters)
-	if err != nil {
-		return 0, fmt.Errorf("read Envoy's clusters: %w", err)
-	}
-	return n, nil
-}
-
 // errNoConfig and errNoClusters are of JSON that is not Envoy's.
 var (
 	errNoConfig   = errors.New("it holds no clusters or no listeners: not an Envoy's, or of one that has not started")

@@ -26,6 +26,7 @@ type advising struct {
 	out    string
 	html   string
 	json   bool
+	yaml   bool
 }
 
 // Names of the files that advise writes into a folder.
@@ -72,7 +73,8 @@ Exit codes: 0 scopes are proposed, 1 failure, 2 bad usage, 3 there are problems 
 first (calls to what is not there, Sidecar resources that cut a call), or --verify has shown
 that a call fails.`,
 		Example: `  kubectl get namespaces,services,pods,virtualservices,serviceentries,sidecars,envoyfilters -A -o yaml > mesh.yaml
-  meshbench advise --calls calls.yaml --mesh mesh.yaml
+  kubectl get configmap istio -n istio-system -o yaml > config.yaml
+  meshbench advise --calls calls.yaml --mesh mesh.yaml --mesh config.yaml
   meshbench advise --kubeconfig ~/.kube/config --context prod --from logs
   meshbench advise --mesh mesh.yaml --access-log shop/cart-6d4b75cb6d-hx8tz=cart.log --dump cart.json
   meshbench advise --prometheus-url http://127.0.0.1:9090 --context prod --run runs/measure-prod --out advice
@@ -88,6 +90,7 @@ that a call fails.`,
 	f.StringVar(&a.out, "out", "", "write "+sidecarsFile+", "+adviceFile+" and "+advicePage+" into this `folder`")
 	f.StringVar(&a.html, "html", "", "write it as one self-contained page, with treemaps, to `FILE`")
 	f.BoolVar(&a.json, "json", false, "print JSON, for programs")
+	f.BoolVar(&a.yaml, "yaml", false, "print the resources alone, for kubectl apply -f -")
 	a.verify.flags(f)
 	return cmd
 }
@@ -152,6 +155,8 @@ func (a *advising) check(cmd *cobra.Command) error {
 	switch {
 	case a.by != advice.ByNamespace && a.by != advice.ByService:
 		return fmt.Errorf("--by %s: give %s or %s", a.by, advice.ByNamespace, advice.ByService)
+	case a.json && a.yaml:
+		return errors.New("--json and --yaml both print: give one of them")
 	case a.json && a.out != "":
 		return fmt.Errorf("--json prints what --out writes as %s: give one of them", adviceFile)
 	}
@@ -218,8 +223,9 @@ func (a *advising) write(out io.Writer, advised *advice.Advice, calibration *cos
 		_, err := out.Write(encoded.Bytes())
 		return err
 	}
-	if a.out == "" && sidecars.Len() > 0 {
-		fmt.Fprintln(out, sidecars.String())
+	if a.yaml {
+		_, err := out.Write(sidecars.Bytes())
+		return err
 	}
 	if calibration != nil {
 		if err := calibration.Print(out); err != nil {
@@ -227,5 +233,9 @@ func (a *advising) write(out io.Writer, advised *advice.Advice, calibration *cos
 		}
 		fmt.Fprintln(out)
 	}
-	return advised.Print(out)
+	if err := advised.Print(out); err != nil || a.out != "" || sidecars.Len() == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nThe resources\n\n%s", sidecars.String())
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -108,20 +109,19 @@ func (l *liveMesh) calls(ctx context.Context, from []string, choice podChoice, n
 	}
 	var graphs []*callgraph.Graph
 	for _, word := range from {
-		var of []*callgraph.Graph
+		var g *callgraph.Graph
 		if word == fromLogs {
-			of, err = readEach(names, callgraph.AccessLog, func(read func(sample.Pod, io.Reader) error) error {
+			g, err = readEach(names, callgraph.AccessLog, func(read func(sample.Pod, io.Reader) error) error {
 				return inventory.Logs(ctx, l.client, pods, read)
 			})
 		} else {
-			of, err = readEach(names, callgraph.Clusters, func(read func(sample.Pod, io.Reader) error) error {
+			g, err = readEach(names, callgraph.Clusters, func(read func(sample.Pod, io.Reader) error) error {
 				return inventory.Clusters(ctx, l.sampler, pods, read)
 			})
 		}
 		if err != nil {
 			return nil, err
 		}
-		g := callgraph.Sum(of...)
 		g.Notes = append(g.Notes, note...)
 		graphs = append(graphs, g)
 	}
@@ -135,36 +135,37 @@ func orAll(namespaces []string) string {
 	return strings.Join(namespaces, ", ")
 }
 
-// readEach makes a graph of what each pod says, in the order of their names.
+// readEach makes a graph of what all pods say.
 func readEach(names callgraph.Names, parse func(callgraph.Proxy, io.Reader, callgraph.Names) (*callgraph.Graph, error),
 	hand func(read func(sample.Pod, io.Reader) error) error,
-) ([]*callgraph.Graph, error) {
+) (*callgraph.Graph, error) {
+	type read struct {
+		*callgraph.Graph
+		err error
+	}
 	var mu sync.Mutex
-	found := map[string]*callgraph.Graph{}
+	found := map[string]read{}
 	err := hand(func(p sample.Pod, r io.Reader) error {
 		_, workload, _ := strings.Cut(p.Workload, "/")
 		g, err := parse(callgraph.Proxy{Of: callgraph.Party{Namespace: p.Namespace, Workload: workload}, Name: p.NamespacedName().String()}, r, names)
-		if err != nil {
+		if err != nil && !errors.Is(err, callgraph.ErrNoLines) {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		found[p.NamespacedName().String()] = g
+		found[p.NamespacedName().String()] = read{g, err}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	var order []string
-	for name := range found {
-		order = append(order, name)
+	var all callgraph.Several
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if err := all.Add(found[name].Graph, found[name].err); err != nil {
+			return nil, err
+		}
 	}
-	slices.Sort(order)
-	graphs := make([]*callgraph.Graph, len(order))
-	for i, name := range order {
-		graphs[i] = found[name]
-	}
-	return graphs, nil
+	return all.Graph()
 }
 
 // proposed are the resources that differ from what is there.

@@ -200,7 +200,7 @@ func (v *verification) find(ctx context.Context, at harness.Preparing, mesh *adv
 		return err
 	}
 	v.sources = []advice.SourceScopes{
-		advice.Compare(v.advised, v.made, "access logs", callgraph.Sum(logged...)),
+		advice.Compare(v.advised, v.made, "access logs", logged),
 		advice.Compare(v.advised, v.made, "what the witnesses' Envoys count by endpoint (/clusters)", counted),
 	}
 	return nil

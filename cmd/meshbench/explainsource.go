@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,7 +90,7 @@ func (s *explainSource) read(cmd *cobra.Command, args []string) ([]subject, erro
 	for _, path := range args {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("cannot explain %s: %w", path, err)
+			return nil, fmt.Errorf("cannot explain %s: %w", path, without(path, err))
 		}
 		if info.IsDir() {
 			found, err := explanation.OfRun(path, s.step, s.workload)
@@ -117,6 +118,14 @@ func (s *explainSource) read(cmd *cobra.Command, args []string) ([]subject, erro
 		list = append(list, one)
 	}
 	return list, nil
+}
+
+// without is an error that does not name a file again.
+func without(path string, err error) error {
+	if of := (*fs.PathError)(nil); errors.As(err, &of) && of.Path == path {
+		return of.Err
+	}
+	return err
 }
 
 // ofPod asks a proxy that runs.

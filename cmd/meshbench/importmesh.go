@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/assemble"
 	"github.com/meshbench/meshbench/harness/cluster/existing"
@@ -110,7 +111,12 @@ func (i *importing) run(cmd *cobra.Command, args []string) error {
 	}
 	summary := mesh.Summary()
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, at most %d nodes\n", target.Scenario(), mesh, s.Plan().MostNodes)
-	fmt.Fprintf(cmd.OutOrStdout(), "Read %d objects of %.1f MB in %.1f s.\n", summary.Objects, float64(summary.Bytes)/1e6, time.Since(begin).Seconds())
+	fmt.Fprintf(cmd.OutOrStdout(), "Read %d objects of %.1f MB in %.1f s", summary.Objects, float64(summary.Bytes)/1e6, time.Since(begin).Seconds())
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err == nil {
+		fmt.Fprintf(cmd.OutOrStdout(), ", with at most %d MiB of memory", usage.Maxrss>>10)
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), ".")
 	if names != nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "%d names have others. Which stands for which is in %s: keep it to yourself.\n", names.Len(), i.private)
 	}

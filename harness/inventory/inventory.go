@@ -35,6 +35,12 @@ var kinds = []schema.GroupKind{
 	{Group: "networking.istio.io", Kind: "Sidecar"}, {Group: "networking.istio.io", Kind: "EnvoyFilter"},
 }
 
+// core are the resources that every cluster serves.
+var core = map[string]schema.GroupVersionResource{
+	"Namespace": {Version: "v1", Resource: "namespaces"}, "Service": {Version: "v1", Resource: "services"},
+	"Pod": {Version: "v1", Resource: "pods"}, "ConfigMap": {Version: "v1", Resource: "configmaps"},
+}
+
 // Denied says which rights a user lacks for reading a mesh.
 type Denied struct {
 	// Rights are VERB RESOURCE: list sidecars.networking.istio.io.
@@ -50,20 +56,24 @@ func Read(ctx context.Context, client *kube.Client) (*manifests.Manifest, error)
 	var all []unstructured.Unstructured
 	denied := &Denied{}
 	list := func(kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
-		mapping, err := client.Mapper.RESTMapping(kind)
-		if meta.IsNoMatchError(err) {
-			return nil, nil
+		resource, known := core[kind.Kind]
+		if !known {
+			mapping, err := client.Mapper.RESTMapping(kind)
+			if meta.IsNoMatchError(err) {
+				return nil, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("find the kind %s in the cluster: %w", kind, err)
+			}
+			resource = mapping.Resource
 		}
-		if err != nil {
-			return nil, fmt.Errorf("find the kind %s in the cluster: %w", kind, err)
-		}
-		found, err := pages(ctx, client, mapping.Resource, namespace)
+		found, err := pages(ctx, client, resource, namespace)
 		if apierrors.IsForbidden(err) {
-			denied.Rights = append(denied.Rights, "list "+mapping.Resource.GroupResource().String())
+			denied.Rights = append(denied.Rights, "list "+resource.GroupResource().String())
 			return nil, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", mapping.Resource.GroupResource(), err)
+			return nil, fmt.Errorf("list %s: %w", resource.GroupResource(), err)
 		}
 		return found, nil
 	}

@@ -146,16 +146,18 @@ func (p *parts) ask(c callgraph.Call) (Ask, string) {
 			return Ask{c, from, c.To.Service + "." + net.JoinHostPort(c.To.Namespace, strconv.Itoa(x.number))}, ""
 		}
 	}
-	return Ask{}, fmt.Sprintf("Service %s has no port of HTTP, of which alone a certificate is seen", c.To)
+	return Ask{}, fmt.Sprintf("Service %s has no port that is named for HTTP (http, http-x), of which alone upstream's Envoy shows the client's certificate", c.To)
 }
 
-// http tells whether HTTP can be asked at a port: by its protocol, or by one that is found out.
+// http tells whether a port is one of HTTP by its name or appProtocol. Of one whose protocol is
+// found out, upstream's Envoy hands on no certificate: it lacks the filter istio.alpn, by which the
+// callee's proxy would take the connection for HTTP.
 func (x port) http() bool {
 	protocol := x.app
 	if protocol == "" {
 		protocol, _, _ = strings.Cut(x.name, "-")
 	}
-	return slices.Contains([]string{"", "http", "http2"}, protocol)
+	return slices.Contains([]string{"http", "http2"}, protocol)
 }
 
 // restarts are the fields of the actions that restart all workloads.

@@ -61,5 +61,10 @@ const publicWords = `
 	app version name instance component part-of managed-by tier role release chart heritage service track env
 	created-by kubernetes-service
 	status-port admin ssh
+
+	reporter source_workload source_workload_namespace source_canonical_service source_canonical_revision source_principal source_app source_version source_cluster
+	destination_workload destination_workload_namespace destination_canonical_service destination_canonical_revision destination_principal destination_app
+	destination_version destination_cluster destination_service destination_service_name destination_service_namespace request_protocol request_host request_method
+	request_operation response_code response_flags grpc_response_status connection_security_policy
 	hosts paths methods ports url uri urls
 `

@@ -27,12 +27,12 @@ func labelled() []string {
 }
 
 func keyed() []string {
-	return []string{"headers", "withoutHeaders", "queryParams", "set", "add", "meshNetworks", "customTags", "claimToHeaders", "exact_match_map"}
+	return []string{"headers", "withoutHeaders", "queryParams", "set", "add", "meshNetworks", "customTags", "claimToHeaders", "tagOverrides"}
 }
 
 // expressions are fields with a language of their own, in which only known names are replaced.
 func expressions() []string {
-	return []string{"expression", "inclusionPrefixes", "inclusionRegexps", "inclusionSuffixes", "tagOverrides", "celExpression"}
+	return []string{"expression", "inclusionPrefixes", "inclusionRegexps", "inclusionSuffixes", "celExpression"}
 }
 
 // code are fields with programs. Their length is all that a proxy is to keep.
@@ -90,8 +90,8 @@ func (n *Names) Object(value map[string]any) map[string]any {
 	return n.value(value, place{}).(map[string]any)
 }
 
-// place is where a value stands: the field, and the one that its table stands in.
-type place struct{ field, above string }
+// place is where a value stands: the field, and the two that its table stands in.
+type place struct{ field, above, aboveAbove string }
 
 func (n *Names) value(value any, at place) any {
 	switch v := value.(type) {
@@ -132,7 +132,7 @@ func (n *Names) table(v map[string]any, at place) map[string]any {
 		case isText && (at.field == "annotations" || at.field == "injectedAnnotations"):
 			to, item = n.Key(key), n.annotation(key, text)
 		case slices.Contains(keyed(), at.field):
-			to, item = n.Name(key), n.value(item, place{key, at.field})
+			to, item = n.Name(key), n.value(item, place{key, at.field, at.above})
 		case key == "key" && v["operator"] != nil && isText: // of a label's expression
 			to, item = "key", n.Key(text)
 			n.Keep("key")
@@ -147,7 +147,7 @@ func (n *Names) table(v map[string]any, at place) map[string]any {
 			n.Keep(key)
 		default:
 			n.Keep(key)
-			item = n.value(item, place{key, at.field})
+			item = n.value(item, place{key, at.field, at.above})
 		}
 		renamed[to] = item
 	}
@@ -181,7 +181,7 @@ func (n *Names) string(s string, at place) string {
 		return n.PortName(s)
 	case at.field == "regex" || at.field == "safe_regex" || at.field == "google_re2":
 		return n.Regexp(s)
-	case within(expressions()):
+	case within(expressions()) || at.field == "value" && at.aboveAbove == "tagOverrides":
 		return n.Known(s)
 	case slices.Contains(code(), at.field):
 		return "--" + strings.Repeat("x", max(0, len(s)-2))
@@ -196,12 +196,11 @@ func (n *Names) annotation(key, value string) string {
 	switch {
 	case key == "proxy.istio.io/config":
 		var config map[string]any
-		if yaml.Unmarshal([]byte(value), &config) == nil && config != nil {
-			if text, err := yaml.Marshal(n.Object(config)); err == nil {
-				return string(text)
-			}
+		if yaml.Unmarshal([]byte(value), &config) != nil {
+			return ""
 		}
-		return ""
+		n.Object(config) // all its names are known then
+		return n.Known(value)
 	case key == "networking.istio.io/exportTo":
 		return n.Name(value)
 	case key == "inject.istio.io/templates", key == "istio.io/rev":

@@ -64,6 +64,16 @@ var rules = []rule{
 		only:    []string{"observations", "internal", "proxyconfig"},
 	},
 	{
+		about:   "a mesh is imported from files without a cluster",
+		folders: []string{"importer"},
+		never:   []string{"harness", "cmd", "e2e", "reports"},
+	},
+	{
+		about:   "names get others without knowing what a mesh is",
+		folders: []string{"importer/alias", "importer/bugreport"},
+		only:    []string{"internal"},
+	},
+	{
 		about:   "a scenario knows nothing of what is reported of its runs",
 		folders: []string{"scenarios"},
 		never:   []string{"reports"},

@@ -159,6 +159,9 @@ type advisor struct {
 func (a *advisor) all() {
 	for _, ns := range a.mesh.namespaces(a.graph) {
 		if why := a.why(ns); why != "" {
+			if why == noSidecars && !slices.Contains(a.graph.Seen, ns) {
+				continue // it is not in the mesh, and nobody says so
+			}
 			a.out.Without = append(a.out.Without, Without{ns, why})
 			continue
 		}
@@ -180,12 +183,15 @@ func (a *advisor) all() {
 	switch {
 	case a.mesh.RegistryOnly:
 		a.out.Notes = append(a.out.Notes, "the mesh's outbound traffic policy is REGISTRY_ONLY: a call that no source has seen is cut by a scope, answered with 502 or a closed connection")
-	case a.mesh.Listed:
+	case a.mesh.Configured:
 		a.out.Notes = append(a.out.Notes, "the mesh's outbound traffic policy is ALLOW_ANY: a call that no source has seen leaves the mesh's routing and mutual TLS, and fails where the callee demands it")
 	default:
-		a.out.Notes = append(a.out.Notes, "the mesh's outbound traffic policy is not known: with REGISTRY_ONLY a call that no source has seen is cut by a scope")
+		a.out.Notes = append(a.out.Notes, "the mesh's configuration was not read (config map istio of istio-system): whether its outbound traffic policy is REGISTRY_ONLY, and which Services its extension providers need, is unknown. With REGISTRY_ONLY a call that no source has seen is cut by a scope")
 	}
 }
+
+// noSidecars is why a namespace outside of the mesh gets no scope.
+const noSidecars = "it has no sidecars"
 
 // why says why a namespace gets no scope; "" for one that gets one.
 func (a *advisor) why(ns string) string {
@@ -205,7 +211,7 @@ func (a *advisor) why(ns string) string {
 	case a.mesh.Listed && proxies == 0 && gateways > 0:
 		return "its proxies are gateways, for which a Sidecar resource has no effect"
 	case a.mesh.Listed && proxies == 0 && !(described.Injected && len(a.mesh.Pods) == 0):
-		return "it has no sidecars"
+		return noSidecars
 	case !slices.Contains(a.graph.Seen, ns):
 		return "nothing was read of what it calls"
 	}

@@ -18,8 +18,9 @@ type Mesh struct {
 	// Domain is the cluster's, Root the mesh's root namespace. They default to cluster.local and
 	// istio-system.
 	Domain, Root string
-	// RegistryOnly is meshConfig's outboundTrafficPolicy REGISTRY_ONLY.
-	RegistryOnly bool
+	// Configured says that the mesh's configuration was read, RegistryOnly that its
+	// outboundTrafficPolicy is REGISTRY_ONLY.
+	Configured, RegistryOnly bool
 	// Namespaces are all that there are, by name.
 	Namespaces map[string]*Namespace
 	Services   []Service

@@ -329,6 +329,7 @@ func (r *reading) configMap(i Item) {
 
 // Configure takes in a meshConfig, of an istiod in a namespace.
 func (m *Mesh) Configure(config map[string]any, namespace string) {
+	m.Configured = true
 	if policy, ok := config["outboundTrafficPolicy"].(map[string]any); ok && policy["mode"] == "REGISTRY_ONLY" {
 		m.RegistryOnly = true
 	}

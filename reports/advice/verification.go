@@ -300,7 +300,11 @@ func (v *Verification) printMemory(p *printer) {
 		p.line("  On average a sidecar saves %s; predicted were %s (%+.0f %%).", size(v.Measured), size(v.Predicted), 100*(v.Predicted/v.Measured-1))
 	}
 	if v.Kept != nil {
-		p.line("  Proxies that went on running gave back %.0f %% of it (median).", 100**v.Kept)
+		if *v.Kept < 0.05 {
+			p.line("  Proxies that went on running gave none of it back: restart them.")
+		} else {
+			p.line("  Proxies that went on running gave back %.0f %% of it (median).", 100**v.Kept)
+		}
 	}
 	for _, u := range v.Unmeasured {
 		p.line("  %s", u)

@@ -155,6 +155,19 @@ func (x *explaining) change(name string, was, is *proxyconfig.Sum) *Change {
 	return c
 }
 
+// same says whether the parts differ in bytes alone.
+func (c *Change) same() bool {
+	return c.What == Changed && c.Routing == (observations.RoutingObjects{}) && c.Rows.empty() && c.Objects.empty()
+}
+
+func (r Rows) empty() bool {
+	return r.Cluster == 0 && r.Listener == 0 && r.Route == 0 && (r.Endpoint == nil || *r.Endpoint == 0)
+}
+
+func (o Objects) empty() bool {
+	return o.Clusters == 0 && o.Listeners == 0 && o.FilterChains == 0 && o.RouteConfigs == 0 && o.VirtualHosts == 0 && (o.Endpoints == nil || *o.Endpoints == 0)
+}
+
 func abs(n int64) int64 { return max(n, -n) }
 
 // Text prints the difference for a terminal, with at most top rows in a table; 0 is for all.
@@ -180,7 +193,7 @@ func (d *Diff) document(top int) (*document, error) {
 	t := d.Total
 	doc.Headline = fmt.Sprintf("A sidecar takes %s Mi (%s) with the first and %s Mi (%s) with the second: %s (%s).",
 		mib(d.Memory[0].Bytes), interval(d.Memory[0]), mib(d.Memory[1].Bytes), interval(d.Memory[1]), signed(t.Memory.Bytes), interval(t.Memory))
-	if len(d.Kinds) == 0 {
+	if !slices.ContainsFunc(d.Kinds, func(c Change) bool { return !c.same() }) {
 		doc.Headline = fmt.Sprintf("Nothing that is counted differs: a sidecar takes %s Mi (%s) with either.", mib(d.Memory[0].Bytes), interval(d.Memory[0]))
 	}
 	doc.Lines = append(doc.Lines,
@@ -189,8 +202,7 @@ func (d *Diff) document(top int) (*document, error) {
 			t.Objects.Clusters, t.Objects.Listeners, t.Objects.FilterChains, t.Objects.RouteConfigs, t.Objects.VirtualHosts, plusMinus(t.Objects.Endpoints), float64(t.Bytes)/1000))
 	for i, m := range d.Measured {
 		if m != nil {
-			doc.Lines = append(doc.Lines, fmt.Sprintf("Measured with %s%s: %s Mi, the median of %s (%s to %s).", d.Of[i], inStep(m.Step),
-				words.Mib(m.Median), words.Plural(m.Sidecars, "sidecar"), words.Mib(m.Min), words.Mib(m.Max)))
+			doc.Lines = append(doc.Lines, fmt.Sprintf("Measured with %s: %s.", d.Of[i], m))
 		}
 	}
 	doc.Lines = append(doc.Lines, "Model: "+d.Model+".")
@@ -207,15 +219,26 @@ func (d *Diff) document(top int) (*document, error) {
 		table := docTable{Table: sections.Table{
 			Title: t.title, Header: []string{"", "", "cluster", "listener", "route", "endpoint", "dump KB", "Mi", "95 % interval"},
 		}}
-		for i, c := range t.list {
-			if i == top && top > 0 {
-				table.Notes = []string{fmt.Sprintf("%d more.", len(t.list)-top)}
-				break
+		left, same, bytes := 0, 0, int64(0)
+		for _, c := range t.list {
+			if c.same() {
+				same, bytes = same+1, bytes+c.Bytes
+				continue
+			}
+			if top > 0 && len(table.Rows) == top {
+				left++
+				continue
 			}
 			table.Rows = append(table.Rows, []string{
 				c.Name, c.What, fmt.Sprintf("%+d", c.Rows.Cluster), fmt.Sprintf("%+d", c.Rows.Listener), fmt.Sprintf("%+d", c.Rows.Route), plusMinus(c.Rows.Endpoint),
 				fmt.Sprintf("%+.1f", float64(c.Bytes)/1000), signed(c.Memory.Bytes), interval(c.Memory),
 			})
+		}
+		if left > 0 {
+			table.Notes = append(table.Notes, fmt.Sprintf("%d more.", left))
+		}
+		if same > 0 {
+			table.Notes = append(table.Notes, fmt.Sprintf("In bytes alone, as by times of updates: %s, %+d bytes.", words.Plural(same, "part"), bytes))
 		}
 		doc.Tables = append(doc.Tables, table)
 	}

@@ -39,6 +39,18 @@ type Measured struct {
 	Max      int64  `json:"maxBytes"`
 }
 
+// String is the memory in words.
+func (m *Measured) String() string {
+	if m.Sidecars == 1 && m.Step == "" {
+		return words.Mib(m.Median) + " Mi, this sidecar, read before its dump"
+	}
+	text := fmt.Sprintf("%s Mi, the median of %s (%s to %s)", words.Mib(m.Median), words.Plural(m.Sidecars, "sidecar"), words.Mib(m.Min), words.Mib(m.Max))
+	if m.Step != "" {
+		text += " in step " + m.Step
+	}
+	return text
+}
+
 // Rows are those that istioctl proxy-config prints. Endpoint is nil where it is unknown.
 type Rows struct {
 	Cluster  int  `json:"cluster"`

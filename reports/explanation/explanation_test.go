@@ -236,6 +236,18 @@ func TestCompare(t *testing.T) {
 	if err := same.Text(&text, 5); err != nil || !strings.Contains(text.String(), "Nothing that is counted differs") {
 		t.Errorf("%v %s", err, text.String())
 	}
+	// A change of bytes alone is no row of a table.
+	moved := attributed(t, "one-pod", true)
+	for i := range moved.Items {
+		if moved.Items[i].Host == "kubernetes.default.svc.cluster.local" {
+			moved.Items[i].Bytes += 7
+			break
+		}
+	}
+	text.Reset()
+	if err := Compare(a, moved, m, [2]Options{}).Text(&text, 5); err != nil || !strings.Contains(text.String(), "In bytes alone, as by times of updates: 1 part, +7 bytes") || strings.Contains(text.String(), "default/kubernetes") {
+		t.Errorf("%v %s", err, text.String())
+	}
 	// One without endpoints says nothing of them.
 	if d := Compare(a, attributed(t, "draining", false), m, [2]Options{}); d.Total.Rows.Endpoint != nil || len(d.Unknown) != 1 {
 		t.Errorf("%+v, %v", d.Total, d.Unknown)

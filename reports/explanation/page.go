@@ -114,7 +114,7 @@ func (e *Explanation) tiles() []tile {
 	m := e.Total.Memory
 	list := []tile{{e.atLeast() + mib(m.Bytes) + " Mi", fmt.Sprintf("a sidecar, by the model (%s)", interval(m))}}
 	if e.Measured != nil {
-		list = append(list, tile{words.Mib(e.Measured.Median) + " Mi", "measured, median of " + words.Plural(e.Measured.Sidecars, "sidecar")})
+		list = append(list, tile{words.Mib(e.Measured.Median) + " Mi", "measured, " + words.Plural(e.Measured.Sidecars, "sidecar")})
 	}
 	if s := e.Scoped; s != nil {
 		list = append(list,

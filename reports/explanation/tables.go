@@ -99,7 +99,7 @@ func (e *Explanation) facts() []string {
 		fmt.Sprintf("%s in %s.", words.Plural(len(e.Services), "Service"), words.Plural(len(e.Namespaces), "namespace")),
 	}
 	if m := e.Measured; m != nil {
-		lines = append(lines, fmt.Sprintf("Measured%s: %s Mi, the median of %s (%s to %s).", inStep(m.Step), words.Mib(m.Median), words.Plural(m.Sidecars, "sidecar"), words.Mib(m.Min), words.Mib(m.Max)))
+		lines = append(lines, fmt.Sprintf("Measured: %s.", m))
 	}
 	if s := e.Scoped; s != nil {
 		r := s.Total.Rows
@@ -107,13 +107,6 @@ func (e *Explanation) facts() []string {
 			s.Hosts, r.Cluster, r.Listener, r.Route, number(r.Endpoint), words.Plural(s.Services, "Service"), size(s.Total.Bytes)))
 	}
 	return append(lines, "Model: "+e.Model+".")
-}
-
-func inStep(step string) string {
-	if step == "" {
-		return ""
-	}
-	return " in step " + step
 }
 
 func (e *Explanation) kindTable() docTable {

@@ -37,11 +37,13 @@ func (d *document) text(w io.Writer) error {
 		wrapped("  ", line)
 	}
 	for _, t := range d.Tables {
-		if len(t.Rows) == 0 {
+		if len(t.Rows)+len(t.Notes) == 0 {
 			continue
 		}
 		fmt.Fprintf(out, "\n%s\n", t.Title)
-		textTable(out, t.Table)
+		if len(t.Rows) > 0 {
+			textTable(out, t.Table)
+		}
 		for _, note := range t.Notes {
 			wrapped("  ", note)
 		}
@@ -97,7 +99,7 @@ func (d *document) markdown(w io.Writer) error {
 		fmt.Fprintf(out, "- %s\n", escape(line))
 	}
 	for _, t := range d.Tables {
-		if len(t.Rows) == 0 {
+		if len(t.Rows)+len(t.Notes) == 0 {
 			continue
 		}
 		fmt.Fprintf(out, "\n## %s\n\n", escape(t.Title))
@@ -109,8 +111,10 @@ func (d *document) markdown(w io.Writer) error {
 			}
 		}
 		row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
-		row(t.Header)
-		row(rule)
+		if len(t.Rows) > 0 {
+			row(t.Header)
+			row(rule)
+		}
 		for _, cells := range t.Rows {
 			escaped := make([]string, len(cells))
 			for i, c := range cells {

@@ -52,7 +52,7 @@ type page struct {
 	Dumps      []pageDump
 	// Explanation is the file of the page about what the configuration takes; "" without dumps.
 	Explanation string
-	Files      []string // the report in other formats
+	Files       []string // the report in other formats
 }
 
 // tile is one number of the verdict.

@@ -75,7 +75,8 @@ type stream struct {
 	response chan result
 	cancel   context.CancelFunc
 
-	got     *http.Response // once its headers have come
+	heard   bool           // the response has come, or never will
+	got     *http.Response // whose headers have come
 	buffer  *bufio.Reader
 	sending sync.Mutex
 }
@@ -86,7 +87,7 @@ type result struct {
 }
 
 // buffers are for reading: a stream reads seldom, and there are many.
-var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 16<<10) }}
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
 
 // call opens a stream. What cannot be connected is an error of the first receive.
 func (c *connection) call(ctx context.Context, name, method string, header http.Header) *stream {
@@ -105,6 +106,8 @@ func (c *connection) call(ctx context.Context, name, method string, header http.
 	request.Header.Set("Te", "trailers")
 	request.Header.Set("User-Agent", userAgent)
 	s := &stream{body: writer, response: make(chan result, 1), cancel: cancel}
+	// net/http looks at the context again once the request's body has ended.
+	context.AfterFunc(ctx, func() { writer.CloseWithError(context.Cause(ctx)) })
 	go func() {
 		response, err := c.http.RoundTrip(request)
 		if err != nil {
@@ -133,12 +136,12 @@ func newMessage() []byte { return make([]byte, prefix, 512) }
 // receive waits for the next message and returns its size; its content is then read from the
 // reader, and must be read to its end.
 func (s *stream) receive() (*bufio.Reader, int, error) {
-	if s.got == nil {
+	if !s.heard {
 		r := <-s.response
+		s.heard, s.got = true, r.response
 		if r.err != nil {
 			return nil, 0, r.err
 		}
-		s.got = r.response
 		if s.got.StatusCode != http.StatusOK {
 			return nil, 0, fmt.Errorf("istiod answered %s", s.got.Status)
 		}
@@ -186,10 +189,9 @@ func (s *Status) Error() string { return fmt.Sprintf("gRPC status %s: %s", s.Cod
 // close ends the call.
 func (s *stream) close() {
 	s.cancel()
-	s.body.CloseWithError(context.Canceled)
-	if s.got == nil {
+	if !s.heard {
 		r := <-s.response
-		s.got = r.response
+		s.heard, s.got = true, r.response
 	}
 	if s.got != nil {
 		s.got.Body.Close()

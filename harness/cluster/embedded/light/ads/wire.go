@@ -247,6 +247,9 @@ func (d *decoder) resource(b []byte) (resource, error) {
 	if err != nil {
 		return res, err
 	}
+	if res.name == 0 {
+		return res, fmt.Errorf("%w: a resource has no name", errWire)
+	}
 	res.refs, err = d.shared.references(string(typeURL), value)
 	return res, err
 }

@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+
+	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/replay"
+)
+
+// replayed is what report.json says of a replay.
+type replayed struct {
+	Replay *replay.Replay
+	Steps  []struct {
+		Workloads []struct {
+			Name   string
+			Memory memory
+		}
+	}
+}
+
+func (c *command) replayed() replayed {
+	GinkgoHelper()
+	data, err := os.ReadFile(filepath.Join(c.out, "report.json"))
+	Expect(err).NotTo(HaveOccurred())
+	var r replayed
+	Expect(json.Unmarshal(data, &r)).To(Succeed())
+	Expect(r.Replay).NotTo(BeNil())
+	Expect(r.Steps).To(HaveLen(1))
+	return r
+}
+
+// bringsBack checks that every count of the source's proxies is that of the replay's.
+func (r replayed) bringsBack(proxies int) {
+	GinkgoHelper()
+	Expect(r.Replay.Proxies).To(HaveLen(proxies))
+	for _, p := range r.Replay.Proxies {
+		Expect(p.Pod).NotTo(BeEmpty(), "%s was not read", p.Workload)
+		for _, c := range p.Counts {
+			Expect(c.Equal()).To(BeTrue(), "%s: %s", p.Workload, c)
+		}
+	}
+}
+
+var _ = Describe("another cluster than EKS", Label("import"), func() {
+	It("is replayed with its own Services, addresses, domain and revisions", func() {
+		scenario, err := filepath.Abs("testdata/foreign/foreign.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		run := invoker.startRun(scenario, "--counts-only")
+		run.wait(5 * time.Minute)
+		run.exits(0)
+		Expect(run.agreesWithIstioctl()).To(Equal(2))
+		run.replayed().bringsBack(2)
+		var cluster observations.Cluster
+		var mesh observations.Mesh
+		for _, r := range run.records() {
+			if r.Run != nil {
+				cluster, mesh = r.Run.Cluster, r.Run.Mesh
+			}
+		}
+		Expect(cluster.Baseline).To(Equal(observations.BaselineScenario))
+		Expect(mesh.Revisions).To(HaveLen(1))
+		dumps, err := filepath.Glob(filepath.Join(run.out, "dumps/*/shop.*.config_dump.json"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(dumps).To(HaveLen(1))
+		text, err := os.ReadFile(dumps[0])
+		Expect(err).NotTo(HaveOccurred())
+		for what, wanted := range map[string]bool{
+			"outbound|53||kube-dns.kube-system.svc.corp.internal": true,
+			"10.0.0.10_53": true, // kube-dns's address in the source
+			"outbound|15012||istiod-green.istio-system.svc.corp.internal": true,
+			"spiffe://corp.example/ns/shop/sa/default":                    true,
+			"meshbench":         false, // what this program needs beside it
+			"cluster.local/ns/": false,
+		} {
+			Expect(strings.Contains(string(text), what)).To(Equal(wanted), what)
+		}
+		run.leavesNothing(soon)
+	})
+})
+
+// witness is a live proxy of a cluster that was left up, with its dumps.
+type liveProxy struct {
+	namespace, workload, pod string
+	config, clusters         string // paths
+	memory                   int64  // before it was dumped
+}
+
+// dumped asks a real proxy of a workload for its configuration, after its memory was read.
+func (c *leftUp) dumped(dir, namespace, workload, selector string) liveProxy {
+	GinkgoHelper()
+	p := liveProxy{namespace: namespace, workload: workload}
+	for _, pod := range c.pods(namespace, selector) {
+		if id := container(pod, "istio-proxy").ContainerID; id != "" && !strings.HasPrefix(id, "simulated://") {
+			p.pod = pod.Name
+		}
+	}
+	Expect(p.pod).NotTo(BeEmpty(), "no pod of %s/%s has a real proxy", namespace, workload)
+	var usage metrics.PodMetrics
+	Expect(json.Unmarshal([]byte(c.must("get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/"+namespace+"/pods/"+p.pod)), &usage)).To(Succeed())
+	for _, container := range usage.Containers {
+		if container.Name == "istio-proxy" {
+			p.memory = container.Usage.Memory().Value()
+		}
+	}
+	ask := func(what string) string {
+		path := filepath.Join(dir, fmt.Sprintf("%s.%s", p.pod, strings.Fields(what)[0]))
+		path = strings.ReplaceAll(path, "?include_eds", "")
+		answer := c.must("exec", "-n", namespace, p.pod, "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", what)
+		Expect(os.WriteFile(path, []byte(answer), 0o600)).To(Succeed())
+		return path
+	}
+	p.config, p.clusters = ask("config_dump?include_eds"), ask("clusters?format=json")
+	return p
+}
+
+// rows are those that the real istioctl prints of it.
+func (p liveProxy) rows() observations.Counts {
+	GinkgoHelper()
+	return observations.Counts{
+		Cluster: printedRows("cluster", p.config), Listener: printedRows("listener", p.config),
+		Route: printedRows("route", p.config), Endpoint: printedRows("endpoint", p.clusters),
+	}
+}
+
+var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
+	var live []liveProxy
+	var dir, imported, shared string
+	names := map[string]bool{} // of the source's namespaces, Services and workloads
+
+	BeforeAll(func() {
+		dir = GinkgoT().TempDir()
+		Expect(os.Chmod(dir, 0o755)).To(Succeed())
+		c := leaveUp(invoker, "--nodes", "m6i.xlarge=3", "--real", "1")
+		manifest, err := filepath.Abs("testdata/imported/mesh.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		c.must("apply", "-f", manifest)
+		for _, namespace := range []string{"bookinfo", "edge", "fleet", "orders", "stock", "billing", "search", "istio-system"} {
+			c.must("rollout", "status", "deployment", "-n", namespace, "--timeout=180s")
+		}
+		c.must("rollout", "status", "statefulset/shard", "-n", "stock", "--timeout=180s")
+		// Listeners that were replaced meanwhile drain for 45 s, and metrics-server reads every
+		// 3 s.
+		time.Sleep(time.Minute)
+		for _, w := range [][3]string{
+			{"bookinfo", "productpage-v1", "app=productpage"}, {"fleet", "fleet-api", "app=fleet-api"}, {"search", "search-api", "app=search-api"},
+			{"stock", "shard", "app=shard"}, {"edge", "istio-ingressgateway", "istio=ingressgateway"},
+		} {
+			live = append(live, c.dumped(dir, w[0], w[1], w[2]))
+		}
+		for _, kind := range []string{"deployments", "services", "pods"} {
+			var list corev1.PodList // of which names alone are read
+			Expect(json.Unmarshal([]byte(c.must("get", kind, "-A", "-o", "json")), &list)).To(Succeed())
+			for _, o := range list.Items {
+				if !strings.HasPrefix(o.Namespace, "kube-") && o.Namespace != "istio-system" && o.Namespace != "default" && o.Namespace != "edge" {
+					names[o.Namespace], names[o.Name] = true, true
+				}
+			}
+		}
+		args := []string{"import", "--kubeconfig", c.kubeconfig}
+		for _, p := range live {
+			args = append(args, "--dump", fmt.Sprintf("%s/%s=%s,%s", p.namespace, p.pod, p.config, p.clusters))
+		}
+		imported, shared = filepath.Join(dir, "theirs"), filepath.Join(dir, "shared")
+		invoker.run(2*time.Minute, append(args, "--out", imported)...).succeeds()
+		invoker.run(2*time.Minute, append(args, "--anonymize", "--out", shared)...).succeeds()
+		c.down(invoker)
+	})
+
+	It("has the counts of every live proxy by the real istioctl, and their memory within 5 %", func() {
+		run := invoker.startRun(filepath.Join(imported, "theirs.yaml"), "--real", "1")
+		run.wait(8 * time.Minute)
+		run.exits(0)
+		run.replayed().bringsBack(len(live))
+		Expect(run.agreesWithIstioctl()).To(Equal(len(live)))
+		dumps := map[string]observations.Counts{}
+		for _, r := range run.records() {
+			if r.Proxy != nil {
+				dumps[r.Proxy.Workload] = r.Proxy.Rows
+			}
+		}
+		memories := map[string]int64{}
+		for _, w := range run.replayed().Steps[0].Workloads {
+			memories[w.Name] = w.Memory.MedianBytes
+		}
+		for _, p := range live {
+			workload := p.namespace + "/" + p.workload
+			Expect(dumps).To(HaveKeyWithValue(workload, p.rows()), workload)
+			if p.namespace != "edge" { // a gateway is no sidecar
+				Expect(memories[workload]).To(BeNumerically("~", p.memory, p.memory/20), "memory of %s", workload)
+			}
+		}
+		run.leavesNothing(soon)
+	})
+
+	It("has the same counts without its names", func() {
+		Expect(filepath.WalkDir(shared, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			Expect(err).NotTo(HaveOccurred())
+			for name := range names {
+				if len(name) > 4 { // shorter ones are parts of other words
+					Expect(string(text)).NotTo(ContainSubstring(name), path)
+				}
+			}
+			return nil
+		})).To(Succeed())
+		run := invoker.startRun(filepath.Join(shared, "shared.yaml"), "--real", "1", "--counts-only")
+		run.wait(8 * time.Minute)
+		run.exits(0)
+		run.replayed().bringsBack(len(live))
+		run.leavesNothing(soon)
+	})
+})
