@@ -159,7 +159,6 @@ func TestProbeMeanwhile(t *testing.T) {
 	})
 }
 
-
 // What a scope will leave is computed of the graph's own witnesses, and why it is not is said.
 func TestLeaves(t *testing.T) {
 	g := gomega.NewWithT(t)
