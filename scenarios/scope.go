@@ -108,7 +108,7 @@ func (s *Scope) place(*placement) {}
 // Objects is what is applied; nil where the mesh's configuration is changed instead.
 func (s *Scope) Objects() *Apply {
 	g := s.graph
-	if s.By == BySelectors {
+	if s.By == BySelectors || g == nil { // it was not checked
 		return nil
 	}
 	if s.By == ByExportTo {
