@@ -180,6 +180,9 @@ func TestDualStackService(t *testing.T) {
 	for spec, want := range map[string]string{
 		`"ipFamilyPolicy": "RequireDualStack"`: "spec.ipFamilyPolicy: RequireDualStack cannot be had: this cluster has IPv4 alone",
 		`"ipFamilyPolicy": "PreferDualStack"`:  "",
+		// What Kubernetes makes of every headless Service without a selector.
+		`"clusterIP": "None", "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]`: "",
+		`"clusterIP": "None", "selector": {"a": "b"}, "ipFamilyPolicy": "RequireDualStack"`:         "spec.ipFamilyPolicy: RequireDualStack cannot be had",
 		`"ipFamilies": ["IPv6"]`:               "spec.ipFamilies: IPv6 cannot be had",
 		`"ipFamilies": ["IPv4"]`:               "",
 	} {
