@@ -166,6 +166,7 @@ func (in *readings) step(table []metrics.Metric, primary primaries) Step {
 	}
 
 	in.read = in.counted(&s)
+	s.Light = in.read.Light()
 	in.read.Gateway = primary.of(in.proxies, observations.ProxyGateway)
 	s.Metrics, s.counts = metrics.Read(table, in.read), map[string]int{}
 	for _, m := range table {

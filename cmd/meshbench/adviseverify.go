@@ -90,6 +90,10 @@ func (a *advising) verified(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	declared = callgraph.Join(declared, trial.Declared(base))
+	if len(declared.Seen) == 0 {
+		return usage(cmd, fmt.Errorf("scenario %s has no action graph, which declares calls: say who calls whom with --calls", base.Name))
+	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return fmt.Errorf("cannot make the folder for the run: %w", err)
 	}
