@@ -183,8 +183,8 @@ func TestDualStackService(t *testing.T) {
 		// What Kubernetes makes of every headless Service without a selector.
 		`"clusterIP": "None", "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]`: "",
 		`"clusterIP": "None", "selector": {"a": "b"}, "ipFamilyPolicy": "RequireDualStack"`:         "spec.ipFamilyPolicy: RequireDualStack cannot be had",
-		`"ipFamilies": ["IPv6"]`:               "spec.ipFamilies: IPv6 cannot be had",
-		`"ipFamilies": ["IPv4"]`:               "",
+		`"ipFamilies": ["IPv6"]`: "spec.ipFamilies: IPv6 cannot be had",
+		`"ipFamilies": ["IPv4"]`: "",
 	} {
 		_, err := Load("t.yaml", service(spec), nil)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
