@@ -89,7 +89,7 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 	})
 })
 
-// witness is a live proxy of a cluster that was left up, with its dumps.
+// liveProxy is a proxy of a cluster that was left up, with its dumps.
 type liveProxy struct {
 	namespace, workload, pod string
 	config, clusters         string // paths
