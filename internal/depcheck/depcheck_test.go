@@ -64,6 +64,11 @@ var rules = []rule{
 		only:    []string{"observations", "internal", "proxyconfig"},
 	},
 	{
+		about:   "who calls whom is read without a cluster, and without knowing what is made of it",
+		folders: []string{"callgraph"},
+		only:    []string{"proxyconfig", "observations", "internal"},
+	},
+	{
 		about:   "a mesh is imported from files without a cluster",
 		folders: []string{"importer"},
 		never:   []string{"harness", "cmd", "e2e", "reports"},
