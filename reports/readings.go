@@ -181,6 +181,10 @@ func (in *readings) step(table []metrics.Metric, primary primaries) Step {
 			s.Kinds = append(s.Kinds, ConfigKind{m.Title, int(f.Value)})
 		}
 	}
+	if in.objects != nil {
+		// Its metric is there from the first one on; expectations may be of steps before.
+		s.counts["lightSidecars"] = in.objects.LightSidecars
+	}
 
 	read := map[string][]Sidecar{} // by kind
 	for _, key := range slices.SortedFunc(maps.Keys(in.usage), compareKeys) {
