@@ -144,6 +144,7 @@ func TestGraphElsewhere(t *testing.T) {
 	s := loadGraph(t, "1.31.0-alpha.eed52ebb66ad", `      - scope: {graph: app, by: deny}
       - scope: {graph: app, by: exportTo}
       - walk: {graph: app, beyond: 1}
+      - probe: {graph: app}
 `)
 	there, err := s.InNamespaces(func(name string) string { return "x-" + name }, nil)
 	g.Expect(err).NotTo(gomega.HaveOccurred())
@@ -159,6 +160,7 @@ func TestGraphElsewhere(t *testing.T) {
 	m.Objects[0].Decode(&meta)
 	g.Expect(strings.Split(meta.Metadata.Annotations["networking.istio.io/exportTo"], ",")[1:]).To(gomega.HaveEach(gomega.HavePrefix("x-app-")))
 	call := actions[3].Change.(*Walk).Call(0, 1, Blocked)
+	g.Expect(actions[4].Change.(*Probe).See(1)).To(gomega.ConsistOf("x-app-1", "x-app-2", "x-app-3", "x-app-4", "x-app-5"))
 	g.Expect([]string{call.From, call.To}).To(gomega.Equal([]string{"x-app-1/app-1", "app-2.x-app-2:8080"}))
 }
 
