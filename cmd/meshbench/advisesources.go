@@ -68,13 +68,14 @@ func (c *callSources) flags(f *pflag.FlagSet) {
 
 var promTime = regexp.MustCompile(`^([0-9]+(ms|[smhdwy]))+$`)
 
-func (c *callSources) check() error {
+// check says what is wrong with the flags; declared says that a scenario may declare calls.
+func (c *callSources) check(declared bool) error {
 	for _, word := range c.from {
 		if word != fromLogs && word != fromClusters {
 			return fmt.Errorf("--from %s: give %s, %s or both", word, fromLogs, fromClusters)
 		}
 	}
-	if len(c.declared)+len(c.telemetry)+len(c.logs)+len(c.clusters)+len(c.runs)+len(c.from) == 0 && c.prometheus.URL == "" {
+	if !declared && len(c.declared)+len(c.telemetry)+len(c.logs)+len(c.clusters)+len(c.runs)+len(c.from) == 0 && c.prometheus.URL == "" {
 		return errors.New("say who calls whom: --calls, --telemetry, --prometheus-url, --access-log, --clusters, --run or --from")
 	}
 	if c.pods.each < 0 {
@@ -156,6 +157,13 @@ func (c *callSources) read(ctx context.Context, names callgraph.Names, live *liv
 		}
 		graphs = append(graphs, g)
 	}
+	for _, dir := range c.runs {
+		g, err := declaredInRun(dir)
+		if err != nil {
+			return nil, err
+		}
+		graphs = append(graphs, g)
+	}
 	if len(c.from) > 0 {
 		found, err := live.calls(ctx, c.from, c.pods, names)
 		if err != nil {
@@ -220,6 +228,32 @@ func clustersOfRun(dir string) ([]callgraph.File, error) {
 		files = append(files, last[key])
 	}
 	return files, nil
+}
+
+// declaredInRun are the calls that the graphs of a run's scenario declare; none for others.
+func declaredInRun(dir string) (*callgraph.Graph, error) {
+	records, _, err := observations.ReadFile(filepath.Join(dir, observations.LogName))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the run: %w", err)
+	}
+	all := &callgraph.Graph{}
+	for _, r := range records {
+		g := r.Graph
+		if g == nil {
+			continue
+		}
+		for i, from := range g.Services {
+			all.Seen = append(all.Seen, from)
+			for _, called := range g.Calls[i] {
+				to := g.Services[called]
+				all.Calls = append(all.Calls, callgraph.Call{
+					From: callgraph.Party{Namespace: from, Workload: from}, To: callgraph.Target{Namespace: to, Service: to},
+					Places: []string{"graph " + g.Name + " of " + dir},
+				})
+			}
+		}
+	}
+	return callgraph.Join(all), nil
 }
 
 // witnessesOf are the configurations that were read in a run, in order.

@@ -150,9 +150,6 @@ func (o Options) Check(ctx context.Context, s *scenarios.Scenario) error {
 			return err
 		}
 	}
-	if err := o.checkShares(s); err != nil {
-		return &cluster.OptionError{Err: err}
-	}
 	needs, err := o.needs(s)
 	if err != nil {
 		return err
@@ -239,6 +236,9 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	placed, visit, err := o.visit(s)
 	if err != nil {
 		return needs{}, err
+	}
+	if err := o.checkShares(s); err != nil {
+		return needs{}, &cluster.OptionError{Err: err}
 	}
 	if err := o.checkApplications(placed); err != nil {
 		return needs{}, err

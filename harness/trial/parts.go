@@ -22,6 +22,8 @@ type parts struct {
 type workload struct {
 	kind, namespace, name string
 	fortio                bool
+	// graph is that which it is made with, and restarted; "" for none.
+	graph string
 }
 
 type port struct {
@@ -29,9 +31,28 @@ type port struct {
 	number    int
 }
 
-// grouped is an action that makes many workloads at once, and names them together.
-type grouped interface {
-	Workloads() *scenarios.Apply
+// Declared are the calls that a scenario's own graphs declare; none for a scenario without.
+func Declared(s *scenarios.Scenario) *callgraph.Graph {
+	g := &callgraph.Graph{}
+	for _, step := range s.Steps {
+		for _, action := range step.Actions {
+			c, ok := action.Change.(*scenarios.Graph)
+			if !ok {
+				continue
+			}
+			for i := range c.Services {
+				from := c.Namespace(i)
+				g.Seen = append(g.Seen, from)
+				for _, called := range c.Calls(i) {
+					g.Calls = append(g.Calls, callgraph.Call{
+						From: callgraph.Party{Namespace: from, Workload: c.ServiceName(i)},
+						To:   callgraph.Target{Namespace: c.Namespace(called), Service: c.ServiceName(called)}, Places: []string{"graph " + c.Name},
+					})
+				}
+			}
+		}
+	}
+	return g
 }
 
 // partsOf reads a scenario's steps.
@@ -61,14 +82,20 @@ func (p *parts) add(change scenarios.Change) error {
 		}
 	case *scenarios.Apply:
 		return p.manifest(c)
-	case grouped:
-		return p.manifest(c.Workloads())
+	case *scenarios.Graph:
+		before := len(p.workloads)
+		if err := p.manifest(c.Workloads()); err != nil {
+			return err
+		}
+		for i := range p.workloads[before:] {
+			p.workloads[before+i].graph = c.Name
+		}
 	}
 	return nil
 }
 
 func (p *parts) workload(kind, namespace, name string, images ...string) {
-	w := workload{kind, namespace, name, slices.ContainsFunc(images, scenarios.IsFortio)}
+	w := workload{kind: kind, namespace: namespace, name: name, fortio: slices.ContainsFunc(images, scenarios.IsFortio)}
 	if i := slices.IndexFunc(p.workloads, func(x workload) bool { return x.kind == kind && x.namespace == namespace && x.name == name }); i >= 0 {
 		p.workloads[i] = w // applied again
 		return
@@ -163,8 +190,15 @@ func (x port) http() bool {
 // restarts are the fields of the actions that restart all workloads.
 func (p *parts) restarts() []map[string]any {
 	var all []map[string]any
+	graphs := map[string]bool{}
 	for _, w := range p.workloads {
-		all = append(all, map[string]any{"namespace": w.namespace, strings.ToLower(w.kind): w.name})
+		switch {
+		case w.graph == "":
+			all = append(all, map[string]any{"namespace": w.namespace, strings.ToLower(w.kind): w.name})
+		case !graphs[w.graph]:
+			graphs[w.graph] = true
+			all = append(all, map[string]any{"graph": w.graph})
+		}
 	}
 	return all
 }
