@@ -159,7 +159,7 @@ func TestLargerMesh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, state := range []string{Rest, Storm} {
+	for state, within := range map[string]float64{Rest: 0.15, Storm: 0.25} { // as storms scatter
 		if len(d.istiod[state]) != 2 {
 			t.Fatalf("%s: %d points, want 2", state, len(d.istiod[state]))
 		}
@@ -167,8 +167,8 @@ func TestLargerMesh(t *testing.T) {
 			e := m.IstiodIn(state).Predict(named(istiodColumns, p.X))
 			off := e.Bytes/p.Y - 1
 			t.Logf("%s: predicted %.0f Mi (%s), measured %.0f Mi: off by %+.1f %%", p.Step, e.Bytes/mi, e.interval(mi, "%.0f"), p.Y/mi, 100*off)
-			if math.Abs(off) > 0.2 || p.Y < e.Lo || p.Y > e.Hi {
-				t.Errorf("%s: predicted %.0f Mi (%s), measured %.0f Mi: off by %+.1f %%, want within 20 %% and the interval", p.Step, e.Bytes/mi, e.interval(mi, "%.0f"), p.Y/mi, 100*off)
+			if math.Abs(off) > within || p.Y < e.Lo || p.Y > e.Hi {
+				t.Errorf("%s: predicted %.0f Mi (%s), measured %.0f Mi: off by %+.1f %%, want within %.0f %% and the interval", p.Step, e.Bytes/mi, e.interval(mi, "%.0f"), p.Y/mi, 100*off, 100*within)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ import (
 // some were ended before their last steps. The large one has two of its steps, storm and rest,
 // without Services and with 1,000, in both of which 1,000 proxies connect.
 var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless", "cost-model-proxies", "eks-nginx", "routing-cost", "routing-cost-entries", "istio-bench",
-	"istiod-cost-20", "istiod-cost-100", "istiod-cost-1000", "istiod-cost-http-10", "istiod-cost-http-1000", "istiod-cost-large"}
+	"istiod-cost-20", "istiod-cost-100", "istiod-cost-400", "istiod-cost-1000", "istiod-cost-http-10", "istiod-cost-http-1000", "istiod-cost-large"}
 
 func fitLogs(t *testing.T, o Options, names ...string) (*Model, error) {
 	t.Helper()
