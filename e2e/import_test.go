@@ -80,8 +80,8 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 			"10.0.0.10_53": true, // kube-dns's address in the source
 			"outbound|15012||istiod-green.istio-system.svc.corp.internal": true,
 			"spiffe://corp.example/ns/shop/sa/default":                    true,
-			"meshbench":         false, // what this program needs beside it
-			"cluster.local/ns/": false,
+			"meshbench-metrics-server":                                    false, // what this program needs beside it
+			"cluster.local/ns/":                                           false,
 		} {
 			Expect(strings.Contains(string(text), what)).To(Equal(wanted), what)
 		}
@@ -89,7 +89,7 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 	})
 })
 
-// witness is a live proxy of a cluster that was left up, with its dumps.
+// liveProxy is a proxy of a cluster that was left up, with its dumps.
 type liveProxy struct {
 	namespace, workload, pod string
 	config, clusters         string // paths

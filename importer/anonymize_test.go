@@ -166,12 +166,12 @@ func TestAnonymize(t *testing.T) {
 		m.Proxies = []Proxy{{Namespace: "zweibrot", Pod: "semmel-alt-77-xk1", Kind: "Deployment", Name: "semmel-alt", Counts: map[string]int{"cluster": 3}}}
 		return m
 	}
-	plain, hidden := filesOf(t, read()), map[string]string{}
+	plain := filesOf(t, read())
 	m := read()
 	m.Anonymize(alias.New([]byte("0123456789abcdef")))
 	writtenTo(t, read())
 	folder, _ := writtenTo(t, m)
-	hidden = filesOf(t, m)
+	hidden := filesOf(t, m)
 	for _, name := range originals() {
 		word := regexp.MustCompile(`(?i)` + regexp.QuoteMeta(name))
 		there := false

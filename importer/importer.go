@@ -13,7 +13,6 @@ package importer
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -155,18 +154,6 @@ func (c *Collection) sorted(group, kind string) []*manifests.Object {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return all
-}
-
-// countsOf lists kinds with their numbers, the most first: 412 Service, 3 Job.batch.
-func countsOf(counts map[kindOf]int) string {
-	kinds := slices.SortedFunc(maps.Keys(counts), func(a, b kindOf) int {
-		return cmp.Or(counts[b]-counts[a], cmp.Compare(a.String(), b.String()))
-	})
-	words := make([]string, len(kinds))
-	for i, k := range kinds {
-		words[i] = fmt.Sprintf("%d %s", counts[k], k)
-	}
-	return strings.Join(words, ", ")
 }
 
 // Skips reports whether a kind is left out by the options.

@@ -139,6 +139,8 @@ func (b *builder) namespaces() {
 		for k, v := range n.Metadata.Labels {
 			switch {
 			case k == "kubernetes.io/metadata.name", strings.Contains(k, "meshbench.dev/"):
+			case k == "istio.io/dataplane-mode" && v == "ambient":
+				b.notes.add("ambient is not replayed, and its pods have no proxies: %s", noted{kind: "Namespace", name: o.Name})
 			case strings.HasPrefix(k, "pod-security.kubernetes.io/"):
 				b.notes.add("labels of pod security are left out, by which pods without Istio's CNI plugin are refused: %s", noted{kind: "Namespace", name: o.Name})
 			default:
@@ -321,6 +323,9 @@ func (b *builder) services() {
 		case o.Namespace == b.meshNamespace() && (s.Metadata.Labels["istio"] == "pilot" || s.Metadata.Labels["app"] == "istiod"):
 			b.leave(reasonMesh, kindOf{"", "Service"})
 			continue
+		}
+		if dualStack(o) {
+			b.notes.add("Services have addresses of IPv6, and IPv4 alone in the replay: %s", noted{kind: "Service", name: o.Namespace + "/" + o.Name})
 		}
 		kept = append(kept, o)
 		b.place(&b.mesh.services, o.Namespace, service(o, isSystem(o.Namespace)))

@@ -425,6 +425,22 @@ steps:
 	}
 }
 
+// What the chart of the version does not read, or the replay cannot have, is left out and said.
+func TestUnknownValues(t *testing.T) {
+	m := meshOf(t, namespaceShop, istiod("", "pilot:1.23.2", 1, "{name: ISTIO_DUAL_STACK, value: 'true'}"),
+		configMap("istio-sidecar-injector", "values", `{"global":{"nonsense":1,"proxy":{"clusterDomain":"corp.internal"}},"mine":{"a":1}}`),
+		configMap("istio", "mesh", "extensionProviders: [{name: x, noneOfIstio: {}}]\ntrustDomain: corp\n"))
+	text := filesOf(t, m)["prod.yaml"]
+	for _, gone := range []string{"ISTIO_DUAL_STACK", "nonsense", "mine", "noneOfIstio"} {
+		if strings.Contains(text, gone) {
+			t.Errorf("%s is in\n%s", gone, text)
+		}
+	}
+	if !strings.Contains(text, "trustDomain: corp") || !strings.Contains(strings.Join(m.Summary().Notes, "\n"), "values are left out that the version") {
+		t.Errorf("%s\n%q", text, m.Summary().Notes)
+	}
+}
+
 // The system's namespace is the baseline, and the range of addresses is that of the source.
 func TestSystem(t *testing.T) {
 	m := meshOf(t, namespaceShop, nodesOf(1),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshbench/meshbench/internal/imagename"
 	"github.com/meshbench/meshbench/manifests"
+	"github.com/meshbench/meshbench/meshfacts"
 )
 
 // DefaultMeshNamespace is where the mesh is in a replay.
@@ -172,6 +173,7 @@ func (c *Collection) values(p *Plane, istiod containerSpec, notes *notes) error 
 	if config, ok := config.(map[string]any); ok && len(config) > 0 {
 		values["meshConfig"] = config
 	}
+	p.unknown(values, notes)
 	if p.Revision != "" {
 		values["revision"] = p.Revision
 	}
@@ -286,6 +288,31 @@ func (p *Plane) leaveOut(values map[string]any, notes *notes) {
 	}
 	for _, path := range foreign() {
 		remove(values, strings.Split(path, ".")...)
+	}
+}
+
+// mostUnknown are looked for, one after the other.
+const mostUnknown = 100
+
+// unknown removes the values that the chart of the version would not read, which a scenario may
+// not have, and those that ask for IPv6, which the replay's cluster lacks. Of a version that is
+// not known here, nothing is.
+func (p *Plane) unknown(values map[string]any, notes *notes) {
+	facts := meshfacts.Of(p.Istio)
+	for range mostUnknown {
+		problems := meshfacts.DualStack(values)
+		if facts != nil {
+			problems = append(problems, facts.CheckValues(values)...)
+		}
+		if len(problems) == 0 {
+			return
+		}
+		path := problems[0].Path
+		if i := slices.IndexFunc(path, func(part string) bool { return strings.HasPrefix(part, "[") }); i > 0 {
+			path = path[:i] // of an item of a list
+		}
+		remove(values, path...)
+		notes.add("values are left out that the version's chart does not read, or that ask for IPv6: %s", noted{name: meshfacts.PathText(problems[0].Path)})
 	}
 }
 

@@ -38,7 +38,18 @@ func cleaned(o *manifests.Object) map[string]any {
 	return kept
 }
 
-// service is a Service as it is replayed: of the type ClusterIP if it has an address, which
+// dualStack reports whether a Service has addresses of both families, or IPv6 alone.
+func dualStack(o *manifests.Object) bool {
+	var s struct {
+		Spec struct {
+			Families []string `json:"ipFamilies"`
+		} `json:"spec"`
+	}
+	o.Decode(&s)
+	return slices.Contains(s.Spec.Families, "IPv6")
+}
+
+// service is a Service as it is replayed: with IPv4 alone; of the type ClusterIP if it has an address, which
 // sidecars cannot tell from others, so that no load balancer is made; address keeps its address.
 func service(o *manifests.Object, address bool) map[string]any {
 	var s struct {
@@ -46,17 +57,12 @@ func service(o *manifests.Object, address bool) map[string]any {
 	}
 	o.Decode(&s)
 	spec := pick(s.Spec, "ports", "selector", "externalName", "publishNotReadyAddresses", "sessionAffinity", "internalTrafficPolicy",
-		"ipFamilyPolicy", "trafficDistribution")
+		"trafficDistribution")
 	if spec["sessionAffinity"] == "None" {
 		delete(spec, "sessionAffinity")
 	}
 	if spec["internalTrafficPolicy"] == "Cluster" {
 		delete(spec, "internalTrafficPolicy")
-	}
-	if spec["ipFamilyPolicy"] == "SingleStack" {
-		delete(spec, "ipFamilyPolicy")
-	} else if families := s.Spec["ipFamilies"]; families != nil && spec["ipFamilyPolicy"] != nil {
-		spec["ipFamilies"] = families
 	}
 	switch {
 	case s.Spec["type"] == "ExternalName":

@@ -25,7 +25,7 @@ type Graph struct {
 // Scope is a limit of what the proxies of a graph are sent, put by an action scope.
 type Scope struct {
 	Graph string `json:"graph"`
-	By    string `json:"by"` // sidecar, deny, exportTo
+	By    string `json:"by"` // sidecar, deny, exportTo, discoverySelectors
 	// Objects is how many were applied, of Bytes together as JSON.
 	Objects int `json:"objects"`
 	Bytes   int `json:"bytes"`

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -289,6 +292,28 @@ func TestAttributeRefuses(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestAttributeHolds: of a dump an object is held at a time, so that what is allocated in all,
+// garbage too, is less than twice its size.
+func TestAttributeHolds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config_dump.json")
+	size := writeDump(t, path, 4_000_000)
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	a, err := Attribute(file, nil)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(a.Items) < 1000 {
+		t.Fatalf("%v, %d items", err, len(a.Items))
+	}
+	if taken := int64(after.TotalAlloc - before.TotalAlloc); taken > 2*size {
+		t.Errorf("%d bytes were allocated for a dump of %d", taken, size)
 	}
 }
 

@@ -194,6 +194,11 @@ func (r *Report) findings() []sections.Finding {
 				add(observations.Info, kind.name, "", "Real %s at the last step: %d of %d. They have statistics of their own.", kind.name, kind.running, kind.all)
 			}
 		}
+		if text, missing := lightText(r.Steps[n-1].Light); missing {
+			add(observations.Warning, observations.ProxyLight, "", "%s", text)
+		} else if text != "" {
+			add(observations.Info, observations.ProxyLight, "", "%s", text)
+		}
 		if o.EndedPods > 0 {
 			add(observations.Info, "ended", "", "Pods that had ended (completed, failed or evicted) at the last step: %d. They are in no other count.", o.EndedPods)
 		}

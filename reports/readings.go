@@ -166,6 +166,7 @@ func (in *readings) step(table []metrics.Metric, primary primaries) Step {
 	}
 
 	in.read = in.counted(&s)
+	s.Light = in.read.Light()
 	in.read.Gateway = primary.of(in.proxies, observations.ProxyGateway)
 	s.Metrics, s.counts = metrics.Read(table, in.read), map[string]int{}
 	for _, m := range table {
@@ -179,6 +180,10 @@ func (in *readings) step(table []metrics.Metric, primary primaries) Step {
 		if m.Column.Table == metrics.ConfigTable {
 			s.Kinds = append(s.Kinds, ConfigKind{m.Title, int(f.Value)})
 		}
+	}
+	if in.objects != nil {
+		// Its metric is there from the first one on; expectations may be of steps before.
+		s.counts["lightSidecars"] = in.objects.LightSidecars
 	}
 
 	read := map[string][]Sidecar{} // by kind

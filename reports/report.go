@@ -129,8 +129,10 @@ type Step struct {
 	// which Envoy answers, does not change it.
 	AgentHeld Memory `json:"agentHeld"`
 	// CPU is of the same sidecars as Memory.
-	CPU     CPU                   `json:"cpu"`
-	Istiod  *Istiod               `json:"istiod,omitempty"`
+	CPU    CPU     `json:"cpu"`
+	Istiod *Istiod `json:"istiod,omitempty"`
+	// Light are the light proxies at the step's end.
+	Light   *observations.Light   `json:"light,omitempty"`
 	Settle  *observations.Settle  `json:"settle,omitempty"`
 	Actions []observations.Action `json:"actions,omitempty"`
 	// Churn are the rounds of actions churn, with what each took.

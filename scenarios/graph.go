@@ -57,7 +57,7 @@ type Graph struct {
 	selector [2]string
 }
 
-// Protocols of a [Graph]'s port, and of what Istio finds out by itself.
+// Detected is the protocol of a port without a name: Istio finds out by itself.
 const Detected = "detected"
 
 // Word returns graph.

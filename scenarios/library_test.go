@@ -35,7 +35,7 @@ func TestBuiltin(t *testing.T) {
 			rendersToItself(t, s)
 		})
 	}
-	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "istiod-cost", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "registry-only", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "sidecar-scoping-traffic", "sidecar-scoping", "traffic-memory", "uds-core", "upgrade"}
+	want := []string{"bookinfo", "clusterip", "cost-model-check", "cost-model-headless", "cost-model-proxies", "cost-model", "eks-nginx", "headless-port", "headless", "hundred-pods", "istio-bench", "istiod-cost", "knative-gc", "knative-revisions", "lazyxds", "namespaces", "nodes", "one-pod", "registry-only", "routing-check", "routing-cost-entries", "routing-cost-gateways", "routing-cost", "service-graph", "services", "sidecar-scoping-deny", "sidecar-scoping-selectors", "sidecar-scoping-traffic", "sidecar-scoping", "traffic-memory", "uds-core", "upgrade"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

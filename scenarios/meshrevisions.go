@@ -44,6 +44,7 @@ func (m Mesh) ChartValues() map[string]any {
 func (c *checker) installRevisions(mesh Mesh) {
 	names := map[string]string{c.installed.revision(): "the mesh's own revision"}
 	c.tags("mesh.tags", mesh.Tags, names)
+	c.tagsTwice("mesh", mesh.Tags, mesh.Values)
 	for i, r := range mesh.Revisions {
 		at := fmt.Sprintf("mesh.revisions[%d]", i)
 		c.path = at
@@ -74,6 +75,7 @@ func (c *checker) installRevisions(mesh Mesh) {
 	for i, r := range mesh.Revisions {
 		c.path = fmt.Sprintf("mesh.revisions[%d]", i)
 		c.tags("tags", r.Tags, names)
+		c.tagsTwice("", r.Tags, r.Values)
 	}
 	c.path = ""
 	c.meshNames("mesh.values", mesh.Values)
@@ -91,6 +93,13 @@ func (c *checker) tags(field string, tags []string, names map[string]string) {
 			continue
 		}
 		names[tag] = "a tag"
+	}
+}
+
+// tagsTwice refuses tags that are also among Helm values.
+func (c *checker) tagsTwice(field string, tags []string, values map[string]any) {
+	if _, given := values["revisionTags"]; given && len(tags) > 0 {
+		c.wrong(join(field, "tags"), "the value revisionTags names tags, too; write all of them here")
 	}
 }
 

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 )
@@ -66,7 +65,7 @@ func (p *Probe) At(round int) int {
 func (p *Probe) See(service int) []string {
 	var list []string
 	for i := range p.graph.Services {
-		if p.scope == nil || p.scope.By == ByExportTo || i == service || slices.Contains(p.graph.Calls(i), service) {
+		if p.scope == nil || p.scope.By == ByExportTo || p.scope.Keeps(i, service) {
 			list = append(list, p.graph.Namespace(i))
 		}
 	}

@@ -11,6 +11,8 @@ type Restart struct {
 	DaemonSet   string `yaml:"daemonset,omitempty" jsonschema:"oneof_required=daemonset"`
 	// Graph is the name of an action graph, whose Deployments are restarted at once.
 	Graph string `yaml:"graph,omitempty" jsonschema:"oneof_required=graph"`
+	// Sample restarts, of a graph, the Deployments alone of whose sidecars some run.
+	Sample bool `yaml:"sample,omitempty"`
 
 	graph *Graph
 }
@@ -20,10 +22,21 @@ func (*Restart) Word() string { return "restart" }
 
 // String describes the change in a few words.
 func (r *Restart) String() string {
-	if r.Graph != "" {
+	switch {
+	case r.Graph != "" && r.Sample:
+		return "restart the sample of graph " + r.Graph
+	case r.Graph != "":
 		return "restart all Deployments of graph " + r.Graph
 	}
 	return "restart " + ownerText(r.Namespace, r.owners())
+}
+
+// Services is how many of the graph's Services, from the first on, are restarted.
+func (r *Restart) Services() int {
+	if r.Sample {
+		return r.graph.Real()
+	}
+	return r.graph.Services
 }
 
 // Of is the graph that is restarted; nil for a workload.
@@ -45,11 +58,15 @@ func (r *Restart) check(c *checker) needs {
 			c.wrong("graph", "a workload is named already; name one of them")
 		} else if g, ok := c.graph("graph", r.Graph); ok {
 			r.graph = g
-			for _, o := range c.graphWorkloads(g) {
+			all := c.graphWorkloads(g)
+			for _, o := range all[:min(r.Services(), len(all))] {
 				r.checkOne(c, o)
 			}
 		}
 		return needs{}
+	}
+	if r.Sample {
+		c.wrong("sample", "is for a graph; name one, or omit the field")
 	}
 	if r.Namespace == "" {
 		c.wrong("namespace", "is required; want a string")

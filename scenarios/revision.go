@@ -103,19 +103,23 @@ func (c *checker) helmValues(field string, values map[string]any) {
 }
 
 // dualStack checks that a Service of a manifest asks only for addresses that the cluster
-// has.
+// has. One without addresses and selector, whose endpoints are not the cluster's, asks for both on
+// every cluster: Kubernetes makes it so.
 func (c *checker) dualStack(m *manifestObject, wrong func(place, format string, args ...any)) {
 	if c.rules.DualStack || m.Kind != "Service" || m.APIVersion != "v1" {
 		return
 	}
 	var service struct {
 		Spec struct {
-			Policy   string   `json:"ipFamilyPolicy"`
-			Families []string `json:"ipFamilies"`
+			ClusterIP string            `json:"clusterIP"`
+			Selector  map[string]string `json:"selector"`
+			Policy    string            `json:"ipFamilyPolicy"`
+			Families  []string          `json:"ipFamilies"`
 		} `json:"spec"`
 	}
 	m.of.Decode(&service) // what is of another type is for the API server to refuse
 	switch {
+	case service.Spec.ClusterIP == "None" && len(service.Spec.Selector) == 0:
 	case service.Spec.Policy == "RequireDualStack":
 		wrong("spec.ipFamilyPolicy", "RequireDualStack cannot be had: this cluster has IPv4 alone; use PreferDualStack, or leave it out")
 	case slices.Contains(service.Spec.Families, "IPv6"):

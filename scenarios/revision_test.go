@@ -180,8 +180,11 @@ func TestDualStackService(t *testing.T) {
 	for spec, want := range map[string]string{
 		`"ipFamilyPolicy": "RequireDualStack"`: "spec.ipFamilyPolicy: RequireDualStack cannot be had: this cluster has IPv4 alone",
 		`"ipFamilyPolicy": "PreferDualStack"`:  "",
-		`"ipFamilies": ["IPv6"]`:               "spec.ipFamilies: IPv6 cannot be had",
-		`"ipFamilies": ["IPv4"]`:               "",
+		// What Kubernetes makes of every headless Service without a selector.
+		`"clusterIP": "None", "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv4", "IPv6"]`: "",
+		`"clusterIP": "None", "selector": {"a": "b"}, "ipFamilyPolicy": "RequireDualStack"`:         "spec.ipFamilyPolicy: RequireDualStack cannot be had",
+		`"ipFamilies": ["IPv6"]`: "spec.ipFamilies: IPv6 cannot be had",
+		`"ipFamilies": ["IPv4"]`: "",
 	} {
 		_, err := Load("t.yaml", service(spec), nil)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/callgraph"
-	"github.com/meshbench/meshbench/harness/cluster/existing"
 	"github.com/meshbench/meshbench/harness/inventory"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/reports/advice"
 )
@@ -63,15 +63,15 @@ func (m *meshSource) open() (*liveMesh, error) {
 	if !m.live {
 		return nil, nil
 	}
-	config, name, err := existing.Config(m.kubeconfig, m.context)
+	target, err := kubeconfig.Find(m.kubeconfig, m.context)
 	if err != nil {
 		return nil, err
 	}
-	l := &liveMesh{name: name}
-	if l.client, err = kube.New(config); err != nil {
+	l := &liveMesh{name: target.String()}
+	if l.client, err = kube.New(target.Config); err != nil {
 		return nil, err
 	}
-	if l.sampler, err = sample.New(config, sample.Scope{}); err != nil {
+	if l.sampler, err = sample.New(target.Config, sample.Scope{}); err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -18,7 +18,7 @@ import (
 	"github.com/meshbench/meshbench/callgraph"
 	"github.com/meshbench/meshbench/harness"
 	"github.com/meshbench/meshbench/harness/assemble"
-	"github.com/meshbench/meshbench/harness/cluster/embedded"
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/inventory"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/harness/trial"
@@ -120,8 +120,11 @@ func (a *advising) verified(cmd *cobra.Command) error {
 
 // options are those of the embedded cluster.
 func (v *verifying) options() (assemble.Options, error) {
-	source := &embedded.Source{}
-	source.Flags(pflag.NewFlagSet(source.Name(), pflag.ContinueOnError)) // which sets the defaults
+	all := bindSources(pflag.NewFlagSet("", pflag.ContinueOnError), func(s cluster.Source, f *pflag.FlagSet) { s.Flags(f) }) // which sets the defaults
+	source, err := all.named("embedded")
+	if err != nil {
+		return assemble.Options{}, err
+	}
 	real, err := share("--real", "sidecars", v.real)
 	return assemble.Options{Source: source, Shares: scenarios.Shares{Real: real}, Programs: assemble.Programs{Istio: v.istio}}, err
 }

@@ -77,7 +77,7 @@ func (x *explaining) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usage(cmd, err)
 	}
-	model, calibration, err := x.model.read()
+	model, _, err := x.model.read()
 	if err != nil {
 		return err
 	}
@@ -86,12 +86,6 @@ func (x *explaining) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	if !x.json && x.markdown != "-" && calibration != nil {
-		if err := calibration.Print(out); err != nil {
-			return err
-		}
-		fmt.Fprintln(out)
-	}
 	if x.source.compares(args) {
 		if len(subjects) != 2 {
 			return usage(cmd, errors.New("two configurations are compared: choose one of each run with --workload"))

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/meshbench/meshbench/harness/cluster/existing"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
@@ -130,11 +130,11 @@ func without(path string, err error) error {
 
 // ofPod asks a proxy that runs.
 func (s *explainSource) ofPod(cmd *cobra.Command) (none subject, err error) {
-	config, cluster, err := existing.Config(s.kubeconfig, s.context)
+	target, err := kubeconfig.Find(s.kubeconfig, s.context)
 	if err != nil {
 		return none, usage(cmd, err)
 	}
-	sampler, err := sample.New(config, sample.Scope{})
+	sampler, err := sample.New(target.Config, sample.Scope{})
 	if err != nil {
 		return none, err
 	}
@@ -154,7 +154,7 @@ func (s *explainSource) ofPod(cmd *cobra.Command) (none subject, err error) {
 	case pod.NoDump:
 		return none, fmt.Errorf("cannot explain pod %s: its annotation meshbench.dev/dump: \"false\" forbids to read its configuration", s.pod)
 	}
-	if err := s.ask(cmd, cluster); err != nil {
+	if err := s.ask(cmd, target.String()); err != nil {
 		return none, err
 	}
 	// Memory first: the dump makes the proxy grow.

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/assemble"
-	"github.com/meshbench/meshbench/harness/cluster/existing"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/harness/rights"
 	"github.com/meshbench/meshbench/harness/survey"
 	"github.com/meshbench/meshbench/importer"
@@ -157,22 +157,22 @@ func (i *importing) read(cmd *cobra.Command, into *importer.Collection, files []
 	if len(files) > 0 {
 		return filepath.Base(files[0]), nil
 	}
-	config, name, err := existing.Connect(i.kubeconfig, i.context)
+	target, err := kubeconfig.Find(i.kubeconfig, i.context)
 	if err != nil {
 		return "", fmt.Errorf("cannot import: %w", err)
 	}
 	bar := newProgress(cmd.ErrOrStderr())
 	bar.Phase("read")
-	err = survey.Read(cmd.Context(), config, into, func(what string) { bar.Status("%s", what) })
+	err = survey.Read(cmd.Context(), target.Config, into, func(what string) { bar.Status("%s", what) })
 	bar.Close()
 	var denied *survey.Denied
 	switch {
 	case errors.As(err, &denied):
-		return "", fmt.Errorf("cannot import from %s: %w\n'%s --rights' prints the roles that it takes, and --skip KIND leaves a kind out", config.Host, err, cmd.CommandPath())
+		return "", fmt.Errorf("cannot import from %s: %w\n'%s --rights' prints the roles that it takes, and --skip KIND leaves a kind out", target.Config.Host, err, cmd.CommandPath())
 	case err != nil:
-		return "", fmt.Errorf("cannot import from %s: %w", config.Host, err)
+		return "", fmt.Errorf("cannot import from %s: %w", target.Config.Host, err)
 	}
-	return cmp.Or(name, "cluster"), nil
+	return cmp.Or(target.Context, "cluster"), nil
 }
 
 // printRights prints the roles that reading a cluster needs.

@@ -74,9 +74,9 @@ func applyGenerated(ctx context.Context, on *On, a *scenarios.Apply) error {
 	return awaitPods(ctx, on, m)
 }
 
-// awaitGraph waits for all Deployments of a graph.
-func awaitGraph(ctx context.Context, on *On, g *scenarios.Graph) error {
-	for i := range g.Services {
+// awaitGraph waits for the Deployments of a graph's first Services.
+func awaitGraph(ctx context.Context, on *On, g *scenarios.Graph, services int) error {
+	for i := range services {
 		if err := await(ctx, on, "Deployment", g.Namespace(i), g.ServiceName(i)); err != nil {
 			return fmt.Errorf("Deployment %s/%s: %w", g.Namespace(i), g.ServiceName(i), err)
 		}

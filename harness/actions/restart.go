@@ -18,7 +18,7 @@ func restart(ctx context.Context, on *On, r *scenarios.Restart) error {
 	if g := r.Of(); g != nil {
 		group, within := errgroup.WithContext(ctx)
 		group.SetLimit(generatedAtOnce)
-		for i := range g.Services {
+		for i := range r.Services() {
 			group.Go(func() error {
 				one := &scenarios.Restart{Namespace: g.Namespace(i), Deployment: g.ServiceName(i)}
 				on.Progress.Status("%s", one)
@@ -31,7 +31,7 @@ func restart(ctx context.Context, on *On, r *scenarios.Restart) error {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		return awaitGraph(ctx, on, g)
+		return awaitGraph(ctx, on, g, r.Services())
 	}
 	if err := stamp(ctx, on, r); err != nil {
 		return err

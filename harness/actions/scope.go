@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/yaml"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
@@ -15,8 +18,7 @@ import (
 // scope computes what it will leave of the witnesses' configuration, applies what limits the
 // proxies of a graph, and records both.
 func scope(ctx context.Context, on *On, s *scenarios.Scope) error {
-	objects := s.Objects()
-	record := &observations.Scope{Graph: s.Graph, By: s.By, Objects: s.Of().Services, Bytes: len(objects.Manifest)}
+	record := &observations.Scope{Graph: s.Graph, By: s.By}
 	if on.Dumped != nil {
 		for _, d := range on.Dumped.Last() {
 			left, err := leaves(s, d)
@@ -27,16 +29,51 @@ func scope(ctx context.Context, on *On, s *scenarios.Scope) error {
 			}
 		}
 	}
-	if err := applyGenerated(ctx, on, objects); err != nil {
+	if objects := s.Objects(); objects != nil {
+		if err := applyGenerated(ctx, on, objects); err != nil {
+			return err
+		}
+		record.Objects, record.Bytes = s.Of().Services, len(objects.Manifest)
+	} else if err := selectNamespaces(ctx, on, s); err != nil {
 		return err
 	}
 	return on.Recorder.Append(observations.Record{Scope: record})
 }
 
+// selectNamespaces puts discoverySelectors into the mesh's configuration, which istiod reads
+// again when it changes.
+func selectNamespaces(ctx context.Context, on *On, s *scenarios.Scope) error {
+	namespace, revision := s.Istio()
+	name := "istio"
+	if revision != "" {
+		name += "-" + revision
+	}
+	const key = "mesh"
+	maps := on.Kube.CoreV1().ConfigMaps(namespace)
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		config, err := maps.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("read the mesh's configuration: %w", err)
+		}
+		mesh := map[string]any{}
+		if err := yaml.Unmarshal([]byte(config.Data[key]), &mesh); err != nil {
+			return fmt.Errorf("read the mesh's configuration in ConfigMap %s/%s: %w", namespace, name, err)
+		}
+		mesh["discoverySelectors"] = s.Selectors()
+		text, err := yaml.Marshal(mesh)
+		if err != nil {
+			return err
+		}
+		config.Data[key] = string(text)
+		_, err = maps.Update(ctx, config, metav1.UpdateOptions{})
+		return err
+	})
+}
+
 // leaves computes what a scope leaves of a witness's configuration; nil for one that is not of
 // the graph.
 func leaves(s *scenarios.Scope, d Dump) (*observations.ScopedProxy, error) {
-	g, of := s.Of(), -1
+	g, of := s.Of(), -1 // the witness's Service
 	for i := range g.Services {
 		if d.Workload == g.Namespace(i)+"/"+g.ServiceName(i) {
 			of = i
@@ -49,10 +86,9 @@ func leaves(s *scenarios.Scope, d Dump) (*observations.ScopedProxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls := g.Calls(of)
 	own := map[string]bool{} // the graph's namespaces, and whether the scope leaves them
 	for i := range g.Services {
-		own[g.Namespace(i)] = i == of || slices.Contains(calls, i)
+		own[g.Namespace(i)] = s.Keeps(of, i)
 	}
 	after := attributed.Scoped(func(namespace, _ string) bool {
 		kept, ours := own[namespace]

@@ -76,7 +76,10 @@ func action(change scenarios.Change) ([]Right, error) {
 	case *scenarios.Graph:
 		return graph(purpose, c)
 	case *scenarios.Scope:
-		return apply(purpose, c.Objects())
+		if objects := c.Objects(); objects != nil {
+			return apply(purpose, objects)
+		}
+		return resources(purpose, "", []string{"get", "update"}, "configmaps"), nil
 	case *scenarios.Apply:
 		return apply(purpose, c)
 	case *scenarios.Revisions:

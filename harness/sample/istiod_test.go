@@ -55,11 +55,12 @@ func TestIstiod(t *testing.T) {
 		Pushes:             map[string]float64{"cds": 2, "eds": 2, "lds": 2, "rds": 2},
 		PushSeconds:        observations.Histogram{Sum: 0.013044396, Count: 8, P99: 0.01},
 		ConvergenceSeconds: observations.Histogram{Sum: 0.003124245, Count: 1, P99: 0.1},
+		QueueSeconds:       &observations.Histogram{Sum: 0.00012097, Count: 1, P99: 0.1},
 		ResidentBytes:      83513344, CPUSeconds: 0.21, GoHeapBytes: 17203200,
 	}
 	second := first // the metrics API does not know it yet
 	second.Pod, second.MemoryBytes, second.CPUNano = "istio-system/istiod-1", 0, 0
-	if diff := cmp.Diff([]observations.Istiod{first, second}, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+	if diff := cmp.Diff([]observations.Istiod{first, second}, got, cmpopts.EquateApprox(0, 1e-9), cmpopts.IgnoreFields(observations.Histogram{}, "Buckets")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -88,12 +89,12 @@ slow_count 2
 		t.Fatal(err)
 	}
 	for name, want := range map[string]observations.Histogram{
-		"h":    {Sum: 25, Count: 200, P99: 1},
-		"slow": {Sum: 40, Count: 2}, // beyond the last bound
+		"h":    {Sum: 25, Count: 200, P99: 1, Buckets: []observations.Bucket{{UpTo: 0.1, Count: 189}, {UpTo: 1, Count: 198}}},
+		"slow": {Sum: 40, Count: 2, Buckets: []observations.Bucket{{UpTo: 0.1, Count: 1}}}, // beyond the last bound
 		"none": {},
 	} {
-		if got := f.histogram(name); got != want {
-			t.Errorf("%s: %+v, want %+v", name, got, want)
+		if diff := cmp.Diff(want, f.histogram(name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

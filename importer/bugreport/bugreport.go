@@ -27,8 +27,9 @@ const (
 	Other Kind = iota
 	// Objects are objects of the API as kubectl writes them.
 	Objects
-	// Dump is a proxy's configuration, and Clusters its answer to /clusters.
+	// Dump is a proxy's configuration.
 	Dump
+	// Clusters is a proxy's answer to /clusters.
 	Clusters
 	// Secrets are not to be opened.
 	Secrets

@@ -168,7 +168,7 @@ func TestWeight(t *testing.T) {
 func TestProvidersAreReachedByTheirTable(t *testing.T) {
 	const seam, table = module + "/harness/cluster/", module + "/harness/cluster/providers"
 	// The embedded cluster is the program itself, started again by these first arguments.
-	hooks := []string{seam + "embedded/sandbox", seam + "embedded/runtime"}
+	hooks := []string{seam + "embedded/sandbox", seam + "embedded/runtime", seam + "embedded/light"}
 	found := 0
 	for _, p := range list(t) {
 		for _, i := range p.Imports {

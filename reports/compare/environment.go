@@ -13,21 +13,25 @@ import (
 // Environment is what the memory of a sidecar depends on, besides what the mesh is asked
 // to do. Figures of runs that differ in it cannot be laid to the mesh's version.
 type Environment struct {
-	Cluster           string         `json:"cluster"`           // the name of its source, as --cluster takes it
-	Shape             string         `json:"shape"`             // observations.Cluster.Baseline
-	MemorySource      string         `json:"memorySource"`      // observations.Run.WayOfReading
-	RealPerDeployment int            `json:"realPerDeployment"` // -1 for all
-	Simulated         []string       `json:"simulated"`
-	HostOS            string         `json:"hostOS"` // GOOS/GOARCH
-	HostCPUs          int            `json:"hostCPUs"`
-	Istio             string         `json:"istio"`
-	Envoy             string         `json:"envoy"`
-	EnvoyBuilds       []string       `json:"envoyBuilds"` // as the proxies reported them
-	Workers           int            `json:"workers"`     // Envoy worker threads; 0 unknown
-	XDS               string         `json:"xds"`
-	ReconnectSeconds  float64        `json:"reconnectSeconds"`
-	Values            string         `json:"values"` // Helm values, as YAML
-	Parameters        map[string]int `json:"parameters"`
+	Cluster           string `json:"cluster"`           // the name of its source, as --cluster takes it
+	Shape             string `json:"shape"`             // observations.Cluster.Baseline
+	MemorySource      string `json:"memorySource"`      // observations.Run.WayOfReading
+	RealPerDeployment int    `json:"realPerDeployment"` // -1 for all
+	// LightPerDeployment are those that light proxies speak for, -1 for all, and RealFor the
+	// workloads that alone have real sidecars, separated by commas; "" for all.
+	LightPerDeployment int            `json:"lightPerDeployment,omitempty"`
+	RealFor            string         `json:"realFor,omitempty"`
+	Simulated          []string       `json:"simulated"`
+	HostOS             string         `json:"hostOS"` // GOOS/GOARCH
+	HostCPUs           int            `json:"hostCPUs"`
+	Istio              string         `json:"istio"`
+	Envoy              string         `json:"envoy"`
+	EnvoyBuilds        []string       `json:"envoyBuilds"` // as the proxies reported them
+	Workers            int            `json:"workers"`     // Envoy worker threads; 0 unknown
+	XDS                string         `json:"xds"`
+	ReconnectSeconds   float64        `json:"reconnectSeconds"`
+	Values             string         `json:"values"` // Helm values, as YAML
+	Parameters         map[string]int `json:"parameters"`
 	// Choices are the parameters that are words.
 	Choices map[string]string `json:"choices,omitempty"`
 	// ForcedGC says that garbage was collected by force at the end of each step
@@ -41,7 +45,7 @@ func EnvironmentOf(r *reports.Report, records []observations.Record) Environment
 	run := r.Environment
 	e := Environment{
 		Cluster: run.Cluster.Provider, Shape: run.Cluster.Baseline, MemorySource: run.WayOfReading(),
-		RealPerDeployment: run.Cluster.RealPerDeployment, Simulated: slices.Sorted(slices.Values(run.Cluster.Simulated)),
+		RealPerDeployment: run.Cluster.RealPerDeployment, LightPerDeployment: run.Cluster.LightPerDeployment, RealFor: strings.Join(run.Cluster.RealFor, ","), Simulated: slices.Sorted(slices.Values(run.Cluster.Simulated)),
 		HostOS: run.Host.OS, HostCPUs: run.Host.CPUs,
 		Istio: run.Mesh.Istio, Envoy: r.Envoy, EnvoyBuilds: slices.Clone(r.EnvoyBuilds), Workers: run.Mesh.Workers,
 		XDS: run.Mesh.XDS, ReconnectSeconds: run.Mesh.ReconnectSeconds, Values: run.Mesh.Values,
@@ -112,6 +116,8 @@ func (e Environment) Differences(o Environment) []Difference {
 	memoryOnly := len(found)
 	add("shape of the cluster", e.Shape, o.Shape)
 	add("real sidecars a Deployment", realText(e.RealPerDeployment), realText(o.RealPerDeployment))
+	add("light proxies a Deployment", realText(e.LightPerDeployment), realText(o.LightPerDeployment))
+	add("workloads with real sidecars", e.RealFor, o.RealFor)
 	// The images' tag is among the values: it says no more than the version does.
 	a, b := strings.Split(untagged(e), "\n"), strings.Split(untagged(o), "\n")
 	add("Helm values", only(a, b), only(b, a))

@@ -100,7 +100,7 @@ func (m *Model) Predict(q Question) (Answer, error) {
 	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, Calibration: m.Calibration, History: m.SidecarHistory, IstiodHistory: m.IstiodHistory}
 	a.Objects = Objects(a.Parts)
 	a.Routing, a.Rows = q.Mesh.RoutingObjects(), q.Mesh.Rows()
-	if beyond := m.beyond(a.Objects, a.Routing); len(beyond) > 0 && !q.Extrapolate {
+	if beyond := m.Beyond(a.Objects, a.Routing); len(beyond) > 0 && !q.Extrapolate {
 		return Answer{}, &BeyondError{beyond}
 	}
 	a.Sidecar = m.MemoryWith(a.Objects, a.Routing)
@@ -143,8 +143,8 @@ func (s IstiodState) predict(q Question, a Answer) InState {
 	return in
 }
 
-// beyond says what of a sidecar is beyond [ExtrapolationLimit].
-func (m *Model) beyond(o observations.ConfigObjects, r observations.RoutingObjects) []string {
+// Beyond says what of a sidecar with such a configuration is beyond [ExtrapolationLimit].
+func (m *Model) Beyond(o observations.ConfigObjects, r observations.RoutingObjects) []string {
 	beyond := m.Sidecar.Beyond(named(sidecarColumns, sidecarValues(o)))
 	if m.Routing != nil {
 		beyond = append(beyond, m.Routing.Beyond(named(routingColumns, routingValues(r)))...)

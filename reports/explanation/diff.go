@@ -37,24 +37,25 @@ type Change struct {
 
 // Diff is what two configurations differ in. Parts that are equal are left out.
 type Diff struct {
-	Of         [2]string                `json:"of"`
-	Model      string                   `json:"model"`
-	Memory     [2]costmodel.Estimate    `json:"memory"` // of the whole sidecars
-	Measured   [2]*Measured             `json:"measured"`
-	Total      Change                   `json:"total"`
-	Own        *Change                  `json:"own,omitempty"` // of the proxy itself
-	Shared     *Change                  `json:"shared,omitempty"`
-	Namespaces []Change                 `json:"namespaces"` // the largest change of memory first
-	Services   []Change                 `json:"services"`
-	Kinds      []Change                 `json:"kinds"`
-	Recommend  costmodel.Recommendation `json:"recommendation"` // for the second
-	Unknown    []string                 `json:"unknown,omitempty"`
+	Of          [2]string                `json:"of"`
+	Model       string                   `json:"model"`
+	Calibration *costmodel.Calibration   `json:"calibration,omitempty"`
+	Memory      [2]costmodel.Estimate    `json:"memory"` // of the whole sidecars
+	Measured    [2]*Measured             `json:"measured"`
+	Total       Change                   `json:"total"`
+	Own         *Change                  `json:"own,omitempty"` // of the proxy itself
+	Shared      *Change                  `json:"shared,omitempty"`
+	Namespaces  []Change                 `json:"namespaces"` // the largest change of memory first
+	Services    []Change                 `json:"services"`
+	Kinds       []Change                 `json:"kinds"`
+	Recommend   costmodel.Recommendation `json:"recommendation"` // for the second
+	Unknown     []string                 `json:"unknown,omitempty"`
 }
 
 // Compare compares two configurations by a model.
 func Compare(a, b *proxyconfig.Attribution, m *costmodel.Model, of [2]Options) *Diff {
 	x := &explaining{a: &proxyconfig.Attribution{Hosts: a.Hosts && b.Hosts, Endpoints: a.Endpoints && b.Endpoints}, m: m}
-	d := &Diff{Of: [2]string{of[0].Of, of[1].Of}, Model: m.Provenance(), Measured: [2]*Measured{of[0].Measured, of[1].Measured}}
+	d := &Diff{Of: [2]string{of[0].Of, of[1].Of}, Model: m.Provenance(), Calibration: m.Calibration, Measured: [2]*Measured{of[0].Measured, of[1].Measured}}
 	was, is := a.Sum(), b.Sum()
 	d.Memory = [2]costmodel.Estimate{m.MemoryWith(was.Objects, was.Routing), m.MemoryWith(is.Objects, is.Routing)}
 	if c := x.change("together", &was, &is); c != nil {
@@ -205,7 +206,11 @@ func (d *Diff) document(top int) (*document, error) {
 			doc.Lines = append(doc.Lines, fmt.Sprintf("Measured with %s: %s.", d.Of[i], m))
 		}
 	}
-	doc.Lines = append(doc.Lines, "Model: "+d.Model+".")
+	lines, err := modelLines(d.Model, d.Calibration)
+	if err != nil {
+		return nil, err
+	}
+	doc.Lines = append(doc.Lines, lines...)
 	kinds, namespaces := d.Kinds, d.Namespaces
 	for _, c := range []*Change{d.Shared, d.Own} {
 		if c != nil {

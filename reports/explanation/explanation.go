@@ -116,7 +116,9 @@ type Explanation struct {
 	Of    string           `json:"of"`
 	Proxy proxyconfig.Node `json:"proxy"`
 	Model string           `json:"model"` // what it was measured on
-	Total Part             `json:"total"`
+	// Calibration is what fits the model to somebody's own proxy; nil for none.
+	Calibration *costmodel.Calibration `json:"calibration,omitempty"`
+	Total       Part                   `json:"total"`
 	// Empty is what a sidecar takes before any configuration, by the model; Own and the sums of
 	// SharedTotal and Namespaces make Total, as do Empty and Kinds.
 	Empty       costmodel.Estimate `json:"empty"`
@@ -142,7 +144,7 @@ const NoNamespace = "(namespace unknown)"
 // Explain explains a configuration by a model.
 func Explain(a *proxyconfig.Attribution, m *costmodel.Model, o Options) *Explanation {
 	x := &explaining{a: a, m: m}
-	e := &Explanation{Of: o.Of, Proxy: a.Node, Model: m.Provenance(), Measured: o.Measured}
+	e := &Explanation{Of: o.Of, Proxy: a.Node, Model: m.Provenance(), Calibration: m.Calibration, Measured: o.Measured}
 	own := cmp.Or(o.Namespace, a.Node.Namespace)
 	keep := func(namespace, host string) bool { return o.Scope.Sees(own, namespace, host) }
 	var scoped *proxyconfig.Attribution

@@ -30,7 +30,11 @@ type docTable struct {
 // document makes the explanation a document with at most top rows in a table; 0 is for all.
 func (e *Explanation) document(top int) (*document, error) {
 	d := &document{Title: e.title(), Headline: e.headline()}
-	d.Lines = e.facts()
+	model, err := modelLines(e.Model, e.Calibration)
+	if err != nil {
+		return nil, err
+	}
+	d.Lines = append(e.facts(), model...)
 	d.Tables = append(d.Tables, e.kindTable(), e.namespaceTable(top), e.serviceTable(top))
 	if len(e.Shared) > 0 {
 		d.Tables = append(d.Tables, e.sharedTable(top))
@@ -106,7 +110,23 @@ func (e *Explanation) facts() []string {
 		lines = append(lines, fmt.Sprintf("With a scope of %s: cluster %d, listener %d, route %d, endpoint %s; %s, %s of dump. A sidecar that runs gives little back: restart it.",
 			s.Hosts, r.Cluster, r.Listener, r.Route, number(r.Endpoint), words.Plural(s.Services, "Service"), size(s.Total.Bytes)))
 	}
-	return append(lines, "Model: "+e.Model+".")
+	return lines
+}
+
+// modelLines say which model answers.
+func modelLines(model string, c *costmodel.Calibration) ([]string, error) {
+	lines := []string{"Model: " + model + "."}
+	if c == nil {
+		return lines, nil
+	}
+	var b strings.Builder
+	if err := c.Print(&b); err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(b.String()) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return lines, nil
 }
 
 func (e *Explanation) kindTable() docTable {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/quantile"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
@@ -70,6 +71,27 @@ func istiod() []Metric {
 			return one(MeanSince(of(&before), of(s.Istiod)))
 		}
 	}
+	// p99 is unknown where nothing came, and where it is above the histogram's last bound.
+	p99 := func(of func(*observations.Istiod) observations.Histogram) func(*Step) []Value {
+		return func(s *Step) []Value {
+			before, ok := s.Work()
+			if !ok {
+				return nil
+			}
+			e := quantile.Between(of(&before), of(s.Istiod), 0.99)
+			if !e.Finite() {
+				return nil
+			}
+			return one(e.Value)
+		}
+	}
+	queue := func(i *observations.Istiod) observations.Histogram {
+		if i.QueueSeconds == nil {
+			return observations.Histogram{}
+		}
+		return *i.QueueSeconds
+	}
+	const percentile = ", in the step, linear inside a bucket of istiod's histogram; unknown without a push, and above the last bucket"
 	return []Metric{
 		{Name: "istiod_proxies", Title: "proxies connected to istiod", Help: "Proxies connected to istiod.", Source: own, Column: Column{Table: IstiodTable, Title: "proxies"},
 			Without: leave("real_sidecars says it, and is exact", Compare), Was: was("istiod.proxies", "istiod_proxies", "", ""),
@@ -147,6 +169,15 @@ func istiod() []Metric {
 			Column: Column{Table: IstiodTable, Title: "mean convergence", Decimals: 1}, Without: leave(fewSay, Compare),
 			Was:  was("istiod.meanConvergence", "istiod_convergence_seconds", "convergence-sec", ""),
 			Read: mean(func(i *observations.Istiod) observations.Histogram { return i.ConvergenceSeconds })},
+		{Name: "istiod_push_percentile_seconds", Title: "istiod's 99th percentile of a push", Help: "99th percentile of pilot_xds_push_time" + percentile + ".", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+			Without: and(leave(fewSay, Compare), leave("the section about scopes has them", Tables)),
+			Read:    p99(func(i *observations.Istiod) observations.Histogram { return i.PushSeconds })},
+		{Name: "istiod_convergence_percentile_seconds", Title: "istiod's 99th percentile of convergence", Help: "99th percentile of pilot_proxy_convergence_time" + percentile + ".", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+			Without: and(leave(fewSay, Compare), leave("the section about scopes has them", Tables)),
+			Read:    p99(func(i *observations.Istiod) observations.Histogram { return i.ConvergenceSeconds })},
+		{Name: "istiod_queue_percentile_seconds", Title: "istiod's 99th percentile of a proxy's wait", Help: "99th percentile of pilot_proxy_queue_time" + percentile + ".", Unit: Seconds, Shown: Millis, Better: Lower, Source: own,
+			Without: and(leave(fewSay, Compare), leave("the section about scopes has them", Tables)),
+			Read:    p99(queue)},
 	}
 }
 

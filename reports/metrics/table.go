@@ -45,7 +45,7 @@ func was(csv, openMetrics, bench, compare string) []Old {
 
 // Table is every metric, in the order in which formats print them.
 func Table() []Metric {
-	return slices.Concat(states(), configuration(), objects(), memory(), istiod(), times(), judgements(), revisions(), bySize(), traffic())
+	return slices.Concat(states(), configuration(), objects(), memory(), istiod(), light(), times(), judgements(), revisions(), bySize(), traffic())
 }
 
 // one is a metric's only value.

@@ -22,7 +22,10 @@ import (
 const (
 	planeBytes   = 1500 << 20 // control plane, nodes, istiod and metrics-server
 	sidecarBytes = 45 << 20
-	diskBytes    = 512 << 20 // logs and dumps
+	// lightBytes are those of a light proxy and of what istiod holds of it, measured with 980
+	// (docs/light.md).
+	lightBytes = 3 << 20
+	diskBytes  = 512 << 20 // logs and dumps
 )
 
 // Preflight implements cluster.Provider.
@@ -41,7 +44,7 @@ func (p *provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 	}
 	errs = append(errs,
 		sandbox.Probe(ctx, p.DataPlane || spec.Applications != nil),
-		checkMemory(spec.Sidecars),
+		checkMemory(spec.Sidecars, spec.LightProxies),
 		checkInotify(spec.Sidecars),
 		checkDisk(os.TempDir()),
 	)
@@ -52,7 +55,7 @@ func (p *provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 }
 
 // checkMemory compares what is available with what the run needs.
-func checkMemory(sidecars int) error {
+func checkMemory(sidecars, light int) error {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return fmt.Errorf("read available memory: %w", err)
@@ -61,11 +64,16 @@ func checkMemory(sidecars int) error {
 	if err != nil {
 		return err
 	}
-	need := int64(planeBytes) + int64(sidecars)*sidecarBytes
+	base := int64(planeBytes) + int64(light)*lightBytes
+	need := base + int64(sidecars)*sidecarBytes
 	if available >= need {
 		return nil
 	}
-	fit := max(0, (available-planeBytes)/sidecarBytes)
+	fit := max(0, (available-base)/sidecarBytes)
+	if light > 0 {
+		return fmt.Errorf("not enough memory: a cluster with %d real sidecars and %d light proxies needs about %d Mi and %d Mi are available; "+
+			"free some, or ask for fewer (--real, of which %d fit in all; --light)", sidecars, light, need>>20, available>>20, fit)
+	}
 	return fmt.Errorf("not enough memory: a cluster with %d real sidecars needs about %d Mi and %d Mi are available; "+
 		"free some, or ask for fewer real sidecars (--real; %d fit in all)", sidecars, need>>20, available>>20, fit)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -27,8 +28,8 @@ func (p *provider) Create(ctx context.Context, _ cluster.Spec) (cluster.Cluster,
 		return nil, err
 	}
 	s, err := claim(record{
-		ID: p.visit.ID, Created: time.Now(), Files: p.target.files, Context: p.target.context,
-		Server: p.target.config.Host, Namespaces: p.visit.Namespaces,
+		ID: p.visit.ID, Created: time.Now(), Files: p.target.Files, Context: p.target.Context,
+		Server: p.target.Config.Host, Namespaces: p.visit.Namespaces,
 		InstallsMesh: !p.visit.UseInstalled,
 	})
 	if err != nil {
@@ -39,7 +40,7 @@ func (p *provider) Create(ctx context.Context, _ cluster.Spec) (cluster.Cluster,
 
 // Cluster is somebody's cluster during one run.
 type Cluster struct {
-	target *target
+	target *kubeconfig.Target
 	client kubernetes.Interface
 	visit  cluster.Visit
 	// revision is that of the mesh that is measured as it is; "" for one that is installed.
@@ -57,15 +58,15 @@ var (
 )
 
 // RESTConfig implements [cluster.Cluster].
-func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.target.config) }
+func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.target.Config) }
 
 // Kubeconfig implements [cluster.Cluster]: the first of the kubeconfig's files; "" inside a
 // pod.
 func (c *Cluster) Kubeconfig() string {
-	if len(c.target.files) == 0 {
+	if len(c.target.Files) == 0 {
 		return ""
 	}
-	return c.target.files[0]
+	return c.target.Files[0]
 }
 
 // SetNodes implements [cluster.Cluster]: the nodes are somebody else's.
@@ -81,7 +82,7 @@ func (c *Cluster) FixedNodes() string { return cluster.ErrFixedNodes.Error() }
 func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 	version, err := serverVersion(ctx, c.client)
 	if err != nil {
-		return observations.Cluster{}, c.target.explain(err)
+		return observations.Cluster{}, c.target.Explain(err)
 	}
 	found, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -124,7 +125,7 @@ func (c *Cluster) Delete(ctx context.Context) error {
 	err := deleteNamespaces(ctx, c.client, c.visit.ID, c.visit.Namespaces, c.status)
 	if err == nil && !c.visit.UseInstalled {
 		var kept []string
-		kept, err = removeMesh(ctx, c.target.config, c.status)
+		kept, err = removeMesh(ctx, c.target.Config, c.status)
 		for _, what := range kept {
 			c.note(what)
 		}

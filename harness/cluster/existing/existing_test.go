@@ -19,6 +19,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig/kubeconfigtest"
 )
 
 func TestVisit(t *testing.T) {
@@ -48,7 +49,7 @@ func TestVisit(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	t.Setenv("KUBECONFIG", kubeconfig(t, "https://127.0.0.1:1", "ours", ""))
+	t.Setenv("KUBECONFIG", kubeconfigtest.Write(t, "https://127.0.0.1:1", "ours", ""))
 	visit := cluster.Request{Spec: cluster.Spec{Visit: &cluster.Visit{}}, Charts: "somewhere"}
 	for name, tt := range map[string]struct {
 		source  *Source
@@ -295,7 +296,7 @@ func TestRecords(t *testing.T) {
 	if err := source.Delete(t.Context(), "../../abcde"); !errors.Is(err, cluster.ErrNoCluster) {
 		t.Errorf("%v", err)
 	}
-	file := kubeconfig(t, "http://127.0.0.1:1", "ours", "")
+	file := kubeconfigtest.Write(t, "http://127.0.0.1:1", "ours", "")
 	s, err := claim(record{ID: "abcde", Created: time.Now(), Files: []string{file}, Context: "ours", Server: "http://127.0.0.1:1", Namespaces: []string{"ns1-abcde"}})
 	if err != nil {
 		t.Fatal(err)

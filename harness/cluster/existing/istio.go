@@ -38,7 +38,7 @@ func (f found) named(name string) bool {
 
 // findMeshes lists the control planes on the cluster, as [mesh.Installed] finds them.
 func (p *provider) findMeshes(ctx context.Context) ([]found, error) {
-	planes, err := mesh.Installed(ctx, p.target.config)
+	planes, err := mesh.Installed(ctx, p.target.Config)
 	if err != nil {
 		return nil, err
 	}

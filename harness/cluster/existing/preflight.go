@@ -17,12 +17,13 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/harness/rights"
 )
 
 // provider is for one run on one cluster.
 type provider struct {
-	target   *target
+	target   *kubeconfig.Target
 	client   *kube.Client
 	visit    cluster.Visit
 	revision string   // of the installed mesh, as asked for
@@ -39,7 +40,7 @@ type provider struct {
 
 // connect makes the client; nothing is asked yet.
 func (p *provider) connect() (err error) {
-	p.client, err = kube.New(p.target.config)
+	p.client, err = kube.New(p.target.Config)
 	return err
 }
 
@@ -71,11 +72,11 @@ func serverVersion(ctx context.Context, client kubernetes.Interface) (*version.I
 
 // reach sees whether the API server answers, and says what to do where it does not.
 func (p *provider) reach(ctx context.Context) (*version.Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, reachLimit)
+	ctx, cancel := context.WithTimeout(ctx, kubeconfig.ReachLimit)
 	defer cancel()
 	info, err := serverVersion(ctx, p.client)
 	if err != nil {
-		return nil, p.target.explain(err)
+		return nil, p.target.Explain(err)
 	}
 	return info, nil
 }
@@ -190,7 +191,7 @@ func (p *provider) checkRights(ctx context.Context) error {
 		what = "for the run"
 	}
 	return fmt.Errorf("user %s lacks rights %s: %s; have an administrator apply what %s",
-		cmp.Or(p.target.user, "of this pod"), what, rights.Sentence(missing, namedRights), printed)
+		cmp.Or(p.target.User, "of this pod"), what, rights.Sentence(missing, namedRights), printed)
 }
 
 // manifest is the YAML of the roles that the run needs, for the user that the API server

@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 )
 
 const sourceName = "existing"
@@ -94,8 +95,8 @@ func (s *Source) Check(_ context.Context, request cluster.Request) error {
 }
 
 // target is the cluster that the flags name. What is wrong with them is an option's error.
-func (s *Source) target() (*target, error) {
-	t, err := findTarget(s.kubeconfig, s.context)
+func (s *Source) target() (*kubeconfig.Target, error) {
+	t, err := kubeconfig.Find(s.kubeconfig, s.context)
 	if err != nil {
 		return nil, &cluster.OptionError{Err: err}
 	}

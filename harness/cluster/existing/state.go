@@ -19,6 +19,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/harness/mesh"
 )
 
@@ -217,10 +218,10 @@ func (r record) clean(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.config.Host != r.Server {
-		return fmt.Errorf("context %s leads to another cluster now, %s", r.Context, t.config.Host)
+	if t.Config.Host != r.Server {
+		return fmt.Errorf("context %s leads to another cluster now, %s", r.Context, t.Config.Host)
 	}
-	config := *t.config
+	config := *t.Config
 	config.UserAgent = kube.Manager
 	client, err := kubernetes.NewForConfig(&config)
 	if err != nil {
@@ -229,7 +230,7 @@ func (r record) clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanLimit)
 	defer cancel()
 	if _, err := serverVersion(ctx, client); err != nil {
-		return t.explain(err)
+		return t.Explain(err)
 	}
 	if err := deleteNamespaces(ctx, client, r.ID, r.Namespaces, func(string) {}); err != nil || !r.InstallsMesh {
 		return err
@@ -247,9 +248,9 @@ func removeMesh(ctx context.Context, config *rest.Config, status func(string)) (
 }
 
 // target is the cluster of the run, by the kubeconfig that it was begun with.
-func (r record) target() (*target, error) {
+func (r record) target() (*kubeconfig.Target, error) {
 	if len(r.Files) == 0 {
-		return findTarget("", "")
+		return kubeconfig.Find("", "")
 	}
-	return findTargetIn(&clientcmd.ClientConfigLoadingRules{Precedence: r.Files}, r.Context)
+	return kubeconfig.FindIn(&clientcmd.ClientConfigLoadingRules{Precedence: r.Files}, r.Context)
 }

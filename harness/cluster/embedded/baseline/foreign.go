@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,7 +71,20 @@ func foreign(system *cluster.System, own []*unstructured.Unstructured, withNames
 	theirs = slices.DeleteFunc(theirs, func(t *unstructured.Unstructured) bool {
 		return slices.ContainsFunc(all, func(o *unstructured.Unstructured) bool { return identity(o) == identity(t) })
 	})
+	// An address that somebody else was given meanwhile would be refused.
+	slices.SortStableFunc(theirs, func(a, b *unstructured.Unstructured) int { return cmp.Compare(turn(a), turn(b)) })
 	return append(theirs, all...), nil
+}
+
+// turn is when an object is applied: namespaces first, then Services with addresses of their own.
+func turn(o *unstructured.Unstructured) int {
+	switch address, _, _ := unstructured.NestedString(o.Object, "spec", "clusterIP"); {
+	case o.GetKind() == "Namespace":
+		return 0
+	case o.GetKind() == "Service" && address != "" && address != "None":
+		return 1
+	}
+	return 2
 }
 
 // decode reads the objects of a baseline.

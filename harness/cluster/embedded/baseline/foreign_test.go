@@ -15,12 +15,7 @@ import (
 )
 
 // theirs is the baseline of another cluster.
-const theirs = `apiVersion: v1
-kind: Service
-metadata: {name: kube-dns, namespace: kube-system}
-spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns, tier: dns}, ports: [{name: dns, port: 53, targetPort: dns-udp, protocol: UDP}]}
----
-apiVersion: apps/v1
+const theirs = `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: coredns, namespace: kube-system}
 spec:
@@ -54,6 +49,11 @@ metadata: {name: kindnet, namespace: kube-system}
 spec:
   selector: {matchLabels: {app: kindnet}}
   template: {metadata: {labels: {app: kindnet}}, spec: {hostNetwork: true, containers: [{name: kindnet, image: kindnet}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {clusterIP: 10.96.0.10, selector: {k8s-app: kube-dns, tier: dns}, ports: [{name: dns, port: 53, targetPort: dns-udp, protocol: UDP}]}
 ---
 apiVersion: v1
 kind: Service
@@ -103,6 +103,9 @@ func TestForeign(t *testing.T) {
 	all, err := o.objects()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := []string{identity(all[0]), identity(all[1])}; got[0] != "Namespace /istio-system" || got[1] != "Service kube-system/kube-dns" {
+		t.Errorf("first come %v", got)
 	}
 	found := byIdentity(t, all)
 	var names []string

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/meshbench/meshbench/harness/kube/informers"
 )
 
 // Unless applications run (see [Services]) there is no DNS in the embedded cluster. What
@@ -17,6 +19,21 @@ import (
 // Serving in its own pods', with the addresses of the ready endpoints because there is no
 // kube-proxy either. No others do: every change of a Service in the files would be a
 // change of all files, and experiments make thousands of Services.
+
+// namedServices are Services that stand in the hosts file of pods, with their endpoints.
+type namedServices struct {
+	*informers.Factory
+	// pods is the namespace of the pods that find them; "" for all.
+	pods string
+}
+
+// istiodSelector selects the Services of istiod, and their EndpointSlices, which have
+// the labels of their Service.
+const istiodSelector = "app=istiod"
+
+// knativeNamespace is that of Knative Serving, whose parts find one another by name: the
+// activator asks the autoscaler.
+const knativeNamespace = "knative-serving"
 
 // serviceHost is a Service and the addresses that stand for it.
 type serviceHost struct {

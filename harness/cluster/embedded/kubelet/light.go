@@ -53,13 +53,10 @@ func (s *speakers) get(ctx context.Context) (*light.Process, error) {
 	if m.background.Err() != nil {
 		return nil, errClosed
 	}
-	if err := os.MkdirAll(m.config.Dir, 0o755); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(m.config.Logs, 0o755); err != nil {
 		return nil, err
 	}
-	process, err := light.Start(ctx, m.config.Dir, filepath.Join(m.config.Logs, "light.log"))
+	process, err := light.Start(ctx, filepath.Join(m.config.Logs, "light.log"))
 	if err != nil {
 		return nil, err
 	}

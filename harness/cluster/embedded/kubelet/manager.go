@@ -26,11 +26,9 @@ import (
 	"github.com/virtual-kubelet/virtual-kubelet/log"
 	vkslog "github.com/virtual-kubelet/virtual-kubelet/log/slog"
 	"github.com/virtual-kubelet/virtual-kubelet/node"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -120,21 +118,6 @@ type Manager struct {
 	count int            // of nodes ever made
 	hosts []serviceHost
 }
-
-// namedServices are Services that stand in the hosts file of pods, with their endpoints.
-type namedServices struct {
-	*informers.Factory
-	// pods is the namespace of the pods that find them; "" for all.
-	pods string
-}
-
-// istiodSelector selects the Services of istiod, and their EndpointSlices, which have
-// the labels of their Service.
-const istiodSelector = "app=istiod"
-
-// knativeNamespace is that of Knative Serving, whose parts find one another by name: the
-// activator asks the autoscaler.
-const knativeNamespace = "knative-serving"
 
 // New makes a manager without nodes, which begins to read from the API server. Close it
 // in the end.
@@ -420,38 +403,4 @@ func ready(n *corev1.Node) bool {
 	return !tainted && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
-}
-
-func (m *Manager) configMap(namespace, name string) (*corev1.ConfigMap, error) {
-	return m.factory.Core().ConfigMaps().Lister().ConfigMaps(namespace).Get(name)
-}
-
-func (m *Manager) secret(namespace, name string) (*corev1.Secret, error) {
-	return m.factory.Core().Secrets().Lister().Secrets(namespace).Get(name)
-}
-
-func (m *Manager) services() ([]*corev1.Service, error) {
-	return m.factory.Core().Services().Lister().List(labels.Everything())
-}
-
-func (m *Manager) token(ctx context.Context, pod *corev1.Pod, spec authenticationv1.TokenRequestSpec) (authenticationv1.TokenRequestStatus, error) {
-	made, err := m.client.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName,
-		&authenticationv1.TokenRequest{Spec: spec}, metav1.CreateOptions{})
-	if err != nil {
-		return authenticationv1.TokenRequestStatus{}, err
-	}
-	return made.Status, nil
-}
-
-// deletePod deletes the object of a pod that has ended; that it is gone is no error.
-func (m *Manager) deletePod(ctx context.Context, pod *corev1.Pod) error {
-	now := int64(0)
-	err := m.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
-		GracePeriodSeconds: &now,
-		Preconditions:      metav1.NewUIDPreconditions(string(pod.UID)),
-	})
-	if gone(err) {
-		return nil
-	}
-	return err
 }

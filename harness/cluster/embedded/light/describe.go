@@ -48,15 +48,11 @@ type serverInfo struct {
 }
 
 // describe is what an Envoy adds to its node, as fields of an envoy.config.core.v3.Node.
-func describe(ctx context.Context, envoy string) (fields []byte, err error) {
+func describe(ctx context.Context, envoy string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, describeLimit, fmt.Errorf("no answer after %s", describeLimit))
 	defer cancel()
-	dir, err := os.MkdirTemp("", "describe-")
-	if err != nil {
-		return nil, fmt.Errorf("make a folder for an Envoy: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	socket := filepath.Join(dir, "admin.sock")
+	// A name in the network namespace, which leaves nothing behind.
+	socket := fmt.Sprintf("@meshbench-describe-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(envoy)))
 	config := fmt.Sprintf(`{"admin": {"address": {"pipe": {"path": %q}}}}`, socket)
 	cmd := exec.CommandContext(ctx, envoy, "--config-yaml", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off")
 	if err := cmd.Start(); err != nil {

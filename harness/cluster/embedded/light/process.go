@@ -17,9 +17,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -39,12 +39,14 @@ type Process struct {
 // startLimit is how long the process may take until it listens.
 const startLimit = 20 * time.Second
 
-// Start starts the process. Its socket is made in dir, and what it says goes to the file log.
-func Start(ctx context.Context, dir, log string) (_ *Process, err error) {
-	socket := filepath.Join(dir, "light.sock")
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the socket of light proxies of before: %w", err)
-	}
+// started counts processes, so that each has a socket of its own.
+var started atomic.Int64
+
+// Start starts the process. What it says goes to the file log.
+func Start(ctx context.Context, log string) (_ *Process, err error) {
+	// The name is of the network namespace, which is the sandbox's: a path of a long name of a
+	// cluster would be too long for a socket.
+	socket := fmt.Sprintf("@meshbench-light-%d-%d", os.Getpid(), started.Add(1))
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of light proxies: %w", err)

@@ -1,4 +1,6 @@
-package existing
+// Package kubeconfig finds the cluster that a kubeconfig leads to, by the rules of kubectl, and
+// says what is wrong with it, or with the way there, in a sentence that says what to do.
+package kubeconfig
 
 import (
 	"cmp"
@@ -23,45 +25,35 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// target is the cluster that a kubeconfig leads to.
-type target struct {
-	config *rest.Config
-	// context and user are names in the kubeconfig; both "" inside a pod.
-	context, user string
-	// files are the kubeconfig's, those that are there.
-	files []string
+// Target is the cluster that a kubeconfig leads to.
+type Target struct {
+	Config *rest.Config
+	// Context and User are names in the kubeconfig; both "" inside a pod.
+	Context, User string
+	// Files are the kubeconfig's, those that are there.
+	Files []string
 }
 
 // String names the cluster for people.
-func (t *target) String() string {
-	if t.context == "" {
-		return t.config.Host
+func (t *Target) String() string {
+	if t.Context == "" {
+		return t.Config.Host
 	}
-	return fmt.Sprintf("%s (context %s)", t.config.Host, t.context)
+	return fmt.Sprintf("%s (context %s)", t.Config.Host, t.Context)
 }
 
-// Config is the way to the cluster that a kubeconfig and a context lead to, by the rules of
-// kubectl ("" for its defaults), and the cluster's name for people. Nothing is asked of it.
-func Config(kubeconfig, context string) (*rest.Config, string, error) {
-	t, err := findTarget(kubeconfig, context)
-	if err != nil {
-		return nil, "", err
-	}
-	return t.config, t.String(), nil
-}
-
-// findTarget reads a kubeconfig by the rules of kubectl: the file that is named, else those of
+// Find reads a kubeconfig by the rules of kubectl: the file that is named, else those of
 // KUBECONFIG, else ~/.kube/config, else the account of the pod that this program runs in.
 // context "" is the kubeconfig's own. Nothing is asked of the cluster; errors say what is
 // wrong with the credentials as far as the machine knows.
-func findTarget(kubeconfig, context string) (*target, error) {
+func Find(kubeconfig, context string) (*Target, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	return findTargetIn(rules, context)
+	return FindIn(rules, context)
 }
 
-// findTargetIn is findTarget for the files that rules name.
-func findTargetIn(rules *clientcmd.ClientConfigLoadingRules, context string) (*target, error) {
+// FindIn is Find for the files that rules name.
+func FindIn(rules *clientcmd.ClientConfigLoadingRules, context string) (*Target, error) {
 	raw, err := rules.Load()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -71,33 +63,33 @@ func findTargetIn(rules *clientcmd.ClientConfigLoadingRules, context string) (*t
 	case clientcmdapi.IsConfigEmpty(raw):
 		return inPod(rules, context)
 	}
-	t := &target{context: cmp.Or(context, raw.CurrentContext)}
+	t := &Target{Context: cmp.Or(context, raw.CurrentContext)}
 	for _, file := range rules.GetLoadingPrecedence() {
 		if _, err := os.Stat(file); err == nil {
-			t.files = append(t.files, file)
+			t.Files = append(t.Files, file)
 		}
 	}
-	from := strings.Join(t.files, ", ")
+	from := strings.Join(t.Files, ", ")
 	known := strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", ")
-	chosen := raw.Contexts[t.context]
+	chosen := raw.Contexts[t.Context]
 	switch {
 	case len(raw.Contexts) == 0:
 		return nil, fmt.Errorf("kubeconfig %s has no contexts: name another one with --kubeconfig", from)
-	case t.context == "":
+	case t.Context == "":
 		return nil, fmt.Errorf("kubeconfig %s has no current context: choose one with --context (%s)", from, known)
 	case chosen == nil:
-		return nil, fmt.Errorf("kubeconfig %s has no context %s: choose one with --context (%s)", from, t.context, known)
+		return nil, fmt.Errorf("kubeconfig %s has no context %s: choose one with --context (%s)", from, t.Context, known)
 	}
-	t.user = chosen.AuthInfo
-	t.config, err = clientcmd.NewNonInteractiveClientConfig(*raw, t.context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
+	t.User = chosen.AuthInfo
+	t.Config, err = clientcmd.NewNonInteractiveClientConfig(*raw, t.Context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("use context %s of kubeconfig %s: %w", t.context, from, err)
+		return nil, fmt.Errorf("use context %s of kubeconfig %s: %w", t.Context, from, err)
 	}
 	return t, t.checkCredentials(time.Now())
 }
 
 // inPod is the cluster that this program runs in.
-func inPod(rules *clientcmd.ClientConfigLoadingRules, context string) (*target, error) {
+func inPod(rules *clientcmd.ClientConfigLoadingRules, context string) (*Target, error) {
 	if rules.ExplicitPath != "" {
 		return nil, fmt.Errorf("kubeconfig %s is empty: name another one with --kubeconfig", rules.ExplicitPath)
 	}
@@ -110,28 +102,28 @@ func inPod(rules *clientcmd.ClientConfigLoadingRules, context string) (*target, 
 	case context != "":
 		return nil, fmt.Errorf("--context %s: there is no kubeconfig, and a pod's own account has no contexts", context)
 	}
-	return &target{config: config}, nil
+	return &Target{Config: config}, nil
 }
 
 // checkCredentials finds what is wrong with the credentials without asking the cluster.
-func (t *target) checkCredentials(now time.Time) error {
-	if plugin := t.config.ExecProvider; plugin != nil {
+func (t *Target) checkCredentials(now time.Time) error {
+	if plugin := t.Config.ExecProvider; plugin != nil {
 		if _, err := exec.LookPath(plugin.Command); err != nil {
 			hint := strings.TrimSpace(plugin.InstallHint)
 			if hint != "" {
 				hint = "\n" + hint
 			}
-			return fmt.Errorf("the credentials of user %s come from the program %s, which is not on this machine: install it, or choose another context%s", t.user, plugin.Command, hint)
+			return fmt.Errorf("the credentials of user %s come from the program %s, which is not on this machine: install it, or choose another context%s", t.User, plugin.Command, hint)
 		}
 	}
-	if provider := t.config.AuthProvider; provider != nil {
-		return fmt.Errorf("user %s has the auth-provider %s, which Kubernetes's clients do not know any more: write its credentials anew with the service's own program (gcloud container clusters get-credentials, az aks get-credentials)", t.user, provider.Name)
+	if provider := t.Config.AuthProvider; provider != nil {
+		return fmt.Errorf("user %s has the auth-provider %s, which Kubernetes's clients do not know any more: write its credentials anew with the service's own program (gcloud container clusters get-credentials, az aks get-credentials)", t.User, provider.Name)
 	}
-	data := t.config.CertData
-	if len(data) == 0 && t.config.CertFile != "" {
+	data := t.Config.CertData
+	if len(data) == 0 && t.Config.CertFile != "" {
 		var err error
-		if data, err = os.ReadFile(t.config.CertFile); err != nil {
-			return fmt.Errorf("read the certificate of user %s: %w", t.user, err)
+		if data, err = os.ReadFile(t.Config.CertFile); err != nil {
+			return fmt.Errorf("read the certificate of user %s: %w", t.User, err)
 		}
 	}
 	block, _ := pem.Decode(data)
@@ -140,19 +132,19 @@ func (t *target) checkCredentials(now time.Time) error {
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return fmt.Errorf("read the certificate of user %s: %w", t.user, err)
+		return fmt.Errorf("read the certificate of user %s: %w", t.User, err)
 	}
 	if now.After(certificate.NotAfter) {
-		return fmt.Errorf("the certificate of user %s expired on %s: get new credentials for context %s", t.user, certificate.NotAfter.UTC().Format("2006-01-02 15:04 MST"), t.context)
+		return fmt.Errorf("the certificate of user %s expired on %s: get new credentials for context %s", t.User, certificate.NotAfter.UTC().Format("2006-01-02 15:04 MST"), t.Context)
 	}
 	return nil
 }
 
-// reachLimit is how long the API server may take for its first answer.
-const reachLimit = 10 * time.Second
+// ReachLimit is how long the API server may take for its first answer.
+const ReachLimit = 10 * time.Second
 
-// explain says of an error of the first request what to do about it.
-func (t *target) explain(err error) error {
+// Explain says of an error of the first request what to do about it.
+func (t *Target) Explain(err error) error {
 	var (
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
@@ -162,9 +154,9 @@ func (t *target) explain(err error) error {
 	)
 	switch {
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("the API server %s does not accept the credentials of user %s: they may have expired or be another cluster's; log in again: %w", t, cmp.Or(t.user, "of this pod"), err)
+		return fmt.Errorf("the API server %s does not accept the credentials of user %s: they may have expired or be another cluster's; log in again: %w", t, cmp.Or(t.User, "of this pod"), err)
 	case strings.Contains(err.Error(), "getting credentials"):
-		return fmt.Errorf("the program that gives the credentials of user %s failed: run it by hand to see why: %w", t.user, err)
+		return fmt.Errorf("the program that gives the credentials of user %s failed: run it by hand to see why: %w", t.User, err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the certificate of the API server %s is not of the authority that the kubeconfig names: the cluster may have been made anew; write its kubeconfig again: %w", t, err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -172,7 +164,7 @@ func (t *target) explain(err error) error {
 	case errors.As(err, &name):
 		return fmt.Errorf("the certificate of the API server %s is for another name: correct the server in the kubeconfig: %w", t, err)
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the API server %s has not answered for %s: check the network, a VPN, or the context: %w", t, reachLimit, err)
+		return fmt.Errorf("the API server %s has not answered for %s: check the network, a VPN, or the context: %w", t, ReachLimit, err)
 	case errors.As(err, &request):
 		return fmt.Errorf("the API server %s cannot be reached: check that the cluster runs, the network, or the context: %w", t, err)
 	}
