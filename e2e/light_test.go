@@ -162,7 +162,7 @@ var _ = Describe("light proxies", Label("light"), func() {
 		c.must("scale", "deployment", "web", "-n", "demo", "--replicas="+fmt.Sprint(proxies)) // no change
 		c.must("delete", "sidecars.networking.istio.io", "default", "-n", "demo")
 		quiet()
-		Expect(alike()[routes]).To(HaveLen(len(before[routes]) + 2))
+		Expect(alike()[routes]).To(HaveLen(len(before[routes])+3), "one for each Service: two port numbers of HTTP, one address")
 		c.must("delete", "service", "web", "tcp", "headless", "-n", "demo")
 		log := quiet()
 		Expect(alike()).To(Equal(before), "what is gone is not asked for any more")
