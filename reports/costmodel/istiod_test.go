@@ -1,6 +1,7 @@
 package costmodel
 
 import (
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,7 +49,7 @@ func TestStates(t *testing.T) {
 		add(observations.Record{Settle: &observations.Settle{Settled: true}})
 		add(observations.Record{Objects: &observations.Objects{Services: 4, Pods: 7}})
 		add(observations.Record{Istiod: &observations.Istiod{Pod: "ns/" + step.istiod, MemoryBytes: 50 * mi, Proxies: 9}})
-		add(observations.Record{Proxy: &observations.Proxy{Workload: "ns/web", Objects: observations.ConfigObjects{FilterChains: 20, Endpoints: 3}}})
+		add(observations.Record{Proxy: &observations.Proxy{Workload: "ns/web", Objects: observations.ConfigObjects{FilterChains: 20, Clusters: 5, Endpoints: 3}}})
 		add(observations.Record{Measure: &observations.Measure{}})
 	}
 	d, err := observe([]Log{{"r", r.records}})
@@ -60,7 +61,7 @@ func TestStates(t *testing.T) {
 		got[state] = map[string]float64{}
 		for _, p := range points {
 			got[state][p.Step] = p.Y / mi
-			if diff := cmp.Diff([]float64{4, 7, 9, 3, 180}, p.X); diff != "" {
+			if diff := cmp.Diff(istiodValues(7, 9, observations.ConfigObjects{FilterChains: 20, Clusters: 5, Endpoints: 3}), p.X); diff != "" {
 				t.Errorf("columns (-want +got):\n%s", diff)
 			}
 		}
@@ -119,5 +120,28 @@ func TestPeaks(t *testing.T) {
 	var none data
 	if none.peaks() != nil {
 		t.Error("peaks of nothing are known")
+	}
+}
+
+// TestAProxy checks what the publishers' istiod takes for each proxy, in MB.
+func TestAProxy(t *testing.T) {
+	for name, test := range map[string]struct {
+		state       string
+		services    int
+		least, most float64
+		of          int
+		ok          bool
+	}{
+		"churn of one Service":         {Churn50, 4, 1.69, 1.71, 1, true},
+		"churn is of one Service only": {Churn25, 1000, 1.44, 1.48, 1, true},
+		"rest with 1,000 Services":     {Rest, 1004, 0.75, 2.13, 1000, true},
+		"rest with one Service":        {Rest, 5, 1.28, 1.37, 1, true},
+		"a storm":                      {Storm, 5, 0, 0, 0, false},
+	} {
+		least, most, of, ok := aProxy(test.state, test.services)
+		round := func(v float64) float64 { return math.Round(v/mega*100) / 100 }
+		if round(least) != test.least || round(most) != test.most || of != test.of || ok != test.ok {
+			t.Errorf("%s: %.2f to %.2f of %d Services (%t), want %.2f to %.2f of %d (%t)", name, round(least), round(most), of, ok, test.least, test.most, test.of, test.ok)
+		}
 	}
 }

@@ -23,7 +23,8 @@ import (
 // of cost-model-proxies with proxies=200 (ended before its last step, which was too much for
 // the machine), of eks-nginx, whose sidecars lived through changes, and of routing-cost and
 // routing-cost-entries, whose logs are the first to count routing.
-var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless", "cost-model-proxies", "eks-nginx", "routing-cost", "routing-cost-entries"}
+var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless", "cost-model-proxies", "eks-nginx", "routing-cost", "routing-cost-entries", "istio-bench",
+	"istiod-cost-20", "istiod-cost-100", "istiod-cost-1000", "istiod-cost-http-10", "istiod-cost-http-1000"}
 
 func fitLogs(t *testing.T, o Options, names ...string) (*Model, error) {
 	t.Helper()
@@ -59,9 +60,14 @@ func TestDefault(t *testing.T) {
 	if m.Sidecar.R2 < 0.99 {
 		t.Errorf("R² of a sidecar's memory is %.3f", m.Sidecar.R2)
 	}
-	// Repeats of one step scatter by 8 %, by twice that where most is sent.
-	if l := m.IstiodIn(Storm); l.R2 < 0.9 || l.Share > 0.15 {
-		t.Errorf("R² of istiod's memory is %.3f, its scatter %.1f %%", l.R2, 100*l.Share)
+	// Repeats of one step scatter by 8 %, by three times that in storms of light proxies, which
+	// ran beside much else on two CPUs.
+	for state, scatter := range map[string]float64{Rest: 0.12, Storm: 0.25, Churn25: 0.12, Churn50: 0.15} {
+		if l := m.IstiodIn(state); l == nil {
+			t.Errorf("there is no model of istiod, %s", inState(state))
+		} else if l.R2 < 0.95 || l.Share > scatter {
+			t.Errorf("R² of istiod's memory %s is %.3f, its scatter %.1f %%", inState(state), l.R2, 100*l.Share)
+		}
 	}
 }
 
@@ -388,8 +394,8 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	figures := m.Figures()
-	if len(figures) != 3 {
-		t.Fatalf("%d figures, want one of sidecars, one of routing and one of istiod", len(figures))
+	if want := 2 + len(States()); len(figures) != want {
+		t.Fatalf("%d figures, want %d: one of sidecars, one of routing and one of each state of istiod", len(figures), want)
 	}
 	for name, f := range figures {
 		svg, err := f.SVG(760, true)

@@ -29,6 +29,8 @@ type Answer struct {
 	Routing observations.RoutingObjects `json:"routingObjects"`
 	Rows    observations.Counts         `json:"rows"`
 	Proxies int                         `json:"proxies"`
+	// Services are all of the cluster's.
+	Services int `json:"services"`
 	// Calibration is what the sidecar's estimate was calibrated by; nil for nothing.
 	Calibration *Calibration `json:"calibration,omitempty"`
 	Sidecar     Estimate     `json:"sidecar"`
@@ -97,7 +99,7 @@ const daemonPods = 2
 // Predict answers a question. A sidecar beyond [ExtrapolationLimit] is a [BeyondError], unless
 // the question says Extrapolate; istiod beyond it is unknown in the answer.
 func (m *Model) Predict(q Question) (Answer, error) {
-	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, Calibration: m.Calibration, History: m.SidecarHistory, IstiodHistory: m.IstiodHistory}
+	a := Answer{Parts: q.Mesh.Parts(), Proxies: q.Proxies, Services: q.Services, Calibration: m.Calibration, History: m.SidecarHistory, IstiodHistory: m.IstiodHistory}
 	a.Objects = Objects(a.Parts)
 	a.Routing, a.Rows = q.Mesh.RoutingObjects(), q.Mesh.Rows()
 	if beyond := m.Beyond(a.Objects, a.Routing); len(beyond) > 0 && !q.Extrapolate {
@@ -130,7 +132,7 @@ func (s IstiodState) predict(q Question, a Answer) InState {
 	if s.Memory == nil {
 		return in
 	}
-	values := named(istiodColumns, istiodValues(q.Services, q.Pods, q.Proxies, a.Objects))
+	values := named(istiodColumns, istiodValues(q.Pods, q.Proxies, a.Objects))
 	if beyond := s.Memory.Beyond(values); len(beyond) > 0 && !q.Extrapolate {
 		in.Unknown = strings.Join(beyond, "; ")
 		return in

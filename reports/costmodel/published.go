@@ -66,18 +66,21 @@ func near(services, proxies int) (list []PublishedIstiod) {
 	return list
 }
 
-// aProxy are the least and the most that the publishers' istiod takes for each proxy, in a
-// state, in bytes; ok is false where none tells.
-func aProxy(state string) (least, most float64, ok bool) {
+// aProxy are the least and the most that the publishers' istiod takes for each proxy in a state,
+// in bytes, in the meshes whose number of Services is nearest to the one asked for; ok is false
+// where none tells.
+func aProxy(state string, services int) (least, most float64, of int, ok bool) {
+	distance := func(n int) float64 { return math.Abs(math.Log(float64(max(n, 1)) / float64(max(services, 1)))) }
 	for _, p := range Published() {
 		if p.State != state || p.Proxies == 0 {
 			continue
 		}
 		each := p.Bytes / float64(p.Proxies)
-		if !ok {
-			least, most, ok = each, each, true
+		if !ok || distance(p.Services) < distance(of) {
+			least, most, of, ok = each, each, p.Services, true
+		} else if p.Services == of {
+			least, most = min(least, each), max(most, each)
 		}
-		least, most = min(least, each), max(most, each)
 	}
-	return least, most, ok
+	return least, most, of, ok
 }
