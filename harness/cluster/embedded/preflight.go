@@ -25,7 +25,7 @@ const (
 	// lightBytes are those of a light proxy and of what istiod holds of it, measured with 980
 	// (docs/light.md).
 	lightBytes = 3 << 20
-	diskBytes    = 512 << 20 // logs and dumps
+	diskBytes  = 512 << 20 // logs and dumps
 )
 
 // Preflight implements cluster.Provider.

@@ -104,45 +104,6 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// Counts adds what the client has done, and how many resources of each type it has, to
-// totals.
-func (c *Client) Counts(total *Counts, held map[string]int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	total.Streams += c.count.Streams
-	total.Certificates += c.count.Certificates
-	for typeURL, n := range c.count.Responses {
-		total.Responses[typeURL] += n
-		total.Bytes[typeURL] += c.count.Bytes[typeURL]
-		total.Resources[typeURL] += c.count.Resources[typeURL]
-	}
-	for _, s := range c.types {
-		held[s.typeURL] += int64(len(s.held))
-	}
-}
-
-// Subscriptions are what the client asks for by name, by type URL; nil for all there are.
-func (c *Client) Subscriptions() map[string][]string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := map[string][]string{}
-	for _, s := range c.types {
-		all[s.typeURL] = c.shared.names.of(s.wanted)
-	}
-	return all
-}
-
-// Held are the names of what the client has, by type URL.
-func (c *Client) Held() map[string][]string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := map[string][]string{}
-	for _, s := range c.types {
-		all[s.typeURL] = c.shared.names.of(s.held)
-	}
-	return all
-}
-
 // An Envoy's backoff (SubscriptionFactory::RetryInitialDelayMs and RetryMaxDelayMs): any time
 // up to a bound that doubles.
 const (
@@ -472,57 +433,4 @@ func (c *Client) drained() {
 		c.follow(s, RouteType, func(r *references) []uint32 { return r.routes }, c.config.Drain)
 		c.follow(s, ExtensionType, func(r *references) []uint32 { return r.extensions }, c.config.Drain)
 	}
-}
-
-// sender sends requests in order without making who reads wait: istiod may wait until it has
-// been read before it reads on.
-type sender struct {
-	stream   *stream
-	first    string // type of the first request, which has the node
-	answered map[string]bool
-
-	mu    sync.Mutex
-	queue [][]byte
-	busy  bool
-	ended bool
-}
-
-func newSender(s *stream) *sender { return &sender{stream: s, answered: map[string]bool{}} }
-
-func (s *sender) send(r request) {
-	message := r.message()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return
-	}
-	s.queue = append(s.queue, message)
-	if !s.busy {
-		s.busy = true
-		go s.work()
-	}
-}
-
-// work sends what there is.
-func (s *sender) work() {
-	for {
-		s.mu.Lock()
-		if len(s.queue) == 0 || s.ended {
-			s.busy, s.queue = false, nil
-			s.mu.Unlock()
-			return
-		}
-		message := s.queue[0]
-		s.queue = s.queue[1:]
-		s.mu.Unlock()
-		if err := s.stream.send(message); err != nil {
-			s.end() // which the receiving side hears, too
-		}
-	}
-}
-
-func (s *sender) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
 }
