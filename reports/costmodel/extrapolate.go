@@ -36,7 +36,7 @@ func (l *Linear) Predict(values map[string]float64) Estimate {
 		e.Bytes += t.Coefficient * v
 		away[k] = v - t.Mean
 		if v < t.Min || v > t.Max {
-			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %.10g is outside the measured range, %.10g to %.10g", t.Column, v, t.Min, t.Max))
+			e.Warnings = append(e.Warnings, fmt.Sprintf("%s: %s is outside the measured range, %s to %s", t.Column, amount(v), amount(t.Min), amount(t.Max)))
 		}
 	}
 	one, sigma := 1.0, l.StdDev

@@ -2,6 +2,7 @@ package costmodel
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,6 +143,33 @@ func TestAProxy(t *testing.T) {
 		round := func(v float64) float64 { return math.Round(v/mega*100) / 100 }
 		if round(least) != test.least || round(most) != test.most || of != test.of || ok != test.ok {
 			t.Errorf("%s: %.2f to %.2f of %d Services (%t), want %.2f to %.2f of %d (%t)", name, round(least), round(most), of, ok, test.least, test.most, test.of, test.ok)
+		}
+	}
+}
+
+// TestLargerMesh predicts a mesh of 1,000 proxies with 1,000 unnamed Services from runs of at most
+// 303 proxies: at rest and in a storm.
+func TestLargerMesh(t *testing.T) {
+	const large = "istiod-cost-large"
+	m, err := fitLogs(t, Options{}, slices.DeleteFunc(slices.Clone(defaultRuns), func(name string) bool { return name == large })...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := observe([]Log{readLog(t, large)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{Rest, Storm} {
+		if len(d.istiod[state]) != 2 {
+			t.Fatalf("%s: %d points, want 2", state, len(d.istiod[state]))
+		}
+		for _, p := range d.istiod[state] {
+			e := m.IstiodIn(state).Predict(named(istiodColumns, p.X))
+			off := e.Bytes/p.Y - 1
+			t.Logf("%s: predicted %.0f Mi (%s), measured %.0f Mi: off by %+.1f %%", p.Step, e.Bytes/mi, e.interval(mi, "%.0f"), p.Y/mi, 100*off)
+			if math.Abs(off) > 0.2 || p.Y < e.Lo || p.Y > e.Hi {
+				t.Errorf("%s: predicted %.0f Mi (%s), measured %.0f Mi: off by %+.1f %%, want within 20 %% and the interval", p.Step, e.Bytes/mi, e.interval(mi, "%.0f"), p.Y/mi, 100*off)
+			}
 		}
 	}
 }

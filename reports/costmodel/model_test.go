@@ -21,10 +21,13 @@ import (
 // defaultRuns are the logs that the built-in model was fitted from: of the scenario
 // cost-model as it is and with services=145 pods=12 headless=120, of cost-model-headless,
 // of cost-model-proxies with proxies=200 (ended before its last step, which was too much for
-// the machine), of eks-nginx, whose sidecars lived through changes, and of routing-cost and
-// routing-cost-entries, whose logs are the first to count routing.
+// the machine), of eks-nginx, whose sidecars lived through changes, of routing-cost and
+// routing-cost-entries, whose logs are the first to count routing, of istio-bench with
+// namespaces=6, the first to record peaks, and of istiod-cost with so many Services, of which
+// some were ended before their last steps. The large one has two of its steps, storm and rest,
+// without Services and with 1,000, in both of which 1,000 proxies connect.
 var defaultRuns = []string{"cost-model", "cost-model-large", "cost-model-headless", "cost-model-proxies", "eks-nginx", "routing-cost", "routing-cost-entries", "istio-bench",
-	"istiod-cost-20", "istiod-cost-100", "istiod-cost-1000", "istiod-cost-http-10", "istiod-cost-http-1000"}
+	"istiod-cost-20", "istiod-cost-100", "istiod-cost-1000", "istiod-cost-http-10", "istiod-cost-http-1000", "istiod-cost-large"}
 
 func fitLogs(t *testing.T, o Options, names ...string) (*Model, error) {
 	t.Helper()
