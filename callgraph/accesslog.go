@@ -90,6 +90,7 @@ type entry struct {
 	upstreamHost, cluster        string
 	local, remote                string // of the downstream connection
 	serverName                   string
+	at                           time.Time // zero for a line in JSON that does not say
 	// full says that the line has more than Envoy's own default: the cluster.
 	full bool
 	// of is the proxy that wrote it, where the line says so.
@@ -103,6 +104,7 @@ func (l *accessLog) line(line []byte, number int) {
 		return
 	}
 	l.read++
+	l.to.times.between(e.at, e.at)
 	place := fmt.Sprintf("%s:%d", l.proxy.Name, number)
 	a := amount{requests: 1}
 	if e.method == "-" || e.method == "" { // TCP has no request
@@ -312,7 +314,9 @@ func (l *accessLog) parseJSON(text string) (entry, bool) {
 		}
 		return entry{}, false
 	}
+	at, _ := time.Parse(time.RFC3339Nano, get("start_time")) // a log may be without
 	return entry{
+		at:     at.UTC(),
 		method: get("method"), code: get("response_code"), flags: get("response_flags"), details: get("response_code_details"),
 		authority: get("authority"), upstreamHost: get("upstream_host"), cluster: get("upstream_cluster"),
 		local: get("downstream_local_address"), remote: get("downstream_remote_address"),
@@ -339,10 +343,11 @@ func parseText(text string) (e entry, ok bool) {
 	if head == nil {
 		return e, false
 	}
-	if _, err := time.Parse(time.RFC3339Nano, head[1]); err != nil {
+	at, err := time.Parse(time.RFC3339Nano, head[1])
+	if err != nil {
 		return e, false
 	}
-	e.method = head[2]
+	e.at, e.method = at.UTC(), head[2]
 	rest := text[len(head[0]):]
 	if at := strings.IndexByte(rest, '"'); at >= 0 {
 		if status := afterRequest.FindStringSubmatch(rest[at:]); status != nil {

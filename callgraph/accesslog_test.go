@@ -103,6 +103,9 @@ func TestAccessLog(t *testing.T) {
 			continue
 		}
 		wellFormed(t, g)
+		if first, last := g.First.Format("15:04:05"), g.Last.Format("15:04:05"); first != "14:00:01" || last < first {
+			t.Errorf("%s: from %s to %s", test.file, first, last)
+		}
 		calls, unknown := short(g)
 		if diff := cmp.Diff(test.calls, calls); diff != "" {
 			t.Errorf("%s: %s", test.file, diff)

@@ -172,6 +172,7 @@ func (s *Several) Graph() (*Graph, error) {
 func Sum(graphs ...*Graph) *Graph {
 	b := newBuilder()
 	for _, g := range graphs {
+		b.times.between(g.First, g.Last)
 		for _, c := range g.Calls {
 			by := bySource
 			if !slices.Contains(g.Seen, c.From.Namespace) { // read at the callee's

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Graph is who calls whom, as far as its sources tell.
@@ -26,6 +27,20 @@ type Graph struct {
 	Seen []string `json:"seen"`
 	// Notes say what the sources could not tell, a sentence each.
 	Notes []string `json:"notes,omitempty"`
+	// First and Last are the times of the first and the last call that was logged; zero where the
+	// sources have no times. Calls that are made less often than that are not in it.
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+}
+
+// between takes in times of another graph or of a call.
+func (g *Graph) between(first, last time.Time) {
+	if !first.IsZero() && (g.First.IsZero() || first.Before(g.First)) {
+		g.First = first
+	}
+	if last.After(g.Last) {
+		g.Last = last
+	}
 }
 
 // Party is who calls.
@@ -153,6 +168,7 @@ type builder struct {
 	unknown map[unknownKey]*Unknown
 	seen    map[string]bool
 	notes   []string
+	times   Graph // of which only First and Last are set
 }
 
 type callKey struct {
@@ -226,7 +242,7 @@ func appendPlace(list []string, place string) []string {
 
 // graph returns what was put together, in order.
 func (b *builder) graph() *Graph {
-	g := &Graph{Seen: slices.Sorted(maps.Keys(b.seen)), Notes: b.notes}
+	g := &Graph{Seen: slices.Sorted(maps.Keys(b.seen)), Notes: b.notes, First: b.times.First, Last: b.times.Last}
 	for key, t := range b.calls {
 		g.Calls = append(g.Calls, Call{
 			From: key.from, To: key.to,
@@ -258,6 +274,7 @@ func Join(graphs ...*Graph) *Graph {
 	calls, unknown, seen := map[callKey]Call{}, map[unknownKey]Unknown{}, map[string]bool{}
 	joined := &Graph{}
 	for _, g := range graphs {
+		joined.between(g.First, g.Last)
 		for _, c := range g.Calls {
 			key := callKey{c.From, c.To}
 			before := calls[key]

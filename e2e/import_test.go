@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,26 +94,23 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 type liveProxy struct {
 	namespace, workload, pod string
 	config, clusters         string // paths
-	memory                   int64  // before it was dumped
+	memory                   int64  // median of the workload's real proxies, before one was dumped
 }
 
-// dumped asks a real proxy of a workload for its configuration, after its memory was read.
+// dumped asks a real proxy of a workload for its configuration, after the memory of all of them
+// was read: one alone may differ by some Mi, since an Envoy's heap grows in whole steps.
 func (c *leftUp) dumped(dir, namespace, workload, selector string) liveProxy {
 	GinkgoHelper()
 	p := liveProxy{namespace: namespace, workload: workload}
+	var real []string
 	for _, pod := range c.pods(namespace, selector) {
 		if id := container(pod, "istio-proxy").ContainerID; id != "" && !strings.HasPrefix(id, "simulated://") {
-			p.pod = pod.Name
+			real = append(real, pod.Name)
 		}
 	}
-	Expect(p.pod).NotTo(BeEmpty(), "no pod of %s/%s has a real proxy", namespace, workload)
-	var usage metrics.PodMetrics
-	Expect(json.Unmarshal([]byte(c.must("get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/"+namespace+"/pods/"+p.pod)), &usage)).To(Succeed())
-	for _, container := range usage.Containers {
-		if container.Name == "istio-proxy" {
-			p.memory = container.Usage.Memory().Value()
-		}
-	}
+	Expect(real).NotTo(BeEmpty(), "no pod of %s/%s has a real proxy", namespace, workload)
+	p.pod = real[0]
+	p.memory = c.memory(namespace, real)
 	ask := func(what string) string {
 		path := filepath.Join(dir, fmt.Sprintf("%s.%s", p.pod, strings.Fields(what)[0]))
 		path = strings.ReplaceAll(path, "?include_eds", "")
@@ -122,6 +120,24 @@ func (c *leftUp) dumped(dir, namespace, workload, selector string) liveProxy {
 	}
 	p.config, p.clusters = ask("config_dump?include_eds"), ask("clusters?format=json")
 	return p
+}
+
+// memory is the median of what the metrics API says of the proxies of pods, in bytes.
+func (c *leftUp) memory(namespace string, pods []string) int64 {
+	GinkgoHelper()
+	var all []int64
+	for _, pod := range pods {
+		var usage metrics.PodMetrics
+		Expect(json.Unmarshal([]byte(c.must("get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/"+namespace+"/pods/"+pod)), &usage)).To(Succeed())
+		for _, container := range usage.Containers {
+			if container.Name == "istio-proxy" {
+				all = append(all, container.Usage.Memory().Value())
+			}
+		}
+	}
+	Expect(all).To(HaveLen(len(pods)))
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }
 
 // rows are those that the real istioctl prints of it.
@@ -141,14 +157,23 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 	BeforeAll(func() {
 		dir = GinkgoT().TempDir()
 		Expect(os.Chmod(dir, 0o755)).To(Succeed())
-		c := leaveUp(invoker, "--nodes", "m6i.xlarge=3", "--real", "1")
+		c := leaveUp(invoker, "--nodes", "m6i.xlarge=3", "--real", "3")
 		manifest, err := filepath.Abs("testdata/imported/mesh.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		c.must("apply", "-f", manifest)
-		for _, namespace := range []string{"bookinfo", "edge", "fleet", "orders", "stock", "billing", "search", "istio-system"} {
-			c.must("rollout", "status", "deployment", "-n", namespace, "--timeout=180s")
+		rolledOut := func() {
+			for _, namespace := range []string{"bookinfo", "edge", "fleet", "orders", "stock", "billing", "search", "istio-system"} {
+				c.must("rollout", "status", "deployment", "-n", namespace, "--timeout=180s")
+			}
+			c.must("rollout", "status", "statefulset/shard", "-n", "stock", "--timeout=180s")
 		}
-		c.must("rollout", "status", "statefulset/shard", "-n", "stock", "--timeout=180s")
+		rolledOut()
+		// Proxies of the replay begin when everything else is there; these have seen it come.
+		for _, w := range []string{"bookinfo deployment/productpage-v1", "fleet deployment/fleet-api", "search deployment/search-api", "stock statefulset/shard"} {
+			namespace, name, _ := strings.Cut(w, " ")
+			c.must("rollout", "restart", name, "-n", namespace)
+		}
+		rolledOut()
 		// Listeners that were replaced meanwhile drain for 45 s, and metrics-server reads every
 		// 3 s.
 		time.Sleep(time.Minute)
@@ -178,7 +203,7 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 	})
 
 	It("has the counts of every live proxy by the real istioctl, and their memory within 5 %", func() {
-		run := invoker.startRun(filepath.Join(imported, "theirs.yaml"), "--real", "1")
+		run := invoker.startRun(filepath.Join(imported, "theirs.yaml"), "--real", "3")
 		run.wait(8 * time.Minute)
 		run.exits(0)
 		run.replayed().bringsBack(len(live))
@@ -197,6 +222,7 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 			workload := p.namespace + "/" + p.workload
 			Expect(dumps).To(HaveKeyWithValue(workload, p.rows()), workload)
 			if p.namespace != "edge" { // a gateway is no sidecar
+				GinkgoWriter.Printf("%s: %.1f Mi there, %.1f Mi in the replay\n", workload, float64(p.memory)/(1<<20), float64(memories[workload])/(1<<20))
 				Expect(memories[workload]).To(BeNumerically("~", p.memory, p.memory/20), "memory of %s", workload)
 			}
 		}

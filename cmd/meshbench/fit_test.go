@@ -26,7 +26,7 @@ func TestFitThenPredict(t *testing.T) {
 			t.Errorf("fit does not say %q:\n%s", want, text)
 		}
 	}
-	for _, figure := range []string{"model-residuals-sidecar.svg", "model-residuals-istiod.svg"} {
+	for _, figure := range []string{"model-residuals-sidecar.svg", "model-residuals-istiod-storm.svg"} {
 		svg, err := os.ReadFile(filepath.Join(filepath.Dir(model), figure))
 		if err != nil || !bytes.Contains(svg, []byte("</svg>")) {
 			t.Errorf("%s: %v", figure, err)

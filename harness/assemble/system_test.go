@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/scenarios"
 )
 
 const importedScenario = `name: x
@@ -53,7 +54,7 @@ func TestSystem(t *testing.T) {
 				t.Fatal(err)
 			}
 			// What a command line says of Istio's version is the mesh's own.
-			o := Options{Source: chosen(t, tt.source), Real: 1, Programs: Programs{Istio: "1.24.0"}}
+			o := Options{Source: chosen(t, tt.source), Shares: scenarios.Shares{Real: 1}, Programs: Programs{Istio: "1.24.0"}}
 			s, err := o.Open(file, nil)
 			if err != nil {
 				t.Fatal(err)

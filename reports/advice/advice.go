@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshbench/meshbench/callgraph"
 )
@@ -174,6 +175,9 @@ func (a *advisor) all() {
 		a.out.Outside = append(a.out.Outside, Outside{host, slices.Compact(from)})
 	}
 	slices.SortFunc(a.out.Outside, func(x, y Outside) int { return cmp.Compare(x.Host, y.Host) })
+	if g := a.graph; !g.First.IsZero() {
+		a.out.Notes = append(a.out.Notes, fmt.Sprintf("the access logs that were read are of %s to %s UTC: what is called less often than that is not in them", g.First.Format(time.DateTime), g.Last.Format(time.DateTime)))
+	}
 	for _, text := range a.mesh.Unread {
 		a.out.Notes = append(a.out.Notes, "not read: "+text)
 	}

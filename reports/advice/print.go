@@ -18,7 +18,7 @@ const (
 
 // size prints memory in the unit that suits it.
 func size(bytes float64) string {
-	if bytes >= gi || bytes <= -gi {
+	if bytes >= 1000*mi || bytes <= -1000*mi {
 		return fmt.Sprintf("%.2f Gi", bytes/gi)
 	}
 	return fmt.Sprintf("%.1f Mi", bytes/mi)

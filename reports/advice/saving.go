@@ -71,13 +71,22 @@ const mostGone = 5
 // now.
 func (a *Advice) Price(model *costmodel.Model, dumps []Dump) {
 	a.Total = &Total{}
+	before := map[*Dump]*priced{} // of hundreds of scopes most begin with the same
 	for _, s := range a.Scopes {
 		d, foreign := a.dumpFor(s, dumps)
 		if d == nil {
 			a.Total.Unpriced = append(a.Total.Unpriced, s.Namespace)
 			continue
 		}
-		s.Saving = s.price(model, d, foreign, a.mesh.Current(s.Namespace))
+		current := a.mesh.Current(s.Namespace)
+		var b *priced
+		if foreign && !slices.Contains(current, "*/*") { // what the other sees, this one may not see
+			b = price(model, d.Configuration.Scoped(s.sees(current)))
+		} else if b = before[d]; b == nil {
+			b = price(model, d.Configuration)
+			before[d] = b
+		}
+		s.Saving = s.price(model, d, foreign, b)
 		if n := s.Proxies; n > 0 {
 			t := a.Total
 			t.Proxies += n
@@ -107,24 +116,33 @@ func (a *Advice) dumpFor(s *Scope, dumps []Dump) (d *Dump, foreign bool) {
 	return d, true
 }
 
+// priced is a configuration with what it amounts to.
+type priced struct {
+	*proxyconfig.Attribution
+	sum  proxyconfig.Sum
+	side Side
+}
+
+func price(model *costmodel.Model, a *proxyconfig.Attribution) *priced {
+	sum := a.Sum()
+	return &priced{a, sum, Side{DumpBytes: a.Bytes, Objects: sum.Objects, Rows: sum.Rows, Memory: model.MemoryWith(sum.Objects, sum.Routing)}}
+}
+
+// sees tells what proxies of the scope's namespace see through hosts.
+func (s *Scope) sees(hosts []string) func(namespace, host string) bool {
+	e := egress(hosts)
+	return func(namespace, host string) bool { return e.Sees(s.Namespace, namespace, host) }
+}
+
 // price prices a scope by a dump.
-func (s *Scope) price(model *costmodel.Model, d *Dump, foreign bool, current []string) *Saving {
-	sees := func(hosts []string) func(namespace, host string) bool {
-		e := egress(hosts)
-		return func(namespace, host string) bool { return e.Sees(s.Namespace, namespace, host) }
-	}
-	before := d.Configuration
-	if foreign { // what the other sees, this one may not see
-		before = before.Scoped(sees(current))
-	}
-	after := before.Scoped(sees(s.List()))
-	v := &Saving{From: d.Name, Foreign: foreign, Before: side(model, before), After: side(model, after)}
-	x, y := before.Sum(), after.Sum()
-	v.Each = model.Difference(x.Objects, y.Objects, x.Routing, y.Routing)
+func (s *Scope) price(model *costmodel.Model, d *Dump, foreign bool, before *priced) *Saving {
+	after := price(model, before.Scoped(s.sees(s.List())))
+	v := &Saving{From: d.Name, Foreign: foreign, Before: before.side, After: after.side}
+	v.Each = model.Difference(before.sum.Objects, after.sum.Objects, before.sum.Routing, after.sum.Routing)
 	if s.Proxies > 0 {
 		v.All = times(v.Each, s.Proxies)
 	}
-	v.Why = gone(model, before, after)
+	v.Why = gone(model, before.Attribution, after.Attribution)
 	v.Recommendation = model.Recommend(v.After.Memory)
 	if !before.Endpoints {
 		v.Unknown = append(v.Unknown, "endpoints: the dump has none (/config_dump?include_eds has)")
@@ -133,11 +151,6 @@ func (s *Scope) price(model *costmodel.Model, d *Dump, foreign bool, current []s
 		v.Unknown = append(v.Unknown, fmt.Sprintf("the namespace's own ports: the dump is that of %s", d.Name))
 	}
 	return v
-}
-
-func side(model *costmodel.Model, a *proxyconfig.Attribution) Side {
-	sum := a.Sum()
-	return Side{DumpBytes: a.Bytes, Objects: sum.Objects, Rows: sum.Rows, Memory: model.MemoryWith(sum.Objects, sum.Routing)}
 }
 
 // gone are the namespaces of what is before and not after.

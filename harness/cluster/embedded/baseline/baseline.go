@@ -123,11 +123,18 @@ func (o Options) objects() ([]*unstructured.Unstructured, error) {
 			return nil, err
 		}
 	}
+	addresses, err := AddressesOf(o.System)
+	if err != nil {
+		return nil, err
+	}
 	for _, object := range all {
-		if object.GetName() != kubernetesName {
-			continue
+		switch {
+		case object.GetName() == kubernetesName:
+			err = serve(object, o.APIServers)
+		case !o.System.Replaces() && isDNS(object): // which the manifest has for the usual range
+			err = unstructured.SetNestedField(object.Object, addresses.DNS.String(), "spec", "clusterIP")
 		}
-		if err := serve(object, o.APIServers); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

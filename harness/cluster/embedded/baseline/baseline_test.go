@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/meshbench/meshbench/harness/cluster"
 )
 
 // The published baseline: see baseline_services of the published table.
@@ -168,6 +170,25 @@ func TestResolution(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%d nodes: %q, want %q", nodes, got, want)
+		}
+	}
+}
+
+// TestAnotherRange holds that the own baseline follows the range of Services' addresses: an
+// import without the source's kube-system has a range and no baseline.
+func TestAnotherRange(t *testing.T) {
+	for system, want := range map[*cluster.System]string{
+		nil:                            "172.20.0.10",
+		{}:                             "172.20.0.10",
+		{ServiceRange: "10.96.0.0/16"}: "10.96.0.10",
+	} {
+		all, err := Options{System: system}.objects()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dns := byIdentity(t, all)["Service kube-system/kube-dns"]
+		if got, _, _ := unstructured.NestedString(dns.Object, "spec", "clusterIP"); got != want {
+			t.Errorf("%+v: cluster DNS at %s, want %s", system, got, want)
 		}
 	}
 }
