@@ -96,7 +96,7 @@ func (p *Process) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		response, err := p.http.Do(request)
+		response, err := p.http.Do(request) //nolint:bodyclose // hear does
 		if err == nil {
 			go p.hear(response.Body)
 			return nil

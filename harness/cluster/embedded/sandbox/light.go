@@ -91,12 +91,12 @@ func (c *Client) LightProxy(ctx context.Context, uid string) (details light.Deta
 	return details, err
 }
 
-// WatchLight: see cluster.LightProxies.
+// WatchLight does what cluster.LightProxies says.
 func (c *Client) WatchLight(ctx context.Context, typeURL, name string) error {
 	return c.call(ctx, http.MethodPut, "/light/watch?"+url.Values{"type": {typeURL}, "name": {name}}.Encode(), nil, nil)
 }
 
-// LightAcknowledged: see cluster.LightProxies.
+// LightAcknowledged does what cluster.LightProxies says.
 func (c *Client) LightAcknowledged(ctx context.Context, typeURL, name string, since time.Time) (first map[string]time.Time, err error) {
 	query := url.Values{"type": {typeURL}, "name": {name}, "since": {since.UTC().Format(time.RFC3339Nano)}}
 	err = c.call(ctx, http.MethodGet, "/light/acknowledged?"+query.Encode(), nil, &first)

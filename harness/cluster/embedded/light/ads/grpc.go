@@ -109,7 +109,7 @@ func (c *connection) call(ctx context.Context, name, method string, header http.
 	// net/http looks at the context again once the request's body has ended.
 	context.AfterFunc(ctx, func() { writer.CloseWithError(context.Cause(ctx)) })
 	go func() {
-		response, err := c.http.RoundTrip(request)
+		response, err := c.http.RoundTrip(request) //nolint:bodyclose // the stream's close does
 		if err != nil {
 			reader.CloseWithError(err) // a send must not wait for what never comes
 		}
@@ -210,7 +210,9 @@ func (c *connection) unary(ctx context.Context, name, method string, header http
 	if err := s.send(message); err != nil {
 		return nil, err
 	}
-	s.body.Close()
+	if err := s.body.Close(); err != nil {
+		return nil, err
+	}
 	reader, size, err := s.receive()
 	if err != nil {
 		return nil, err
