@@ -6,28 +6,27 @@
 package light
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/meshbench/meshbench/harness/cluster/embedded/peer"
 )
 
 // Process is the process that speaks for light proxies. It is safe for concurrent use.
 type Process struct {
 	cmd    *exec.Cmd
-	http   *http.Client
+	peer   *peer.Client
 	done   chan struct{}
 	socket string
 
@@ -63,12 +62,7 @@ func Start(ctx context.Context, log string) (_ *Process, err error) {
 	}
 	p := &Process{
 		cmd: cmd, done: make(chan struct{}), socket: socket, listeners: map[string]func(Change){},
-		http: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", socket)
-			},
-			MaxIdleConnsPerHost: 8,
-		}},
+		peer: peer.New("the light proxies", socket, 8),
 	}
 	go func() {
 		err := cmd.Wait()
@@ -92,11 +86,11 @@ func (p *Process) follow(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("the process of light proxies does not answer after %s", startLimit))
 	defer cancel()
 	for {
-		request, err := http.NewRequest(http.MethodGet, "http://light"+changesPath, nil)
+		request, err := http.NewRequest(http.MethodGet, peer.URL(changesPath), nil)
 		if err != nil {
 			return err
 		}
-		response, err := p.http.Do(request) //nolint:bodyclose // hear does
+		response, err := p.peer.HTTP.Do(request) //nolint:bodyclose // hear does
 		if err == nil {
 			go p.hear(response.Body)
 			return nil
@@ -144,7 +138,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Stop() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
-	p.http.CloseIdleConnections()
+	p.peer.HTTP.CloseIdleConnections()
 }
 
 // Add begins to speak for a proxy. changed is called with each change of it, from another
@@ -213,39 +207,11 @@ func (p *Process) Acknowledged(ctx context.Context, typeURL, name string, since 
 	return first, err
 }
 
+// call asks the process. Once it has ended that is the error.
 func (p *Process) call(ctx context.Context, method, path string, body, result any) error {
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("encode a request to the light proxies: %w", err)
-		}
-		reader = bytes.NewReader(text)
+	err := p.peer.Call(ctx, method, path, body, result)
+	if ended := p.Err(); err != nil && ended != nil {
+		return ended
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://light"+path, reader)
-	if err != nil {
-		return fmt.Errorf("make a request to the light proxies: %w", err)
-	}
-	response, err := p.http.Do(request)
-	if err != nil {
-		if ended := p.Err(); ended != nil {
-			return ended
-		}
-		return fmt.Errorf("ask the light proxies: %w", err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("read the light proxies' answer: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return errors.New(strings.TrimSpace(string(text)))
-	}
-	if result == nil {
-		return nil
-	}
-	if err := json.Unmarshal(text, result); err != nil {
-		return fmt.Errorf("decode the light proxies' answer: %w", err)
-	}
-	return nil
+	return err
 }

@@ -1,21 +1,18 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/peer"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -104,71 +101,32 @@ func (s *server) costs() (Costs, error) {
 }
 
 // Client speaks to a sandbox's control socket.
-type Client struct{ http *http.Client }
+type Client struct{ peer *peer.Client }
 
-// NewClient speaks to the sandbox whose state folder is dir. It connects on first use.
+// NewClient speaks to the sandbox whose state folder is dir. It connects on first use. Calls are
+// seldom, and an idle connection would only hinder the sandbox's end.
 func NewClient(dir string) *Client {
-	return &Client{http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, SocketName))
-		},
-		// Calls are seldom; an idle connection would only hinder the sandbox's end.
-		DisableKeepAlives: true,
-	}}}
+	return &Client{peer.New("the sandbox", filepath.Join(dir, SocketName), 0)}
 }
 
 // Facts describe the cluster.
 func (c *Client) Facts(ctx context.Context) (facts observations.Cluster, err error) {
-	err = c.call(ctx, http.MethodGet, "/facts", nil, &facts)
+	err = c.peer.Call(ctx, http.MethodGet, "/facts", nil, &facts)
 	return facts, err
 }
 
 // Costs are the costs so far.
 func (c *Client) Costs(ctx context.Context) (costs Costs, err error) {
-	err = c.call(ctx, http.MethodGet, "/costs", nil, &costs)
+	err = c.peer.Call(ctx, http.MethodGet, "/costs", nil, &costs)
 	return costs, err
 }
 
 // SetNodes makes the nodes be groups and returns when they are Ready.
 func (c *Client) SetNodes(ctx context.Context, groups []cluster.NodeGroup) error {
-	return c.call(ctx, http.MethodPut, "/nodes", groups, nil)
+	return c.peer.Call(ctx, http.MethodPut, "/nodes", groups, nil)
 }
 
 // Shutdown asks the sandbox to end. It has not ended yet when the call returns.
 func (c *Client) Shutdown(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/shutdown", nil, nil)
-}
-
-func (c *Client) call(ctx context.Context, method, path string, body, result any) error {
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("encode request to the sandbox: %w", err)
-		}
-		reader = bytes.NewReader(text)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://sandbox"+path, reader)
-	if err != nil {
-		return fmt.Errorf("make request to the sandbox: %w", err)
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return fmt.Errorf("ask the sandbox: %w", err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("read the sandbox's answer: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return errors.New(strings.TrimSpace(string(text)))
-	}
-	if result == nil {
-		return nil
-	}
-	if err := json.Unmarshal(text, result); err != nil {
-		return fmt.Errorf("decode the sandbox's answer: %w", err)
-	}
-	return nil
+	return c.peer.Call(ctx, http.MethodPost, "/shutdown", nil, nil)
 }

@@ -81,24 +81,24 @@ func (s *server) light(ctx context.Context) (*observations.Light, error) {
 
 // Light is how far the light proxies are and what they have cost; nil while there are none.
 func (c *Client) Light(ctx context.Context) (found *observations.Light, err error) {
-	err = c.call(ctx, http.MethodGet, "/light", nil, &found)
+	err = c.peer.Call(ctx, http.MethodGet, "/light", nil, &found)
 	return found, err
 }
 
 // LightProxy is what the light proxy of the pod with that uid asks for and has.
 func (c *Client) LightProxy(ctx context.Context, uid string) (details light.Details, err error) {
-	err = c.call(ctx, http.MethodGet, "/light/proxies/"+url.PathEscape(uid), nil, &details)
+	err = c.peer.Call(ctx, http.MethodGet, "/light/proxies/"+url.PathEscape(uid), nil, &details)
 	return details, err
 }
 
 // WatchLight does what cluster.LightProxies says.
 func (c *Client) WatchLight(ctx context.Context, typeURL, name string) error {
-	return c.call(ctx, http.MethodPut, "/light/watch?"+url.Values{"type": {typeURL}, "name": {name}}.Encode(), nil, nil)
+	return c.peer.Call(ctx, http.MethodPut, "/light/watch?"+url.Values{"type": {typeURL}, "name": {name}}.Encode(), nil, nil)
 }
 
 // LightAcknowledged does what cluster.LightProxies says.
 func (c *Client) LightAcknowledged(ctx context.Context, typeURL, name string, since time.Time) (first map[string]time.Time, err error) {
 	query := url.Values{"type": {typeURL}, "name": {name}, "since": {since.UTC().Format(time.RFC3339Nano)}}
-	err = c.call(ctx, http.MethodGet, "/light/acknowledged?"+query.Encode(), nil, &first)
+	err = c.peer.Call(ctx, http.MethodGet, "/light/acknowledged?"+query.Encode(), nil, &first)
 	return first, err
 }
