@@ -227,7 +227,7 @@ var _ = Describe("a cluster that is left up", Ordered, Label("up"), func() {
 		Expect(e.Total.Rows.Endpoint).To(Equal(printed("endpoint")))
 		Expect(e.Scoped.Total.Rows.Cluster).To(BeNumerically("<", e.Total.Rows.Cluster))
 		sidecar := filepath.Join(invoker.dir, "sidecar.yaml")
-		Expect(os.WriteFile(sidecar, []byte("{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: default, namespace: demo}, spec: {egress: [{hosts: [./*, istio-system/*]}]}}\n"), 0o644)).To(Succeed())
+		Expect(os.WriteFile(sidecar, []byte("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: demo}\nspec: {egress: [{hosts: [./*, istio-system/*]}]}\n"), 0o644)).To(Succeed())
 		c.must("apply", "-f", sidecar)
 		Eventually(func() any { return rows().Total.Rows }, time.Minute, 2*time.Second).Should(Equal(e.Scoped.Total.Rows))
 		c.must("delete", "-f", sidecar)
