@@ -51,7 +51,7 @@ func foreignText(begun *bufio.Reader) error {
 	case bytes.HasPrefix(begin, []byte("apiVersion:")) || bytes.HasPrefix(begin, []byte("kind:")):
 		what = "is YAML of Kubernetes"
 	}
-	return fmt.Errorf("it %s, not Envoy's JSON: %s", what, ask)
+	return fmt.Errorf("it %s, and no configuration dump: %s", what, ask)
 }
 
 // foreigners are answers of other programs and to other questions, by fields that all of them
