@@ -99,37 +99,21 @@ func (h *Host) count(name, value string) error {
 }
 
 func jsonStats(in io.Reader, cluster func(string) error, host func(Host) error) error {
-	s, found := newStream(in), false
-	err := s.within(`"cluster_statuses"`, func() error {
-		if found {
-			return s.pass()
+	found, err := eachStatus(newStream(in), func(c status[addressed]) error {
+		if err := cluster(c.Name); err != nil {
+			return err
 		}
-		if found = true; s.PeekKind() != '[' {
-			return errNoClusters
-		}
-		return s.each(func() error {
-			c, err := decodeNext[status[addressed]](s)
+		for _, h := range c.Hosts {
+			x, err := h.host(c.Name)
+			if err == nil {
+				err = host(x)
+			}
 			if err != nil {
 				return err
 			}
-			if err := cluster(c.Name); err != nil {
-				return err
-			}
-			for _, h := range c.Hosts {
-				x, err := h.host(c.Name)
-				if err == nil {
-					err = host(x)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		}
+		return nil
 	})
-	if err == nil {
-		err = s.end()
-	}
 	if err == nil && !found {
 		err = errNoClusters
 	}

@@ -219,27 +219,8 @@ func countHosts(answer io.Reader) (int, error) {
 // hosts that the cluster has now. Clusters without any are left out. What was sent to hosts
 // that are gone is not in it.
 func Requests(clusters io.Reader) (map[string]int64, error) {
-	// An answer may be of many megabytes: it is read a cluster at a time.
-	s, found := newStream(clusters), false
 	sent := map[string]int64{}
-	err := s.within(`"cluster_statuses"`, func() error {
-		if found {
-			return s.pass()
-		}
-		if found = true; s.PeekKind() != '[' {
-			return errNoClusters
-		}
-		return s.each(func() error {
-			c, err := decodeNext[status[hostStats]](s)
-			if err != nil {
-				return err
-			}
-			return addRequests(sent, c)
-		})
-	})
-	if err == nil {
-		err = s.end()
-	}
+	found, err := eachStatus(newStream(clusters), func(c status[hostStats]) error { return addRequests(sent, c) })
 	if err == nil && !found {
 		err = io.EOF
 	}
@@ -278,6 +259,30 @@ func addRequests(sent map[string]int64, c status[hostStats]) error {
 type status[H any] struct {
 	Name  string `json:"name"`
 	Hosts []H    `json:"host_statuses"`
+}
+
+// eachStatus hands over the clusters of an answer to /clusters, which may be of many megabytes:
+// it is read a cluster at a time. found says whether it has a list of them.
+func eachStatus[H any](s stream, take func(status[H]) error) (found bool, err error) {
+	err = s.within(`"cluster_statuses"`, func() error {
+		if found {
+			return s.pass()
+		}
+		if found = true; s.PeekKind() != '[' {
+			return errNoClusters
+		}
+		return s.each(func() error {
+			c, err := decodeNext[status[H]](s)
+			if err != nil {
+				return err
+			}
+			return take(c)
+		})
+	})
+	if err == nil {
+		err = s.end()
+	}
+	return found, err
 }
 
 func clusterStatuses[H any](clusters []byte) ([]status[H], error) {

@@ -18,14 +18,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/pager"
 
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/manifests"
 )
-
-// page is how many objects are asked for at once.
-const page = 500
 
 // kinds are those that decide what a proxy sees; of a group that the cluster does not serve there
 // are none.
@@ -109,20 +108,20 @@ func Read(ctx context.Context, client *kube.Client) (*manifests.Manifest, error)
 	return asManifest(all)
 }
 
-// pages lists all objects of a resource.
+// pages lists all objects of a resource, 500 at a time. Pages that the cluster has forgotten
+// meanwhile are no error: then all are asked for at once.
 func pages(ctx context.Context, client *kube.Client, resource schema.GroupVersionResource, namespace string) ([]unstructured.Unstructured, error) {
 	var all []unstructured.Unstructured
-	o := metav1.ListOptions{Limit: page}
-	for {
-		list, err := client.Dynamic.Resource(resource).Namespace(namespace).List(ctx, o)
-		if err != nil {
-			return nil, err
+	pages := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return client.Dynamic.Resource(resource).Namespace(namespace).List(ctx, o)
+	})
+	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
+		if o, ok := object.(*unstructured.Unstructured); ok {
+			all = append(all, *o)
 		}
-		all = append(all, list.Items...)
-		if o.Continue = list.GetContinue(); o.Continue == "" {
-			return all, nil
-		}
-	}
+		return nil
+	})
+	return all, err
 }
 
 // asManifest reads objects as if they stood in a file.

@@ -186,12 +186,8 @@ func (v *Verification) rows(a *Advice, memory map[string]map[string][]float64, t
 
 // median is 0 of nothing.
 func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	middle, _, _ := words.Spread(slices.Clone(values))
+	return middle
 }
 
 func mean(values []float64) float64 {

@@ -14,6 +14,7 @@ import (
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/costmodel"
+	"github.com/meshbench/meshbench/reports/words"
 )
 
 // Subject is a configuration that can be explained.
@@ -148,7 +149,6 @@ func measured(s *reports.Step, p observations.Proxy) *Measured {
 	if len(bytes) == 0 {
 		return nil
 	}
-	slices.Sort(bytes)
-	n := len(bytes)
-	return &Measured{Step: s.Name, Sidecars: n, Median: (bytes[(n-1)/2] + bytes[n/2]) / 2, Min: bytes[0], Max: bytes[n-1]}
+	median, low, high := words.Spread(bytes)
+	return &Measured{Step: s.Name, Sidecars: len(bytes), Median: median, Min: low, Max: high}
 }

@@ -40,27 +40,23 @@ func (p *Probes) Quantile(q float64) (seconds float64, above bool) {
 // probes are those of a log, in the order of the first of each.
 func probes(records []observations.Record, graph string) []Probes {
 	var list []Probes
-	var steps []string
-	for _, r := range records {
-		switch {
-		case r.Run != nil:
-			steps = r.Run.Steps
-		case r.Step == nil || *r.Step >= len(steps):
-		case r.Begin != nil: // a step that begins again starts over
-			list = slices.DeleteFunc(list, func(p Probes) bool { return p.Number == *r.Step+1 })
-		case r.Probe != nil && r.Probe.Graph == graph:
-			i := slices.IndexFunc(list, func(p Probes) bool { return p.Number == *r.Step+1 && p.Kind == r.Probe.Kind })
-			if i < 0 {
-				i = len(list)
-				list = append(list, Probes{Step: steps[*r.Step], Number: *r.Step + 1, Kind: r.Probe.Kind})
-			}
-			p := &list[i]
-			p.Rounds++
-			p.Expected += r.Probe.Expected
-			p.Seconds = append(p.Seconds, r.Probe.Seconds...)
-			p.Limit = max(p.Limit, r.Probe.LimitSeconds)
+	eachOfSteps(records, func(number int) {
+		list = slices.DeleteFunc(list, func(p Probes) bool { return p.Number == number })
+	}, func(step string, number int, r observations.Record) {
+		if r.Probe == nil || r.Probe.Graph != graph {
+			return
 		}
-	}
+		i := slices.IndexFunc(list, func(p Probes) bool { return p.Number == number && p.Kind == r.Probe.Kind })
+		if i < 0 {
+			i = len(list)
+			list = append(list, Probes{Step: step, Number: number, Kind: r.Probe.Kind})
+		}
+		p := &list[i]
+		p.Rounds++
+		p.Expected += r.Probe.Expected
+		p.Seconds = append(p.Seconds, r.Probe.Seconds...)
+		p.Limit = max(p.Limit, r.Probe.LimitSeconds)
+	})
 	for i := range list {
 		slices.Sort(list[i].Seconds)
 	}

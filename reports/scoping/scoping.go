@@ -129,27 +129,40 @@ type Proofs struct {
 // proofs are those of a log's walks along a graph, in the order of the first of each.
 func proofs(records []observations.Record, graph string) []Proofs {
 	var list []Proofs
+	eachOfSteps(records, func(number int) {
+		list = slices.DeleteFunc(list, func(p Proofs) bool { return p.Number == number })
+	}, func(step string, number int, r observations.Record) {
+		if r.Call == nil || r.Call.Graph != graph {
+			return
+		}
+		i := slices.IndexFunc(list, func(p Proofs) bool { return p.Number == number && p.Proves == r.Call.Proves })
+		if i < 0 {
+			i = len(list)
+			list = append(list, Proofs{Step: step, Number: number, Proves: r.Call.Proves})
+		}
+		list[i].All++
+		if r.Call.Holds() {
+			list[i].Held++
+		}
+	})
+	return list
+}
+
+// eachOfSteps calls take with each record of a step, the step's name and its number in the
+// scenario; begin is called when a step begins, and when it begins again, which starts it over.
+func eachOfSteps(records []observations.Record, begin func(number int), take func(step string, number int, r observations.Record)) {
 	var steps []string
 	for _, r := range records {
 		switch {
 		case r.Run != nil:
 			steps = r.Run.Steps
 		case r.Step == nil || *r.Step >= len(steps):
-		case r.Begin != nil: // a step that begins again starts over
-			list = slices.DeleteFunc(list, func(p Proofs) bool { return p.Number == *r.Step+1 })
-		case r.Call != nil && r.Call.Graph == graph:
-			i := slices.IndexFunc(list, func(p Proofs) bool { return p.Number == *r.Step+1 && p.Proves == r.Call.Proves })
-			if i < 0 {
-				i = len(list)
-				list = append(list, Proofs{Step: steps[*r.Step], Number: *r.Step + 1, Proves: r.Call.Proves})
-			}
-			list[i].All++
-			if r.Call.Holds() {
-				list[i].Held++
-			}
+		case r.Begin != nil:
+			begin(*r.Step + 1)
+		default:
+			take(steps[*r.Step], *r.Step+1, r)
 		}
 	}
-	return list
 }
 
 // Expected says in words what was to come of it, and what did.
@@ -189,18 +202,13 @@ func statuses(counts map[string]int64) string {
 // Walks are those of a log.
 func Walks(records []observations.Record) []Walk {
 	var walks []Walk
-	var steps []string
-	for _, r := range records {
-		switch {
-		case r.Run != nil:
-			steps = r.Run.Steps
-		case r.Step == nil || *r.Step >= len(steps):
-		case r.Begin != nil: // a step that begins again starts over
-			walks = slices.DeleteFunc(walks, func(w Walk) bool { return w.Number == *r.Step+1 })
-		case r.Walk != nil:
-			walks = append(walks, Walk{Step: steps[*r.Step], Number: *r.Step + 1, Walk: *r.Walk})
+	eachOfSteps(records, func(number int) {
+		walks = slices.DeleteFunc(walks, func(w Walk) bool { return w.Number == number })
+	}, func(step string, number int, r observations.Record) {
+		if r.Walk != nil {
+			walks = append(walks, Walk{Step: step, Number: number, Walk: *r.Walk})
 		}
-	}
+	})
 	return walks
 }
 
