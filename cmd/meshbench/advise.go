@@ -104,7 +104,7 @@ func (a *advising) run(cmd *cobra.Command, _ []string) error {
 		return a.verified(cmd)
 	}
 	ctx := cmd.Context()
-	model, calibration, err := a.prices.model.read()
+	model, err := a.prices.model.read()
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (a *advising) run(cmd *cobra.Command, _ []string) error {
 			return err
 		}
 	}
-	if err := a.write(cmd.OutOrStdout(), advised, calibration); err != nil {
+	if err := a.write(cmd.OutOrStdout(), advised, model); err != nil {
 		return err
 	}
 	if a.mesh.apply {
@@ -189,7 +189,7 @@ func (a *advising) askPods(cmd *cobra.Command, live *liveMesh) error {
 }
 
 // write prints the advice and writes the files that are asked for.
-func (a *advising) write(out io.Writer, advised *advice.Advice, calibration *costmodel.Calibration) error {
+func (a *advising) write(out io.Writer, advised *advice.Advice, model *costmodel.Model) error {
 	var sidecars, page, encoded bytes.Buffer
 	if err := advised.WriteYAML(&sidecars); err != nil {
 		return err
@@ -228,8 +228,8 @@ func (a *advising) write(out io.Writer, advised *advice.Advice, calibration *cos
 		_, err := out.Write(sidecars.Bytes())
 		return err
 	}
-	if calibration != nil {
-		if err := calibration.Print(out); err != nil {
+	if model.Calibration != nil {
+		if err := printCalibration(out, model); err != nil {
 			return err
 		}
 		fmt.Fprintln(out)

@@ -152,7 +152,7 @@ func (v *verification) prepare(ctx context.Context, at harness.Preparing) ([]sce
 	}
 	mesh := advice.MeshOf(advice.Items(objects))
 	v.advised = advice.Advise(mesh, v.declared, advice.Options{By: v.by})
-	model, _, err := v.prices.model.read()
+	model, err := v.prices.model.read()
 	if err != nil {
 		return nil, err
 	}

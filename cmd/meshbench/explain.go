@@ -77,7 +77,7 @@ func (x *explaining) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usage(cmd, err)
 	}
-	model, _, err := x.model.read()
+	model, err := x.model.read()
 	if err != nil {
 		return err
 	}

@@ -21,32 +21,32 @@ func (m *modelFlags) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&m.calibrate, "calibrate", nil, "`RUN` of your own mesh, of a scenario or of measure, to fit the model to your proxy (repeatable)")
 }
 
-// read returns the model, and the calibration that is in it, nil for none.
-func (m *modelFlags) read() (*costmodel.Model, *costmodel.Calibration, error) {
+// read returns the model, calibrated where that is asked for.
+func (m *modelFlags) read() (*costmodel.Model, error) {
 	model, err := costmodel.Default()
 	if m.model != "" {
 		model, err = costmodel.Read(m.model)
 	}
 	if err != nil || len(m.calibrate) == 0 {
-		return model, nil, err
+		return model, err
 	}
 	logs, err := readLogs(m.calibrate)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c, err := costmodel.Calibrate(model, logs)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--calibrate: %w", err)
+		return nil, fmt.Errorf("--calibrate: %w", err)
 	}
-	return model.Calibrated(c), c, nil
+	return model.Calibrated(c), nil
 }
 
-// print says which model answers.
-func (m *modelFlags) print(w io.Writer, c *costmodel.Calibration) error {
-	if c == nil {
+// printCalibration says how the model was calibrated; nothing where it was not.
+func printCalibration(w io.Writer, m *costmodel.Model) error {
+	if m.Calibration == nil {
 		return nil
 	}
-	return c.Print(w)
+	return m.Calibration.Print(w)
 }
 
 // readLogs reads the logs of runs, which are their folders or the logs themselves.

@@ -61,7 +61,7 @@ and says how far the shapes agree.`,
 			if err != nil {
 				return usage(cmd, err)
 			}
-			m, calibration, err := a.models.read()
+			m, err := a.models.read()
 			if err != nil {
 				return err
 			}
@@ -80,7 +80,7 @@ and says how far the shapes agree.`,
 				name = "built in"
 			}
 			fmt.Fprintf(out, "Model: %s. Measured: %s\n", name, m.Provenance())
-			if err := a.models.print(out, calibration); err != nil {
+			if err := printCalibration(out, m); err != nil {
 				return err
 			}
 			fmt.Fprintln(out)
