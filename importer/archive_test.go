@@ -1,9 +1,7 @@
 package importer
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,31 +9,9 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/importer/bugreport"
+	"github.com/meshbench/meshbench/importer/bugreport/bugreporttest"
 	"github.com/meshbench/meshbench/manifests"
 )
-
-// pack makes an archive of files, given as name and text in turns.
-func pack(t testing.TB, files ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
-	for i := 0; i < len(files); i += 2 {
-		if err := w.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, files[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 const dump = `{"configs":[{"@type":"type.googleapis.com/envoy.admin.v3.ClustersConfigDump","dynamic_active_clusters":[{"cluster":{"name":"a"}},{"cluster":{"name":"b"}}]},
 {"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump","dynamic_listeners":[{"active_state":{"listener":{"filter_chains":[{}]}}}]}]}`
@@ -61,7 +37,7 @@ func reported() []string {
 // An archive of bug-report has the objects, and the counts of its proxies.
 func TestArchive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bug-report.tar.gz")
-	if err := os.WriteFile(path, pack(t, reported()...), 0o666); err != nil {
+	if err := os.WriteFile(path, bugreporttest.Pack(t, reported()...), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	c := New(Options{})
@@ -105,7 +81,7 @@ func TestBadArchive(t *testing.T) {
 	add := func(data []byte, within bugreport.Limits) error {
 		return New(Options{}).AddArchive("/tmp/report.tar.gz", func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }, within)
 	}
-	whole := pack(t, reported()...)
+	whole := bugreporttest.Pack(t, reported()...)
 	small := bugreport.DefaultLimits()
 	small.All = 1 << 12
 	for name, tt := range map[string]struct {
@@ -113,13 +89,13 @@ func TestBadArchive(t *testing.T) {
 		within bugreport.Limits
 		want   string
 	}{
-		"an object without a name": {pack(t, "bug-report/cluster/crs", "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Service\nkind: List\n"), bugreport.DefaultLimits(),
+		"an object without a name": {bugreporttest.Pack(t, "bug-report/cluster/crs", "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Service\nkind: List\n"), bugreport.DefaultLimits(),
 			"report.tar.gz:bug-report/cluster/crs:3: items[0] (Service): metadata.name: is missing"},
-		"a cut list":       {pack(t, "bug-report/cluster/crs", "apiVersion: v1\nitems:\n- apiVersion: v1\n"), bugreport.DefaultLimits(), "report.tar.gz:bug-report/cluster/crs"},
+		"a cut list":       {bugreporttest.Pack(t, "bug-report/cluster/crs", "apiVersion: v1\nitems:\n- apiVersion: v1\n"), bugreport.DefaultLimits(), "report.tar.gz:bug-report/cluster/crs"},
 		"a cut archive":    {whole[:len(whole)-20], bugreport.DefaultLimits(), "the archive ends in the middle"},
 		"a long archive":   {whole, small, "too long for its archive"},
-		"nothing of use":   {pack(t, "bug-report/versions", "x"), bugreport.DefaultLimits(), "it holds no objects"},
-		"cut in an object": {pack(t, "bug-report/cluster/crs", strings.Repeat("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\n", 500))[:200], bugreport.DefaultLimits(), "the archive ends in the middle"},
+		"nothing of use":   {bugreporttest.Pack(t, "bug-report/versions", "x"), bugreport.DefaultLimits(), "it holds no objects"},
+		"cut in an object": {bugreporttest.Pack(t, "bug-report/cluster/crs", strings.Repeat("apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\n", 500))[:200], bugreport.DefaultLimits(), "the archive ends in the middle"},
 	} {
 		if err := add(tt.data, tt.within); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)

@@ -8,30 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-// archive packs files, given as name and text in turns.
-func archive(t testing.TB, files ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	w := tar.NewWriter(z)
-	for i := 0; i < len(files); i += 2 {
-		if err := w.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, files[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
+	"github.com/meshbench/meshbench/importer/bugreport/bugreporttest"
+)
 
 // visited names what was visited, with the length of its text.
 func visited(data []byte, within Limits) (names []string, err error) {
@@ -44,7 +23,7 @@ func visited(data []byte, within Limits) (names []string, err error) {
 }
 
 func TestWalk(t *testing.T) {
-	got, err := visited(archive(t,
+	got, err := visited(bugreporttest.Pack(t,
 		"bug-report/cluster/k8s-resources", "a", "bug-report/cluster/secrets", "hunter2", "bug-report/versions", "b",
 		"bug-report/proxies/shop/cart-1/clusters", "c", "bug-report/proxies/shop/cart-1/config_dump?include_eds", "d", "bug-report/proxies/shop/cart-1/istio-proxy.log", "e",
 	), DefaultLimits())
@@ -74,7 +53,7 @@ func TestOf(t *testing.T) {
 
 // What is no archive, cut, too long, or leads elsewhere is refused by its name.
 func TestRefused(t *testing.T) {
-	whole := archive(t, "bug-report/cluster/k8s-resources", strings.Repeat("apiVersion: v1\n", 5000))
+	whole := bugreporttest.Pack(t, "bug-report/cluster/k8s-resources", strings.Repeat("apiVersion: v1\n", 5000))
 	link := func(kind byte, name string) []byte {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
@@ -86,7 +65,7 @@ func TestRefused(t *testing.T) {
 		z.Close()
 		return b.Bytes()
 	}
-	bomb := archive(t, "bug-report/versions", strings.Repeat("0", 64<<20))
+	bomb := bugreporttest.Pack(t, "bug-report/versions", strings.Repeat("0", 64<<20))
 	small := DefaultLimits()
 	small.Free = 1 << 20
 	for name, tt := range map[string]struct {
@@ -96,7 +75,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"text":              {[]byte("apiVersion: v1"), DefaultLimits(), "it is no archive"},
 		"gzip of text":      {gzipped(t, "hello"), DefaultLimits(), "the archive ends in the middle"},
-		"no files":          {archive(t), DefaultLimits(), "holds no files"},
+		"no files":          {bugreporttest.Pack(t), DefaultLimits(), "holds no files"},
 		"cut":               {whole[:len(whole)/2], DefaultLimits(), "the archive ends in the middle"},
 		"cut at its end":    {whole[:len(whole)-4], DefaultLimits(), "the archive ends in the middle"},
 		"a bomb":            {bomb, small, "too long for its archive"},
@@ -104,9 +83,9 @@ func TestRefused(t *testing.T) {
 		"a long file":       {whole, Limits{File: 1000, All: 1 << 30, Ratio: 1000, Free: 1 << 30}, "at most 1000 are read"},
 		"a link":            {link(tar.TypeSymlink, "bug-report/cluster/k8s-resources"), DefaultLimits(), `"bug-report/cluster/k8s-resources": it is a link`},
 		"a hard link":       {link(tar.TypeLink, "x"), DefaultLimits(), "it is a link"},
-		"a path out of it":  {archive(t, "bug-report/../../etc/passwd", "x"), DefaultLimits(), "leads out of the archive"},
-		"an absolute path":  {archive(t, "/etc/passwd", "x"), DefaultLimits(), "leads out of the archive"},
-		"another's archive": {archive(t, "readme", "x"), DefaultLimits(), ""},
+		"a path out of it":  {bugreporttest.Pack(t, "bug-report/../../etc/passwd", "x"), DefaultLimits(), "leads out of the archive"},
+		"an absolute path":  {bugreporttest.Pack(t, "/etc/passwd", "x"), DefaultLimits(), "leads out of the archive"},
+		"another's archive": {bugreporttest.Pack(t, "readme", "x"), DefaultLimits(), ""},
 	} {
 		_, err := visited(tt.data, tt.within)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
@@ -130,7 +109,7 @@ func gzipped(t *testing.T, text string) []byte {
 
 // Whatever the bytes, reading ends, and no more than the limits is read.
 func FuzzWalk(f *testing.F) {
-	f.Add(archive(f, "bug-report/cluster/crs", "a"))
+	f.Add(bugreporttest.Pack(f, "bug-report/cluster/crs", "a"))
 	f.Add([]byte{0x1f, 0x8b})
 	within := Limits{File: 1 << 16, All: 1 << 18, Ratio: 100, Free: 1 << 14}
 	f.Fuzz(func(t *testing.T, data []byte) {
