@@ -1,9 +1,7 @@
 package proxyconfig
 
 import (
-	"compress/gzip"
 	"encoding/json"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,25 +9,13 @@ import (
 	"testing"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/proxyconfig/proxyconfigtest"
 )
 
 // unzip reads one of the answers in testdata.
 func unzip(tb testing.TB, name, answer string) []byte {
 	tb.Helper()
-	file, err := os.Open(filepath.Join("testdata", name+"."+answer+".json.gz"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer file.Close()
-	r, err := gzip.NewReader(file)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return text
+	return proxyconfigtest.Recorded(tb, "testdata", name, answer)
 }
 
 // printed are the rows that istioctl prints of the answers in testdata.

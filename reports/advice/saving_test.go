@@ -2,9 +2,8 @@ package advice
 
 import (
 	"bytes"
-	"compress/gzip"
 	"maps"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/meshbench/meshbench/callgraph"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
+	"github.com/meshbench/meshbench/proxyconfig/proxyconfigtest"
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
 
@@ -23,16 +23,8 @@ import (
 // namespace that sees itself and istio-system.
 func dumped(t *testing.T, name, namespace string) Dump {
 	t.Helper()
-	file, err := os.Open("../../proxyconfig/testdata/" + name + ".config_dump.json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	text, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := proxyconfig.Attribute(text, nil)
+	text := proxyconfigtest.Recorded(t, filepath.Join("..", "..", "proxyconfig", "testdata"), name, "config_dump")
+	a, err := proxyconfig.Attribute(bytes.NewReader(text), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,9 @@ package configdiff
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/proxyconfig/proxyconfigtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden file")
@@ -29,20 +28,7 @@ var podName = regexp.MustCompile(`sidecar~[^~]+~([^.~]+)\.`)
 func answers(tb testing.TB) (dump, clusters []byte, pod string) {
 	tb.Helper()
 	read := func(answer string) []byte {
-		file, err := os.Open(filepath.Join("..", "..", "proxyconfig", "testdata", "draining."+answer+".json.gz"))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		defer file.Close()
-		r, err := gzip.NewReader(file)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return text
+		return proxyconfigtest.Recorded(tb, filepath.Join("..", "..", "proxyconfig", "testdata"), "draining", answer)
 	}
 	dump = read("config_dump")
 	return dump, read("clusters"), string(podName.FindSubmatch(dump)[1])

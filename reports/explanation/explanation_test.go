@@ -2,38 +2,24 @@ package explanation
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
+	"github.com/meshbench/meshbench/proxyconfig/proxyconfigtest"
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
 
 // recorded is an answer of proxyconfig's test data.
 func recorded(tb testing.TB, name, answer string) []byte {
 	tb.Helper()
-	file, err := os.Open(filepath.Join("..", "..", "proxyconfig", "testdata", name+"."+answer+".json.gz"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer file.Close()
-	r, err := gzip.NewReader(file)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return text
+	return proxyconfigtest.Recorded(tb, filepath.Join("..", "..", "proxyconfig", "testdata"), name, answer)
 }
 
 // of takes apart a recorded dump, with its /clusters or without.
