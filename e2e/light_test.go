@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/meshbench/meshbench/observations"
-	"github.com/meshbench/meshbench/reports"
 )
 
 // push is one response of istiod, as its log has it.
@@ -187,16 +185,7 @@ var _ = Describe("light proxies", Label("light"), func() {
 	})
 
 	It("are a thousand beside 20 real sidecars, with exact counts", Label(nightly), func() {
-		scenario, err := filepath.Abs(filepath.Join("testdata", "light.yaml"))
-		Expect(err).NotTo(HaveOccurred())
-		run := invoker.startRun(scenario)
-		run.wait(20 * time.Minute)
-		run.exits(0)
-		records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
-		Expect(err).NotTo(HaveOccurred())
-		r, err := reports.Build(records, truncated)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(r.Verdict()).To(Equal("ok"))
+		r, records := invoker.ran(20*time.Minute, "light")
 		var last *observations.Light
 		for _, record := range records {
 			if record.Light != nil {
@@ -213,6 +202,5 @@ var _ = Describe("light proxies", Label("light"), func() {
 		Expect(step.Objects.RealSidecars).To(Equal(20))
 		Expect(step.Objects.LightSidecars).To(Equal(1000))
 		GinkgoWriter.Printf("a light proxy costs %.1f ms of CPU and %d KiB\n", 1000*last.CPUSeconds/1000, last.MemoryBytes/1000/1024)
-		run.leavesNothing(soon)
 	})
 })

@@ -11,30 +11,31 @@ import (
 	"github.com/meshbench/meshbench/reports"
 )
 
-var _ = Describe("workloads", Label("shapes"), func() {
-	// ran runs a scenario of testdata, whose expectations must hold, and builds its report.
-	ran := func(name string) (*reports.Report, []observations.Record) {
-		GinkgoHelper()
-		scenario, err := filepath.Abs(filepath.Join("testdata", name+".yaml"))
-		Expect(err).NotTo(HaveOccurred())
-		run := invoker.startRun(scenario)
-		run.wait(8 * time.Minute)
-		run.exits(0)
-		records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
-		Expect(err).NotTo(HaveOccurred())
-		r, err := reports.Build(records, truncated)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(r.Verdict()).To(Equal("ok"))
-		run.leavesNothing(soon)
-		return r, records
-	}
+// ran runs a scenario of testdata, whose expectations must hold and which must leave nothing, and
+// builds its report.
+func (who *identity) ran(limit time.Duration, name string) (*reports.Report, []observations.Record) {
+	GinkgoHelper()
+	scenario, err := filepath.Abs(filepath.Join("testdata", name+".yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	run := who.startRun(scenario)
+	run.wait(limit)
+	run.exits(0)
+	records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+	Expect(err).NotTo(HaveOccurred())
+	r, err := reports.Build(records, truncated)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(r.Verdict()).To(Equal("ok"))
+	run.leavesNothing(soon)
+	return r, records
+}
 
+var _ = Describe("workloads", Label("shapes"), func() {
 	It("stand behind one Service, with subsets by version", func() {
-		ran("two-versions")
+		invoker.ran(8*time.Minute, "two-versions")
 	})
 
 	It("are of every kind, and come back after churn", Label(nightly), func() {
-		r, records := ran("workloads")
+		r, records := invoker.ran(8*time.Minute, "workloads")
 		var chosen [][]int
 		for _, record := range records {
 			if record.Churn != nil {
@@ -51,13 +52,13 @@ var _ = Describe("workloads", Label("shapes"), func() {
 	})
 
 	It("end as Jobs in every way, and are no part of the mesh then", Label(nightly), func() {
-		r, _ := ran("jobs")
+		r, _ := invoker.ran(8*time.Minute, "jobs")
 		Expect(r.Steps[1].Objects.EndedPods).To(Equal(6)) // 1, 1 and 4
 		Expect(r.Findings).To(ContainElement(HaveField("Text", ContainSubstring("ns1/failing: the Job failed: BackoffLimitExceeded"))))
 	})
 
 	It("leave a history in memory when they are filled again", Label(nightly), func() {
-		r, _ := ran("refill")
+		r, _ := invoker.ran(8*time.Minute, "refill")
 		Expect(r.Findings).To(ContainElement(And(HaveField("Kind", "history"), HaveField("Step", "full-2"),
 			HaveField("Text", HavePrefix("with the same configuration as at step full-1, ")))))
 		Expect(r.Findings).To(ContainElement(HaveField("Kind", "churn")))
