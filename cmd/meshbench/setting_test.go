@@ -107,7 +107,7 @@ func TestPlanOfSettings(t *testing.T) {
 		}
 		g.Expect(log.Close()).To(Succeed())
 	}
-	d, err := compareFolders([]string{dir})
+	d, err := compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Legend).To(ConsistOf(HavePrefix("A: Istio 1.22.3 (2 runs, "), HavePrefix("B: Istio 1.23.2 (1 run, "),
 		Equal("The runs were made in the order A/run-01, B/run-01, A/run-02, B/run-02."), HavePrefix("Run B/run-02 of Istio 1.23.2 is left out: ")))
@@ -117,7 +117,7 @@ func TestPlanOfSettings(t *testing.T) {
 	for _, run := range []string{"A/run-01", "B/run-01"} {
 		g.Expect(keepReason(filepath.Join(dir, run), errors.New("this Envoy has no istio.stats\nLogs are elsewhere"))).To(Succeed())
 	}
-	d, err = compareFolders([]string{dir})
+	d, err = compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Warnings).To(ConsistOf("Istio 1.23.2: nothing was measured: this Envoy has no istio.stats"))
 	g.Expect(d.Legend).To(ContainElements(HavePrefix("A: Istio 1.22.3 (2 runs, "), Equal("B: Istio 1.23.2 (nothing was measured)"),
@@ -127,13 +127,13 @@ func TestPlanOfSettings(t *testing.T) {
 	g.Expect(text.String()).To(And(ContainSubstring("There is nothing to compare"), ContainSubstring("small-nodes  filter chains          224")))
 
 	g.Expect(os.RemoveAll(filepath.Join(dir, "A"))).To(Succeed())
-	_, err = compareFolders([]string{dir})
+	_, err = compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).To(MatchError(And(ContainSubstring("compared holds no runs of two settings"),
 		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out: this Envoy"), ContainSubstring("no such folder"))))
 	p.Sides[0].Folder, p.Order[0] = "../elsewhere", "../elsewhere/run-01"
 	planned, err := json.Marshal(p)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.WriteFile(filepath.Join(dir, planFile), planned, 0o644)).To(Succeed())
-	_, err = compareFolders([]string{dir})
+	_, err = compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is not a folder in it")))
 }
