@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,37 @@ func writeInterrupted(dir, scenario string, steps int, flags []string, directory
 	return errors.Join(err, e)
 }
 
+// repeated DIR SCENARIO REPEAT FINISHED writes the folder of a repeated run of which so many are
+// finished; the next one was interrupted.
+func repeated(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: repeated DIR SCENARIO REPEAT FINISHED")
+	}
+	version = buildversion.Of("") // as main does
+	s, err := scenarios.Open(args[1], nil)
+	ts.Check(err)
+	repeat, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	done, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	r := &series{repeat: repeat, seed: 7, out: ts.MkAbs(args[0]), runner: runner{resuming: &observations.Resuming{Flags: []string{"--real=2"}, Directory: ts.MkAbs(".")}}}
+	jobs, err := r.plan([]*scenarios.Scenario{s}, time.Now())
+	ts.Check(err)
+	ts.Check(r.keepSeries(jobs))
+	for i, j := range jobs[:min(done+1, len(jobs))] {
+		ts.Check(writeInterrupted(j.dir, args[1], len(s.Steps), nil, ts.MkAbs(".")))
+		if i == done {
+			break
+		}
+		log, contents, err := observations.Continue(j.dir)
+		ts.Check(err)
+		_, err = log.Mend(contents)
+		ts.Check(err)
+		ts.Check(log.Append(observations.Record{End: &observations.End{Outcome: observations.Finished}}))
+		ts.Check(log.Close())
+	}
+}
+
 // locked FILE COMMAND... runs a command while somebody else has locked a file.
 func locked(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -123,7 +155,7 @@ func TestFlagsAreRecorded(t *testing.T) {
 	})).To(Succeed())
 	r, err := resumingOf(f, func(string) bool { return true })
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(r.Flags).To(HaveLen(10))
+	g.Expect(r.Flags).To(HaveLen(11))
 	g.Expect(slices.Sorted(maps.Keys(r.Files))).To(Equal([]string{"program", "values.yaml"}))
 	_, again := made()
 	g.Expect(setAsRecorded(again, r.Flags)).To(Succeed())

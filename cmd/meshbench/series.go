@@ -101,6 +101,14 @@ func (r *series) several(ctx context.Context, to console, jobs []job) error {
 		return err
 	}
 	defer lock.Unlock()
+	for _, j := range jobs {
+		// Nobody else makes it now: what is there was interrupted, or failed.
+		if r.resume != "" && !finished(j.dir) {
+			if err := setAside(j.dir); err != nil {
+				return err
+			}
+		}
+	}
 	err = runAll(ctx, to, jobs, r.one)
 	missing := slices.DeleteFunc(slices.Clone(jobs), func(j job) bool { return finished(j.dir) })
 	if len(missing) == 0 {
@@ -173,24 +181,12 @@ func (r *series) goOnWithSeries(cmd *cobra.Command, args []string, dir string) e
 	if err != nil {
 		return refuse(err)
 	}
-	lock, err := lockSeries(dir)
-	if err != nil {
-		return err
-	}
 	jobs, done, err := r.missing(cmd, args, dir, p)
 	if err != nil {
-		return errors.Join(refuse(err), lock.Unlock())
+		return refuse(err)
 	}
-	for _, j := range jobs {
-		if err := setAside(j.dir); err != nil {
-			return errors.Join(err, lock.Unlock())
-		}
-	}
-	if err := lock.Unlock(); err != nil {
-		return fmt.Errorf("cannot unlock the runs in %s: %w", dir, err)
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s goes on: %d of %d runs are finished\n", dir, done, len(p.Runs))
 	r.out = dir
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s goes on: %d of %d runs are finished\n", dir, done, len(p.Runs))
 	return r.several(cmd.Context(), consoleOf(cmd), jobs)
 }
 

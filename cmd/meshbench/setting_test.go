@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/compare/comparetest"
 )
 
@@ -94,7 +96,7 @@ func sprint(m map[string]string) string {
 func TestPlanOfSettings(t *testing.T) {
 	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "compared")
-	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil}, {"B", "Istio 1.23.2", nil}},
+	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil, "1"}, {"B", "Istio 1.23.2", nil, "1"}},
 		Order: []string{"A/run-01", "B/run-01", "A/run-02", "B/run-02"}}
 	g.Expect(p.keep(dir)).To(Succeed())
 	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("already holds a comparison")))
@@ -107,6 +109,22 @@ func TestPlanOfSettings(t *testing.T) {
 		}
 		g.Expect(log.Close()).To(Succeed())
 	}
+	// It goes on with the run that is missing, whatever is left of it, and with nothing else.
+	var jobs []job
+	for _, run := range p.Order {
+		jobs = append(jobs, job{dir: filepath.Join(dir, run)})
+	}
+	g.Expect(os.MkdirAll(filepath.Join(dir, "B/run-02/cluster"), 0o700)).To(Succeed())
+	missing, err := p.begin(io.Discard, dir, jobs)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(missing).To(Equal(jobs[3:]))
+	g.Expect(filepath.Join(dir, "B/run-02")).NotTo(BeADirectory())
+	g.Expect(filepath.Join(dir, "B/cut-1-run-02/cluster")).To(BeADirectory())
+	other := p
+	other.Sides = []planSide{p.Sides[0], {"B", "Istio 1.23.2", nil, "2"}}
+	_, err = other.begin(io.Discard, dir, jobs)
+	g.Expect(err).To(MatchError(ContainSubstring("already holds a comparison of other settings")))
+
 	d, err := compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Legend).To(ConsistOf(HavePrefix("A: Istio 1.22.3 (2 runs, "), HavePrefix("B: Istio 1.23.2 (1 run, "),
