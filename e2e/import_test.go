@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/replay"
 )
@@ -32,7 +34,7 @@ type replayed struct {
 
 func (c *command) replayed() replayed {
 	GinkgoHelper()
-	data, err := os.ReadFile(filepath.Join(c.out, "report.json"))
+	data, err := os.ReadFile(filepath.Join(c.Out, "report.json"))
 	Expect(err).NotTo(HaveOccurred())
 	var r replayed
 	Expect(json.Unmarshal(data, &r)).To(Succeed())
@@ -58,20 +60,20 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 		scenario, err := filepath.Abs("testdata/foreign/foreign.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		run := invoker.startRun(scenario, "--counts-only")
-		run.wait(5 * time.Minute)
-		run.exits(0)
+		run.Wait(5 * time.Minute)
+		run.Exits(0)
 		Expect(run.agreesWithIstioctl()).To(Equal(2))
 		run.replayed().bringsBack(2)
 		var cluster observations.Cluster
 		var mesh observations.Mesh
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Run != nil {
 				cluster, mesh = r.Run.Cluster, r.Run.Mesh
 			}
 		}
 		Expect(cluster.Baseline).To(Equal(observations.BaselineScenario))
 		Expect(mesh.Revisions).To(HaveLen(1))
-		dumps, err := filepath.Glob(filepath.Join(run.out, "dumps/*/shop.*.config_dump.json"))
+		dumps, err := filepath.Glob(filepath.Join(run.Out, "dumps/*/shop.*.config_dump.json"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(dumps).To(HaveLen(1))
 		text, err := os.ReadFile(dumps[0])
@@ -86,7 +88,7 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 		} {
 			Expect(strings.Contains(string(text), what)).To(Equal(wanted), what)
 		}
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 })
 
@@ -151,7 +153,7 @@ func (p liveProxy) rows() observations.Counts {
 
 var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 	var live []liveProxy
-	var dir, imported, shared string
+	var dir, imported, shared, reported string
 	names := map[string]bool{} // of the source's namespaces, Services and workloads
 
 	BeforeAll(func() {
@@ -196,20 +198,25 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 		for _, p := range live {
 			args = append(args, "--dump", fmt.Sprintf("%s/%s=%s,%s", p.namespace, p.pod, p.config, p.clusters))
 		}
-		imported, shared = filepath.Join(dir, "theirs"), filepath.Join(dir, "shared")
-		invoker.run(2*time.Minute, append(args, "--out", imported)...).succeeds()
-		invoker.run(2*time.Minute, append(args, "--anonymize", "--out", shared)...).succeeds()
+		// The real one, whose layout is that of its version.
+		report := exec.Command(made.Istioctl, "bug-report", "--kubeconfig", c.kubeconfig, "--dir", filepath.Join(dir, "artifacts"), "--output-dir", dir)
+		out, err := report.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		imported, shared, reported = filepath.Join(dir, "theirs"), filepath.Join(dir, "shared"), filepath.Join(dir, "reported")
+		invoker.run(2*time.Minute, "import", filepath.Join(dir, "bug-report.tar.gz"), "--out", reported).Succeeds()
+		invoker.run(2*time.Minute, append(args, "--out", imported)...).Succeeds()
+		invoker.run(2*time.Minute, append(args, "--anonymize", "--out", shared)...).Succeeds()
 		c.down(invoker)
 	})
 
 	It("has the counts of every live proxy by the real istioctl, and their memory within 5 %", func() {
 		run := invoker.startRun(filepath.Join(imported, "theirs.yaml"), "--real", "3")
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		run.replayed().bringsBack(len(live))
 		Expect(run.agreesWithIstioctl()).To(Equal(len(live)))
 		dumps := map[string]observations.Counts{}
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Proxy != nil {
 				dumps[r.Proxy.Workload] = r.Proxy.Rows
 			}
@@ -226,7 +233,21 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 				Expect(memories[workload]).To(BeNumerically("~", p.memory, p.memory/20), "memory of %s", workload)
 			}
 		}
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
+	})
+
+	It("is the same from an archive of istioctl bug-report, with every proxy's counts", func() {
+		for _, part := range []string{"objects", "system.yaml"} {
+			Expect(exec.Command("diff", "-r", filepath.Join(reported, part), filepath.Join(imported, part)).CombinedOutput()).To(BeEmpty())
+		}
+		run := invoker.startRun(filepath.Join(reported, "reported.yaml"), "--real", "3", "--counts-only")
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
+		// Of each workload with real proxies one is a witness.
+		r := run.replayed()
+		Expect(len(r.Replay.Proxies)).To(BeNumerically(">", len(live)))
+		r.bringsBack(len(r.Replay.Proxies))
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("has the same counts without its names", func() {
@@ -244,9 +265,9 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 			return nil
 		})).To(Succeed())
 		run := invoker.startRun(filepath.Join(shared, "shared.yaml"), "--real", "1", "--counts-only")
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		run.replayed().bringsBack(len(live))
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 })
