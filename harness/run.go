@@ -346,23 +346,6 @@ func (r *run) sees(ctx context.Context) error {
 	return nil
 }
 
-// scope is the part of the cluster that the run is about.
-func (r *run) scope() sample.Scope {
-	if shared, ok := r.cluster.(cluster.Shared); ok {
-		scope := sample.Scope{Shared: true, Namespaces: append([]string{}, r.Scenario.Namespaces()...), Revision: shared.Revision()}
-		if r.Observe != nil {
-			scope.Namespaces = r.Observe.Namespaces
-		}
-		return scope
-	}
-	return sample.Scope{}
-}
-
-// upgrader makes what an action upgrade leads to.
-func (r *run) upgrader(to *scenarios.Upgrade) (actions.Upgrader, error) {
-	return r.Upgrade(r.cluster.RESTConfig(), to)
-}
-
 // keepScenario writes the rendered scenario into the run's folder, and what it refers to.
 func (r *run) keepScenario() error {
 	text, err := r.Scenario.Render()

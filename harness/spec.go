@@ -3,6 +3,7 @@ package harness
 import (
 	"github.com/meshbench/meshbench/harness/actions"
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -29,4 +30,21 @@ func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) (cluster.Spec, 
 		Applications: applications(plan),
 		System:       system,
 	}, nil
+}
+
+// scope is the part of the cluster that the run is about.
+func (r *run) scope() sample.Scope {
+	if shared, ok := r.cluster.(cluster.Shared); ok {
+		scope := sample.Scope{Shared: true, Namespaces: append([]string{}, r.Scenario.Namespaces()...), Revision: shared.Revision()}
+		if r.Observe != nil {
+			scope.Namespaces = r.Observe.Namespaces
+		}
+		return scope
+	}
+	return sample.Scope{}
+}
+
+// upgrader makes what an action upgrade leads to.
+func (r *run) upgrader(to *scenarios.Upgrade) (actions.Upgrader, error) {
+	return r.Upgrade(r.cluster.RESTConfig(), to)
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +21,6 @@ import (
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/observations"
-	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -424,29 +422,4 @@ func (r *runner) conclude(to io.Writer, j job, outcome string, err error) error 
 		return &exit{max(code, exitFailure), err}
 	}
 	return judge(run, r.unsettled)
-}
-
-// judge turns what a finished run's report holds into an error with an exit code: missed
-// expectations, and steps that were measured before the mesh was quiet, unless these are
-// accepted. Both are named; missed expectations decide the code.
-func judge(run *reports.Report, unsettled bool) error {
-	var problems []string
-	code := exitOK
-	if names := run.Unsettled(); len(names) > 0 && !unsettled {
-		code = exitUnsettled
-		problems = append(problems, "steps measured before the mesh settled:\n  "+strings.Join(names, "\n  ")+
-			"\nRaise --settle-limit, or accept them with --allow-unsettled")
-	}
-	if missed := run.Missed(); len(missed) > 0 {
-		code = exitMissed
-		lines := make([]string, len(missed))
-		for i, m := range missed {
-			lines[i] = m.String()
-		}
-		problems = append(problems, "expectations were missed:\n  "+strings.Join(lines, "\n  "))
-	}
-	if code == exitOK {
-		return nil
-	}
-	return &exit{code, errors.New(strings.Join(problems, "\n"))}
 }
