@@ -94,6 +94,8 @@ type fakeKinds struct {
 	deleted chan struct{}
 	// deleteErr fails deletions.
 	deleteErr error
+	// kubeconfig is that of every cluster; "" for none.
+	kubeconfig string
 }
 
 func newFake(clusters ...string) *fakeKinds {
@@ -141,7 +143,12 @@ func (k *fakeKinds) List() ([]string, error) {
 
 func (k *fakeKinds) ListInternalNodes(string) ([]nodes.Node, error) { return nil, nil }
 
-func (k *fakeKinds) ExportKubeConfig(string, string, bool) error { return nil }
+func (k *fakeKinds) ExportKubeConfig(_, path string, _ bool) error {
+	if k.kubeconfig == "" {
+		return nil
+	}
+	return os.WriteFile(path, []byte(k.kubeconfig), 0o600)
+}
 
 func (k *fakeKinds) CollectLogs(name, dir string) error {
 	k.mu.Lock()
