@@ -41,6 +41,8 @@ type Interrupted struct {
 	log      *observations.Log
 	contents *observations.Contents
 	record   observations.Resume
+	// differences are those of this machine that are no reason to refuse it.
+	differences []string
 }
 
 // Interrupt reads an interrupted run in its folder and keeps others from going on with it,
@@ -79,12 +81,74 @@ func (i *Interrupted) check() error {
 	case i.Run.Resuming == nil:
 		return refuse("cannot resume %s: its log does not say what going on takes (it is of meshbench %s, or of a command that makes its runs itself): run it again", i.dir, i.Run.Meshbench)
 	}
+	if !i.Measured() {
+		if err := i.checkHost(); err != nil {
+			return err
+		}
+	}
 	sum, err := hashFile(filepath.Join(i.dir, ScenarioName))
 	if err != nil {
 		return refuse("cannot resume %s: read the rendered scenario: %w", i.dir, err)
 	}
 	if sum != i.Run.Resuming.Scenario {
 		return refuse("cannot resume %s: its %s is not the one that the run began with: bring that back, or run the changed one in another folder", i.dir, ScenarioName)
+	}
+	return nil
+}
+
+// checkHost refuses a machine that is not like the one that the run began on: how memory is read
+// and what it is depend on it.
+func (i *Interrupted) checkHost() error {
+	is, err := hostFacts()
+	if err != nil {
+		return err
+	}
+	if refused, noted := hostsDiffer(i.Run.Host, is); refused != "" {
+		return refuse("cannot resume %s: it was begun on another machine (%s): resume it there", i.dir, refused)
+	} else if noted != nil {
+		i.differences = noted
+	}
+	return nil
+}
+
+// hostsDiffer says in what two machines differ: what makes another run of it, and what a reader
+// is to know of.
+func hostsDiffer(was, is observations.Host) (refused string, noted []string) {
+	for _, x := range []struct {
+		what    string
+		was, is any
+		refused bool
+	}{
+		{"system", was.OS, is.OS, true}, {"CPUs", was.CPUs, is.CPUs, true}, {"root", was.Root, is.Root, true},
+		{"kernel", was.Kernel, is.Kernel, false}, {"bytes of memory", was.Memory, is.Memory, false},
+	} {
+		if x.was == x.is {
+			continue
+		}
+		text := fmt.Sprintf("%s: %v, was %v", x.what, x.is, x.was)
+		if x.refused {
+			return text, nil
+		}
+		noted = append(noted, text)
+	}
+	return "", noted
+}
+
+// sameCluster says in what a cluster is not like the one that the run began on, as far as figures
+// depend on it.
+func (r *run) sameCluster(ctx context.Context, c cluster.Cluster) error {
+	is, err := c.Facts(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the cluster about itself: %w", err)
+	}
+	was := r.Resume.Run.Cluster
+	for _, x := range []struct{ what, was, is string }{
+		{"Kubernetes", was.Kubernetes, is.Kubernetes}, {"memory is read from", was.MemorySource, is.MemorySource},
+		{"limits are enforced by", was.LimitsEnforcedBy, is.LimitsEnforcedBy},
+	} {
+		if x.was != x.is {
+			return refuse("cannot resume %s: the cluster is not like the one that it began on: %s: %s, was %s", r.Dir, x.what, orNone(x.is), orNone(x.was))
+		}
 	}
 	return nil
 }
@@ -122,7 +186,7 @@ func (i *Interrupted) Measured() bool { return i.Completed == len(i.Run.Steps) }
 func (i *Interrupted) accepted() error {
 	cut, err := i.log.Mend(i.contents)
 	i.record = i.contents.Resume(i.began)
-	i.record.CutBytes = cut
+	i.record.CutBytes, i.record.Differences = cut, i.differences
 	return err
 }
 
@@ -202,7 +266,11 @@ func (r *run) provision(ctx context.Context, spec cluster.Spec) (*Provisioned, e
 	if err != nil || r.Resume == nil {
 		return made, err
 	}
-	if err := r.sameMesh(made.Mesh); err != nil {
+	err = r.sameMesh(made.Mesh)
+	if err == nil {
+		err = r.sameCluster(ctx, made.Cluster)
+	}
+	if err != nil {
 		return nil, r.TakeDown(ctx, made.Cluster, err)
 	}
 	return made, nil

@@ -155,3 +155,27 @@ func TestSameComponents(t *testing.T) {
 		})
 	}
 }
+
+// A run goes on on a machine like the one that it began on.
+func TestHostsDiffer(t *testing.T) {
+	was := observations.Host{OS: "linux/amd64", Kernel: "6.1", CPUs: 2, Memory: 24 << 30, Root: true}
+	for _, tt := range []struct {
+		name           string
+		change         func(*observations.Host)
+		refused, noted string
+	}{
+		{"the same", func(*observations.Host) {}, "", ""},
+		{"CPUs", func(h *observations.Host) { h.CPUs = 4 }, "CPUs: 4, was 2", ""},
+		{"another user", func(h *observations.Host) { h.Root = false }, "root: false, was true", ""},
+		{"after an upgrade", func(h *observations.Host) { h.Kernel = "6.2" }, "", "kernel: 6.2, was 6.1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := was
+			tt.change(&is)
+			refused, noted := hostsDiffer(was, is)
+			if refused != tt.refused || strings.Join(noted, "; ") != tt.noted {
+				t.Errorf("%q, %q", refused, noted)
+			}
+		})
+	}
+}

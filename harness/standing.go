@@ -91,6 +91,9 @@ func (r *run) checkStanding(ctx context.Context, id string) (istio string, err e
 		return "", err
 	}
 	defer r.sampler.Close()
+	if err := r.sameCluster(ctx, r.cluster); err != nil {
+		return "", err
+	}
 	switch is := r.clusterID(ctx); {
 	case id == "" || is == "":
 		return "", refuse("whether it is the run's is not known, since the namespace kube-system may not be read")

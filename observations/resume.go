@@ -30,6 +30,9 @@ type Resume struct {
 	// History says that memory of the steps from here on has another past than in a run
 	// without an interruption: it is not for comparing. Counts are.
 	History bool `json:"history,omitempty"`
+	// Differences are in words what memory may depend on that is not as it was when the run
+	// began.
+	Differences []string `json:"differences,omitempty"`
 	// Interrupted is when the log ended before, Outcome and Error what it said of its end: ""
 	// where it was cut off. Began is when the run was resumed.
 	Interrupted time.Time `json:"interrupted"`

@@ -69,6 +69,9 @@ func (r *Report) resumeFindings() []sections.Finding {
 	for i := range r.Resumes {
 		resume := &r.Resumes[i]
 		add(observations.Info, resumeText(resume, r.Environment.Steps))
+		for _, text := range resume.Differences {
+			add(observations.Warning, "The machine was not as it was when the run began: "+text+".")
+		}
 		if resume.Meshbench != r.Environment.Meshbench {
 			add(observations.Warning, fmt.Sprintf("Another version of meshbench went on: %s, after %s began. It may settle and read otherwise.", resume.Meshbench, r.Environment.Meshbench))
 		}

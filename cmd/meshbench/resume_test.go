@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,7 @@ func writeInterrupted(dir, scenario string, steps int, flags []string, directory
 	run := &observations.Run{
 		Schema: observations.Schema, ID: filepath.Base(dir), Scenario: s.Name, Parameters: s.Sizes(), Choices: s.Choices(), Meshbench: buildversion.Of(""),
 		Cluster:    observations.Cluster{Provider: "embedded", Baseline: observations.BaselineEKS},
+		Host:       observations.Host{OS: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Root: os.Geteuid() == 0},
 		Components: map[string]string{"etcd": "0.0.1"},
 		Resuming:   &observations.Resuming{Flags: flags, Directory: directory, Scenario: hex.EncodeToString(sum[:])},
 	}
