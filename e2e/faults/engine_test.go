@@ -164,10 +164,11 @@ func (f Fault) end(r *Run, result *reliability.Result) {
 	}
 }
 
-// lastWords is the error that a command ended with, without the lines of logs that it quotes.
+// lastWords is the error that a command ended with, without what it quotes of logs.
 func lastWords(output string) string {
 	_, message, _ := cutLast(output, "meshbench: ")
 	line, _, _ := strings.Cut(message, "\n")
+	line, _, _ = strings.Cut(line, "; the last lines of its log")
 	return line
 }
 

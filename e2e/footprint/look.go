@@ -26,8 +26,8 @@ type Where struct {
 	Except []string
 	// Standing are folders that are there for what Except names below them.
 	Standing []string
-	// Elsewhere are folders in which others mount what they like.
-	Elsewhere []string
+	// Others are folders in which others mount what they like, but for Own in them.
+	Others, Own []string
 	// Clusters are those that stand meanwhile.
 	Clusters map[string]Cluster // by name
 }
@@ -39,9 +39,9 @@ type Cluster struct {
 	Except []string
 }
 
-// Look is what there was at one moment of what a command could leave: mounts, interfaces,
-// cgroups, files, and objects on clusters. Processes and namespaces are many on any machine and
-// come and go: a command's own are known by its [Trace].
+// Look is what there was at one moment of what a command could leave: mounts, interfaces, files,
+// and objects on clusters. Processes, namespaces and cgroups are many on any machine and come and
+// go: a command's own are known by its [Trace].
 type Look struct {
 	things  map[string]bool // in words
 	objects map[string]snapshot.Snapshot
@@ -50,7 +50,7 @@ type Look struct {
 // Take looks at the machine, and at clusters.
 func Take(ctx context.Context, where Where) (Look, error) {
 	l := Look{map[string]bool{}, map[string]snapshot.Snapshot{}}
-	err := errors.Join(l.mounts(where.Elsewhere), l.interfaces(), l.cgroups())
+	err := errors.Join(l.mounts(where), l.interfaces())
 	for _, folder := range where.Folders {
 		err = errors.Join(err, l.files(folder, where.Except, where.Standing))
 	}
@@ -87,14 +87,14 @@ func Left(before, after Look, traces ...*Trace) (left []string) {
 	return left
 }
 
-func (l Look) mounts(elsewhere []string) error {
+func (l Look) mounts(where Where) error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("read the machine's mounts: %w", err)
 	}
 	for line := range strings.Lines(string(mounts)) {
 		fields := strings.Fields(line) // the fifth is where
-		if len(fields) > 4 && !within(fields[4], elsewhere) {
+		if len(fields) > 4 && (!within(fields[4], where.Others) || within(fields[4], where.Own)) {
 			l.things["mount "+strings.TrimSpace(line)] = true
 		}
 	}
@@ -108,34 +108,6 @@ func (l Look) interfaces() error {
 	}
 	for _, i := range interfaces {
 		l.things["interface "+i.Name] = true
-	}
-	return nil
-}
-
-// cgroupRoot is where the hierarchies of cgroups are mounted.
-const cgroupRoot = "/sys/fs/cgroup"
-
-// cgroups are not told apart by whose they are here: a living cluster has some. Those of dead
-// ones are left: folders without a process, below them too, that were made for clusters.
-func (l Look) cgroups() error {
-	tops, err := filepath.Glob(cgroupRoot + "/meshbench-*")
-	more, err2 := filepath.Glob(cgroupRoot + "/*/meshbench-*")
-	if err := errors.Join(err, err2); err != nil {
-		return fmt.Errorf("list cgroups: %w", err)
-	}
-	for _, top := range append(tops, more...) {
-		populated := false
-		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error { // it may go meanwhile
-			if err != nil || d.Name() != "cgroup.procs" {
-				return nil
-			}
-			processes, _ := os.ReadFile(path)
-			populated = populated || len(processes) > 0
-			return nil
-		})
-		if !populated {
-			l.things["cgroup "+top+" without a process"] = true
-		}
 	}
 	return nil
 }

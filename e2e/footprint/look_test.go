@@ -92,7 +92,7 @@ func TestHostThatIsChanged(t *testing.T) {
 			_ = unix.Unmount(dir, unix.MNT_DETACH) // it may not have been mounted
 		}
 	})
-	where := Where{Elsewhere: []string{others}}
+	where := Where{Others: []string{filepath.Dir(ours), filepath.Dir(others)}, Own: []string{ours}}
 	for name, test := range map[string]struct {
 		does func() error
 		want []string
@@ -110,21 +110,29 @@ func TestHostThatIsChanged(t *testing.T) {
 	}
 }
 
+// TestCgroupsThatAreLeft has a process in a cgroup as clusters make them, which stays when it
+// has ended.
 func TestCgroupsThatAreLeft(t *testing.T) {
-	for _, top := range []string{cgroupRoot, cgroupRoot + "/memory"} {
+	for _, top := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/memory"} {
 		dir := fmt.Sprintf("%s/meshbench-left-%d", top, os.Getpid())
 		if os.Mkdir(dir, 0o755) != nil {
 			continue
 		}
 		t.Cleanup(func() { os.Remove(dir) })
-		must(t, os.Remove(dir))
-		got := left(t, Where{}, func() { must(t, os.Mkdir(dir, 0o755)) })
-		for _, thing := range got {
-			if thing == "cgroup "+dir+" without a process" {
-				return
-			}
+		if _, err := os.Stat(dir + "/cgroup.procs"); err != nil {
+			continue // no hierarchy is mounted here
 		}
-		t.Fatalf("got %q, want %s", got, dir)
+		sleep := exec.Command("sleep", "1000")
+		must(t, sleep.Start())
+		err := os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(sleep.Process.Pid)), 0o644)
+		trace := Follow(sleep.Process.Pid)
+		trace.Look()
+		trace.Stop()
+		must(t, sleep.Process.Kill())
+		_ = sleep.Wait() // it was killed
+		must(t, err)
+		caught(t, Left(Look{}, Look{}, trace), "cgroup "+dir)
+		return
 	}
 	skip.NotHere(t, "no cgroup can be made")
 }

@@ -44,8 +44,9 @@ func (l *Lab) Left() []string {
 // where says where commands may have left something now: where one runs, or a cluster is to
 // stand, its own is there rightly.
 func (l *Lab) where() footprint.Where {
-	where := footprint.Where{Elsewhere: l.others()}
+	where := l.mounts()
 	for _, who := range l.users() {
+		where.Own = append(where.Own, who.Dir)
 		busy := false
 		for _, c := range l.Commands() {
 			if c.Who != who {
@@ -67,17 +68,10 @@ func (l *Lab) where() footprint.Where {
 	return where
 }
 
-// others are the folders of the suite's other processes, which mount in them what they like.
-func (l *Lab) others() (folders []string) {
-	entries, err := os.ReadDir(l.Work)
-	Expect(err).NotTo(HaveOccurred())
-	for _, e := range entries {
-		dir := filepath.Join(l.Work, e.Name())
-		if e.IsDir() && !slices.ContainsFunc(l.users(), func(who *Identity) bool { return who.Dir == dir }) {
-			folders = append(folders, dir)
-		}
-	}
-	return folders
+// mounts says whose mounts are others': those below the folders for temporary files, where
+// other suites have theirs too.
+func (*Lab) mounts() footprint.Where {
+	return footprint.Where{Others: []string{"/tmp", os.TempDir()}}
 }
 
 // runs tells whether the command has not ended.

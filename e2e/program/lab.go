@@ -70,7 +70,7 @@ func NewLab(work, binary string) *Lab {
 	var err error
 	l.caches, err = caches()
 	Expect(err).NotTo(HaveOccurred())
-	l.before, err = footprint.Take(context.Background(), footprint.Where{Elsewhere: l.others()})
+	l.before, err = footprint.Take(context.Background(), l.mounts())
 	Expect(err).NotTo(HaveOccurred())
 	dir := filepath.Join(work, fmt.Sprintf("invoker-%d", GinkgoParallelProcess()))
 	Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
