@@ -132,17 +132,10 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 	})
 
 	DescribeTable("leaves nothing after", Label(nightly),
-		func(signal syscall.Signal, low, high float64) {
-			// Long enough that each moment comes before its clean-up, on a fast machine too: a
-			// signal during that changes nothing of how the run ended.
+		func(signal syscall.Signal, phase string, most time.Duration) {
+			// Not during its clean-up: a signal then changes nothing of how the run ended.
 			run := invoker.startRun("headless", c.guests("--set", "replicas=5")...)
-			moment := time.Duration((low + (high-low)*random.Float64()) * float64(time.Second))
-			AddReportEntry("moment", moment.String())
-			select {
-			case <-run.Ended():
-				Fail("the run ended by itself before the signal")
-			case <-time.After(moment):
-			}
+			run.during(phase, most)
 			Expect(syscall.Kill(run.PID(), signal)).To(Succeed())
 			code := run.Wait(5 * time.Minute)
 			if signal == syscall.SIGKILL {
@@ -155,15 +148,15 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 			unchanged()
 			Expect(visitors()).To(BeEmpty())
 		},
-		func(signal syscall.Signal, low, high float64) string {
-			return fmt.Sprintf("%s between %g and %g s", signal, low, high)
+		func(signal syscall.Signal, phase string, _ time.Duration) string {
+			return fmt.Sprintf("%s in %q", signal, phase)
 		},
-		Entry(nil, syscall.SIGINT, 0.5, 4.0),
-		Entry(nil, syscall.SIGINT, 4.0, 12.0),
-		Entry(nil, syscall.SIGINT, 12.0, 22.0),
-		Entry(nil, syscall.SIGKILL, 0.5, 4.0),
-		Entry(nil, syscall.SIGKILL, 4.0, 12.0),
-		Entry(nil, syscall.SIGKILL, 12.0, 22.0),
+		Entry(nil, syscall.SIGINT, "cluster", 3*time.Second),
+		Entry(nil, syscall.SIGINT, "mesh", 5*time.Second),
+		Entry(nil, syscall.SIGINT, "step 2 of 3", 6*time.Second),
+		Entry(nil, syscall.SIGKILL, "cluster", 3*time.Second),
+		Entry(nil, syscall.SIGKILL, "mesh", 5*time.Second),
+		Entry(nil, syscall.SIGKILL, "step 2 of 3", 6*time.Second),
 	)
 
 	It("leaves nothing after a failure", Label(nightly), func() {
