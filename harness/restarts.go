@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -141,7 +142,7 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 	}
 	pod, name := sample.PodFrom(p), kube.Name(p)
 	w.mu.Lock()
-	if w.seen[id] {
+	if w.seen[id] || w.known[endOf(p.Namespace, p.Name, c.Name, t.FinishedAt.Time)] {
 		w.mu.Unlock()
 		return
 	}
@@ -174,6 +175,27 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 	_ = w.recorder.Append(observations.Record{Restart: &end})
 	if lost {
 		w.recorder.event(observations.Warning, observations.Lost, "sidecar is OOM-killed on every start; steps no longer wait for it", pod.Workload)
+	}
+}
+
+// endOf tells the end of a container apart, by what a log has of it.
+func endOf(namespace, pod, container string, finished time.Time) string {
+	return fmt.Sprintf("%s/%s/%s %d", namespace, pod, container, finished.Unix())
+}
+
+// recall takes in an end that the log of a run has which goes on. Names are those on the cluster.
+func (w *watch) recall(namespace, workload string, end *observations.Restart) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.known == nil {
+		w.known = map[string]bool{}
+	}
+	w.known[endOf(namespace, end.Pod, end.Container, end.Finished)] = true
+	if end.Container == observations.SidecarContainer {
+		w.ended[types.NamespacedName{Namespace: namespace, Name: end.Pod}]++
+		if end.Reason == observations.ReasonOOMKilled {
+			w.killed[workload]++
+		}
 	}
 }
 

@@ -65,6 +65,7 @@ const (
 	Foreign    = "foreign"    // others changed the mesh during a step
 	JobFailed  = "job-failed" // a Job that a step made has failed
 	Suspended  = "suspended"  // the harness stood still for a while, with its machine or alone
+	Resumed    = "resumed"    // the run was interrupted and went on
 )
 
 // Kinds of a [Profile].

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,15 +26,11 @@ func (p *provider) Create(ctx context.Context, _ cluster.Spec) (cluster.Cluster,
 	if _, err := p.reach(ctx); err != nil {
 		return nil, err
 	}
-	s, err := claim(record{
-		ID: p.visit.ID, Created: time.Now(), Files: p.target.Files, Context: p.target.Context,
-		Server: p.target.Config.Host, Namespaces: p.visit.Namespaces,
-		InstallsMesh: !p.visit.UseInstalled,
-	})
+	s, err := p.claim()
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{target: p.target, client: p.client, visit: p.visit, revision: p.chosen, status: p.status, note: p.note, state: s}, nil
+	return p.cluster(s), nil
 }
 
 // Cluster is somebody's cluster during one run.
