@@ -21,6 +21,7 @@ import (
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/profiles"
 	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -191,6 +192,10 @@ func (r *run) all(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go r.settler.clock.watch(watching, func(text string) {
+		r.recorder.event(observations.Warning, observations.ClockSet, text, "")
+		r.Progress.Note("%s", text)
+	})
 	if err := r.watch.watchPods(watching, r.client); err != nil {
 		return err
 	}
@@ -244,7 +249,7 @@ func (r *run) connect(istio string) (err error) {
 		kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress, refusals: r.refusals,
 		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio), scope), scope.Shared, r.recorder),
 		scope:    scope,
-		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly, observing: r.Observe,
+		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly, observing: r.Observe, clock: newClock(),
 	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
@@ -317,7 +322,7 @@ func (r *run) keepScenario() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
+	if err := atomicfile.Write(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
 		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
 	return r.Scenario.Keep(r.Dir)
@@ -330,6 +335,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	r.recorder.during(&index)
 	r.watch.highest.from(begin)
 	defer r.recorder.during(nil)
+	defer r.outages()
 	opened := opening(r.Scenario, step)
 	r.skips.leaveOut(step, opened)
 	if err := r.recorder.Append(observations.Record{Begin: opened}); err != nil {
@@ -375,6 +381,17 @@ func (r *run) step(ctx context.Context, index int) error {
 		return refusedError(refused)
 	}
 	return nil
+}
+
+// outages records when the API server was away, which the step under way has lived through.
+func (r *run) outages() {
+	patient, ok := r.cluster.(cluster.Patient)
+	if !ok {
+		return
+	}
+	for _, o := range patient.Outages() {
+		r.recorder.event(observations.Warning, observations.Outage, o.String(), "")
+	}
 }
 
 // act does one action.

@@ -21,6 +21,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
@@ -307,7 +308,7 @@ func (r *series) keepOrder(out string, jobs []job) error {
 			err = os.MkdirAll(dir, 0o755)
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
+			err = atomicfile.Write(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot record the order of runs: %w", err)
