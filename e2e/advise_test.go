@@ -38,11 +38,11 @@ type tried struct {
 var _ = Describe("scopes that advise proposes", Label("advise", nightly), func() {
 	It("are the same from every source, save what is predicted, and cut no call", func() {
 		who := self()
-		dir := filepath.Join(who.dir, fmt.Sprintf("e2e-%d-advise", os.Getpid()))
+		dir := filepath.Join(who.Dir, fmt.Sprintf("e2e-%d-advise", os.Getpid()))
 		scenario, err := filepath.Abs("testdata/advise.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		run := who.run(15*time.Minute, "advise", "--verify", scenario, "--out", dir)
-		run.exits(0)
+		run.Exits(0)
 		text, err := os.ReadFile(filepath.Join(dir, "verification.json"))
 		Expect(err).NotTo(HaveOccurred())
 		var v tried

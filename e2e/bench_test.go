@@ -25,13 +25,13 @@ var (
 	benchIstio = flag.Int("bench.istioctl", 10, "proxies that istioctl is asked for its four tables of; its time is scaled to 100")
 )
 
-// program is the built program.
-const program = "../bin/meshbench"
+// built is the built program.
+const built = "../bin/meshbench"
 
 // meshbench runs the program and returns what it printed and what it took.
 func meshbench(tb testing.TB, args ...string) (stdout []byte, took spent) {
 	tb.Helper()
-	return execute(tb, program, args...)
+	return execute(tb, built, args...)
 }
 
 // spent is what a command took. CPU is of the process and of its children that it waited for.

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/meshbench/meshbench/e2e/cases"
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 )
@@ -31,7 +32,7 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 			labels = Label("quick")
 		}
 		It(c.Name, labels, func() {
-			scenario := filepath.Join(invoker.dir, c.Name+".yaml")
+			scenario := filepath.Join(invoker.Dir, c.Name+".yaml")
 			Expect(os.WriteFile(scenario, c.Text, 0o644)).To(Succeed())
 			// What is wanted of them are counts.
 			args := append(slices.Clone(c.Args), "--counts-only")
@@ -39,23 +40,23 @@ var _ = Describe("meshes as people have them", Label("cases"), func() {
 				args = append(args, "--mesh-set", "meshConfig.defaultConfig.drainDuration=1s")
 			}
 			run := invoker.startRun(scenario, args...)
-			run.wait(time.Duration(cmp.Or(c.Within, 6)) * time.Minute)
-			run.exits(c.Exit)
+			run.Wait(time.Duration(cmp.Or(c.Within, 6)) * time.Minute)
+			run.Exits(c.Exit)
 			for _, words := range c.Says {
-				Expect(run.both.String()).To(ContainSubstring(words))
+				Expect(run.Both.String()).To(ContainSubstring(words))
 			}
 			for _, words := range c.SaysNot {
-				Expect(run.both.String()).NotTo(ContainSubstring(words))
+				Expect(run.Both.String()).NotTo(ContainSubstring(words))
 			}
-			records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+			records, truncated, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 			Expect(err).NotTo(HaveOccurred())
 			report, err := reports.Build(records, truncated)
 			Expect(err).NotTo(HaveOccurred())
 			for _, s := range report.Steps {
 				Expect(s.Memory.Samples).To(BeZero(), "--counts-only")
 			}
-			Expect(wrong(report, c.Steps)).To(BeEmpty(), "%s", tail(run.both.String(), 40))
-			run.leavesNothing(soon)
+			Expect(wrong(report, c.Steps)).To(BeEmpty(), "%s", program.Tail(run.Both.String(), 40))
+			run.LeavesNothing(program.Soon)
 		})
 	}
 })

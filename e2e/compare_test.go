@@ -11,12 +11,13 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 )
 
 var _ = Describe("settings that are compared", Label("compare"), func() {
 	folder := func(name string) string {
-		return filepath.Join(invoker.dir, fmt.Sprintf("e2e-%d-compare-%s", os.Getpid(), name))
+		return filepath.Join(invoker.Dir, fmt.Sprintf("e2e-%d-compare-%s", os.Getpid(), name))
 	}
 
 	It("takes turns, finds no difference in the same, and explains one by the configuration", func() {
@@ -25,8 +26,8 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 		Expect(err).NotTo(HaveOccurred())
 		c := invoker.run(10*time.Minute, "compare", "--scenario", scenario, "--out", out,
 			"--case", "unnamed:", "--case", "again:", "--case", "http: --set port=http")
-		text := c.succeeds()
-		c.leavesNothing(soon)
+		text := c.Succeeds()
+		c.LeavesNothing(program.Soon)
 		Expect(text).To(ContainSubstring("The sidecars' configuration of B is that of A."))
 		Expect(text).To(MatchRegexp(`(?m)^headless +rows of listeners +30 +30 +\+0 +25 +-5$`))
 
@@ -46,7 +47,7 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 			last = records[len(records)-1].Time
 		}
 		By("comparing them again by their folder")
-		Expect(invoker.run(time.Minute, "compare", out).succeeds()).To(ContainSubstring("The sidecars' configuration of B is that of A."))
+		Expect(invoker.run(time.Minute, "compare", out).Succeeds()).To(ContainSubstring("The sidecars' configuration of B is that of A."))
 	})
 
 	It("keeps what was measured when it is interrupted", func() {
@@ -59,13 +60,13 @@ var _ = Describe("settings that are compared", Label("compare"), func() {
 			}
 			return info.Size(), nil
 		}, 3*time.Minute, 100*time.Millisecond).Should(BeNumerically(">", 0))
-		c.trace.look()
-		Expect(syscall.Kill(c.cmd.Process.Pid, syscall.SIGINT)).To(Succeed())
-		c.wait(time.Minute)
-		c.exits(130)
-		c.leavesNothing(soon)
-		Expect(c.both.String()).To(ContainSubstring("What was measured until then is in " + out))
-		Expect(invoker.run(time.Minute, "compare", out).succeeds()).To(ContainSubstring("run run-01 is not complete (interrupted)"))
+		c.Trace.Look()
+		Expect(syscall.Kill(c.PID(), syscall.SIGINT)).To(Succeed())
+		c.Wait(time.Minute)
+		c.Exits(130)
+		c.LeavesNothing(program.Soon)
+		Expect(c.Both.String()).To(ContainSubstring("What was measured until then is in " + out))
+		Expect(invoker.run(time.Minute, "compare", out).Succeeds()).To(ContainSubstring("run run-01 is not complete (interrupted)"))
 	})
 })
 
@@ -73,18 +74,18 @@ var _ = Describe("an upgrade in place", Label("compare", "upgrade", nightly), fu
 	It("measures old sidecars, then new ones, with the new istiod", func() {
 		const from, to = "1.22.3", "1.23.2"
 		run := invoker.startRun("upgrade", "--set", "replicas=3")
-		run.wait(30 * time.Minute)
-		run.exits(0)
-		run.leavesNothing(soon)
+		run.Wait(30 * time.Minute)
+		run.Exits(0)
+		run.LeavesNothing(program.Soon)
 		upgraded := 0
 		versions := map[int]string{} // of the witness's sidecar, by step
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Event != nil && r.Event.Kind == "upgrade" {
 				upgraded++
 				Expect(r.Event.Message).To(HavePrefix("Istio is " + to + " from here on"))
 			}
 			if r.Proxy != nil {
-				dump, err := os.ReadFile(filepath.Join(run.out, r.Proxy.Dumps["config_dump"]))
+				dump, err := os.ReadFile(filepath.Join(run.Out, r.Proxy.Dumps["config_dump"]))
 				Expect(err).NotTo(HaveOccurred())
 				for _, v := range []string{from, to} {
 					if bytes.Contains(dump, []byte(`"ISTIO_VERSION": "`+v+`"`)) {

@@ -11,6 +11,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/e2e/footprint"
+	"github.com/meshbench/meshbench/e2e/program"
 )
 
 // fortio runs Fortio in a pod's container of that name and returns all that it prints, much of
@@ -127,14 +130,14 @@ var _ = DescribeTableSubtree("applications that run", Label("dataplane"),
 				"fortio", "load", "-quiet", "-qps", "500", "-c", "8", "-t", "60s", "http://"+service+":8000/")
 			Expect(load.Start()).To(Succeed())
 			time.Sleep(2 * time.Second)
-			_, sandbox, ok := readProcess(c.up.trace.find("kube-apiserver"))
+			_, sandbox, ok := footprint.ReadProcess(c.up.Trace.Find("kube-apiserver"))
 			Expect(ok).To(BeTrue())
 			Expect(syscall.Kill(sandbox, syscall.SIGKILL)).To(Succeed())
 			_ = load.Wait() // it loses its connection
 			c.ended = true
-			c.up.trace.stop()
+			c.up.Trace.Stop()
 			who.run(time.Minute, "down", "--name", c.name) // clears away what lies outside of the namespaces
-			c.up.leavesNothing(20 * time.Second)
+			c.up.LeavesNothing(20 * time.Second)
 		})
 	},
 	Entry("as the invoking user", self, false),
@@ -144,12 +147,12 @@ var _ = DescribeTableSubtree("applications that run", Label("dataplane"),
 var _ = DescribeTable("scenario registry-only", Label("dataplane"),
 	func(user func() *identity) {
 		run := user().startRun("registry-only")
-		run.wait(10 * time.Minute)
-		run.exits(0)
+		run.Wait(10 * time.Minute)
+		run.Exits(0)
 		report := run.report()
 		Expect(report.Finished).To(BeTrue())
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 2))
-		text, err := os.ReadFile(filepath.Join(run.out, "report.json"))
+		text, err := os.ReadFile(filepath.Join(run.Out, "report.json"))
 		Expect(err).NotTo(HaveOccurred())
 		var proved struct {
 			Calls []struct {
@@ -172,7 +175,7 @@ var _ = DescribeTable("scenario registry-only", Label("dataplane"),
 			}
 			Expect(held).To(BeNumerically(">=", 2), c.To)
 		}
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	},
 	Entry("as the invoking user", self),
 	Entry("as an ordinary user", Label("user"), ordinaryUser),

@@ -59,7 +59,7 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 		cloud = ekstest.New(moto, front)
 		DeferCleanup(cloud.Close)
 		who := *invoker
-		who.env = append(slices.Clone(invoker.env), "AWS_ENDPOINT_URL="+cloud.URL, "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
+		who.Env = append(slices.Clone(invoker.Env), "AWS_ENDPOINT_URL="+cloud.URL, "AWS_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true",
 			"AWS_ACCESS_KEY_ID="+keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+keys.SecretAccessKey)
 		plain := made.Binary
 		made.Binary = binary
@@ -67,12 +67,12 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 		// The Envoy behind is upstream's, which EKS knows nothing of.
 		values, err := yaml.Marshal(mesh.UpstreamEnvoyValues().Values)
 		Expect(err).NotTo(HaveOccurred())
-		file := filepath.Join(who.dir, "upstream-envoy.yaml")
+		file := filepath.Join(who.Dir, "upstream-envoy.yaml")
 		Expect(os.WriteFile(file, values, 0o600)).To(Succeed())
 		run = who.startRun("eks-nginx", "--cluster", "eks", "--yes", "--mesh-values", file)
-		run.wait(30 * time.Minute)
+		run.Wait(30 * time.Minute)
 		made.Binary = plain
-		run.exits(0)
+		run.Exits(0)
 	}, NodeTimeout(40*time.Minute))
 
 	It("counts as was published, step by step", func() {
@@ -90,11 +90,11 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 				Expect(e.OK).To(BeTrue(), "%s: %s", s.Name, e.What)
 			}
 		}
-		Expect(run.both.String()).To(ContainSubstring("34 of 34 published counts match"))
+		Expect(run.Both.String()).To(ContainSubstring("34 of 34 published counts match"))
 	})
 
 	It("says that AWS was emulated, and what it would have cost", func() {
-		said := run.both.String()
+		said := run.Both.String()
 		Expect(said).To(ContainSubstring("Each run of this command makes in what answers in AWS's place at " + cloud.URL))
 		Expect(said).To(ContainSubstring("AWS: its API was answered by " + cloud.URL))
 	})

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/reports/formats"
 )
 
@@ -39,8 +40,8 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	var found report
 	BeforeAll(func() {
 		run = invoker.startRun("eks-nginx")
-		run.wait(15 * time.Minute)
-		run.exits(0)
+		run.Wait(15 * time.Minute)
+		run.Exits(0)
 		found = run.report()
 		Expect(found.Steps).To(HaveLen(len(published)))
 	})
@@ -93,7 +94,7 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 			for _, p := range s.Profiles {
 				profiled = append(profiled, s.Name)
 				Expect(p.Top).To(HaveLen(10))
-				printed, err := exec.Command("go", "tool", "pprof", "-top", "-nodecount=1", "-sample_index=inuse_space", filepath.Join(run.out, p.Path)).Output()
+				printed, err := exec.Command("go", "tool", "pprof", "-top", "-nodecount=1", "-sample_index=inuse_space", filepath.Join(run.Out, p.Path)).Output()
 				Expect(err).NotTo(HaveOccurred())
 				Expect(string(printed)).To(ContainSubstring(p.Top[0].Name))
 			}
@@ -106,9 +107,9 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	})
 
 	It("explains every dump: the rows of the table, and each byte", func() {
-		Expect(filepath.Join(run.out, formats.ExplanationFile)).To(BeAnExistingFile())
+		Expect(filepath.Join(run.Out, formats.ExplanationFile)).To(BeAnExistingFile())
 		for _, s := range found.Steps {
-			e := invoker.explain(run.out, "--step", s.Name)
+			e := invoker.explain(run.Out, "--step", s.Name)
 			Expect(e.Total.Rows).To(Equal(s.Rows), s.Name)
 			Expect(e.Total.Bytes).To(BeEquivalentTo(s.ConfigDumpBytes), s.Name)
 			e.addsUp()
@@ -116,7 +117,7 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	})
 
 	It("writes report.json in the promised shape", func() {
-		data, err := os.ReadFile(filepath.Join(run.out, "report.json"))
+		data, err := os.ReadFile(filepath.Join(run.Out, "report.json"))
 		Expect(err).NotTo(HaveOccurred())
 		var raw map[string]any
 		Expect(json.Unmarshal(data, &raw)).To(Succeed())
@@ -145,7 +146,7 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 		written := func() map[string]string {
 			files := map[string]string{}
 			for _, w := range formats.Writers() {
-				content, err := os.ReadFile(filepath.Join(run.out, w.File))
+				content, err := os.ReadFile(filepath.Join(run.Out, w.File))
 				if w.File == "" || errors.Is(err, fs.ErrNotExist) {
 					continue
 				}
@@ -157,9 +158,9 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 		before := written()
 		Expect(len(before)).To(BeNumerically(">=", 15), "reports: %v", slices.Sorted(maps.Keys(before)))
 		for name := range before {
-			Expect(os.Remove(filepath.Join(run.out, name))).To(Succeed())
+			Expect(os.Remove(filepath.Join(run.Out, name))).To(Succeed())
 		}
-		invoker.run(time.Minute, "report", run.out).succeeds()
+		invoker.run(time.Minute, "report", run.Out).Succeeds()
 		after := written()
 		Expect(slices.Sorted(maps.Keys(after))).To(Equal(slices.Sorted(maps.Keys(before))))
 		for name, want := range before {
@@ -168,6 +169,6 @@ var _ = Describe("the EKS experiment", Ordered, Label("eks"), func() {
 	})
 
 	It("leaves nothing", func() {
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 })

@@ -28,7 +28,7 @@ func (c *leftUp) account(who *identity, name string) (file string) {
 	token := strings.TrimSpace(c.must("create", "token", name, "-n", "default", "--duration=1h"))
 	text, err := os.ReadFile(c.kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
-	file = filepath.Join(who.dir, name+"-kubeconfig")
+	file = filepath.Join(who.Dir, name+"-kubeconfig")
 	Expect(os.WriteFile(file, text, 0o600)).To(Succeed())
 	for _, args := range [][]string{
 		{"config", "set-credentials", name, "--token=" + token},
@@ -38,8 +38,8 @@ func (c *leftUp) account(who *identity, name string) (file string) {
 		out, err := exec.Command(made.Kubectl, append([]string{"--kubeconfig", file}, args...)...).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(out))
 	}
-	if who.credential != nil {
-		Expect(os.Chown(file, who.uid, who.uid)).To(Succeed())
+	if who.Credential != nil {
+		Expect(os.Chown(file, who.UID, who.UID)).To(Succeed())
 	}
 	return file
 }
@@ -57,25 +57,25 @@ var _ = Describe("somebody's cluster", Ordered, Label("existing"), func() {
 	})
 
 	It("refuses a second Istio, and nodes to leave up", func() {
-		refused := preflight(c.kubeconfig).exits(1)
-		Expect(refused.both.String()).To(And(ContainSubstring("Istio 1.23.2 (revision default, namespace istio-system) is installed already"), ContainSubstring("--use-installed-istio")))
-		up := invoker.run(time.Minute, "up", "--cluster", "existing", "--kubeconfig", c.kubeconfig).exits(2)
-		Expect(up.both.String()).To(ContainSubstring("leaves nothing up"))
+		refused := preflight(c.kubeconfig).Exits(1)
+		Expect(refused.Both.String()).To(And(ContainSubstring("Istio 1.23.2 (revision default, namespace istio-system) is installed already"), ContainSubstring("--use-installed-istio")))
+		up := invoker.run(time.Minute, "up", "--cluster", "existing", "--kubeconfig", c.kubeconfig).Exits(2)
+		Expect(up.Both.String()).To(ContainSubstring("leaves nothing up"))
 	})
 
 	It("is ready for its administrator, and no object of it changes", func() {
 		before := c.snapshot()
-		Expect(preflight(c.kubeconfig, "--use-installed-istio").succeeds()).To(ContainSubstring("one-pod: ok, pods at one time: 1, with sidecars: 1"))
+		Expect(preflight(c.kubeconfig, "--use-installed-istio").Succeeds()).To(ContainSubstring("one-pod: ok, pods at one time: 1, with sidecars: 1"))
 		Expect(snapshot.Diff(before, c.snapshot())).To(BeEmpty())
 	})
 
 	It("names what an account lacks, and is ready with exactly the roles that it prints", func() {
-		refused := preflight(account, "--use-installed-istio").exits(1)
-		Expect(refused.both.String()).To(And(ContainSubstring("lacks rights for the run: "), ContainSubstring("preflight --rights")))
-		roles := preflight(account, "--use-installed-istio", "--rights").succeeds()
+		refused := preflight(account, "--use-installed-istio").Exits(1)
+		Expect(refused.Both.String()).To(And(ContainSubstring("lacks rights for the run: "), ContainSubstring("preflight --rights")))
+		roles := preflight(account, "--use-installed-istio", "--rights").Succeeds()
 		Expect(roles).To(And(ContainSubstring("kind: ServiceAccount"), ContainSubstring("name: bench"), Not(ContainSubstring("nodes/proxy")), Not(ContainSubstring("escalate"))))
 		c.grant(roles)
-		Expect(preflight(account, "--use-installed-istio").succeeds()).To(ContainSubstring("ok"))
+		Expect(preflight(account, "--use-installed-istio").Succeeds()).To(ContainSubstring("ok"))
 		for _, right := range [][]string{{"get", "nodes", "--subresource=proxy"}, {"get", "secrets"}, {"delete", "deployments.apps"}, {"create", "clusterroles.rbac.authorization.k8s.io"}} {
 			out, _ := c.kubectl(append([]string{"auth", "can-i", "-A", "--as=system:serviceaccount:default:bench"}, right...)...)
 			Expect(strings.TrimSpace(out)).To(Equal("no"), strings.Join(right, " "))
@@ -83,36 +83,36 @@ var _ = Describe("somebody's cluster", Ordered, Label("existing"), func() {
 	})
 
 	It("refuses a revision that is not there, and namespaces that are", func() {
-		Expect(preflight(c.kubeconfig, "--use-installed-istio", "--revision", "1-99").exits(1).both.String()).To(ContainSubstring("--revision 1-99: there is no such control plane of Istio: choose one of default"))
+		Expect(preflight(c.kubeconfig, "--use-installed-istio", "--revision", "1-99").Exits(1).Both.String()).To(ContainSubstring("--revision 1-99: there is no such control plane of Istio: choose one of default"))
 		c.must("create", "namespace", "ns1")
 		defer c.must("delete", "namespace", "ns1")
-		Expect(preflight(c.kubeconfig, "--use-installed-istio", "--namespace-suffix", "").exits(1).both.String()).To(ContainSubstring("these namespaces exist already, and a run makes its own: ns1"))
-		Expect(preflight(c.kubeconfig, "--use-installed-istio").succeeds()).To(ContainSubstring("ok"))
+		Expect(preflight(c.kubeconfig, "--use-installed-istio", "--namespace-suffix", "").Exits(1).Both.String()).To(ContainSubstring("these namespaces exist already, and a run makes its own: ns1"))
+		Expect(preflight(c.kubeconfig, "--use-installed-istio").Succeeds()).To(ContainSubstring("ok"))
 	})
 
 	It("refuses more pods than there is room for", func() {
-		Expect(preflightOf("hundred-pods", c.kubeconfig, "--use-installed-istio").exits(1).both.String()).To(ContainSubstring("not enough room: the run needs 100 pods at one time (100 with sidecars), each asking for up to 100m CPU and 128Mi memory"))
+		Expect(preflightOf("hundred-pods", c.kubeconfig, "--use-installed-istio").Exits(1).Both.String()).To(ContainSubstring("not enough room: the run needs 100 pods at one time (100 with sidecars), each asking for up to 100m CPU and 128Mi memory"))
 	})
 
 	It("sees that Pod Security would refuse a sidecar's init container", func() {
 		c.must("label", "namespace", "default", "pod-security.kubernetes.io/enforce=baseline")
 		defer c.must("label", "namespace", "default", "pod-security.kubernetes.io/enforce-")
-		Expect(preflight(c.kubeconfig, "--use-installed-istio").exits(1).both.String()).To(ContainSubstring("Pod Security would refuse a pod of ns1-"))
+		Expect(preflight(c.kubeconfig, "--use-installed-istio").Exits(1).Both.String()).To(ContainSubstring("Pod Security would refuse a pod of ns1-"))
 	})
 
 	It("is ready to have Istio installed where there is none, for who may do that", func() {
 		c.must("delete", "mutatingwebhookconfigurations,validatingwebhookconfigurations", "--all")
 		c.must("delete", "namespace", "istio-system")
-		Expect(preflight(c.kubeconfig).succeeds()).To(ContainSubstring("ok"))
-		Expect(preflight(c.kubeconfig, "--use-installed-istio").exits(1).both.String()).To(ContainSubstring("no Istio is installed"))
-		Expect(preflight(account).exits(1).both.String()).To(ContainSubstring("lacks rights to install Istio and run the scenario: "))
-		c.grant(preflight(account, "--rights").succeeds())
-		Expect(preflight(account).succeeds()).To(ContainSubstring("ok"))
+		Expect(preflight(c.kubeconfig).Succeeds()).To(ContainSubstring("ok"))
+		Expect(preflight(c.kubeconfig, "--use-installed-istio").Exits(1).Both.String()).To(ContainSubstring("no Istio is installed"))
+		Expect(preflight(account).Exits(1).Both.String()).To(ContainSubstring("lacks rights to install Istio and run the scenario: "))
+		c.grant(preflight(account, "--rights").Succeeds())
+		Expect(preflight(account).Succeeds()).To(ContainSubstring("ok"))
 	})
 
 	It("says that there is no metrics API", func() {
 		c.must("delete", "apiservice", "v1beta1.metrics.k8s.io")
-		Expect(preflight(c.kubeconfig).exits(1).both.String()).To(ContainSubstring("the cluster has no metrics API (metrics.k8s.io)"))
+		Expect(preflight(c.kubeconfig).Exits(1).Both.String()).To(ContainSubstring("the cluster has no metrics API (metrics.k8s.io)"))
 	})
 
 	It("is gone after down", func() { c.down(invoker) })

@@ -24,7 +24,7 @@ type explainedPart struct {
 // explain runs the command explain.
 func (who *identity) explain(args ...string) explained {
 	var e explained
-	Expect(json.Unmarshal([]byte(who.run(time.Minute, append([]string{"explain", "--json"}, args...)...).succeeds()), &e)).To(Succeed())
+	Expect(json.Unmarshal([]byte(who.run(time.Minute, append([]string{"explain", "--json"}, args...)...).Succeeds()), &e)).To(Succeed())
 	return e
 }
 

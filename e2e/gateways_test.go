@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
@@ -19,7 +20,7 @@ import (
 // gatewaysOf are the objects and the gateways' rows that a run recorded, step by step.
 func (c *command) gatewaysOf() (objects []*observations.Objects, rows []observations.Counts) {
 	GinkgoHelper()
-	records, _, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	records, _, err := observations.ReadFile(filepath.Join(c.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	for _, r := range records {
 		if r.Objects != nil {
@@ -38,8 +39,8 @@ var _ = DescribeTable("gateways by the chart and by the Gateway API", Label("gat
 		scenario, err := filepath.Abs("testdata/gateways.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		run := who.startRun(scenario)
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		// The sidecar in four steps, the gateway in three.
 		Expect(run.agreesWithIstioctl()).To(Equal(7))
 		objects, rows := run.gatewaysOf()
@@ -48,8 +49,8 @@ var _ = DescribeTable("gateways by the chart and by the Gateway API", Label("gat
 			Expect([]int{objects[i].Sidecars, objects[i].RealSidecars, objects[i].Gateways, objects[i].RealGateways}).To(Equal([]int{2, 1, want, want}), "step %d", i+1)
 		}
 		Expect(rows).To(HaveLen(3))
-		Expect(strings.Join(run.events(observations.Adapted), "\n")).To(ContainSubstring("gateway ingress/istio-ingressgateway is of Istio " + components.DefaultIstio + ": autoscaling is off"))
-		run.leavesNothing(soon)
+		Expect(strings.Join(run.Events(observations.Adapted), "\n")).To(ContainSubstring("gateway ingress/istio-ingressgateway is of Istio " + components.DefaultIstio + ": autoscaling is off"))
+		run.LeavesNothing(program.Soon)
 	},
 	Entry("as whoever calls", func() *identity { return invoker }),
 	Entry("as an ordinary user", Label(nightly), ordinaryUser),
@@ -59,13 +60,13 @@ var _ = DescribeTable("bookinfo behind a gateway", Label("gateways", "traffic"),
 	func(user func() *identity) {
 		who := user()
 		run := who.startRun("bookinfo", "--set", "seconds=20")
-		Eventually(run.both.String).WithTimeout(6 * time.Minute).Should(MatchRegexp(`step 4 of 4.*from client/client\n`))
-		analysis, err := exec.Command(made.Istioctl, "--kubeconfig", run.kubeconfig(), "analyze", "--namespace", "bookinfo",
+		Eventually(run.Both.String).WithTimeout(6 * time.Minute).Should(MatchRegexp(`step 4 of 4.*from client/client\n`))
+		analysis, err := exec.Command(made.Istioctl, "--kubeconfig", run.Kubeconfig(), "analyze", "--namespace", "bookinfo",
 			"--failure-threshold", "Info", "--output-threshold", "Info").CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), string(analysis))
 		Expect(string(analysis)).To(ContainSubstring("No validation issues found"))
-		run.wait(3 * time.Minute)
-		run.exits(0)
+		run.Wait(3 * time.Minute)
+		run.Exits(0)
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 7))
 		sent := run.sent("requests")
 		total, shares := map[string]int64{}, map[string]float64{}
@@ -81,7 +82,7 @@ var _ = DescribeTable("bookinfo behind a gateway", Label("gateways", "traffic"),
 		for subset, weight := range map[string]float64{"v1": 0.6, "v2": 0.3, "v3": 0.1} {
 			Expect(shares["productpage reviews "+subset]).To(BeNumerically("~", weight, 0.05), "reviews %s", subset)
 		}
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	},
 	Entry("as whoever calls", func() *identity { return invoker }),
 	Entry("as an ordinary user", Label("user"), ordinaryUser),
@@ -90,7 +91,7 @@ var _ = DescribeTable("bookinfo behind a gateway", Label("gateways", "traffic"),
 // sent is what the witnesses of a run sent in a step.
 func (c *command) sent(step string) []requests.Sent {
 	GinkgoHelper()
-	records, truncated, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	records, truncated, err := observations.ReadFile(filepath.Join(c.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	report, err := reports.Build(records, truncated)
 	Expect(err).NotTo(HaveOccurred())

@@ -72,17 +72,6 @@ func (c *leftUp) guests(more ...string) []string {
 	return append([]string{"--cluster", "existing", "--kubeconfig", c.kubeconfig}, more...)
 }
 
-// events are the log's of a kind.
-func (c *command) events(kind string) (texts []string) {
-	GinkgoHelper()
-	for _, r := range c.records() {
-		if r.Event != nil && r.Event.Kind == kind {
-			texts = append(texts, r.Event.Message)
-		}
-	}
-	return texts
-}
-
 // visitors are the IDs of runs of this user on clusters of others that have left something.
 func visitors() (ids []string) {
 	GinkgoHelper()
@@ -119,10 +108,10 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 
 	It("installs Istio, measures while others change what they like, and takes all of it away", func() {
 		run := invoker.startRun("headless", c.guests("--set", "replicas=5", "--pull-secret", "default/hub")...)
-		run.wait(8 * time.Minute)
-		run.succeeds()
+		run.Wait(8 * time.Minute)
+		run.Succeeds()
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 3))
-		Expect(strings.Join(run.events(observations.Foreign), "\n")).To(ContainSubstring("of EndpointSlice (update)"))
+		Expect(strings.Join(run.Events(observations.Foreign), "\n")).To(ContainSubstring("of EndpointSlice (update)"))
 		unchanged()
 		Expect(visitors()).To(BeEmpty())
 	})
@@ -137,11 +126,11 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
       - apply: {manifest: '{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: outside, namespace: ns1}, spec: {selector: {istio: outside}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [outside.example]}]}}'}
 `, 1)
 		Expect(more).To(ContainSubstring("outside"))
-		scenario := filepath.Join(invoker.dir, "gateways.yaml")
+		scenario := filepath.Join(invoker.Dir, "gateways.yaml")
 		Expect(os.WriteFile(scenario, []byte(more), 0o644)).To(Succeed())
 		run := invoker.startRun(scenario, c.guests("--allow-outside")...)
-		run.wait(8 * time.Minute)
-		run.succeeds()
+		run.Wait(8 * time.Minute)
+		run.Succeeds()
 		Expect(run.agreesWithIstioctl()).To(Equal(7))
 		unchanged()
 		Expect(visitors()).To(BeEmpty())
@@ -155,15 +144,15 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 			moment := time.Duration((low + (high-low)*random.Float64()) * float64(time.Second))
 			AddReportEntry("moment", moment.String())
 			select {
-			case <-run.ended:
+			case <-run.Ended():
 				Fail("the run ended by itself before the signal")
 			case <-time.After(moment):
 			}
-			Expect(syscall.Kill(run.cmd.Process.Pid, signal)).To(Succeed())
-			code := run.wait(5 * time.Minute)
+			Expect(syscall.Kill(run.PID(), signal)).To(Succeed())
+			code := run.Wait(5 * time.Minute)
 			if signal == syscall.SIGKILL {
 				for _, id := range visitors() {
-					invoker.run(5*time.Minute, "down", "--name", id).succeeds()
+					invoker.run(5*time.Minute, "down", "--name", id).Succeeds()
 				}
 			} else {
 				Expect(code).To(Equal(130))
@@ -184,13 +173,13 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 
 	It("leaves nothing after a failure", Label(nightly), func() {
 		run := invoker.startRun("one-pod", c.guests("--mesh-set", "global.imagePullPolicy=Broken")...)
-		run.wait(8 * time.Minute)
-		run.exits(1)
+		run.Wait(8 * time.Minute)
+		run.Exits(1)
 		unchanged()
 	})
 
 	It("skips what the nodes are changed by, and says so", Label(nightly), func() {
-		scenario := filepath.Join(invoker.dir, "more-nodes.yaml")
+		scenario := filepath.Join(invoker.Dir, "more-nodes.yaml")
 		Expect(os.WriteFile(scenario, []byte(`
 apiVersion: meshbench.dev/v1
 name: more-nodes
@@ -208,10 +197,10 @@ steps:
     expect: {nodes: 2, pods: 5, sidecars: 1}
 `), 0o644)).To(Succeed())
 		run := invoker.startRun(scenario, c.guests()...)
-		run.wait(8 * time.Minute)
-		run.succeeds()
-		Expect(run.events(observations.Skipped)).To(ConsistOf(ContainSubstring("change nodes to 3 x m6i.large")))
-		junit, err := os.ReadFile(filepath.Join(run.out, "report.junit.xml"))
+		run.Wait(8 * time.Minute)
+		run.Succeeds()
+		Expect(run.Events(observations.Skipped)).To(ConsistOf(ContainSubstring("change nodes to 3 x m6i.large")))
+		junit, err := os.ReadFile(filepath.Join(run.Out, "report.junit.xml"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(junit)).To(And(ContainSubstring("nodes changes by +2"), ContainSubstring("was skipped: the nodes of this cluster are not")))
 		unchanged()
@@ -253,27 +242,27 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 
 	It("is measured of the revision that was asked for, by another user with least rights, and is not changed", func() {
 		flags := []string{"--cluster", "existing", "--kubeconfig", account, "--use-installed-istio", "--revision", "1-22-3"}
-		grant(ordinaryUser().run(time.Minute, append([]string{"preflight", "headless", "--set", "replicas=3", "--rights"}, flags...)...).succeeds())
+		grant(ordinaryUser().run(time.Minute, append([]string{"preflight", "headless", "--set", "replicas=3", "--rights"}, flags...)...).Succeeds())
 		run := ordinaryUser().startRun("headless", append(flags, "--set", "replicas=3")...)
-		run.wait(8 * time.Minute)
-		run.succeeds()
+		run.Wait(8 * time.Minute)
+		run.Succeeds()
 		Expect(run.agreesWithIstioctl()).To(BeNumerically(">=", 3))
-		Expect(run.records()[0].Run.Mesh.Istio).To(Equal("1.22.3"))
-		beside = run.out
+		Expect(run.Records()[0].Run.Mesh.Istio).To(Equal("1.22.3"))
+		beside = run.Out
 		untouched()
 		Expect(visitors()).To(BeEmpty())
 	})
 
 	It("is measured as it runs, and what is read is what istioctl prints", func() {
-		out := filepath.Join(ordinaryUser().dir, fmt.Sprintf("measured-%d", os.Getpid()))
+		out := filepath.Join(ordinaryUser().Dir, fmt.Sprintf("measured-%d", os.Getpid()))
 		flags := []string{"--kubeconfig", account, "--revision", "1-23-2"}
-		grant(ordinaryUser().run(time.Minute, append([]string{"measure", "--rights"}, flags...)...).succeeds())
+		grant(ordinaryUser().run(time.Minute, append([]string{"measure", "--rights"}, flags...)...).Succeeds())
 		measured := ordinaryUser().run(5*time.Minute, append([]string{"measure", "--yes", "--witnesses", "2", "--out", out}, flags...)...)
-		measured.out = out
-		measured.succeeds()
+		measured.Out = out
+		measured.Succeeds()
 		Expect(measured.agreesWithIstioctl()).To(Equal(2))
 		var proxies int
-		for _, r := range measured.records() {
+		for _, r := range measured.Records() {
 			if r.Proxy == nil {
 				continue
 			}
@@ -286,17 +275,17 @@ var _ = Describe("a mesh that is there", Ordered, Label("existing", nightly), fu
 		Expect(proxies).To(Equal(2))
 		Expect(measured.report().Steps[0].Memory.Samples).To(BeNumerically(">=", 1))
 		untouched()
-		Expect(invoker.run(time.Minute, "compare", beside, out).succeeds()).To(And(ContainSubstring("Comparison of headless"), ContainSubstring("rows of clusters")))
+		Expect(invoker.run(time.Minute, "compare", beside, out).Succeeds()).To(And(ContainSubstring("Comparison of headless"), ContainSubstring("rows of clusters")))
 	})
 
 	It("is measured without a connection into any pod", func() {
-		out := filepath.Join(ordinaryUser().dir, fmt.Sprintf("memory-%d", os.Getpid()))
+		out := filepath.Join(ordinaryUser().Dir, fmt.Sprintf("memory-%d", os.Getpid()))
 		measured := ordinaryUser().run(5*time.Minute, "measure", "--kubeconfig", account, "--revision", "1-23-2", "--metrics-only", "--namespace", "shop", "--out", out)
-		measured.out = out
-		measured.succeeds()
+		measured.Out = out
+		measured.Succeeds()
 		step := measured.report().Steps[0]
 		Expect(step.Memory.Samples + step.WitnessMemory.Samples).To(Equal(3))
-		for _, r := range measured.records() {
+		for _, r := range measured.Records() {
 			Expect(r.Proxy).To(BeNil())
 		}
 		untouched()
@@ -311,15 +300,15 @@ var _ = Describe("an istiod that does not tell", Label("existing", nightly), fun
 
 	It("is refused", func() {
 		run := invoker.startRun("one-pod", silent...)
-		run.wait(3 * time.Minute)
-		run.exits(1)
-		Expect(run.both.String()).To(And(ContainSubstring("debug endpoints are off"), ContainSubstring("--settle blind")))
+		run.Wait(3 * time.Minute)
+		run.Exits(1)
+		Expect(run.Both.String()).To(And(ContainSubstring("debug endpoints are off"), ContainSubstring("--settle blind")))
 	})
 
 	It("is measured blindly where that is asked for, which the run says", func() {
 		run := invoker.startRun("one-pod", append(silent, "--settle", "blind")...)
-		run.wait(3 * time.Minute)
-		run.succeeds()
-		Expect(run.events(observations.Blind)).To(HaveLen(1))
+		run.Wait(3 * time.Minute)
+		run.Succeeds()
+		Expect(run.Events(observations.Blind)).To(HaveLen(1))
 	})
 })

@@ -36,15 +36,15 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 	built := map[string][]string{} // component to its version and path, from modules
 
 	BeforeAll(func() {
-		for _, line := range strings.Split(strings.TrimSpace(invoker.run(time.Minute, "components").succeeds()), "\n") {
+		for _, line := range strings.Split(strings.TrimSpace(invoker.run(time.Minute, "components").Succeeds()), "\n") {
 			fields := strings.Fields(line)
 			built[fields[0]] = fields[1:]
 		}
-		imager = &identity{name: "a user without components", uid: os.Getuid(), dir: filepath.Join(made.Work, "imager")}
-		Expect(os.Mkdir(imager.dir, 0o755)).To(Succeed())
-		imager.env = append(os.Environ(), "MESHBENCH_CACHE="+filepath.Join(imager.dir, "cache"))
+		imager = &identity{lab.NewIdentity("a user without components", filepath.Join(made.Work, "imager"))}
+		Expect(os.Mkdir(imager.Dir, 0o755)).To(Succeed())
+		imager.Env = append(os.Environ(), "MESHBENCH_CACHE="+filepath.Join(imager.Dir, "cache"))
 
-		blobs := filepath.Join(imager.dir, "blobs")
+		blobs := filepath.Join(imager.Dir, "blobs")
 		Expect(os.Mkdir(blobs, 0o755)).To(Succeed())
 		server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithBlobHandler(registry.NewDiskBlobHandler(blobs))))
 		DeferCleanup(server.Close)
@@ -53,9 +53,9 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 	})
 
 	It("are made of components, the same each time", func() {
-		archives := []string{filepath.Join(imager.dir, "one.tar"), filepath.Join(imager.dir, "two.tar")}
+		archives := []string{filepath.Join(imager.Dir, "one.tar"), filepath.Join(imager.Dir, "two.tar")}
 		for _, archive := range archives {
-			invoker.run(5*time.Minute, "images", "build", "--rootfs", fakeRootFS(built["envoy"][1]), "--out", archive, "--hub", hub+"/istio", "--hub", "registry.k8s.io="+hub+"/k8s").succeeds()
+			invoker.run(5*time.Minute, "images", "build", "--rootfs", fakeRootFS(built["envoy"][1]), "--out", archive, "--hub", hub+"/istio", "--hub", "registry.k8s.io="+hub+"/k8s").Succeeds()
 		}
 		Expect(fileSum(archives[0])).To(Equal(fileSum(archives[1])))
 		for _, image := range []string{"istio/pilot:1.23.2", "istio/proxyv2:1.23.2", "k8s/metrics-server/metrics-server:v0.7.2"} {
@@ -71,7 +71,7 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 	})
 
 	It("come out as they went in, once", func() {
-		out := imager.run(5*time.Minute, append([]string{"components"}, flags...)...).succeeds()
+		out := imager.run(5*time.Minute, append([]string{"components"}, flags...)...).Succeeds()
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		Expect(lines).To(HaveLen(len(built)))
 		for _, line := range lines {
@@ -79,7 +79,7 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 			if fields[0] == "charts" { // in no image
 				continue
 			}
-			Expect(fields[2]).To(HavePrefix(imager.dir))
+			Expect(fields[2]).To(HavePrefix(imager.Dir))
 			Expect(fileSum(fields[2])).To(Equal(fileSum(built[fields[0]][1])), fields[0])
 			info, err := os.Stat(fields[2])
 			Expect(err).NotTo(HaveOccurred())
@@ -87,15 +87,15 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 				Expect(info.Mode().Perm()&0o111).NotTo(BeZero(), line)
 			}
 		}
-		imager.run(time.Minute, append([]string{"components", "--verify"}, flags...)...).succeeds()
+		imager.run(time.Minute, append([]string{"components", "--verify"}, flags...)...).Succeeds()
 	})
 
 	It("give the published counts, and are recorded by digest", func() {
 		run := imager.startRun("one-pod", flags...)
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		Expect(run.report().counts()).To(Equal([]rows{{15, 21, 7, 15}}))
-		records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+		records, _, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 		Expect(err).NotTo(HaveOccurred())
 		recorded := records[0].Run.Components
 		for component := range built {
@@ -113,8 +113,8 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 
 	It("need charts for an Istio that is not pinned", func() {
 		out := imager.run(time.Minute, append([]string{"run", "one-pod", "--istio", "1.25.9"}, flags...)...)
-		out.exits(2)
-		Expect(out.both.String()).To(ContainSubstring("--charts"))
+		out.Exits(2)
+		Expect(out.Both.String()).To(ContainSubstring("--charts"))
 	})
 
 	It("are not half there after a hub that has nothing", func() {
@@ -122,9 +122,9 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 		DeferCleanup(empty.Close)
 		nothing := strings.TrimPrefix(empty.URL, "http://")
 		out := imager.run(time.Minute, "components", "--from", "images", "--hub", nothing+"/istio", "--hub", "registry.k8s.io="+nothing+"/k8s")
-		out.exits(1)
-		Expect(out.both.String()).To(And(ContainSubstring("what to do: "), ContainSubstring(nothing)))
-		found, err := filepath.Glob(filepath.Join(imager.dir, "cache/components/work/*"))
+		out.Exits(1)
+		Expect(out.Both.String()).To(And(ContainSubstring("what to do: "), ContainSubstring(nothing)))
+		found, err := filepath.Glob(filepath.Join(imager.Dir, "cache/components/work/*"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(found).To(BeEmpty())
 	})

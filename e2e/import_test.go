@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/replay"
 )
@@ -32,7 +33,7 @@ type replayed struct {
 
 func (c *command) replayed() replayed {
 	GinkgoHelper()
-	data, err := os.ReadFile(filepath.Join(c.out, "report.json"))
+	data, err := os.ReadFile(filepath.Join(c.Out, "report.json"))
 	Expect(err).NotTo(HaveOccurred())
 	var r replayed
 	Expect(json.Unmarshal(data, &r)).To(Succeed())
@@ -58,20 +59,20 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 		scenario, err := filepath.Abs("testdata/foreign/foreign.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		run := invoker.startRun(scenario, "--counts-only")
-		run.wait(5 * time.Minute)
-		run.exits(0)
+		run.Wait(5 * time.Minute)
+		run.Exits(0)
 		Expect(run.agreesWithIstioctl()).To(Equal(2))
 		run.replayed().bringsBack(2)
 		var cluster observations.Cluster
 		var mesh observations.Mesh
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Run != nil {
 				cluster, mesh = r.Run.Cluster, r.Run.Mesh
 			}
 		}
 		Expect(cluster.Baseline).To(Equal(observations.BaselineScenario))
 		Expect(mesh.Revisions).To(HaveLen(1))
-		dumps, err := filepath.Glob(filepath.Join(run.out, "dumps/*/shop.*.config_dump.json"))
+		dumps, err := filepath.Glob(filepath.Join(run.Out, "dumps/*/shop.*.config_dump.json"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(dumps).To(HaveLen(1))
 		text, err := os.ReadFile(dumps[0])
@@ -86,7 +87,7 @@ var _ = Describe("another cluster than EKS", Label("import"), func() {
 		} {
 			Expect(strings.Contains(string(text), what)).To(Equal(wanted), what)
 		}
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 })
 
@@ -197,19 +198,19 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 			args = append(args, "--dump", fmt.Sprintf("%s/%s=%s,%s", p.namespace, p.pod, p.config, p.clusters))
 		}
 		imported, shared = filepath.Join(dir, "theirs"), filepath.Join(dir, "shared")
-		invoker.run(2*time.Minute, append(args, "--out", imported)...).succeeds()
-		invoker.run(2*time.Minute, append(args, "--anonymize", "--out", shared)...).succeeds()
+		invoker.run(2*time.Minute, append(args, "--out", imported)...).Succeeds()
+		invoker.run(2*time.Minute, append(args, "--anonymize", "--out", shared)...).Succeeds()
 		c.down(invoker)
 	})
 
 	It("has the counts of every live proxy by the real istioctl, and their memory within 5 %", func() {
 		run := invoker.startRun(filepath.Join(imported, "theirs.yaml"), "--real", "3")
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		run.replayed().bringsBack(len(live))
 		Expect(run.agreesWithIstioctl()).To(Equal(len(live)))
 		dumps := map[string]observations.Counts{}
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Proxy != nil {
 				dumps[r.Proxy.Workload] = r.Proxy.Rows
 			}
@@ -226,7 +227,7 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 				Expect(memories[workload]).To(BeNumerically("~", p.memory, p.memory/20), "memory of %s", workload)
 			}
 		}
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("has the same counts without its names", func() {
@@ -244,9 +245,9 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 			return nil
 		})).To(Succeed())
 		run := invoker.startRun(filepath.Join(shared, "shared.yaml"), "--real", "1", "--counts-only")
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		run.replayed().bringsBack(len(live))
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 })

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -198,10 +199,10 @@ var _ = Describe("two revisions", Label("injection"), func() {
 		scenario, err := filepath.Abs("testdata/canary.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		run := invoker.startRun(scenario, flags...)
-		run.wait(10 * time.Minute)
-		run.exits(0)
+		run.Wait(10 * time.Minute)
+		run.Exits(0)
 		last := map[string]int{} // proxies by istiod's revision
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Istiod != nil {
 				for _, revision := range []string{"blue", "green"} {
 					if strings.Contains(r.Istiod.Pod, "/istiod-"+revision+"-") {
@@ -211,7 +212,7 @@ var _ = Describe("two revisions", Label("injection"), func() {
 			}
 		}
 		Expect(last).To(Equal(map[string]int{"blue": 0, "green": 2}))
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	}
 
 	It("run side by side, and pods move from one to the other", func() { moved() })

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -29,13 +30,13 @@ var _ = Describe("pods that end", Label("jobs"), func() {
 			scenario, err := filepath.Abs("testdata/jobs-and-gateway.yaml")
 			Expect(err).NotTo(HaveOccurred())
 			run := invoker.startRun(scenario, "--istio", test.istio, "--mesh-set=pilot.env.ENABLE_NATIVE_SIDECARS="+test.setting)
-			run.wait(8 * time.Minute)
-			run.exits(0)
+			run.Wait(8 * time.Minute)
+			run.Exits(0)
 			var objects []observations.Objects
 			kinds := map[string]int{}
 			readings := map[string]int{} // of the last step, by kind
 			events := map[string]int{}
-			for _, r := range run.records() {
+			for _, r := range run.Records() {
 				switch {
 				case r.Settle != nil:
 					Expect(r.Settle.Settled).To(BeTrue(), "%v", r.Settle.Unmet)
@@ -71,7 +72,7 @@ var _ = Describe("pods that end", Label("jobs"), func() {
 				Expect(events[observations.JobFailed]).To(Equal(1))
 			}
 			Expect(kinds).To(BeEmpty(), "proxies that ended with their pod are told as restarts")
-			run.leavesNothing(soon)
+			run.LeavesNothing(program.Soon)
 		})
 	}
 })

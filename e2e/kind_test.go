@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/internal/skip"
 	"github.com/meshbench/meshbench/observations"
 )
@@ -77,8 +78,8 @@ func (r *kindRig) records() []string {
 func (r *kindRig) leavesNothing(c *command) {
 	GinkgoHelper()
 	Eventually(func() []string {
-		return slices.DeleteFunc(slices.Concat(r.held(), c.trace.left()), func(x string) bool { return slices.Contains(r.before, x) })
-	}, 20*time.Second, time.Second).Should(BeEmpty(), "left by meshbench %s", strings.Join(c.args, " "))
+		return slices.DeleteFunc(slices.Concat(r.held(), c.Trace.Left()), func(x string) bool { return slices.Contains(r.before, x) })
+	}, 20*time.Second, time.Second).Should(BeEmpty(), "left by meshbench %s", strings.Join(c.Args, " "))
 }
 
 // flags are those of every kind cluster here.
@@ -99,12 +100,12 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		if engine := os.Getenv("KIND_EXPERIMENTAL_PROVIDER"); engine != "" {
 			rig.engine = engine // what kind and meshbench will take
 		}
-		invoker.env = append(slices.Clone(invoker.env), "XDG_STATE_HOME="+rig.state)
+		invoker.Env = append(slices.Clone(invoker.Env), "XDG_STATE_HOME="+rig.state)
 		if image := os.Getenv(kindNodeVariable); image != "" {
 			rig.nodeImage = image
 		}
 		if out, err := exec.Command(rig.engine, "info").CombinedOutput(); err != nil {
-			Fail(fmt.Sprintf("no container engine answers (%s): %s", strings.TrimSpace(tail(string(out), 1)), howToMakeRig))
+			Fail(fmt.Sprintf("no container engine answers (%s): %s", strings.TrimSpace(program.Tail(string(out), 1)), howToMakeRig))
 		}
 		if exec.Command(rig.engine, "image", "inspect", rig.nodeImage).Run() != nil {
 			Fail(fmt.Sprintf("there is no node image %s; name one in %s, or make it: %s", rig.nodeImage, kindNodeVariable, howToMakeRig))
@@ -114,7 +115,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			rootfs = filepath.Join(made.Work, "rootfs.tar")
 			out, err := exec.Command("mmdebstrap", "--quiet", "--variant=minbase", "--include=iptables,ca-certificates", "", rootfs).CombinedOutput()
 			if err != nil {
-				Fail(fmt.Sprintf("%s names no root file system with iptables, and mmdebstrap makes none (%v %s): %s", kindRootVariable, err, tail(string(out), 3), howToMakeRig))
+				Fail(fmt.Sprintf("%s names no root file system with iptables, and mmdebstrap makes none (%v %s): %s", kindRootVariable, err, program.Tail(string(out), 3), howToMakeRig))
 			}
 		}
 		if exec.Command(rig.engine, "image", "inspect", nginxImage).Run() != nil {
@@ -122,7 +123,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			Expect(err).NotTo(HaveOccurred(), "making nginx's image: %s", out)
 		}
 		rig.archive = filepath.Join(made.Work, "images.tar")
-		invoker.run(5*time.Minute, "images", "build", "--rootfs", rootfs, "--out", rig.archive).succeeds()
+		invoker.run(5*time.Minute, "images", "build", "--rootfs", rootfs, "--out", rig.archive).Succeeds()
 		config, _ = os.ReadFile(userConfig)
 	})
 	BeforeEach(func() { rig.before = rig.held() })
@@ -148,18 +149,18 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		name := fmt.Sprintf("e2e-%d-foreign", os.Getpid())
 		id := rig.ask("create", "--label", "io.x-k8s.kind.cluster="+name, "--label", "io.x-k8s.kind.role=control-plane", "--name", name+"-control-plane", nginxImage)
 		defer rig.ask("rm", "-f", id)
-		up := invoker.run(time.Minute, append([]string{"up", "--name", name, "--logs", filepath.Join(invoker.dir, name)}, rig.flags()...)...)
-		up.exits(1)
-		Expect(up.both.String()).To(ContainSubstring("meshbench did not make"))
-		invoker.run(time.Minute, "down", "--name", name).exits(1)
+		up := invoker.run(time.Minute, append([]string{"up", "--name", name, "--logs", filepath.Join(invoker.Dir, name)}, rig.flags()...)...)
+		up.Exits(1)
+		Expect(up.Both.String()).To(ContainSubstring("meshbench did not make"))
+		invoker.run(time.Minute, "down", "--name", name).Exits(1)
 		Expect(rig.ask("ps", "-a", "-q", "--no-trunc", "--filter", "id="+id)).To(Equal(id))
 	})
 
 	It("is not begun without the images", func() {
 		run := invoker.startRun("one-pod", "--cluster", "kind", "--node-image", rig.nodeImage, "--load-image", "nginx")
-		run.wait(time.Minute)
-		run.exits(1)
-		Expect(run.both.String()).To(And(ContainSubstring("docker.io/istio/pilot:1.23.2: it was not given"),
+		run.Wait(time.Minute)
+		run.Exits(1)
+		Expect(run.Both.String()).To(And(ContainSubstring("docker.io/istio/pilot:1.23.2: it was not given"),
 			ContainSubstring(nginxImage+": "+rig.engine), ContainSubstring("--image-archive")))
 		rig.leavesNothing(run)
 	})
@@ -170,17 +171,17 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			moment := time.Duration((low + (high-low)*rand.New(rand.NewSource(random.Int63())).Float64()) * float64(time.Second))
 			AddReportEntry("moment", moment.String())
 			select {
-			case <-run.ended:
+			case <-run.Ended():
 				Fail("the run ended by itself before the signal")
 			case <-time.After(moment):
 			}
-			run.trace.look()
+			run.Trace.Look()
 			// The whole group, as a terminal does it.
-			Expect(syscall.Kill(-run.cmd.Process.Pid, signal)).To(Succeed())
-			code := run.wait(2 * time.Minute)
+			Expect(syscall.Kill(-run.PID(), signal)).To(Succeed())
+			code := run.Wait(2 * time.Minute)
 			if signal == syscall.SIGKILL {
 				// There is none of that name, but one that is swept.
-				invoker.run(2*time.Minute, "down", "--name", "none").exits(1)
+				invoker.run(2*time.Minute, "down", "--name", "none").Exits(1)
 			} else {
 				Expect(code).To(Equal(130))
 			}
@@ -196,38 +197,38 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 
 	It("leaves nothing but logs when its run fails", func() {
 		run := invoker.startRun("one-pod", rig.flags("--mesh-set", "global.tag=none")...)
-		run.wait(8 * time.Minute)
-		run.exits(1)
+		run.Wait(8 * time.Minute)
+		run.Exits(1)
 		rig.leavesNothing(run)
-		logs, err := filepath.Glob(filepath.Join(run.out, "cluster", "kind-logs", "*", "kubelet.log"))
+		logs, err := filepath.Glob(filepath.Join(run.Out, "cluster", "kind-logs", "*", "kubelet.log"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(logs).NotTo(BeEmpty())
 	})
 
 	It("is kept, taken again, and agrees with kubectl top", func() {
 		first := invoker.startRun("one-pod", rig.flags("--keep")...)
-		kubeconfig := filepath.Join(first.out, "cluster", "kubeconfig")
+		kubeconfig := filepath.Join(first.Out, "cluster", "kubeconfig")
 		printed := map[string]string{} // by pod, container and the reading's time
 		for ended := false; !ended; {
 			select {
-			case <-first.ended:
+			case <-first.Ended():
 				ended = true
 			case <-time.After(2 * time.Second):
 			}
 			// Once more after the end: a reading stands for ten seconds.
 			readTop(kubeconfig, printed)
 		}
-		first.wait(8 * time.Minute)
-		first.exits(0)
+		first.Wait(8 * time.Minute)
+		first.Exits(0)
 		Expect(agreesWithTop(first, printed)).To(BeNumerically(">=", 2), "figures of the report that kubectl top was seen to print")
 
 		second := invoker.startRun("one-pod", rig.flags("--keep")...)
-		second.wait(8 * time.Minute)
-		second.exits(0)
-		Expect(second.both.String()).To(ContainSubstring("reusing kept cluster meshbench-kept"))
+		second.Wait(8 * time.Minute)
+		second.Exits(0)
+		Expect(second.Both.String()).To(ContainSubstring("reusing kept cluster meshbench-kept"))
 		Expect(second.report().counts()).To(Equal(first.report().counts()))
 		Expect(rig.held()).NotTo(Equal(rig.before))
-		invoker.run(2*time.Minute, "down", "--name", "meshbench-kept").succeeds()
+		invoker.run(2*time.Minute, "down", "--name", "meshbench-kept").Succeeds()
 		rig.leavesNothing(second)
 	})
 
@@ -237,8 +238,8 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			replicas = n
 		}
 		run := invoker.startRun("eks-nginx", rig.flags("--set", "replicas="+replicas, "--set", "nodes=2", "--set", "maxPods=250", "--timeout", "60m")...)
-		run.wait(time.Hour)
-		run.exits(0)
+		run.Wait(time.Hour)
+		run.Exits(0)
 		found := run.report()
 		Expect(found.Steps).To(HaveLen(len(published)))
 		n, err := strconv.Atoi(replicas)
@@ -292,7 +293,7 @@ func readTop(kubeconfig string, printed map[string]string) {
 // returns how many there were to compare.
 func agreesWithTop(c *command, printed map[string]string) int {
 	GinkgoHelper()
-	records, _, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	records, _, err := observations.ReadFile(filepath.Join(c.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	compared := 0
 	for _, r := range records {

@@ -29,7 +29,7 @@ type knativeUp struct{ *leftUp }
 // makes a cluster with it.
 func leaveKnativeUp(version string, args ...string) knativeUp {
 	GinkgoHelper()
-	invoker.run(15*time.Minute, "components", "--knative", version).succeeds()
+	invoker.run(15*time.Minute, "components", "--knative", version).Succeeds()
 	return knativeUp{leaveUp(invoker, append([]string{"--knative", version}, args...)...)}
 }
 
@@ -38,7 +38,7 @@ func (c knativeUp) apply(o map[string]any) {
 	GinkgoHelper()
 	text, err := json.Marshal(o)
 	Expect(err).NotTo(HaveOccurred())
-	file := filepath.Join(invoker.dir, "apply.json")
+	file := filepath.Join(invoker.Dir, "apply.json")
 	Expect(os.WriteFile(file, text, 0o644)).To(Succeed())
 	c.must("apply", "-f", file)
 }
@@ -213,7 +213,7 @@ var _ = Describe("Knative Serving", Ordered, Label("knative"), func() {
 // writeFile writes a file of the suite's and returns its path.
 func writeFile(name, text string) string {
 	GinkgoHelper()
-	path := filepath.Join(invoker.dir, name)
+	path := filepath.Join(invoker.Dir, name)
 	Expect(os.WriteFile(path, []byte(text), 0o644)).To(Succeed())
 	return path
 }

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -27,21 +28,21 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 		func(signal syscall.Signal, user func() *identity, scenario string, low, high float64) {
 			run := user().startRun(scenario, "--real", "2")
 			select {
-			case <-run.ended:
+			case <-run.Ended():
 				Fail("the run ended by itself before the signal")
 			case <-time.After(moment(low, high)):
 			}
-			run.trace.look()
-			Expect(syscall.Kill(run.cmd.Process.Pid, signal)).To(Succeed())
-			code := run.wait(time.Minute)
+			run.Trace.Look()
+			Expect(syscall.Kill(run.PID(), signal)).To(Succeed())
+			code := run.Wait(time.Minute)
 			if signal == syscall.SIGKILL {
 				// Nobody is left to clear away but the sandbox itself.
-				run.leavesNothing(20 * time.Second)
+				run.LeavesNothing(20 * time.Second)
 				return
 			}
 			Expect(code).To(Equal(130))
-			run.leavesNothing(soon)
-			if records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName)); err == nil && len(records) > 0 {
+			run.LeavesNothing(program.Soon)
+			if records, _, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName)); err == nil && len(records) > 0 {
 				last := records[len(records)-1]
 				Expect(last.End).NotTo(BeNil(), "the log has no end")
 				Expect(last.End.Outcome).To(Equal("interrupted"))
@@ -59,25 +60,25 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 
 	It("by a failure", func() {
 		run := invoker.startRun("one-pod", "--mesh-set", "global.imagePullPolicy=Broken")
-		run.wait(3 * time.Minute)
-		run.exits(1)
-		Expect(run.both.String()).To(ContainSubstring("istiod"))
-		run.leavesNothing(soon)
+		run.Wait(3 * time.Minute)
+		run.Exits(1)
+		Expect(run.Both.String()).To(ContainSubstring("istiod"))
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("by its time limit", func() {
 		run := invoker.startRun("one-pod", "--timeout", "12s")
-		run.wait(3 * time.Minute)
-		run.exits(4)
-		run.leavesNothing(soon)
+		run.Wait(3 * time.Minute)
+		run.Exits(4)
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("keeps its folder for somebody to look at", func() {
 		run := invoker.startRun("one-pod", "--timeout", "3s")
-		run.wait(time.Minute)
-		run.exits(4)
-		Expect(filepath.Join(run.out, "scenario.yaml")).To(BeAnExistingFile())
-		logs, err := os.ReadDir(filepath.Join(run.out, "cluster"))
+		run.Wait(time.Minute)
+		run.Exits(4)
+		Expect(filepath.Join(run.Out, "scenario.yaml")).To(BeAnExistingFile())
+		logs, err := os.ReadDir(filepath.Join(run.Out, "cluster"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(logs).NotTo(BeEmpty())
 	})

@@ -9,6 +9,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/e2e/footprint"
 )
 
 // fails is what Fortio says in a pod of a request that fails.
@@ -83,14 +85,14 @@ var _ = DescribeTableSubtree("names and addresses of Services", Label("dataplane
 				Should(ContainSubstring("connection refused"))
 
 			By("killing all of it")
-			c.up.trace.look()
-			_, sandbox, ok := readProcess(c.up.trace.find("kube-apiserver"))
+			c.up.Trace.Look()
+			_, sandbox, ok := footprint.ReadProcess(c.up.Trace.Find("kube-apiserver"))
 			Expect(ok).To(BeTrue())
 			Expect(syscall.Kill(sandbox, syscall.SIGKILL)).To(Succeed())
 			c.ended = true
-			c.up.trace.stop()
+			c.up.Trace.Stop()
 			who.run(time.Minute, "down", "--name", c.name) // clears away what lies outside of the namespaces
-			c.up.leavesNothing(20 * time.Second)
+			c.up.LeavesNothing(20 * time.Second)
 		})
 	},
 	Entry("as the invoking user", self),

@@ -197,7 +197,7 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 		var err error
 		cfg, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 		Expect(err).NotTo(HaveOccurred())
-		dir, err := os.MkdirTemp(invoker.dir, "prometheus-")
+		dir, err := os.MkdirTemp(invoker.Dir, "prometheus-")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(c.letScrape(dir)).To(Succeed())
 		page := cadvisor(&away)
@@ -308,21 +308,21 @@ var _ = Describe("memory through a real Prometheus", Ordered, Label("prometheus"
 
 var _ = Describe("a run that reads memory through Prometheus", Label("prometheus"), func() {
 	It("settles on its samples", func() {
-		dir, err := os.MkdirTemp(invoker.dir, "prometheus-")
+		dir, err := os.MkdirTemp(invoker.Dir, "prometheus-")
 		Expect(err).NotTo(HaveOccurred())
 		prom := startPrometheus(dir, kubelets("kubelet"))
 		run := invoker.startRun("one-pod", "--memory-source", "prometheus", "--prometheus-url", prom.url)
 		// The cluster is the run's own: Prometheus learns of it once it is there.
 		var c *leftUp
 		Eventually(func(g Gomega) {
-			found := run.kubeconfig()
+			found := run.Kubeconfig()
 			g.Expect(found).NotTo(BeEmpty())
 			c = &leftUp{kubeconfig: found}
 			g.Expect(c.letScrape(dir)).To(Succeed())
 		}, 2*time.Minute, time.Second).Should(Succeed())
-		run.wait(5 * time.Minute)
-		Expect(run.exits(0).both.String()).To(ContainSubstring("(pilot-agent and Envoy) from Prometheus"))
-		records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+		run.Wait(5 * time.Minute)
+		Expect(run.Exits(0).Both.String()).To(ContainSubstring("(pilot-agent and Envoy) from Prometheus"))
+		records, _, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(records[0].Run.ReadThrough).To(Equal(observations.ThroughPrometheus))
 		read := 0

@@ -57,7 +57,7 @@ type memory struct {
 // report reads the run's report.json.
 func (c *command) report() report {
 	GinkgoHelper()
-	data, err := os.ReadFile(filepath.Join(c.out, "report.json"))
+	data, err := os.ReadFile(filepath.Join(c.Out, "report.json"))
 	Expect(err).NotTo(HaveOccurred())
 	var r report
 	Expect(json.Unmarshal(data, &r)).To(Succeed())
@@ -77,7 +77,7 @@ func (r report) counts() []rows {
 // istioctl prints for it, and returns how many dumps there were.
 func (c *command) agreesWithIstioctl() int {
 	GinkgoHelper()
-	records, truncated, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	records, truncated, err := observations.ReadFile(filepath.Join(c.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	Expect(truncated).To(BeFalse())
 	dumps := 0
@@ -87,7 +87,7 @@ func (c *command) agreesWithIstioctl() int {
 			continue
 		}
 		dumps++
-		config, clusters := filepath.Join(c.out, p.Dumps["config_dump"]), filepath.Join(c.out, p.Dumps["clusters"])
+		config, clusters := filepath.Join(c.Out, p.Dumps["config_dump"]), filepath.Join(c.Out, p.Dumps["clusters"])
 		printed := observations.Counts{
 			Cluster:  printedRows("cluster", config),
 			Listener: printedRows("listener", config),

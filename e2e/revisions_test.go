@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -20,15 +21,15 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 	// A limit of 96 Mi stands for the 1 GiB that takes ten times as many.
 	DescribeTable("are counted exactly, and the kill is seen",
 		func(user func() *identity) {
-			enforcer := user().enforcer()
+			enforcer := user().Enforcer()
 			run := user().startRun("knative-revisions", "--set", "revisions=20", "--set", "more=12", "--set", "limit=96")
-			run.wait(10 * time.Minute)
-			run.exits(0) // every expectation: 8 clusters, 2 listeners, 6 routes, 2 endpoints a revision
+			run.Wait(10 * time.Minute)
+			run.Exits(0) // every expectation: 8 clusters, 2 listeners, 6 routes, 2 endpoints a revision
 
 			var ends []observations.Restart
 			var total, seen int // revisions; those of the batches before the first kill
 			last := map[string]observations.Usage{}
-			for _, r := range run.records() {
+			for _, r := range run.Records() {
 				switch {
 				case r.Run != nil:
 					Expect(r.Run.Cluster.LimitsEnforcedBy).To(Equal(enforcer))
@@ -66,7 +67,7 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 	It("end at once when they are interrupted", func() {
 		run := invoker.startRun("knative-revisions")
 		Eventually(func() int {
-			records, _, err := observations.ReadFile(run.out)
+			records, _, err := observations.ReadFile(run.Out)
 			if err != nil {
 				return 0
 			}
@@ -78,9 +79,9 @@ var _ = Describe("revisions until a kill", Label("revisions"), func() {
 			}
 			return begun
 		}, "5m", "100ms").Should(BeNumerically(">=", 2), "the first revisions are being made")
-		run.trace.look()
-		Expect(syscall.Kill(run.cmd.Process.Pid, syscall.SIGINT)).To(Succeed())
-		Expect(run.wait(20 * time.Second)).To(Equal(130))
-		run.leavesNothing(soon)
+		run.Trace.Look()
+		Expect(syscall.Kill(run.PID(), syscall.SIGINT)).To(Succeed())
+		Expect(run.Wait(20 * time.Second)).To(Equal(130))
+		run.LeavesNothing(program.Soon)
 	})
 })

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/costmodel"
@@ -20,14 +21,14 @@ var _ = Describe("routing", Label("routing"), func() {
 	ran := func(dumps int, scenario string, args ...string) *reports.Report {
 		GinkgoHelper()
 		run := invoker.startRun(scenario, append([]string{"--counts-only"}, args...)...)
-		run.wait(8 * time.Minute)
-		run.exits(0)
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
 		Expect(run.agreesWithIstioctl()).To(Equal(dumps))
-		records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+		records, truncated, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 		Expect(err).NotTo(HaveOccurred())
 		r, err := reports.Build(records, truncated)
 		Expect(err).NotTo(HaveOccurred())
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 		return r
 	}
 
@@ -36,7 +37,7 @@ var _ = Describe("routing", Label("routing"), func() {
 		GinkgoHelper()
 		text := invoker.run(time.Minute, append([]string{"predict", "--json", "--services", "8", "--pods-per-service", "2", "--protocol", "http",
 			"--virtual-services", "8", "--routes-per-virtual-service", "3", "--service-entries", "3", "--service-entry-resolution", "dns",
-			"--subsets", "4", "--authorization-policies", "2"}, args...)...).succeeds()
+			"--subsets", "4", "--authorization-policies", "2"}, args...)...).Succeeds()
 		var a costmodel.Answer
 		Expect(json.Unmarshal([]byte(text), &a)).To(Succeed())
 		return a

@@ -8,13 +8,14 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 )
 
 // records of a run of the suite, by its log.
 func scopingLog(run *command) []observations.Record {
 	GinkgoHelper()
-	records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+	records, truncated, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	Expect(truncated).To(BeFalse())
 	return records
@@ -23,8 +24,8 @@ func scopingLog(run *command) []observations.Record {
 var _ = Describe("scopes", Label("scoping", nightly), func() {
 	It("save what was foretold, and a running proxy keeps its memory", func() {
 		run := self().startRun("sidecar-scoping", "--set", "services=100", "--set", "proxies=200", "--set", "rounds=1", "--timeout", "30m", "--settle-limit", "10m")
-		run.wait(30 * time.Minute)
-		run.exits(0) // among the expectations: the witness holds what was computed, row by row
+		run.Wait(30 * time.Minute)
+		run.Exits(0) // among the expectations: the witness holds what was computed, row by row
 		records := scopingLog(run)
 		var graph *observations.Graph
 		var scope *observations.Scope
@@ -54,13 +55,13 @@ var _ = Describe("scopes", Label("scoping", nightly), func() {
 		}
 		Expect(median["scoped"]).To(BeNumerically(">", 0.95*median["churn-unscoped"]))
 		Expect(median["restarted"]).To(BeNumerically("<", 0.9*median["unscoped"]))
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("let through all that is called while they are put, and block the rest", func() {
 		run := self().startRun("sidecar-scoping-traffic")
-		run.wait(15 * time.Minute)
-		run.exits(0)
+		run.Wait(15 * time.Minute)
+		run.Exits(0)
 		var walked, answered int64
 		proved := map[string]int{}
 		for _, r := range scopingLog(run) {
@@ -78,7 +79,7 @@ var _ = Describe("scopes", Label("scoping", nightly), func() {
 		// Of six Services with two dependencies each, and one beyond: in three steps, of which
 		// the first reaches all.
 		Expect(proved).To(Equal(map[string]int{"mutual-tls": 3*12 + 6, "blocked": 2 * 6}))
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("are the same by discoverySelectors' and exportTo's own rules", func() {
@@ -87,9 +88,9 @@ var _ = Describe("scopes", Label("scoping", nightly), func() {
 			{"sidecar-scoping", "--set", "by=exportTo", "--set", "services=20", "--set", "proxies=30", "--set", "rounds=1"},
 		} {
 			run := self().startRun(arguments[0], slices.Concat(arguments[1:], []string{"--settle-limit", "10m"})...)
-			run.wait(20 * time.Minute)
-			run.exits(0)
-			run.leavesNothing(soon)
+			run.Wait(20 * time.Minute)
+			run.Exits(0)
+			run.LeavesNothing(program.Soon)
 		}
 	})
 })

@@ -31,8 +31,8 @@ var _ = Describe("settling", Label("settle"), func() {
 	// how long each step settled.
 	settled := func(run *command) (seconds []float64) {
 		GinkgoHelper()
-		run.exits(0)
-		for _, r := range run.records() {
+		run.Exits(0)
+		for _, r := range run.Records() {
 			if r.Settle != nil {
 				Expect(r.Settle.Settled).To(BeTrue(), "%v", r.Settle.Unmet)
 				seconds = append(seconds, r.Settle.Took["pushes drained"])
@@ -50,7 +50,7 @@ var _ = Describe("settling", Label("settle"), func() {
 		for i := range 20 {
 			By(fmt.Sprintf("run %d", i+1))
 			run := latePush()
-			run.wait(5 * time.Minute)
+			run.Wait(5 * time.Minute)
 			took := settled(run)
 			Expect(took).To(HaveLen(2))
 			Expect(took[1]).To(BeNumerically(">=", 20), "seconds until the push, which istiod holds back for 20 s")
@@ -59,7 +59,7 @@ var _ = Describe("settling", Label("settle"), func() {
 
 	It("waits for a debounce of 30 s", Label(nightly), func() {
 		run := latePush("--mesh-set", "pilot.env.PILOT_DEBOUNCE_AFTER=30s")
-		run.wait(5 * time.Minute)
+		run.Wait(5 * time.Minute)
 		settled(run)
 	})
 
@@ -67,21 +67,21 @@ var _ = Describe("settling", Label("settle"), func() {
 		// Applying asks istiod's webhook, so istiod is stopped right afterwards, in its debounce.
 		run := latePush("--mesh-set", "pilot.env.PILOT_DEBOUNCE_AFTER=5s")
 		Eventually(func() bool {
-			records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+			records, _, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 			return err == nil && slices.ContainsFunc(records, func(r observations.Record) bool {
 				return r.Action != nil && r.Step != nil && *r.Step == 1
 			})
 		}, "4m", "20ms").Should(BeTrue(), "nothing was applied")
-		pid := run.trace.find("pilot-discovery")
+		pid := run.Trace.Find("pilot-discovery")
 		Expect(pid).NotTo(BeZero(), "istiod is not among the run's processes")
 		Expect(syscall.Kill(pid, syscall.SIGSTOP)).To(Succeed())
 		stopped := time.Now()
 		time.Sleep(20 * time.Second)
 		Expect(syscall.Kill(pid, syscall.SIGCONT)).To(Succeed())
-		run.wait(5 * time.Minute)
+		run.Wait(5 * time.Minute)
 		settled(run)
 		var end time.Time
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			if r.Settle != nil {
 				end = r.Time
 			}
@@ -92,11 +92,11 @@ var _ = Describe("settling", Label("settle"), func() {
 	for _, istio := range []string{components.DefaultIstio, components.IstioVersions()[0], components.IstioVersions()[len(components.IstioVersions())-1]} {
 		It("expects of each object what Istio "+istio+" does with it", Label(nightly), func() {
 			run := invoker.startRun(scenario("testdata/arrivals.yaml"), "--istio", istio)
-			run.wait(10 * time.Minute)
+			run.Wait(10 * time.Minute)
 			for i, seconds := range settled(run) {
 				Expect(seconds).To(BeNumerically("<", 20), "step %d waited for what never comes", i+1)
 			}
-			for _, r := range run.records() {
+			for _, r := range run.Records() {
 				Expect(r.Event == nil || !strings.Contains(r.Event.Message, "has counted no event")).To(BeTrue(), "%v", r.Event)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -19,9 +20,9 @@ var _ = Describe("other shapes of a mesh", Ordered, Label("shapes"), func() {
 		scenario, err := filepath.Abs("testdata/shapes.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		run = invoker.startRun(scenario, "--set", "replicas=4", "--real", "2")
-		run.wait(8 * time.Minute)
-		run.exits(0)
-		records, _, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
+		records, _, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 		Expect(err).NotTo(HaveOccurred())
 		for _, record := range records {
 			if p := record.Proxy; p != nil {
@@ -53,6 +54,6 @@ var _ = Describe("other shapes of a mesh", Ordered, Label("shapes"), func() {
 	})
 
 	It("leaves nothing", func() {
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 })

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/internal/skip"
 )
 
@@ -33,10 +33,10 @@ var (
 	made suite
 	// invoker is who runs the suite.
 	invoker *identity
+	// lab has what all users and commands have in common.
+	lab *program.Lab
 	// random chooses moments; Ginkgo prints its seed and takes it with --seed.
 	random *rand.Rand
-	// host is what the machine looked like before.
-	host hostState
 )
 
 // nightly is the label of what is left out of make test for the time it takes: further
@@ -51,24 +51,18 @@ func TestE2E(t *testing.T) {
 	RunSpecs(t, "meshbench on the embedded cluster")
 }
 
-// invokingUser is who runs the suite, with that folder.
-func invokingUser(dir string) *identity {
-	return &identity{name: "the invoking user", uid: os.Getuid(), dir: dir, env: os.Environ()}
-}
-
 var _ = SynchronizedBeforeSuite(func() []byte {
 	var err error
 	made.Work, err = os.MkdirTemp("", "meshbench-e2e-")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.Chmod(made.Work, 0o755)).To(Succeed())
-	made.Binary = filepath.Join(made.Work, "meshbench")
-	out, err := exec.Command("go", "build", "-o", made.Binary, "../cmd/meshbench").CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), string(out))
+	made.Binary, err = program.Build(made.Work)
+	Expect(err).NotTo(HaveOccurred())
 
-	who := invokingUser(made.Work)
+	who := program.NewLab(made.Work, made.Binary).Invoker
 	By("obtaining the components, which may take a quarter of an hour the first time")
-	who.run(30*time.Minute, "components", "--traffic").succeeds()
-	for _, line := range strings.Split(strings.TrimSpace(who.run(15*time.Minute, "components", "kubectl", "istioctl").succeeds()), "\n") {
+	who.Run(30*time.Minute, "components", "--traffic").Succeeds()
+	for _, line := range strings.Split(strings.TrimSpace(who.Run(15*time.Minute, "components", "kubectl", "istioctl").Succeeds()), "\n") {
 		fields := strings.Fields(line) // name, version, path
 		Expect(fields).To(HaveLen(3), line)
 		switch fields[0] {
@@ -86,14 +80,13 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 }, func(data []byte) {
 	Expect(json.Unmarshal(data, &made)).To(Succeed())
 	random = rand.New(rand.NewSource(GinkgoRandomSeed() + int64(GinkgoParallelProcess())))
-	host = readHost()
-	invoker = invokingUser(filepath.Join(made.Work, fmt.Sprintf("invoker-%d", GinkgoParallelProcess())))
-	Expect(os.Mkdir(invoker.dir, 0o755)).To(Succeed())
+	lab = program.NewLab(made.Work, made.Binary)
+	invoker = &identity{lab.Invoker}
 })
 
 var _ = SynchronizedAfterSuite(func() {
-	for _, c := range started {
-		c.kill()
+	if lab != nil {
+		lab.Kill()
 	}
 }, func() {
 	if _, err := os.Stat(failures()); err == nil {
@@ -112,7 +105,11 @@ var _ = ReportAfterEach(func(report SpecReport) {
 		return
 	}
 	_ = os.WriteFile(failures(), nil, 0o644)
-	for _, c := range started[max(0, len(started)-2):] {
-		fmt.Fprintln(GinkgoWriter, c.story())
+	if lab == nil {
+		return
+	}
+	commands := lab.Commands()
+	for _, c := range commands[max(0, len(commands)-2):] {
+		fmt.Fprintln(GinkgoWriter, c.Story())
 	}
 })

@@ -8,13 +8,14 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 )
 
 // loads are the loads of requests that a run recorded.
 func (c *command) loads() (all []*observations.Traffic) {
 	GinkgoHelper()
-	records, _, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
+	records, _, err := observations.ReadFile(filepath.Join(c.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	for _, r := range records {
 		if r.Traffic != nil {
@@ -28,8 +29,8 @@ var _ = DescribeTableSubtree("scenarios that send requests", Label("traffic"),
 	func(user func() *identity) {
 		It("tell what requests cost, and whether memory follows configuration only", func() {
 			run := user().startRun("traffic-memory", "--set", "seconds=4", "--set", "replicas=2", "--set", "low=20", "--set", "high=200", "--set", "connections=8")
-			run.wait(8 * time.Minute)
-			run.exits(0)
+			run.Wait(8 * time.Minute)
+			run.Exits(0)
 			loads := run.loads()
 			Expect(loads).To(HaveLen(8))
 			for i, l := range loads {
@@ -62,19 +63,19 @@ var _ = DescribeTableSubtree("scenarios that send requests", Label("traffic"),
 					}
 				}
 			}
-			Expect(run.both.String()).To(ContainSubstring("configuration only"))
+			Expect(run.Both.String()).To(ContainSubstring("configuration only"))
 			Expect(run.agreesWithIstioctl()).To(Equal(5))
-			run.leavesNothing(soon)
+			run.LeavesNothing(program.Soon)
 		})
 
 		It("leave nothing when they are killed in the middle of it", func() {
 			run := user().startRun("traffic-memory", "--set", "seconds=60", "--set", "replicas=2")
-			Eventually(run.both.String).WithTimeout(4 * time.Minute).Should(MatchRegexp(`step 2 of 5.*from client/fortio\n`))
-			run.trace.look()
-			Expect(syscall.Kill(run.cmd.Process.Pid, syscall.SIGKILL)).To(Succeed())
-			run.wait(time.Minute)
+			Eventually(run.Both.String).WithTimeout(4 * time.Minute).Should(MatchRegexp(`step 2 of 5.*from client/fortio\n`))
+			run.Trace.Look()
+			Expect(syscall.Kill(run.PID(), syscall.SIGKILL)).To(Succeed())
+			run.Wait(time.Minute)
 			// Nobody is left to clear away but the sandbox itself.
-			run.leavesNothing(20 * time.Second)
+			run.LeavesNothing(20 * time.Second)
 		})
 	},
 	Entry("as whoever calls", Label(nightly), self),

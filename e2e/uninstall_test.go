@@ -66,7 +66,7 @@ func (c *leftUp) validates() {
 // chartsOf is the folder with the charts of a version of Istio.
 func chartsOf(istio string) string {
 	GinkgoHelper()
-	fields := strings.Fields(invoker.run(30*time.Minute, "components", string(components.Charts), "--istio", istio).succeeds())
+	fields := strings.Fields(invoker.run(30*time.Minute, "components", string(components.Charts), "--istio", istio).Succeeds())
 	Expect(fields).To(HaveLen(3)) // name, version, path
 	return fields[2]
 }

@@ -19,6 +19,8 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metrics "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+
+	"github.com/meshbench/meshbench/e2e/program"
 )
 
 // leftUp is a cluster for kubectl.
@@ -30,9 +32,9 @@ type leftUp struct {
 
 func leaveUp(who *identity, args ...string) *leftUp {
 	GinkgoHelper()
-	c := &leftUp{name: fmt.Sprintf("e2e-%d-%d", os.Getpid(), who.uid)}
-	c.up = who.run(5*time.Minute, append([]string{"up", "--name", c.name, "--logs", who.dir + "/" + c.name}, args...)...)
-	c.kubeconfig = strings.TrimSpace(c.up.succeeds())
+	c := &leftUp{name: fmt.Sprintf("e2e-%d-%d", os.Getpid(), who.UID)}
+	c.up = who.run(5*time.Minute, append([]string{"up", "--name", c.name, "--logs", who.Dir + "/" + c.name}, args...)...)
+	c.kubeconfig = strings.TrimSpace(c.up.Succeeds())
 	Expect(c.kubeconfig).To(BeAnExistingFile())
 	DeferCleanup(func() {
 		if !c.ended {
@@ -111,22 +113,22 @@ func (c *leftUp) belongsTo(who *identity) {
 		info, err := os.Lstat(path)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(info.Mode()).To(Equal(mode), "mode of %s", path)
-		Expect(int(info.Sys().(*syscall.Stat_t).Uid)).To(Equal(who.uid), "owner of %s", path)
+		Expect(int(info.Sys().(*syscall.Stat_t).Uid)).To(Equal(who.UID), "owner of %s", path)
 	}
 }
 
 // down ends the cluster and looks for what it left.
 func (c *leftUp) down(who *identity) {
 	GinkgoHelper()
-	c.up.trace.look()
+	c.up.Trace.Look()
 	// What could be left is seen while it is there.
-	Expect(c.up.trace.left()).To(And(ContainElement(HavePrefix("process")), ContainElement(HavePrefix("namespace"))))
-	who.run(time.Minute, "down", "--name", c.name).succeeds()
+	Expect(c.up.Trace.Left()).To(And(ContainElement(HavePrefix("process")), ContainElement(HavePrefix("namespace"))))
+	who.run(time.Minute, "down", "--name", c.name).Succeeds()
 	c.ended = true
-	c.up.trace.stop()
+	c.up.Trace.Stop()
 	Expect(c.kubeconfig).NotTo(BeAnExistingFile())
-	c.up.leavesNothing(soon)
-	who.run(time.Minute, "down", "--name", c.name).exits(1)
+	c.up.LeavesNothing(program.Soon)
+	who.run(time.Minute, "down", "--name", c.name).Exits(1)
 }
 
 var _ = Describe("a cluster that is left up", Ordered, Label("up"), func() {
@@ -226,7 +228,7 @@ var _ = Describe("a cluster that is left up", Ordered, Label("up"), func() {
 		Expect(e.Total.Rows.Cluster).To(Equal(printed("cluster")))
 		Expect(e.Total.Rows.Endpoint).To(Equal(printed("endpoint")))
 		Expect(e.Scoped.Total.Rows.Cluster).To(BeNumerically("<", e.Total.Rows.Cluster))
-		sidecar := filepath.Join(invoker.dir, "sidecar.yaml")
+		sidecar := filepath.Join(invoker.Dir, "sidecar.yaml")
 		Expect(os.WriteFile(sidecar, []byte("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: demo}\nspec: {egress: [{hosts: [./*, istio-system/*]}]}\n"), 0o644)).To(Succeed())
 		c.must("apply", "-f", sidecar)
 		Eventually(func() any { return rows().Total.Rows }, time.Minute, 2*time.Second).Should(Equal(e.Scoped.Total.Rows))
@@ -236,7 +238,7 @@ var _ = Describe("a cluster that is left up", Ordered, Label("up"), func() {
 	It("starts istiod again when its process is killed", func() {
 		before := c.pods("istio-system", "app=istiod")
 		Expect(before).To(HaveLen(1))
-		pid := c.up.trace.find("pilot-discovery")
+		pid := c.up.Trace.Find("pilot-discovery")
 		Expect(pid).NotTo(BeZero(), "no process pilot-discovery")
 		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
 		Eventually(func(g Gomega) {

@@ -5,16 +5,18 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/meshbench/meshbench/e2e/program"
 )
 
 var _ = Describe("an ordinary user", Label("user"), func() {
 	// headless runs it.
 	headless := func() *command {
 		run := ordinaryUser().startRun("headless")
-		run.wait(10 * time.Minute)
-		run.exits(0)
+		run.Wait(10 * time.Minute)
+		run.Exits(0)
 		Expect(run.report().Finished).To(BeTrue())
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 		return run
 	}
 

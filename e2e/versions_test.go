@@ -11,18 +11,10 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/observations"
 )
-
-// records are a run's log.
-func (c *command) records() []observations.Record {
-	GinkgoHelper()
-	records, truncated, err := observations.ReadFile(filepath.Join(c.out, observations.LogName))
-	Expect(err).NotTo(HaveOccurred())
-	Expect(truncated).To(BeFalse())
-	return records
-}
 
 // onePod are the rows of one pod's sidecar in a mesh that holds nothing else: the same in
 // all pinned releases, from 1.22 to 1.31. What differs is in the objects, not their number.
@@ -35,7 +27,7 @@ func (c *command) measuredQuietly(istio string) *observations.Run {
 	var opened *observations.Run
 	var proxies []observations.Counts
 	settled, real := false, 0
-	for _, r := range c.records() {
+	for _, r := range c.Records() {
 		switch {
 		case r.Run != nil:
 			opened = r.Run
@@ -65,27 +57,27 @@ var _ = Describe("versions", Label("versions"), func() {
 	for _, istio := range components.IstioVersions() {
 		It("runs one-pod on Istio "+istio, Label(nightly), func() {
 			run := invoker.startRun("one-pod", "--istio", istio)
-			run.wait(30 * time.Minute)
-			run.exits(0)
+			run.Wait(30 * time.Minute)
+			run.Exits(0)
 			run.measuredQuietly(istio)
-			run.leavesNothing(soon)
+			run.LeavesNothing(program.Soon)
 		})
 	}
 
 	It("takes another Envoy by its version and by its path", Label(nightly), func() {
 		const version = "1.38.3"
 		var path string
-		for line := range strings.Lines(invoker.run(10*time.Minute, "components", "envoy", "--envoy", version).succeeds()) {
+		for line := range strings.Lines(invoker.run(10*time.Minute, "components", "envoy", "--envoy", version).Succeeds()) {
 			path = strings.Fields(line)[2]
 		}
 		run := invoker.startRun("one-pod", "--envoy", version)
-		run.wait(5 * time.Minute)
-		run.exits(0)
+		run.Wait(5 * time.Minute)
+		run.Exits(0)
 		Expect(run.measuredQuietly(components.DefaultIstio).Components).To(HaveKeyWithValue("envoy", version))
 
 		run = invoker.startRun("one-pod", "--envoy", path)
-		run.wait(5 * time.Minute)
-		run.exits(0)
+		run.Wait(5 * time.Minute)
+		run.Exits(0)
 		Expect(run.measuredQuietly(components.DefaultIstio).Components).To(HaveKeyWithValue("envoy", MatchRegexp(`^[0-9a-f]{40}/`+version+`/`)))
 		Expect(run.report().Envoy).To(ContainSubstring(version))
 	})
@@ -93,10 +85,10 @@ var _ = Describe("versions", Label("versions"), func() {
 	It("measures sidecars that are init containers", func() {
 		const native = "--mesh-set=pilot.env.ENABLE_NATIVE_SIDECARS=true"
 		run := invoker.startRun("one-pod", native)
-		run.wait(5 * time.Minute)
-		run.exits(0)
+		run.Wait(5 * time.Minute)
+		run.Exits(0)
 		run.measuredQuietly(components.DefaultIstio)
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 
 		c := leaveUp(invoker, native)
 		c.must("create", "namespace", "demo")
@@ -146,7 +138,7 @@ var _ = Describe("configuration that Envoy refuses", Label("versions"), func() {
 		GinkgoHelper()
 		var settled, events int
 		var counted float64
-		for _, r := range run.records() {
+		for _, r := range run.Records() {
 			switch {
 			case r.Settle != nil:
 				Expect(r.Settle.Settled).To(BeTrue(), "%v", r.Settle.Unmet)
@@ -163,24 +155,24 @@ var _ = Describe("configuration that Envoy refuses", Label("versions"), func() {
 		if steps > 1 { // the first is before the refusal
 			Expect(counted).To(BeNumerically(">", 0))
 		}
-		markdown, err := os.ReadFile(filepath.Join(run.out, "report.md"))
+		markdown, err := os.ReadFile(filepath.Join(run.Out, "report.md"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(markdown)).To(ContainSubstring("two-endpoints"))
 	}
 
 	It("fails the run", func() {
 		run := invoker.startRun(scenario)
-		run.wait(5 * time.Minute)
-		run.exits(1)
-		Expect(run.both.String()).To(And(ContainSubstring("red/web-"), ContainSubstring("EnvoyFilter red/two-endpoints"), ContainSubstring("--allow-rejected")))
+		run.Wait(5 * time.Minute)
+		run.Exits(1)
+		Expect(run.Both.String()).To(And(ContainSubstring("red/web-"), ContainSubstring("EnvoyFilter red/two-endpoints"), ContainSubstring("--allow-rejected")))
 		refused(run, 1, 1)
-		run.leavesNothing(soon)
+		run.LeavesNothing(program.Soon)
 	})
 
 	It("is measured where that is allowed", func() {
 		run := invoker.startRun(scenario, "--allow-rejected")
-		run.wait(5 * time.Minute)
-		run.exits(0)
+		run.Wait(5 * time.Minute)
+		run.Exits(0)
 		refused(run, 3, 2)
 	})
 
@@ -190,8 +182,8 @@ var _ = Describe("configuration that Envoy refuses", Label("versions"), func() {
 		}
 		It("fails the run on Istio "+istio, Label(nightly), func() {
 			run := invoker.startRun(scenario, "--istio", istio)
-			run.wait(30 * time.Minute)
-			run.exits(1)
+			run.Wait(30 * time.Minute)
+			run.Exits(1)
 			refused(run, 1, 1)
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 )
@@ -18,14 +19,14 @@ func (who *identity) ran(limit time.Duration, name string) (*reports.Report, []o
 	scenario, err := filepath.Abs(filepath.Join("testdata", name+".yaml"))
 	Expect(err).NotTo(HaveOccurred())
 	run := who.startRun(scenario)
-	run.wait(limit)
-	run.exits(0)
-	records, truncated, err := observations.ReadFile(filepath.Join(run.out, observations.LogName))
+	run.Wait(limit)
+	run.Exits(0)
+	records, truncated, err := observations.ReadFile(filepath.Join(run.Out, observations.LogName))
 	Expect(err).NotTo(HaveOccurred())
 	r, err := reports.Build(records, truncated)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(r.Verdict()).To(Equal("ok"))
-	run.leavesNothing(soon)
+	run.LeavesNothing(program.Soon)
 	return r, records
 }
 

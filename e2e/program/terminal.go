@@ -1,0 +1,79 @@
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// Terminal is one that a command runs on, as in a window.
+type Terminal struct{ master *os.File }
+
+// Close closes the window: the kernel tells the session of the terminal by SIGHUP, and whoever
+// writes to it from then on gets an error.
+func (t *Terminal) Close() error { return t.master.Close() }
+
+// StartRunOnTerminal is StartRun on a terminal of its own, whose session the command leads.
+func (who *Identity) StartRunOnTerminal(scenario string, args ...string) (*Command, *Terminal) {
+	GinkgoHelper()
+	terminal, slave, err := openTerminal()
+	Expect(err).NotTo(HaveOccurred())
+	defer slave.Close()
+	out, args := who.newRun(scenario, args)
+	c := who.prepare(args)
+	c.Out = out
+	c.cmd.Env = append(c.cmd.Env, "TERM=xterm")
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = slave, slave, slave
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential, Setsid: true, Setctty: true}
+	c.launch()
+	go func() {
+		// Ends with an error once the terminal is closed on either side.
+		_, _ = io.Copy(writers{&c.Stdout, &c.Both}, terminal.master)
+	}()
+	return c, terminal
+}
+
+// openTerminal makes a pair of ends (pts(4)).
+func openTerminal() (*Terminal, *os.File, error) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a terminal: %w", err)
+	}
+	raw, err := master.SyscallConn()
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("make a terminal: %w", err), master.Close())
+	}
+	var number int
+	var asked error
+	err = raw.Control(func(fd uintptr) {
+		if asked = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); asked == nil {
+			number, asked = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	})
+	if err = errors.Join(err, asked); err == nil {
+		var slave *os.File
+		if slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0); err == nil {
+			return &Terminal{master}, slave, nil
+		}
+	}
+	return nil, nil, errors.Join(fmt.Errorf("make a terminal: %w", err), master.Close())
+}
+
+// prepare is a use of the program that is not started yet.
+func (who *Identity) prepare(args []string) *Command {
+	c := &Command{Args: args, Who: who, ended: make(chan struct{})}
+	c.cmd = exec.Command(who.lab.Binary, args...)
+	c.cmd.Dir, c.cmd.Env = who.Dir, who.Env
+	// A process group of its own: a Ctrl-C meant for the suite is not meant for it.
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential, Setpgid: true}
+	c.cmd.Stdout = writers{&c.Stdout, &c.Both}
+	c.cmd.Stderr = &c.Both
+	return c
+}
