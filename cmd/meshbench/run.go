@@ -334,7 +334,7 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
 	options := r.options
-	options.Progress, options.Died, options.Confirm = p, broken, p.Confirm
+	options.Progress, options.Died, options.Confirm, options.Dir = p, broken, p.Confirm, j.dir
 	if err := r.source.Check(ctx); err != nil {
 		return "", err
 	}

@@ -31,7 +31,7 @@ func wrapped(of *program.Identity, script string) *program.Identity {
 	DeferCleanup(other.Kill)
 	who := other.NewIdentity(of.Name, filepath.Join(dir, "runs"))
 	who.UID, who.Env, who.Credential = of.UID, append([]string{}, of.Env...), of.Credential
-	Expect(os.Mkdir(who.Dir, 0o755)).To(Succeed())
+	Expect(os.MkdirAll(who.Dir, 0o755)).To(Succeed())
 	Expect(os.Chown(who.Dir, who.UID, -1)).To(Succeed())
 	return who
 }

@@ -1,7 +1,11 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -117,20 +121,23 @@ func checkInotify(sidecars int) error {
 		sidecars, budget.Max, budget.Used, planeInotify, fit, budget.Used+planeInotify+2*sidecars+64)
 }
 
-// checkDisk wants room in dir, for files too, and says what else to do.
+// checkDisk wants room in dir, or where it will be, for files too, and says what else to do.
 func checkDisk(dir string, bytes int64, instead string) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
+	for _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir); _, err = os.Stat(dir) {
+		dir = filepath.Dir(dir)
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
 		return fmt.Errorf("read free space of %s: %w", dir, err)
 	}
-	if free := int64(fs.Bavail) * fs.Bsize; free < bytes {
+	if free := int64(disk.Bavail) * disk.Bsize; free < bytes {
 		return fmt.Errorf("not enough disk space in %s: %d Mi are free, %d Mi are needed; free some, or %s", dir, free>>20, bytes>>20, instead)
 	}
 	// Some file systems make inodes as they need them, and say that they have none.
-	if fs.Files > 0 && fs.Ffree < leastNodes {
-		return fmt.Errorf("not enough inodes in %s: %d more files can be made, %d are needed; remove some, or %s", dir, fs.Ffree, leastNodes, instead)
+	if disk.Files > 0 && disk.Ffree < leastNodes {
+		return fmt.Errorf("not enough inodes in %s: %d more files can be made, %d are needed; remove some, or %s", dir, disk.Ffree, leastNodes, instead)
 	}
-	if fs.Flags&unix.ST_RDONLY != 0 {
+	if disk.Flags&unix.ST_RDONLY != 0 {
 		return fmt.Errorf("%s is on a read-only file system: %s", dir, instead)
 	}
 	return nil

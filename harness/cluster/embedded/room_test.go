@@ -66,6 +66,7 @@ func TestCheckFiles(t *testing.T) {
 
 func TestCheckDisk(t *testing.T) {
 	holds(t, checkDisk(t.TempDir(), 1, "wait"), nil)
+	holds(t, checkDisk(filepath.Join(t.TempDir(), "not", "yet"), 1, "wait"), nil)
 	holds(t, checkDisk(t.TempDir(), math.MaxInt64, "take another"), []string{"not enough disk space in /", "free some, or take another"})
 	for name, tt := range map[string]struct {
 		flags uintptr
