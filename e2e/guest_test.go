@@ -47,6 +47,7 @@ endpoints: [{addresses: [192.0.2.1]}]
 func (c *leftUp) disturbed() {
 	GinkgoHelper()
 	c.must("create", "namespace", "foreign")
+	lab.Guard(c.kubeconfig, "foreign")
 	Expect(c.apply(neighbours)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -75,13 +76,7 @@ func (c *leftUp) guests(more ...string) []string {
 // visitors are the IDs of runs of this user on clusters of others that have left something.
 func visitors() (ids []string) {
 	GinkgoHelper()
-	root := os.Getenv("XDG_STATE_HOME")
-	if root == "" {
-		home, err := os.UserHomeDir()
-		Expect(err).NotTo(HaveOccurred())
-		root = filepath.Join(home, ".local", "state")
-	}
-	files, err := filepath.Glob(filepath.Join(root, "meshbench", "existing", "*.json"))
+	files, err := filepath.Glob(filepath.Join(invoker.Home, ".local", "state", "meshbench", "existing", "*.json"))
 	Expect(err).NotTo(HaveOccurred())
 	for _, f := range files {
 		ids = append(ids, strings.TrimSuffix(filepath.Base(f), ".json"))
@@ -137,17 +132,10 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 	})
 
 	DescribeTable("leaves nothing after", Label(nightly),
-		func(signal syscall.Signal, low, high float64) {
-			// Long enough that each moment comes before its clean-up, on a fast machine too: a
-			// signal during that changes nothing of how the run ended.
+		func(signal syscall.Signal, phase string, most time.Duration) {
+			// Not during its clean-up: a signal then changes nothing of how the run ended.
 			run := invoker.startRun("headless", c.guests("--set", "replicas=5")...)
-			moment := time.Duration((low + (high-low)*random.Float64()) * float64(time.Second))
-			AddReportEntry("moment", moment.String())
-			select {
-			case <-run.Ended():
-				Fail("the run ended by itself before the signal")
-			case <-time.After(moment):
-			}
+			run.during(phase, most)
 			Expect(syscall.Kill(run.PID(), signal)).To(Succeed())
 			code := run.Wait(5 * time.Minute)
 			if signal == syscall.SIGKILL {
@@ -160,15 +148,15 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 			unchanged()
 			Expect(visitors()).To(BeEmpty())
 		},
-		func(signal syscall.Signal, low, high float64) string {
-			return fmt.Sprintf("%s between %g and %g s", signal, low, high)
+		func(signal syscall.Signal, phase string, _ time.Duration) string {
+			return fmt.Sprintf("%s in %q", signal, phase)
 		},
-		Entry(nil, syscall.SIGINT, 0.5, 4.0),
-		Entry(nil, syscall.SIGINT, 4.0, 12.0),
-		Entry(nil, syscall.SIGINT, 12.0, 22.0),
-		Entry(nil, syscall.SIGKILL, 0.5, 4.0),
-		Entry(nil, syscall.SIGKILL, 4.0, 12.0),
-		Entry(nil, syscall.SIGKILL, 12.0, 22.0),
+		Entry(nil, syscall.SIGINT, "cluster", 3*time.Second),
+		Entry(nil, syscall.SIGINT, "mesh", 5*time.Second),
+		Entry(nil, syscall.SIGINT, "step 2 of 3", 6*time.Second),
+		Entry(nil, syscall.SIGKILL, "cluster", 3*time.Second),
+		Entry(nil, syscall.SIGKILL, "mesh", 5*time.Second),
+		Entry(nil, syscall.SIGKILL, "step 2 of 3", 6*time.Second),
 	)
 
 	It("leaves nothing after a failure", Label(nightly), func() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -152,7 +153,7 @@ func (p liveProxy) rows() observations.Counts {
 
 var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 	var live []liveProxy
-	var dir, imported, shared string
+	var dir, imported, shared, reported string
 	names := map[string]bool{} // of the source's namespaces, Services and workloads
 
 	BeforeAll(func() {
@@ -197,7 +198,12 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 		for _, p := range live {
 			args = append(args, "--dump", fmt.Sprintf("%s/%s=%s,%s", p.namespace, p.pod, p.config, p.clusters))
 		}
-		imported, shared = filepath.Join(dir, "theirs"), filepath.Join(dir, "shared")
+		// The real one, whose layout is that of its version.
+		report := exec.Command(made.Istioctl, "bug-report", "--kubeconfig", c.kubeconfig, "--dir", filepath.Join(dir, "artifacts"), "--output-dir", dir)
+		out, err := report.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		imported, shared, reported = filepath.Join(dir, "theirs"), filepath.Join(dir, "shared"), filepath.Join(dir, "reported")
+		invoker.run(2*time.Minute, "import", filepath.Join(dir, "bug-report.tar.gz"), "--out", reported).Succeeds()
 		invoker.run(2*time.Minute, append(args, "--out", imported)...).Succeeds()
 		invoker.run(2*time.Minute, append(args, "--anonymize", "--out", shared)...).Succeeds()
 		c.down(invoker)
@@ -227,6 +233,20 @@ var _ = Describe("an imported mesh", Ordered, Label("import", nightly), func() {
 				Expect(memories[workload]).To(BeNumerically("~", p.memory, p.memory/20), "memory of %s", workload)
 			}
 		}
+		run.LeavesNothing(program.Soon)
+	})
+
+	It("is the same from an archive of istioctl bug-report, with every proxy's counts", func() {
+		for _, part := range []string{"objects", "system.yaml"} {
+			Expect(exec.Command("diff", "-r", filepath.Join(reported, part), filepath.Join(imported, part)).CombinedOutput()).To(BeEmpty())
+		}
+		run := invoker.startRun(filepath.Join(reported, "reported.yaml"), "--real", "3", "--counts-only")
+		run.Wait(8 * time.Minute)
+		run.Exits(0)
+		// Of each workload with real proxies one is a witness.
+		r := run.replayed()
+		Expect(len(r.Replay.Proxies)).To(BeNumerically(">", len(live)))
+		r.bringsBack(len(r.Replay.Proxies))
 		run.LeavesNothing(program.Soon)
 	})
 

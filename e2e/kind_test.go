@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,7 +99,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		if engine := os.Getenv("KIND_EXPERIMENTAL_PROVIDER"); engine != "" {
 			rig.engine = engine // what kind and meshbench will take
 		}
-		invoker.Env = append(slices.Clone(invoker.Env), "XDG_STATE_HOME="+rig.state)
+		invoker.Env = append(slices.Clone(invoker.Env), "XDG_STATE_HOME="+rig.state, "HOME="+os.Getenv("HOME")) // where the engine has its settings
 		if image := os.Getenv(kindNodeVariable); image != "" {
 			rig.nodeImage = image
 		}
@@ -166,15 +165,9 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 	})
 
 	DescribeTable("leaves nothing when its run is ended by a signal",
-		func(signal syscall.Signal, low, high float64) {
+		func(signal syscall.Signal, phase string, most time.Duration) {
 			run := invoker.startRun("one-pod", rig.flags()...)
-			moment := time.Duration((low + (high-low)*rand.New(rand.NewSource(random.Int63())).Float64()) * float64(time.Second))
-			AddReportEntry("moment", moment.String())
-			select {
-			case <-run.Ended():
-				Fail("the run ended by itself before the signal")
-			case <-time.After(moment):
-			}
+			run.during(phase, most)
 			run.Trace.Look()
 			// The whole group, as a terminal does it.
 			Expect(syscall.Kill(-run.PID(), signal)).To(Succeed())
@@ -187,12 +180,12 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 			}
 			rig.leavesNothing(run)
 		},
-		func(signal syscall.Signal, low, high float64) string {
-			return fmt.Sprintf("%s between %g and %g s", signal, low, high)
+		func(signal syscall.Signal, phase string, _ time.Duration) string {
+			return fmt.Sprintf("%s in %q", signal, phase)
 		},
-		Entry(nil, syscall.SIGINT, 3.0, 30.0),
-		Entry(nil, syscall.SIGINT, 45.0, 75.0),
-		Entry(nil, syscall.SIGKILL, 5.0, 75.0),
+		Entry(nil, syscall.SIGINT, "cluster", 27*time.Second),
+		Entry(nil, syscall.SIGINT, "step 1 of 1", 3*time.Second),
+		Entry(nil, syscall.SIGKILL, "mesh", 20*time.Second),
 	)
 
 	It("leaves nothing but logs when its run fails", func() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,24 +15,31 @@ import (
 	"github.com/meshbench/meshbench/observations"
 )
 
-// The moments at which runs are ended are random within a stage of a run, so that over
-// many runs of the suite all are met.
-var _ = Describe("a run that ends early", Label("leftovers"), func() {
-	// moment is within a stage that lasts from low to high seconds after the start.
-	moment := func(low, high float64) time.Duration {
-		d := time.Duration((low + (high-low)*random.Float64()) * float64(time.Second))
-		AddReportEntry("moment", d.String())
-		return d
+// during waits until a run is in a phase, as its progress tells, and then a random time of up
+// to most: over many runs of the suite all moments are met. Seconds since the start would be
+// other phases on other machines, and on a fast one after the end.
+func (c *command) during(phase string, most time.Duration) {
+	GinkgoHelper()
+	alive := func(wait time.Duration) {
+		select {
+		case <-c.Ended():
+			Fail("the run ended by itself before the signal")
+		case <-time.After(wait):
+		}
 	}
+	for !strings.Contains(c.Both.String(), "s  "+phase) {
+		alive(20 * time.Millisecond)
+	}
+	wait := time.Duration(random.Float64() * float64(most))
+	AddReportEntry("moment", fmt.Sprintf("%s after the begin of %q", wait, phase))
+	alive(wait)
+}
 
+var _ = Describe("a run that ends early", Label("leftovers"), func() {
 	DescribeTable("by a signal",
-		func(signal syscall.Signal, user func() *identity, scenario string, low, high float64) {
+		func(signal syscall.Signal, user func() *identity, scenario, phase string, most time.Duration) {
 			run := user().startRun(scenario, "--real", "2")
-			select {
-			case <-run.Ended():
-				Fail("the run ended by itself before the signal")
-			case <-time.After(moment(low, high)):
-			}
+			run.during(phase, most)
 			run.Trace.Look()
 			Expect(syscall.Kill(run.PID(), signal)).To(Succeed())
 			code := run.Wait(time.Minute)
@@ -48,14 +56,14 @@ var _ = Describe("a run that ends early", Label("leftovers"), func() {
 				Expect(last.End.Outcome).To(Equal("interrupted"))
 			}
 		},
-		func(signal syscall.Signal, _ func() *identity, scenario string, low, high float64) string {
-			return fmt.Sprintf("%s, %s between %g and %g s", signal, scenario, low, high)
+		func(signal syscall.Signal, _ func() *identity, scenario, phase string, most time.Duration) string {
+			return fmt.Sprintf("%s, %s in %q", signal, scenario, phase)
 		},
-		Entry(nil, syscall.SIGINT, self, "one-pod", 0.1, 3.0),
-		Entry(nil, syscall.SIGINT, self, "one-pod", 3.0, 15.0),
-		Entry(nil, Label("user"), syscall.SIGINT, ordinaryUser, "headless", 15.0, 50.0),
-		Entry(nil, syscall.SIGKILL, self, "headless", 15.0, 50.0),
-		Entry(nil, Label("user"), syscall.SIGKILL, ordinaryUser, "one-pod", 0.1, 20.0),
+		Entry(nil, syscall.SIGINT, self, "one-pod", "cluster", 3*time.Second),
+		Entry(nil, syscall.SIGINT, self, "one-pod", "mesh", 3*time.Second),
+		Entry(nil, Label("user"), syscall.SIGINT, ordinaryUser, "headless", "step 2 of 3", 6*time.Second),
+		Entry(nil, syscall.SIGKILL, self, "headless", "step 1 of 3", 10*time.Second),
+		Entry(nil, Label("user"), syscall.SIGKILL, ordinaryUser, "one-pod", "cluster", 8*time.Second),
 	)
 
 	It("by a failure", func() {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -49,6 +50,9 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		ReadThrough: cmp.Or(r.MemorySource.Through, observations.ThroughMetrics),
 	}
 	run.Source = sourceOf(r.Scenario)
+	if run.Resuming, err = r.resuming(ctx); err != nil {
+		return err
+	}
 	addPublished(run, r.Scenario)
 	err = r.recorder.Append(observations.Record{Run: run})
 	if r.opened = err == nil; err != nil {
@@ -59,6 +63,21 @@ func (r *run) open(ctx context.Context, mesh observations.Mesh, serving *observa
 		provision.Parts = r.Stopwatch.take(r.start, r.provisioned)
 	}
 	return r.recorder.Append(observations.Record{Provision: &provision})
+}
+
+// resuming is what going on with the run takes; nil where it cannot.
+func (r *run) resuming(ctx context.Context) (*observations.Resuming, error) {
+	if r.Resuming == nil || r.Observe != nil || r.Prepare != nil {
+		return nil, nil
+	}
+	resuming := *r.Resuming
+	var err error
+	if resuming.Scenario, err = hashFile(filepath.Join(r.Dir, ScenarioName)); err != nil {
+		return nil, fmt.Errorf("read the rendered scenario: %w", err)
+	}
+	resuming.ClusterName = r.name
+	resuming.ClusterID, resuming.Visit = r.clusterID(ctx), r.Scenario.Labels()[cluster.RunLabel]
+	return &resuming, nil
 }
 
 // hostFacts describe this machine for the record.

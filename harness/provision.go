@@ -46,6 +46,8 @@ type Provisioned struct {
 	Injection [2]string
 	// Differences say in what such a mesh differs from what was asked for.
 	Differences []string
+
+	adopted bool // it stood already, with what an interrupted run had made on it
 }
 
 // found is a Mesh that was there before.

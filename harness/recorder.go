@@ -19,8 +19,9 @@ type appender interface {
 type recorder struct {
 	log appender
 
-	mu   sync.Mutex
-	step *int // index of the step under way; nil outside of steps
+	mu    sync.Mutex
+	step  *int // index of the step under way; nil outside of steps
+	muted bool // see mute
 	// dir is the run's folder, and dumped the last record of each witness, in the order of
 	// their first.
 	dir    string
@@ -59,9 +60,26 @@ func (r *recorder) during(step *int) {
 	r.step = step
 }
 
+// mute leaves out all records, but for warnings and errors, until it is called with false: what
+// is done then was recorded before, by the run that was interrupted.
+func (r *recorder) mute(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.muted = on
+}
+
+// leftOut says that a record is not written.
+func (r *recorder) leftOut(record observations.Record) bool {
+	return r.muted && (record.Event == nil || record.Event.Level == observations.Info)
+}
+
 // Append writes a record of the step under way.
 func (r *recorder) Append(record observations.Record) error {
 	r.mu.Lock()
+	if r.leftOut(record) {
+		r.mu.Unlock()
+		return nil
+	}
 	record.Step = r.step
 	if record.Proxy != nil {
 		r.witnessed(record.Proxy)
@@ -71,7 +89,15 @@ func (r *recorder) Append(record observations.Record) error {
 }
 
 // appendApart writes a record that belongs to no step, whichever is under way.
-func (r *recorder) appendApart(record observations.Record) error { return r.log.Append(record) }
+func (r *recorder) appendApart(record observations.Record) error {
+	r.mu.Lock()
+	out := r.leftOut(record)
+	r.mu.Unlock()
+	if out {
+		return nil
+	}
+	return r.log.Append(record)
+}
 
 // event appends something a reader should know. A log that is broken shows at the next
 // record that matters.

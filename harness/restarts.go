@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -64,6 +66,7 @@ func (w *watch) look(p *corev1.Pod) {
 	state := pod.State
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if c.Name != observations.SidecarContainer && c.Name != observations.IstiodContainer {
+			w.other(p, c)
 			continue
 		}
 		// An end is told while the container waits for its next start, and after it.
@@ -75,6 +78,36 @@ func (w *watch) look(p *corev1.Pod) {
 			w.note(p, c, t, int(c.RestartCount))
 		}
 	}
+}
+
+// metricsServer is the container of what memory and CPU are read from, as everybody calls it.
+const metricsServer = "metrics-server"
+
+// other notes an end of a container that is none of the mesh's, once, where it matters: of what
+// memory and CPU are read from any, and of applications one by a signal, which nobody planned.
+func (w *watch) other(p *corev1.Pod, c corev1.ContainerStatus) {
+	t := c.LastTerminationState.Terminated
+	if t == nil {
+		return
+	}
+	text := fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", t.Reason, t.ExitCode, c.RestartCount)
+	switch {
+	case p.Namespace == metav1.NamespaceSystem && c.Name == metricsServer:
+		text += ": memory and CPU were not read meanwhile"
+	case p.Namespace == metav1.NamespaceSystem || t.ExitCode <= 128:
+		return
+	}
+	id := fmt.Sprintf("%s/%s/%d", p.UID, c.Name, c.RestartCount)
+	w.mu.Lock()
+	seen := w.seen[id]
+	w.seen[id] = true
+	w.mu.Unlock()
+	if seen {
+		return
+	}
+	object := p.Namespace + "/" + p.Name + "/" + c.Name
+	w.progress.Note("%s %s", object, text)
+	w.recorder.event(observations.Warning, observations.Restarted, text, object)
 }
 
 // replaced counts the end of a proxy whose pod is gone: another has its name now, as those of
@@ -109,7 +142,7 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 	}
 	pod, name := sample.PodFrom(p), kube.Name(p)
 	w.mu.Lock()
-	if w.seen[id] {
+	if w.seen[id] || w.known[endOf(p.Namespace, p.Name, c.Name, t.FinishedAt.Time)] {
 		w.mu.Unlock()
 		return
 	}
@@ -142,6 +175,27 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 	_ = w.recorder.Append(observations.Record{Restart: &end})
 	if lost {
 		w.recorder.event(observations.Warning, observations.Lost, "sidecar is OOM-killed on every start; steps no longer wait for it", pod.Workload)
+	}
+}
+
+// endOf tells the end of a container apart, by what a log has of it.
+func endOf(namespace, pod, container string, finished time.Time) string {
+	return fmt.Sprintf("%s/%s/%s %d", namespace, pod, container, finished.Unix())
+}
+
+// recall takes in an end that the log of a run has which goes on. Names are those on the cluster.
+func (w *watch) recall(namespace, workload string, end *observations.Restart) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.known == nil {
+		w.known = map[string]bool{}
+	}
+	w.known[endOf(namespace, end.Pod, end.Container, end.Finished)] = true
+	if end.Container == observations.SidecarContainer {
+		w.ended[types.NamespacedName{Namespace: namespace, Name: end.Pod}]++
+		if end.Reason == observations.ReasonOOMKilled {
+			w.killed[workload]++
+		}
 	}
 }
 

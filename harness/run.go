@@ -47,8 +47,14 @@ type Options struct {
 	Upgrade func(cfg *rest.Config, to *scenarios.Upgrade) (Upgrader, error)
 	// Gateways makes what installs gateways by Istio's chart, for scenarios with one.
 	Gateways func(cfg *rest.Config) actions.Gateways
-	// Dir is the run's folder, absolute; it is made. One that holds a log is refused.
+	// Dir is the run's folder, absolute; it is made. One that holds a log is refused, unless
+	// that is gone on with.
 	Dir string
+	// Resume is an interrupted run that goes on; nil for one that begins. Run ends its lock.
+	Resume *Interrupted
+	// Resuming is what going on after an interruption takes, as far as the caller knows it, for
+	// the record; nil for a run that cannot be resumed.
+	Resuming *observations.Resuming
 	// Shares are the numbers of real and of light sidecars a Deployment.
 	Shares scenarios.Shares
 	// Timeout limits the whole run; 0 for none.
@@ -89,7 +95,7 @@ type Options struct {
 
 // Run carries out the scenario and returns how it ended. Whatever happens after the
 // cluster and the mesh are there ends up in the log; the error then repeats it. The
-// cluster is deleted on every path.
+// cluster is deleted on every path. A run that cannot go on is a [Refusal] and has no outcome.
 func Run(ctx context.Context, o Options) (outcome string, err error) {
 	if o.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -98,14 +104,17 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 	}
 	o.ForcedGC = o.ForcedGC && !o.CountsOnly && o.Observe == nil // a live heap is memory; others' programs are let alone
 	o.AllowRejected = o.AllowRejected || o.Observe != nil
-	// A folder with a log is refused before anything is done.
-	log, err := observations.Create(o.Dir)
+	log, err := o.openLog()
 	if err != nil {
 		return observations.Failed, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	r := &run{Options: o, recorder: &recorder{log: log, dir: o.Dir}, start: time.Now()}
 	err = r.all(ctx)
+	var refused *Refusal
+	if errors.As(err, &refused) {
+		return "", err
+	}
 	outcome = r.outcome(ctx, err)
 	end := &observations.End{Outcome: outcome, Seconds: time.Since(r.start).Seconds()}
 	if err != nil {
@@ -117,6 +126,15 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 	return outcome, err
 }
 
+// openLog makes the log, or takes that of the run that goes on. A folder with a log is refused
+// before anything is done.
+func (o *Options) openLog() (*observations.Log, error) {
+	if o.Resume != nil {
+		return o.Resume.log, nil
+	}
+	return observations.Create(o.Dir)
+}
+
 // run is one run on its way.
 type run struct {
 	Options
@@ -124,6 +142,7 @@ type run struct {
 	provisioned time.Time // there were a cluster and a mesh
 	opened      bool      // the first record is written
 
+	name     string // of the cluster
 	cluster  cluster.Cluster
 	client   *kube.Client
 	sampler  *sample.Sampler
@@ -154,19 +173,21 @@ func (r *run) outcome(ctx context.Context, err error) string {
 
 // all makes the cluster and the mesh, does the steps and takes everything down again.
 func (r *run) all(ctx context.Context) (err error) {
-	if err := r.keepScenario(); err != nil {
-		return err
+	switch {
+	case r.Resume == nil:
+		if err := r.keepScenario(); err != nil {
+			return err
+		}
+	case r.Resume.Measured():
+		return r.closeLog()
 	}
 	spec, err := ClusterSpec(r.Scenario, r.Shares)
 	if err != nil {
 		return err
 	}
 	spec.Name = fmt.Sprintf("%s-%d", r.Scenario.Name, os.Getpid())
-	spec.Dir = filepath.Join(r.Dir, "cluster")
-	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
-		return fmt.Errorf("make the folder for the cluster's logs: %w", err)
-	}
-	made, err := r.Provision(ctx, spec)
+	r.name, spec.Dir = spec.Name, r.logsFolder()
+	made, err := r.provision(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -176,7 +197,12 @@ func (r *run) all(ctx context.Context) (err error) {
 		return err
 	}
 	defer r.sampler.Close()
-	if err := r.open(ctx, made.Mesh, made.Knative); err != nil {
+	if r.Resume == nil {
+		err = r.open(ctx, made.Mesh, made.Knative)
+	} else {
+		err = r.reopen(ctx, made)
+	}
+	if err != nil {
 		return err
 	}
 	for _, text := range made.Differences {
@@ -185,17 +211,28 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.sees(ctx); err != nil {
 		return err
 	}
-	if err := r.meter.before(ctx); err != nil {
-		return err
+	first := 0
+	if r.Resume != nil {
+		first = r.Resume.Completed
 	}
+	if made.adopted {
+		if err := r.rememberStanding(ctx); err != nil {
+			return err
+		}
+	}
+	replays := first > 0 && !made.adopted
+	if !replays {
+		if err := r.meter.before(ctx); err != nil {
+			return err
+		}
+	}
+	// Of a replay nothing is recorded, from the first look at the pods on.
+	r.recorder.mute(replays)
 	stop := r.watch.recordSeries(ctx)
 	defer func() { err = errors.Join(err, stop()) }()
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go r.settler.clock.watch(watching, func(text string) {
-		r.recorder.event(observations.Warning, observations.ClockSet, text, "")
-		r.Progress.Note("%s", text)
-	})
+	go r.watchClock(watching)
 	if err := r.watch.watchPods(watching, r.client); err != nil {
 		return err
 	}
@@ -204,11 +241,24 @@ func (r *run) all(ctx context.Context) (err error) {
 			return fmt.Errorf("see what istiod is told: %w", err)
 		}
 	}
+	go r.watchStandstills(watching)
 	if r.Observe == nil || !r.Observe.MemoryOnly {
 		go r.watch.watchConnections(watching)
 	}
 
-	for i := range r.Scenario.Steps {
+	if replays {
+		if err := r.replay(ctx); err != nil {
+			return err
+		}
+		if err := r.replayed(ctx); err != nil {
+			return err
+		}
+		if err := r.meter.before(ctx); err != nil {
+			return err
+		}
+	}
+	for i := first; i < len(r.Scenario.Steps); i++ {
+		r.on.Again = made.adopted && i == first && r.Resume.begun()
 		r.Progress.Phase(fmt.Sprintf("step %d of %d: %s", i+1, len(r.Scenario.Steps), r.Scenario.Steps[i].Name))
 		if err := r.step(ctx, i); err != nil {
 			return fmt.Errorf("step %d (%s): %w", i+1, r.Scenario.Steps[i].Name, err)
@@ -299,23 +349,6 @@ func (r *run) sees(ctx context.Context) error {
 	return nil
 }
 
-// scope is the part of the cluster that the run is about.
-func (r *run) scope() sample.Scope {
-	if shared, ok := r.cluster.(cluster.Shared); ok {
-		scope := sample.Scope{Shared: true, Namespaces: append([]string{}, r.Scenario.Namespaces()...), Revision: shared.Revision()}
-		if r.Observe != nil {
-			scope.Namespaces = r.Observe.Namespaces
-		}
-		return scope
-	}
-	return sample.Scope{}
-}
-
-// upgrader makes what an action upgrade leads to.
-func (r *run) upgrader(to *scenarios.Upgrade) (actions.Upgrader, error) {
-	return r.Upgrade(r.cluster.RESTConfig(), to)
-}
-
 // keepScenario writes the rendered scenario into the run's folder, and what it refers to.
 func (r *run) keepScenario() error {
 	text, err := r.Scenario.Render()
@@ -352,9 +385,7 @@ func (r *run) step(ctx context.Context, index int) error {
 			return err
 		}
 	}
-	// A mesh that was there before the run may wait longer than the scenario knows.
-	waits := r.Scenario.Waits().Longest(r.settler.arrivals.waits)
-	limit := cmp.Or(step.Settle.Limit, r.SettleLimit, waits.SettleLimit())
+	limit := r.limit(step)
 	settled, err := r.settler.settle(ctx, limit)
 	if err != nil {
 		return err
@@ -373,6 +404,9 @@ func (r *run) step(ctx context.Context, index int) error {
 	if err != nil {
 		return err
 	}
+	if err := r.whole(ctx); err != nil {
+		return err
+	}
 	if err := r.meter.close(ctx, begin); err != nil {
 		return err
 	}
@@ -383,15 +417,11 @@ func (r *run) step(ctx context.Context, index int) error {
 	return nil
 }
 
-// outages records when the API server was away, which the step under way has lived through.
-func (r *run) outages() {
-	patient, ok := r.cluster.(cluster.Patient)
-	if !ok {
-		return
-	}
-	for _, o := range patient.Outages() {
-		r.recorder.event(observations.Warning, observations.Outage, o.String(), "")
-	}
+// limit is the longest wait for a quiet mesh at a step.
+func (r *run) limit(step *scenarios.Step) time.Duration {
+	// A mesh that was there before the run may wait longer than the scenario knows.
+	waits := r.Scenario.Waits().Longest(r.settler.arrivals.waits)
+	return cmp.Or(step.Settle.Limit, r.SettleLimit, waits.SettleLimit())
 }
 
 // act does one action.
@@ -404,35 +434,10 @@ func (r *run) act(ctx context.Context, change scenarios.Change) error {
 	r.Progress.Status("%s", change)
 	start := time.Now()
 	err := r.refusals.during(ctx, func(ctx context.Context) error { return actions.Do(ctx, r.on, change) })
-	if err != nil {
+	if err != nil && !(r.on.Again && actions.DoneBefore(change, err)) {
 		return err
 	}
 	return r.recorder.Append(observations.Record{Action: &observations.Action{
 		Name: change.Word(), Detail: change.String(), Seconds: time.Since(start).Seconds(),
 	}})
-}
-
-// ClusterSpec is the cluster that a scenario needs, with these shares of real and light
-// sidecars. Name and Dir are unset. An error is about a file that the scenario names.
-func ClusterSpec(s *scenarios.Scenario, shares scenarios.Shares) (cluster.Spec, error) {
-	plan := s.Plan()
-	proxies := plan.Proxies(shares)
-	system, err := systemOf(s)
-	if err != nil {
-		return cluster.Spec{}, err
-	}
-	var phases []cluster.Phase
-	for _, p := range plan.Phases {
-		phases = append(phases, cluster.Phase{Nodes: actions.NodeGroups(p.Nodes), Pods: p.MostPods})
-	}
-	return cluster.Spec{
-		Nodes:             actions.NodeGroups(s.Cluster.Nodes),
-		RealPerDeployment: shares.Real, LightPerDeployment: shares.Light, RealFor: shares.RealFor,
-		MostNodes: plan.MostNodes,
-		Phases:    phases,
-		Sidecars:  proxies.Real, LightProxies: proxies.Light,
-		Images:       plan.Images,
-		Applications: applications(plan),
-		System:       system,
-	}, nil
 }

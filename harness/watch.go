@@ -45,6 +45,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	seen   map[string]bool              // ids of containers that have ended
+	known  map[string]bool              // ends that the log has, of a run that goes on
 	killed map[string]int               // OOM kills of sidecars by workload, namespace/name
 	ended  map[types.NamespacedName]int // ends of sidecars by pod, with those of pods before of its name
 	uids   map[types.NamespacedName]types.UID

@@ -51,6 +51,29 @@ func (w *witnesses) of(pods []sample.Pod, workload string) (sample.Pod, bool) {
 	return pods[0], true
 }
 
+// recall chooses as a run did that goes on: where none of its witnesses that are sidecars was
+// the scenario's, another workload had taken their place.
+func (w *witnesses) recall(dumped []observations.Proxy) {
+	var other string
+	for _, p := range dumped {
+		if p.Kind != observations.ProxySidecar {
+			continue
+		}
+		if slices.ContainsFunc(w.wanted, func(d scenarios.Witness) bool { return d.Workload() == p.Workload }) {
+			return
+		}
+		other = cmp.Or(other, p.Workload)
+	}
+	if other == "" {
+		return
+	}
+	gateways := map[string]bool{}
+	for _, p := range dumped {
+		gateways[p.Workload] = p.Kind == observations.ProxyGateway
+	}
+	w.insteadOf(other, gateways)
+}
+
 // isGateway reports whether the pod is a gateway that runs. One may be a witness, of its own
 // kind.
 func isGateway(p sample.Pod) bool { return p.RealProxy && p.Kind == observations.ProxyGateway }
@@ -70,8 +93,13 @@ func (w *witnesses) instead(pods []sample.Pod) (workload string, ok bool) {
 		return "", false
 	}
 	workload = slices.Min(names)
+	w.insteadOf(workload, gateways)
+	return workload, true
+}
+
+// insteadOf takes a workload in place of all that are wanted but gateways.
+func (w *witnesses) insteadOf(workload string, gateways map[string]bool) {
 	namespace, name, _ := strings.Cut(workload, "/")
 	w.wanted = slices.DeleteFunc(slices.Clone(w.wanted), func(d scenarios.Witness) bool { return !gateways[d.Workload()] })
 	w.wanted = slices.Insert(w.wanted, 0, scenarios.Witness{Namespace: namespace, Deployment: name})
-	return workload, true
 }

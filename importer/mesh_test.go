@@ -338,6 +338,22 @@ func TestMissingEndpoints(t *testing.T) {
 	}
 }
 
+// Which Services lose addresses of IPv6 is said, and not of those that every API server calls
+// dual-stack.
+func TestDualStack(t *testing.T) {
+	for spec, lost := range map[string]bool{
+		"{ipFamilies: [IPv4, IPv6], selector: {app: db}, ports: [{port: 80}]}":                 true,
+		"{ipFamilies: [IPv6], clusterIP: None, selector: {app: db}, ports: [{port: 80}]}":      true,
+		"{ipFamilies: [IPv4], ports: [{port: 80}]}":                                            false,
+		"{ipFamilies: [IPv4, IPv6], clusterIP: None, clusterIPs: [None], ports: [{port: 80}]}": false,
+	} {
+		m := meshOf(t, namespaceShop, "apiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\nspec: "+spec+"\n")
+		if notes := strings.Join(m.Summary().Notes, "\n"); strings.Contains(notes, "addresses of IPv6") != lost {
+			t.Errorf("%s: notes are\n%s", spec, notes)
+		}
+	}
+}
+
 // istiod is a control plane of the source.
 func istiod(revision, image string, replicas int, env string) string {
 	name, label := "istiod", "default"

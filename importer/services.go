@@ -38,14 +38,20 @@ func cleaned(o *manifests.Object) map[string]any {
 	return kept
 }
 
-// dualStack reports whether a Service has addresses of both families, or IPv6 alone.
+// dualStack reports whether a Service has addresses of both families, or IPv6 alone. Headless
+// ones without a selector do not tell: an API server says of each of them that it has both
+// (pkg/registry/core/service/storage/alloc.go of Kubernetes), the replay's too.
 func dualStack(o *manifests.Object) bool {
 	var s struct {
 		Spec struct {
-			Families []string `json:"ipFamilies"`
+			Families  []string `json:"ipFamilies"`
+			ClusterIP string   `json:"clusterIP"`
 		} `json:"spec"`
 	}
 	o.Decode(&s)
+	if s.Spec.ClusterIP == "None" && len(selectorOf(o)) == 0 {
+		return false
+	}
 	return slices.Contains(s.Spec.Families, "IPv6")
 }
 

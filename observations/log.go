@@ -31,10 +31,13 @@ func Create(dir string) (*Log, error) {
 	path := filepath.Join(dir, LogName)
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s exists: it is the log of another run, choose another folder: %w", path, os.ErrExist)
+		return nil, fmt.Errorf("%s exists: it is the log of another run, choose another folder, or go on with an interrupted run by --resume: %w", path, os.ErrExist)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make the log: %w", err)
+	}
+	if err := lock(file); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return &Log{file: file}, nil
 }
@@ -135,46 +138,60 @@ func ReadFile(path string) (records []Record, truncated bool, err error) {
 	return records, truncated, nil
 }
 
-// Read reads a log. A last line without an end, as a crash leaves it, is left out and
-// truncated is true. Anything else that is not a record is an error that names the
-// line, as is a log that does not begin with a Run of a schema this program knows.
+// Read reads the records of a log that count. A last line without an end, as a crash leaves
+// it, is left out and truncated is true. Anything else that is not a record is an error that
+// names the line, as is a log that does not begin with a Run of a schema this program knows.
 // A log with nothing in it, or only half of its first record, gives no records. Namespaces
-// have the scenario's names in them, whatever they were called on the cluster.
+// have the scenario's names in them, whatever they were called on the cluster. Where the run
+// was interrupted and went on ([Resume]), records of the step that was under way are left out.
 func Read(r io.Reader) (records []Record, truncated bool, err error) {
+	whole, err := readAll(r)
+	if err != nil {
+		return nil, false, err
+	}
+	return whole.Records, whole.Cut, nil
+}
+
+// readAll is Read, with what going on with the log takes.
+func readAll(r io.Reader) (*Contents, error) {
 	// Not bufio.Scanner, which has a longest line.
 	in := bufio.NewReaderSize(r, 1<<16)
+	c := &Contents{}
 	for number := 1; ; number++ {
 		line, err := in.ReadBytes('\n')
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
-			return nil, false, fmt.Errorf("line %d: %w", number, err)
+			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		if last && len(line) == 0 {
-			return records, false, nil
+			return c, nil
 		}
 		var record Record
 		if err := json.Unmarshal(line, &record); err != nil {
 			var syntax *json.SyntaxError
 			if last && errors.As(err, &syntax) {
-				return records, true, nil
+				c.Cut = true
+				return c, nil
 			}
-			return nil, false, fmt.Errorf("line %d is not a record: %w", number, err)
+			return nil, fmt.Errorf("line %d is not a record: %w", number, err)
 		}
 		if number == 1 {
 			if record.Run == nil {
-				return nil, false, fmt.Errorf("line 1 does not say what was run: this is not the log of a run")
+				return nil, fmt.Errorf("line 1 does not say what was run: this is not the log of a run")
 			}
 			if record.Run.Schema != Schema {
-				return nil, false, fmt.Errorf("the log has format version %d, this program reads version %d: "+
+				return nil, fmt.Errorf("the log has format version %d, this program reads version %d: "+
 					"use the meshbench that wrote it (%s)", record.Run.Schema, Schema, record.Run.Meshbench)
 			}
 		}
 		if number > 1 {
-			records[0].Run.inScenarioNames(&record)
+			c.Records[0].Run.inScenarioNames(&record)
 		}
-		records = append(records, record)
+		if err := c.add(record, int64(len(line)), !last); err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
 		if last {
-			return records, false, nil
+			return c, nil
 		}
 	}
 }

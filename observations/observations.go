@@ -55,7 +55,9 @@ type Record struct {
 	Call      *Call      `json:"call,omitempty"`    // one request was sent, to prove something
 	Restart   *Restart   `json:"restart,omitempty"` // a container of the mesh ended and was restarted
 	Event     *Event     `json:"event,omitempty"`   // something a reader should know
-	End       *End       `json:"end,omitempty"`     // last record
+	// Resume says that an interrupted run went on.
+	Resume *Resume `json:"resume,omitempty"`
+	End    *End    `json:"end,omitempty"` // last record
 }
 
 // Run says what is being run and everything memory depends on (rules of measurement,
@@ -107,6 +109,8 @@ type Run struct {
 	// ReadThrough says where containers' memory and CPU were asked for: ThroughMetrics (or ""
 	// in older logs), ThroughPrometheus or ThroughKubelet.
 	ReadThrough string `json:"readThrough,omitempty"`
+	// Resuming is what going on with the run after an interruption takes; nil where it cannot.
+	Resuming *Resuming `json:"resuming,omitempty"`
 }
 
 // Observed says what was read of a mesh that a run did not change.
@@ -436,10 +440,10 @@ type Event struct {
 	Object  string `json:"object,omitempty"` // namespace/pod/container
 }
 
-// End closes a log. A log without it was cut off.
+// End closes a log. A log without it was cut off. The run may go on after it ([Resume]).
 type End struct {
 	// Outcome is Finished, TimedOut, Interrupted or Failed.
 	Outcome string  `json:"outcome"`
 	Error   string  `json:"error,omitempty"`
-	Seconds float64 `json:"seconds"`
+	Seconds float64 `json:"seconds"` // since the run began, or was resumed
 }

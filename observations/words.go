@@ -65,7 +65,9 @@ const (
 	Foreign    = "foreign"    // others changed the mesh during a step
 	JobFailed  = "job-failed" // a Job that a step made has failed
 	Outage     = "outage"     // the API server did not answer for a while, and the run waited
-	ClockSet   = "clock"      // the clock of the harness's machine was set, or the machine slept
+	ClockSet   = "clock"      // the clock of the harness's machine was set
+	Suspended  = "suspended"  // the harness stood still for a while, with its machine or alone
+	Resumed    = "resumed"    // the run was interrupted and went on
 )
 
 // Kinds of a [Profile].

@@ -97,6 +97,10 @@ type Node struct {
 	Istio     string `json:"istio,omitempty"` // its version
 }
 
+// Sidecar tells whether it is one, as a proxy is taken for whose bootstrap is not there: a
+// gateway's id begins with router~, a waypoint's with waypoint~.
+func (n Node) Sidecar() bool { return n.ID == "" || strings.HasPrefix(n.ID, "sidecar~") }
+
 // Service is a host that a configuration holds something of.
 type Service struct {
 	Host      string `json:"host"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -123,6 +124,10 @@ func jsonStats(in io.Reader, cluster func(string) error, host func(Host) error) 
 // errNoText is of text that is not Envoy's.
 var errNoText = errors.New("it holds no clusters: want the answer to /clusters, as text or with ?format=json")
 
+// ownLines are what stands in the place of an address in a cluster's own lines of four parts
+// (Envoy's source/server/admin/clusters_handler.cc).
+var ownLines = []string{"default_priority", "high_priority", "outlier"}
+
 // textStats reads lines like outbound|80||web.shop.svc.cluster.local::10.0.0.7:80::rq_total::5. A
 // cluster's own lines have two colons less; lines of one host stand together.
 func textStats(in io.Reader, cluster func(string) error, host func(Host) error) error {
@@ -152,10 +157,11 @@ func textStats(in io.Reader, cluster func(string) error, host func(Host) error) 
 				return err
 			}
 		}
-		// An IPv6 address has colons of its own: name::[fd00::1]:80::rq_total::5.
+		// An IPv6 address has colons of its own: name::[fd00::1]:80::rq_total::5. That of a pipe is
+		// any path, as ./etc/istio/proxy/XDS.
 		address := strings.Join(parts[1:len(parts)-2], "::")
-		if len(parts) < 4 || !strings.Contains(address, ":") && !strings.HasPrefix(address, "/") {
-			continue // of the cluster
+		if len(parts) < 4 || slices.Contains(ownLines, address) {
+			continue
 		}
 		if address != now.Address {
 			if err := flush(); err != nil {

@@ -20,7 +20,7 @@ const sentJSON = `{"cluster_statuses":[
  {"name":"outbound|80||web.shop.svc.cluster.local","host_statuses":[
   {"address":{"socket_address":{"address":"10.0.0.7","port_value":80}},"stats":[{"name":"cx_total","value":"2"},{"name":"rq_total","value":"5"}]},
   {"address":{"socket_address":{"address":"fd00::1","port_value":80}},"stats":[{"name":"cx_total"},{"name":"rq_total"}]}]},
- {"name":"agent","host_statuses":[{"address":{"pipe":{"path":"/etc/x"}},"stats":[{"name":"cx_total","value":"1"}]}]},
+ {"name":"agent","host_statuses":[{"address":{"pipe":{"path":"./etc/x"}},"stats":[{"name":"cx_total","value":"1"}]}]},
  {"name":"BlackHoleCluster"}]}`
 
 const sentText = `outbound|80||web.shop.svc.cluster.local::observability_name::outbound|80||web.shop.svc.cluster.local;
@@ -32,7 +32,9 @@ outbound|80||web.shop.svc.cluster.local::10.0.0.7:80::rq_total::5
 outbound|80||web.shop.svc.cluster.local::[fd00::1]:80::cx_total::0
 outbound|80||web.shop.svc.cluster.local::[fd00::1]:80::rq_total::0
 agent::default_priority::max_connections::1024
-agent::/etc/x::cx_total::1
+agent::high_priority::max_connections::1024
+agent::outlier::success_rate_average::-1
+agent::./etc/x::cx_total::1
 BlackHoleCluster::added_via_api::true
 `
 
@@ -40,7 +42,7 @@ func TestHosts(t *testing.T) {
 	want := []Host{
 		{"outbound|80||web.shop.svc.cluster.local", "10.0.0.7:80", 5, 2},
 		{"outbound|80||web.shop.svc.cluster.local", "[fd00::1]:80", 0, 0},
-		{"agent", "/etc/x", 0, 1},
+		{"agent", "./etc/x", 0, 1},
 	}
 	for _, answer := range []string{sentJSON, sentText} {
 		clusters, hosts, err := hostsOf([]byte(answer))

@@ -135,6 +135,7 @@ func (r *Report) findings() []sections.Finding {
 		}
 	}
 	found = append(found, r.eventFindings()...)
+	found = append(found, r.resumeFindings()...)
 	for _, s := range r.Sections {
 		found = append(found, s.Findings...)
 	}

@@ -49,6 +49,8 @@ type readings struct {
 	// before is the step that was begun before; nil for none.
 	before *readings
 	read   *metrics.Step // of these records, once step was called
+	// resumed and apart are [Step].Resumed, and that the step before was of another cluster.
+	resumed, apart bool
 }
 
 func newReadings(began time.Time, istiod *observations.Istiod, before *readings) *readings {
@@ -247,7 +249,7 @@ func (in *readings) counted(s *Step) *metrics.Step {
 		counted.Agents = append(counted.Agents, in.agents[key])
 	}
 	if in.before != nil {
-		counted.Before = in.before.read
+		counted.Before, counted.Apart = in.before.read, in.apart
 	}
 	return counted
 }

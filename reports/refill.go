@@ -21,7 +21,8 @@ func (r *Report) histories() []sections.Finding {
 		}
 		for i := range r.Steps[:j] {
 			before := &r.Steps[i]
-			if !same(before, s) {
+			// After an interruption a pod of the same name may be another one.
+			if !same(before, s) || before.Resumed != s.Resumed {
 				continue
 			}
 			if b := r.past.Between(before.Number-1, s.Number-1); b != nil {

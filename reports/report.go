@@ -53,7 +53,9 @@ type Report struct {
 	Summary string    `json:"summary"`
 	Run     string    `json:"run"` // name of the run's folder
 	Started time.Time `json:"started"`
-	Seconds float64   `json:"seconds"` // until the log's last record
+	Seconds float64   `json:"seconds"` // until the log's last record, without pauses before it went on
+	// Resumes are the times that the run was interrupted and went on.
+	Resumes []observations.Resume `json:"resumes,omitempty"`
 
 	Steps    []Step             `json:"steps"` // those that were begun, in order
 	Findings []sections.Finding `json:"findings"`
@@ -100,8 +102,11 @@ type Step struct {
 	// in another shape: with who it is of, or as readers of older reports know it.
 	Metrics map[string]metrics.Figure `json:"metrics"`
 	// Measured says that the measurement was completed.
-	Measured bool                  `json:"measured"`
-	Objects  *observations.Objects `json:"objects" jsonschema:"nullable"`
+	Measured bool `json:"measured"`
+	// Resumed says that it was measured after an interruption, so that its memory has another
+	// past than in a run without one: it is not compared. Counts are as ever.
+	Resumed bool                  `json:"resumed,omitempty"`
+	Objects *observations.Objects `json:"objects" jsonschema:"nullable"`
 	// Rows are the rows that istioctl proxy-config prints, without its header line.
 	// They, ConfigObjects and ConfigDumpBytes are of the witness that Witness names.
 	Rows            *observations.Counts        `json:"rows" jsonschema:"nullable"`
@@ -138,7 +143,9 @@ type Step struct {
 	// Churn are the rounds of actions churn, with what each took.
 	Churn   []observations.Churn `json:"churn,omitempty"`
 	Seconds float64              `json:"seconds"` // of the whole step
-	Began   float64              `json:"began"`   // seconds from the run's start
+	Began   float64              `json:"began"`   // seconds from the run's start, without pauses
+	// Time is when it began.
+	Time time.Time `json:"-"`
 	// Harness and ControlPlane are costs from the run's start to the step's end.
 	Harness      *observations.Cost `json:"harness,omitempty"`
 	ControlPlane *observations.Cost `json:"controlPlane,omitempty"`
@@ -209,6 +216,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		return nil, errors.New("the log ends before it says what was run: there is nothing to report")
 	}
 	run := *records[0].Run
+	clock := observations.ClockOf(records)
 	r := &Report{
 		Scenario:    run.Scenario,
 		Cluster:     run.Cluster.Provider,
@@ -217,7 +225,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		Truncated:   truncated,
 		Run:         run.ID,
 		Started:     records[0].Time,
-		Seconds:     records[len(records)-1].Time.Sub(records[0].Time).Seconds(),
+		Seconds:     clock.At(records[len(records)-1].Time),
 		Steps:       []Step{},
 		Findings:    []sections.Finding{},
 		Events:      []Event{},
@@ -233,6 +241,9 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		closed bool
 		during string // step that is under way
 		under  *readings
+		// apart says that the cluster is another one than that of the step before.
+		apart   bool
+		resumed = observations.ResumedSteps(records)
 	)
 	for i, rec := range records[1:] {
 		if rec.Step != nil {
@@ -250,6 +261,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 					before = steps[n-1]
 				}
 				steps[n] = newReadings(rec.Time, istiod, before)
+				steps[n].resumed, steps[n].apart, apart = resumed[n], apart, false
 			}
 			steps[n].add(rec)
 			if under = steps[n]; rec.Measure != nil {
@@ -271,17 +283,27 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 			if under != nil && rec.Series.Measured.IsZero() { // what is read more rarely misses peaks
 				under.peaks.add(rec.Time, rec.Series, func(pod string) bool { return series[pod] != nil && !math.IsInf(series[pod].Dumped, 1) })
 			}
-			addSeries(series, rec.Series, rec.SeriesTime().Sub(r.Started).Seconds())
+			addSeries(series, rec.Series, clock.At(rec.SeriesTime()))
 		case rec.Proxy != nil:
-			dumped(series, rec.Proxy.Namespace+"/"+rec.Proxy.Pod, rec.Time.Sub(r.Started).Seconds())
+			dumped(series, rec.Proxy.Namespace+"/"+rec.Proxy.Pod, clock.At(rec.Time))
 		case rec.Envoy != nil && rec.Envoy.Version != "":
 			builds[rec.Envoy.Version] = true
 			// Which the harness does not know before one has started.
 			r.Environment.Mesh.Workers = cmp.Or(r.Environment.Mesh.Workers, rec.Envoy.Workers)
 		case rec.Event != nil:
-			r.Events = append(r.Events, Event{Step: during, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: *rec.Event})
+			r.Events = append(r.Events, Event{Step: during, Seconds: clock.At(rec.Time), Event: *rec.Event})
 		case rec.Restart != nil:
-			r.Events = append(r.Events, Event{Step: during, Seconds: rec.Time.Sub(r.Started).Seconds(), Event: restartEvent(rec.Restart), restart: true})
+			r.Events = append(r.Events, Event{Step: during, Seconds: clock.At(rec.Time), Event: restartEvent(rec.Restart), restart: true})
+		case rec.Resume != nil:
+			during, under = "", nil
+			r.Resumes = append(r.Resumes, *rec.Resume)
+			r.Events = append(r.Events, Event{Seconds: clock.At(rec.Time), Event: resumeEvent(rec.Resume, run.Steps)})
+			if rec.Resume.Cluster == observations.NewCluster {
+				// Pods of that cluster are other ones, whatever their names.
+				apart, istiod = true, nil
+				r.closeSeries(series, records)
+				series = map[string]*PodSeries{}
+			}
 		case rec.End != nil:
 			closed = true
 			r.Outcome, r.Error = rec.End.Outcome, rec.End.Error
@@ -291,14 +313,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		r.EnvoyBuilds = append(r.EnvoyBuilds, build)
 	}
 	slices.Sort(r.EnvoyBuilds)
-	for pod, kind := range kinds(records) {
-		if one, ok := series[pod]; ok {
-			one.Kind = kind
-		}
-	}
-	for _, pod := range slices.Sorted(maps.Keys(series)) {
-		r.Series = append(r.Series, *series[pod])
-	}
+	r.closeSeries(series, records)
 	if r.Envoy == "" && len(r.EnvoyBuilds) > 0 {
 		// A cluster whose proxy image the harness did not choose: commit/version/state/kind/TLS.
 		r.Envoy = r.EnvoyBuilds[0]
@@ -316,7 +331,7 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 		}
 		s := in.step(table, primary)
 		s.Number, s.Name = i+1, cmp.Or(s.Name, run.Steps[i])
-		s.Began = in.began.Sub(r.Started).Seconds()
+		s.Began, s.Time, s.Resumed = clock.At(in.began), in.began, in.resumed
 		if !s.Measured {
 			r.Missing = append(r.Missing, s.Name)
 		}
@@ -379,18 +394,6 @@ func Build(records []observations.Record, truncated bool) (*Report, error) {
 	r.Summary = r.summary()
 	r.Findings = append(r.Findings, r.findings()...)
 	return r, nil
-}
-
-// restartEvent is a restart in words.
-func restartEvent(r *observations.Restart) observations.Event {
-	e := observations.Event{
-		Level: observations.Warning, Kind: observations.Restarted, Object: r.Namespace + "/" + r.Pod + "/" + r.Container,
-		Message: fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", r.Reason, r.ExitCode, r.Count),
-	}
-	if r.Reason == observations.ReasonOOMKilled {
-		e.Kind = observations.OOMKill
-	}
-	return e
 }
 
 // highest joins the cost until a step's end to that until an earlier one's.

@@ -21,6 +21,9 @@ func (s *Step) Samples() []metrics.Sample {
 	add := func(metric string, value float64, labels ...string) {
 		all = append(all, metrics.Sample{Metric: metric, Step: s.Name, Number: s.Number, Labels: labels, Value: value})
 	}
+	if s.Resumed {
+		add("step_resumed", 1)
+	}
 	for _, e := range s.Expectations {
 		if e.Got != nil {
 			add("change", float64(*e.Got), "what", e.Subject())

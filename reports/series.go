@@ -1,7 +1,9 @@
 package reports
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/meshbench/meshbench/observations"
 )
@@ -25,6 +27,21 @@ func addSeries(series map[string]*PodSeries, s *observations.Series, seconds flo
 		one := podOf(series, p.Namespace+"/"+p.Pod)
 		one.Seconds = append(one.Seconds, seconds)
 		one.Bytes = append(one.Bytes, p.MemoryBytes)
+	}
+}
+
+// closeSeries takes the series of one cluster's pods into the report, sorted by pod.
+func (r *Report) closeSeries(series map[string]*PodSeries, records []observations.Record) {
+	if len(series) == 0 {
+		return
+	}
+	for pod, kind := range kinds(records) {
+		if one, ok := series[pod]; ok {
+			one.Kind = kind
+		}
+	}
+	for _, pod := range slices.Sorted(maps.Keys(series)) {
+		r.Series = append(r.Series, *series[pod])
 	}
 }
 

@@ -105,11 +105,11 @@ func (a *advising) verified(cmd *cobra.Command) error {
 	v := &verification{advising: a, trial: t, declared: declared, dir: filepath.Join(out, "run"), made: t.Made()}
 	r := &runner{options: options, timeout: a.verify.timeout, settle: settleStrict, forcedGC: true, prepare: v.prepare}
 	r.source.Through = memorySources[0]
-	outcome, err := r.measure(cmd.Context(), consoleOf(cmd), job{s, v.dir})
+	outcome, err := r.measure(cmd.Context(), consoleOf(cmd), job{scenario: s, dir: v.dir, part: true})
 	if outcome == "" {
 		return optionError(cmd.CommandPath(), err)
 	}
-	if err := r.conclude(io.Discard, v.dir, outcome, err); err != nil {
+	if err := r.conclude(io.Discard, job{scenario: s, dir: v.dir, part: true}, outcome, err); err != nil {
 		var coded *exit
 		if !errors.As(err, &coded) || coded.code != exitMissed && coded.code != exitUnsettled {
 			return err // the run's end; missed expectations are of the calls, and are told below

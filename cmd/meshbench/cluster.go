@@ -132,7 +132,7 @@ func optionError(command string, err error) error {
 	case errors.As(err, &problems):
 		return &exit{exitUsage, err}
 	}
-	return err
+	return refusal(err)
 }
 
 // parseNodes reads node groups as m6i.large=20 or m6i.large=20/58, with a pod limit.

@@ -20,6 +20,7 @@ import (
 func compareCommand() *cobra.Command {
 	var out documentFiles
 	var steps []string
+	var reader compare.Reader
 	c := &comparison{}
 	cmd := &cobra.Command{
 		Use:   "compare [A B...]",
@@ -33,7 +34,8 @@ With --scenario, settings are measured first: versions of Istio (--istio A,B) or
 values of any other flag of run (--vary), or any two sets of flags (--case). All other
 flags are shared. The runs take turns, A B A B, so that a drift of the machine hits all
 sides. They are kept in runs/compare-SCENARIO-TIME/A/run-01, …, with the comparison. After
-an interruption, compare that folder to see what was measured until then.
+an interruption, compare that folder to see what was measured until then; the same command
+with --out and that folder goes on with the runs that are missing.
 
 With --steps, steps of one run are compared with one another: what an upgrade changed.
 
@@ -67,7 +69,7 @@ was read, what was simulated, …), a warning names the difference.`,
 				return c.run(cmd, args, &out)
 			}
 			if steps != nil {
-				d, err := compareSteps(cmd, args, steps)
+				d, err := compareSteps(cmd, args, steps, reader)
 				if err != nil {
 					return err
 				}
@@ -79,14 +81,14 @@ was read, what was simulated, …), a warning names the difference.`,
 			}
 			var odd error
 			cmd.Flags().Visit(func(f *pflag.Flag) {
-				if f.Name != "html" && f.Name != "markdown" && f.Name != "steps" {
+				if f.Name != "html" && f.Name != "markdown" && f.Name != "steps" && f.Name != withResumedFlag {
 					odd = fmt.Errorf("--%s is for new runs: name their scenario with --scenario", f.Name)
 				}
 			})
 			if odd != nil {
 				return usage(cmd, odd)
 			}
-			d, err := compareFolders(args)
+			d, err := compareFolders(args, reader)
 			if err != nil {
 				return err
 			}
@@ -95,8 +97,16 @@ was read, what was simulated, …), a warning names the difference.`,
 	}
 	c.flags(cmd)
 	out.flags(cmd)
+	withResumed(cmd.Flags(), &reader.WithResumed)
 	cmd.Flags().StringSliceVar(&steps, "steps", nil, "compare these `steps` of one run with the first of them: A,B")
 	return cmd
+}
+
+// withResumedFlag takes in what is left out of comparisons otherwise.
+const withResumedFlag = "with-resumed"
+
+func withResumed(f *pflag.FlagSet, to *bool) {
+	f.BoolVar(to, withResumedFlag, false, "take in memory and CPU of steps that were measured after an interruption, which have another past")
 }
 
 // run measures settings and compares them.
@@ -110,9 +120,9 @@ func (c *comparison) run(cmd *cobra.Command, args []string, out *documentFiles) 
 	}
 	var coded *exit
 	if errors.As(err, &coded) && coded.code == exitInterrupted {
-		return &exit{exitInterrupted, fmt.Errorf("%w\nWhat was measured until then is in %s: compare it with '%s %s'", err, dir, cmd.CommandPath(), dir)}
+		return &exit{exitInterrupted, fmt.Errorf("%w\nWhat was measured until then is in %s: compare it with '%s %s'; the same command with --out %s goes on", err, dir, cmd.CommandPath(), shellWord(dir), shellWord(dir))}
 	}
-	d, e := compareFolders([]string{dir})
+	d, e := compareFolders([]string{dir}, compare.Reader{})
 	if e != nil {
 		if coded != nil {
 			return &exit{coded.code, errors.Join(err, e)}
@@ -128,19 +138,19 @@ func (c *comparison) run(cmd *cobra.Command, args []string, out *documentFiles) 
 }
 
 // compareFolders compares what was measured before.
-func compareFolders(paths []string) (*compare.Document, error) {
+func compareFolders(paths []string, reader compare.Reader) (*compare.Document, error) {
 	var sides []*compare.Side
 	var notes []string
 	for _, path := range paths {
 		if holdsPlan(path) {
-			read, said, err := readPlan(path)
+			read, said, err := readPlan(path, reader)
 			if err != nil {
 				return nil, err
 			}
 			sides, notes = append(sides, read...), append(notes, said...)
 			continue
 		}
-		side, err := readSide(path)
+		side, err := readSide(path, reader)
 		if err != nil {
 			return nil, err
 		}
@@ -155,11 +165,11 @@ func compareFolders(paths []string) (*compare.Document, error) {
 }
 
 // compareSteps compares steps of one run.
-func compareSteps(cmd *cobra.Command, paths, steps []string) (*compare.Document, error) {
+func compareSteps(cmd *cobra.Command, paths, steps []string, reader compare.Reader) (*compare.Document, error) {
 	if len(paths) != 1 || len(steps) < 2 {
 		return nil, usage(cmd, errors.New("--steps compares two or more steps of one run: give its folder and --steps A,B"))
 	}
-	run, err := readSide(paths[0])
+	run, err := readSide(paths[0], reader)
 	if err != nil {
 		return nil, err
 	}
@@ -239,9 +249,9 @@ func configuration(side *compare.Side, letter string) (first *configdiff.Run, no
 }
 
 // readSide reads the folder of a run or of a repeated run, or a baseline.
-func readSide(path string) (*compare.Side, error) {
+func readSide(path string, reader compare.Reader) (*compare.Side, error) {
 	if filepath.Ext(path) != ".json" {
-		return compare.ReadRuns(path)
+		return reader.ReadRuns(path)
 	}
 	b, err := gate.ReadBaseline(path)
 	if err != nil {

@@ -18,7 +18,7 @@ const figureWidth = 760
 
 func fitCommand() *cobra.Command {
 	var out string
-	var grown bool
+	var grown, resumed bool
 	cmd := &cobra.Command{
 		Use:   "fit RUN...",
 		Short: "Fit a model of what a sidecar and istiod cost",
@@ -41,7 +41,7 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
   meshbench predict --model model.json --services 400 --pods-per-service 3`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			logs, err := readLogs(args)
+			logs, err := readLogs(args, resumed)
 			if err != nil {
 				return err
 			}
@@ -64,6 +64,7 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "model.json", "the model's `file`; plots of the residuals are named after it")
+	withResumed(cmd.Flags(), &resumed)
 	cmd.Flags().BoolVar(&grown, "grown", false, "also fit sidecars and an istiod that lived through changes, but through no deletion")
 	return cmd
 }

@@ -26,6 +26,7 @@ func gateCommand() *cobra.Command {
 		accept   bool
 		why      string
 		byPairs  pairs
+		reader   compare.Reader
 		out      documentFiles
 	)
 	cmd := &cobra.Command{
@@ -85,6 +86,7 @@ several, the first of 4, 3, 6, 5, 7 counts.`,
 						return usage(cmd, fmt.Errorf("--%s is for gates against a baseline, not for pairs", name))
 					}
 				}
+				byPairs.withResumed = reader.WithResumed
 				return byPairs.run(cmd, args, &out)
 			}
 			for _, name := range append(flagsOfRun(), flagsOfPairs...) {
@@ -101,6 +103,8 @@ several, the first of 4, 3, 6, 5, 7 counts.`,
 				return usage(cmd, errors.New("--accept needs --why TEXT: the reason for the new baseline, for its history"))
 			case !accept && why != "":
 				return usage(cmd, errors.New("--why goes with --accept"))
+			case accept && reader.WithResumed:
+				return usage(cmd, fmt.Errorf("--%s does not go with --accept: a baseline is of runs without an interruption", withResumedFlag))
 			case accept && unsettled:
 				return usage(cmd, errors.New("--allow-unsettled does not go with --accept: a baseline is of a quiet mesh"))
 			}
@@ -112,7 +116,7 @@ several, the first of 4, 3, 6, 5, 7 counts.`,
 				}
 				maps.Copy(given, l)
 			}
-			runs, err := readRuns(args)
+			runs, err := readRuns(args, reader)
 			if err != nil {
 				return err
 			}
@@ -142,14 +146,15 @@ several, the first of 4, 3, 6, 5, 7 counts.`,
 	cmd.Flags().StringVar(&why, "why", "", "why, for the baseline's history (`TEXT`)")
 	byPairs.flags(cmd)
 	out.flags(cmd)
+	withResumed(cmd.Flags(), &reader.WithResumed)
 	return cmd
 }
 
 // readRuns reads runs as one side.
-func readRuns(dirs []string) (*compare.Side, error) {
+func readRuns(dirs []string, reader compare.Reader) (*compare.Side, error) {
 	var sides []*compare.Side
 	for _, dir := range dirs {
-		side, err := compare.ReadRuns(dir)
+		side, err := reader.ReadRuns(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -27,6 +27,7 @@ type follow struct {
 	store    string
 	mend     bool
 	report   string
+	resumed  bool
 }
 
 func historyCommand() *cobra.Command {
@@ -85,6 +86,7 @@ the folders, else to the addresses that --report-url gave the store.
 	cmd.Flags().StringVar(&f.store, "append", "", "add the runs to the store `FILE`, and follow what it then has")
 	cmd.Flags().BoolVar(&f.mend, "mend", false, "with --append: first remove the half of a record that a store which was cut off ends with")
 	cmd.Flags().StringVar(&f.report, "report-url", "", "with --append: the address `URL` where the runs' reports are, for links from pages of the store")
+	withResumed(cmd.Flags(), &f.resumed)
 	return cmd
 }
 
@@ -103,6 +105,11 @@ func (f *follow) run(stdout, stderr io.Writer, paths []string) error {
 			return err
 		}
 		runs, notes = all, more
+	}
+	if f.resumed {
+		for i := range runs {
+			runs[i].Record = runs[i].WithResumed()
+		}
 	}
 	h := history.Build(runs, history.Order(f.by))
 	h.Notes = append(notes, h.Notes...)

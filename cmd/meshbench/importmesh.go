@@ -76,6 +76,11 @@ func (i *importing) run(cmd *cobra.Command, args []string) error {
 	if i.private != "" && !i.anonymize {
 		return usage(cmd, errors.New("--map is for --anonymize"))
 	}
+	// Before a mesh of any size is read.
+	if base := filepath.Base(i.out); i.out != "" && base != scenarioName(base) {
+		return usage(cmd, fmt.Errorf("--out %s: its last part names the scenario: use lower-case letters, digits and hyphens, as in %s",
+			i.out, filepath.Join(filepath.Dir(i.out), scenarioName(base))))
+	}
 	begin := time.Now()
 	collection := importer.New(importer.Options{Skip: i.skip})
 	name, err := i.read(cmd, collection, args)

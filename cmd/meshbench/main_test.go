@@ -20,7 +20,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "interrupted": interrupted, "locked": locked, "repeated": repeated},
 		Setup: func(e *testscript.Env) error {
 			// Nothing is built: the cache is empty, and what needs it must say so first.
 			e.Setenv("MESHBENCH_CACHE", e.WorkDir+"/cache")

@@ -109,7 +109,7 @@ func (o *observing) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	o.timeout, o.unsettled = o.duration+limitBeyond, true
-	return o.one(cmd.Context(), consoleOf(cmd), job{scenario, dir})
+	return o.one(cmd.Context(), consoleOf(cmd), job{scenario: scenario, dir: dir})
 }
 
 // check says what is wrong with the flags.

@@ -199,7 +199,7 @@ func (m *measurement) both(ctx context.Context, number int) (records []*store.Re
 		if err := setAside(dir); err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, job{m.settings[side].scenario, dir})
+		jobs = append(jobs, job{scenario: m.settings[side].scenario, dir: dir, part: true})
 		of[dir] = side
 	}
 	err = runAll(ctx, m.to, jobs, func(ctx context.Context, to console, j job) error {

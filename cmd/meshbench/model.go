@@ -30,7 +30,7 @@ func (m *modelFlags) read() (*costmodel.Model, error) {
 	if err != nil || len(m.calibrate) == 0 {
 		return model, err
 	}
-	logs, err := readLogs(m.calibrate)
+	logs, err := readLogs(m.calibrate, false)
 	if err != nil {
 		return nil, err
 	}
@@ -49,13 +49,17 @@ func printCalibration(w io.Writer, m *costmodel.Model) error {
 	return m.Calibration.Print(w)
 }
 
-// readLogs reads the logs of runs, which are their folders or the logs themselves.
-func readLogs(runs []string) ([]costmodel.Log, error) {
+// readLogs reads the logs of runs, which are their folders or the logs themselves. resumed takes
+// in what was measured after an interruption.
+func readLogs(runs []string, resumed bool) ([]costmodel.Log, error) {
 	var logs []costmodel.Log
 	for _, dir := range runs {
 		records, _, err := observations.ReadFile(dir)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the log of run %s: %w", dir, err)
+		}
+		if resumed {
+			records = observations.WithResumed(records)
 		}
 		logs = append(logs, costmodel.Log{Path: dir, Records: records})
 	}

@@ -45,6 +45,8 @@ type pairs struct {
 	set      string // the pairs' name in a store
 	common   runner // the flags that both sides have in common
 	options  paired.Options
+	// withResumed takes in what was measured after an interruption.
+	withResumed bool
 }
 
 // flagsOfPairs are those that nothing but pairs has, beside the flags of run.
@@ -99,6 +101,11 @@ func (p *pairs) run(cmd *cobra.Command, args []string, out *documentFiles) error
 	}
 	if err != nil {
 		return err
+	}
+	if p.withResumed {
+		for i := range records {
+			records[i] = *records[i].WithResumed()
+		}
 	}
 	v, err := paired.Judge(records, p.options)
 	if err != nil {

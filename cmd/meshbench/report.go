@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -136,4 +137,29 @@ func explainRun(dir string, r *reports.Report) (string, error) {
 	}
 	path := filepath.Join(dir, formats.ExplanationFile)
 	return path, atomicfile.Write(path, b.Bytes(), 0o644)
+}
+
+// judge turns what a finished run's report holds into an error with an exit code: missed
+// expectations, and steps that were measured before the mesh was quiet, unless these are
+// accepted. Both are named; missed expectations decide the code.
+func judge(run *reports.Report, unsettled bool) error {
+	var problems []string
+	code := exitOK
+	if names := run.Unsettled(); len(names) > 0 && !unsettled {
+		code = exitUnsettled
+		problems = append(problems, "steps measured before the mesh settled:\n  "+strings.Join(names, "\n  ")+
+			"\nRaise --settle-limit, or accept them with --allow-unsettled")
+	}
+	if missed := run.Missed(); len(missed) > 0 {
+		code = exitMissed
+		lines := make([]string, len(missed))
+		for i, m := range missed {
+			lines[i] = m.String()
+		}
+		problems = append(problems, "expectations were missed:\n  "+strings.Join(lines, "\n  "))
+	}
+	if code == exitOK {
+		return nil
+	}
+	return &exit{code, errors.New(strings.Join(problems, "\n"))}
 }

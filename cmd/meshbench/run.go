@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +22,6 @@ import (
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
-	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -46,6 +44,8 @@ type runner struct {
 	// prepare is [harness.Options.Prepare].
 	prepare func(context.Context, harness.Preparing) ([]scenarios.Change, error)
 	source  sample.Source // likewise
+	// resuming is what the flags say for a run's log; see read.
+	resuming *observations.Resuming
 }
 
 // series is the command run: runs of one or more scenarios.
@@ -54,12 +54,15 @@ type series struct {
 	out    string
 	repeat int
 	seed   uint64
+	resume string // the folder of what is to go on; "" for new runs
+	// otherVersion lets another version of this program go on.
+	otherVersion bool
 }
 
 func runCommand() *cobra.Command {
 	r := &series{}
 	cmd := &cobra.Command{
-		Use:   "run SCENARIO...",
+		Use:   "run SCENARIO... | --resume FOLDER",
 		Short: "Run a scenario: cluster, mesh, steps, report",
 		Long: `Run a scenario, one of the built-in ones (meshbench list) or a file: make a cluster,
 install Istio, do the steps, measure after each, and print the report. The run's folder
@@ -68,6 +71,12 @@ holds all results; the cluster is always deleted, however the run ends.
 Several scenarios, or repeats of one, run one after another in a random order, which is
 recorded. Each gets a cluster of its own.
 
+A run that was interrupted, or failed, goes on after its last completed step with --resume
+and its folder, made as it began: on a cluster that still stands, or on a new one, where the
+actions of the completed steps are done again first. Memory of later steps then has another
+past: it is marked and not compared. A repeated run, or several scenarios, goes on with the
+runs that are missing. docs/resume.md says more.
+
 Exit codes: 0 all expectations hold, 1 failure, 2 bad usage or a bad scenario file,
 3 an expectation was missed, 4 the time limit was hit, 6 a step was measured before the
 mesh settled, 130 interrupted.`,
@@ -75,8 +84,14 @@ mesh settled, 130 interrupted.`,
   meshbench run headless --set replicas=30 --real 5
   meshbench run eks-nginx --real all --out runs/all-real
   meshbench run headless --repeat 5
+  meshbench run --resume runs/headless-20261124-061500
   meshbench run ./my-experiment.yaml --mesh-set pilot.env.PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES=true`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("resume") {
+				return nil
+			}
+			return cobra.MinimumNArgs(1)(cmd, args)
+		},
 		RunE: r.run,
 	}
 	r.flags(cmd.Flags())
@@ -86,6 +101,8 @@ mesh settled, 130 interrupted.`,
 	cmd.Flags().BoolVar(&r.profile, "profile", false, "profile istiod's CPU throughout each step; compare and gate refuse such a run, as profiling costs time and memory")
 	cmd.Flags().BoolVar(&r.countsOnly, "counts-only", false, "read configuration counts alone, without waiting for memory to stand still: faster; memory is then unknown, and compare and gate refuse such a run")
 	cmd.MarkFlagsMutuallyExclusive("profile", "counts-only")
+	cmd.Flags().StringVar(&r.resume, "resume", "", "go on with the interrupted run, or the interrupted repeated run, in this `folder`")
+	cmd.Flags().BoolVar(&r.otherVersion, otherVersionFlag, false, "resume with another version of meshbench than began the run, which marks it")
 	cmd.Flags().Uint64Var(&r.seed, "seed", 0, "`number` that determines the order of several runs (default: random)")
 	return cmd
 }
@@ -120,6 +137,9 @@ func checkSettle(word string) error {
 // read takes in the flags once they are parsed.
 func (r *runner) read(f *pflag.FlagSet) (err error) {
 	if err := checkSettle(r.settle); err != nil {
+		return err
+	}
+	if r.resuming, err = resumingOf(f, func(string) bool { return true }); err != nil {
 		return err
 	}
 	if r.source, err = r.memory.read(f); err != nil {
@@ -168,9 +188,19 @@ func warnings(to io.Writer, s *scenarios.Scenario) {
 type job struct {
 	scenario *scenarios.Scenario
 	dir      string
+	// resume is the interrupted run that goes on; nil for one that begins.
+	resume *harness.Interrupted
+	// part says that it is one of several runs, which go on together.
+	part bool
 }
 
 func (r *series) run(cmd *cobra.Command, args []string) error {
+	if cmd.Flags().Changed("resume") {
+		return r.resumed(cmd, args)
+	}
+	if r.otherVersion {
+		return usage(cmd, fmt.Errorf("--%s goes with --resume", otherVersionFlag))
+	}
 	if err := r.read(cmd.Flags()); err != nil {
 		return usage(cmd, err)
 	}
@@ -206,7 +236,13 @@ func (r *series) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return runAll(cmd.Context(), consoleOf(cmd), jobs, r.one)
+	if len(jobs) == 1 {
+		return runAll(cmd.Context(), consoleOf(cmd), jobs, r.one)
+	}
+	if err := r.keepSeries(jobs); err != nil {
+		return err
+	}
+	return r.several(cmd.Context(), consoleOf(cmd), jobs)
 }
 
 // ranks orders the ends of runs, the worst first: a run that broke says least.
@@ -268,11 +304,11 @@ func (r *series) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error
 			dir = filepath.Join(out, s.Name)
 		}
 		if r.repeat == 1 {
-			jobs = append(jobs, job{s, dir})
+			jobs = append(jobs, job{scenario: s, dir: dir})
 			continue
 		}
 		for i := range r.repeat {
-			jobs = append(jobs, job{s, filepath.Join(dir, fmt.Sprintf("run-%02d", i+1))})
+			jobs = append(jobs, job{scenario: s, dir: filepath.Join(dir, fmt.Sprintf("run-%02d", i+1))})
 		}
 	}
 	seen := map[string]bool{}
@@ -281,6 +317,15 @@ func (r *series) plan(chosen []*scenarios.Scenario, now time.Time) ([]job, error
 			return nil, &exit{exitUsage, fmt.Errorf("scenario %s is named twice: use --repeat", j.scenario.Name)}
 		}
 		seen[j.dir] = true
+	}
+	r.out = out
+	if len(jobs) > 1 {
+		if _, err := os.Stat(filepath.Join(out, seriesFile)); err == nil {
+			return nil, &exit{exitUsage, fmt.Errorf("%s holds the runs of another command: choose another folder, or go on with them by --resume", out)}
+		}
+		for i := range jobs {
+			jobs[i].part = true
+		}
 	}
 	random := rand.New(rand.NewPCG(r.seed, 0))
 	random.Shuffle(len(jobs), func(a, b int) { jobs[a], jobs[b] = jobs[b], jobs[a] })
@@ -323,7 +368,7 @@ func (r *runner) one(ctx context.Context, to console, j job) error {
 	if outcome == "" {
 		return optionError(to.command, err) // before anything was started
 	}
-	return r.conclude(to.out, j.dir, outcome, err)
+	return r.conclude(to.out, j, outcome, err)
 }
 
 // measure does one run; the outcome is "" when nothing was started.
@@ -333,15 +378,24 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 	// A cluster that breaks ends the run.
 	ctx, broken := context.WithCancelCause(ctx)
 	defer broken(nil)
+	if j.resume != nil && j.resume.Measured() {
+		return harness.Run(ctx, harness.Options{
+			Provisioning: harness.Provisioning{Progress: p}, Scenario: j.scenario, Dir: j.dir, Resume: j.resume, Meshbench: version, Command: os.Args[1:],
+		})
+	}
 	options := r.options
 	options.Progress, options.Died, options.Confirm, options.Dir = p, broken, p.Confirm, j.dir
 	if err := r.source.Check(ctx); err != nil {
 		return "", err
 	}
 	run, err := options.Run(ctx, j.scenario)
+	if err == nil && j.resume != nil {
+		err = j.resume.Same(run.Components)
+	}
 	if err != nil {
 		return "", err
 	}
+	run.Resume, run.Resuming = j.resume, r.resuming
 	run.ForcedGC, run.CPUProfile, run.CountsOnly = r.forcedGC, r.profile, r.countsOnly
 	run.MemorySource = r.source
 	run.Blind, run.Prepare = r.settle == settleBlind, r.prepare
@@ -351,8 +405,8 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 }
 
 // conclude reports on what the log holds and turns the outcome into an exit code.
-func (r *runner) conclude(to io.Writer, dir, outcome string, err error) error {
-	run, e := report(to, dir)
+func (r *runner) conclude(to io.Writer, j job, outcome string, err error) error {
+	run, e := report(to, j.dir)
 	if e != nil && outcome == observations.Finished {
 		return e
 	}
@@ -362,32 +416,11 @@ func (r *runner) conclude(to io.Writer, dir, outcome string, err error) error {
 	// A run that ended before its first record has no report; why it ended says more.
 	code := map[string]int{observations.TimedOut: exitTimeout, observations.Interrupted: exitInterrupted, observations.Failed: exitFailure}[outcome]
 	if err != nil {
-		return &exit{max(code, exitFailure), fmt.Errorf("%w\nLogs are in %s", err, filepath.Join(dir, "cluster"))}
+		err = fmt.Errorf("%w\nLogs are in %s", err, harness.LogsFolder(j.dir))
+		if !j.part && outcome != observations.Finished {
+			err = fmt.Errorf("%w%s", err, howToGoOn(j.dir, run))
+		}
+		return &exit{max(code, exitFailure), err}
 	}
 	return judge(run, r.unsettled)
-}
-
-// judge turns what a finished run's report holds into an error with an exit code: missed
-// expectations, and steps that were measured before the mesh was quiet, unless these are
-// accepted. Both are named; missed expectations decide the code.
-func judge(run *reports.Report, unsettled bool) error {
-	var problems []string
-	code := exitOK
-	if names := run.Unsettled(); len(names) > 0 && !unsettled {
-		code = exitUnsettled
-		problems = append(problems, "steps measured before the mesh settled:\n  "+strings.Join(names, "\n  ")+
-			"\nRaise --settle-limit, or accept them with --allow-unsettled")
-	}
-	if missed := run.Missed(); len(missed) > 0 {
-		code = exitMissed
-		lines := make([]string, len(missed))
-		for i, m := range missed {
-			lines[i] = m.String()
-		}
-		problems = append(problems, "expectations were missed:\n  "+strings.Join(lines, "\n  "))
-	}
-	if code == exitOK {
-		return nil
-	}
-	return &exit{code, errors.New(strings.Join(problems, "\n"))}
 }

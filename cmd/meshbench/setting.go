@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/internal/atomicfile"
+	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
 )
 
@@ -142,12 +144,18 @@ type plan struct {
 	Sides    []planSide `json:"sides"`
 	// Order are the runs' folders.
 	Order []string `json:"order"`
+	// Meshbench is the version that makes them, and Resuming what the flags say that the sides
+	// have in common: a command that goes on must have the same.
+	Meshbench string                 `json:"meshbench,omitempty"`
+	Resuming  *observations.Resuming `json:"resuming,omitempty"`
 }
 
 type planSide struct {
 	Folder string   `json:"folder"`
 	Name   string   `json:"name"`
 	Flags  []string `json:"flags"`
+	// Hash is the SHA-256 of the rendered scenario.
+	Hash string `json:"hash,omitempty"`
 }
 
 // measure runs the scenario with each setting in turn, A B A B, so that a drift of the
@@ -168,22 +176,37 @@ func (c *comparison) measure(cmd *cobra.Command) (dir string, err error) {
 	if out, err = filepath.Abs(out); err != nil {
 		return "", fmt.Errorf("cannot find the comparison's folder: %w", err)
 	}
-	p := plan{Scenario: settings[0].scenario.Name}
+	p := plan{Scenario: settings[0].scenario.Name, Meshbench: version}
+	if p.Resuming, err = resumingOf(cmd.Flags(), ofRun); err != nil {
+		return "", err
+	}
 	var jobs []job
 	of := map[string]*setting{}
 	for i := range c.repeat {
 		for n, s := range settings {
 			letter := compare.Letter(n)
 			if i == 0 {
-				p.Sides = append(p.Sides, planSide{letter, s.name, s.flags})
+				hash, err := hashOfScenario(s.scenario)
+				if err != nil {
+					return "", err
+				}
+				p.Sides = append(p.Sides, planSide{letter, s.name, s.flags, hash})
 			}
 			run := filepath.Join(letter, fmt.Sprintf("run-%02d", i+1))
 			p.Order = append(p.Order, run)
-			jobs = append(jobs, job{s.scenario, filepath.Join(out, run)})
+			jobs = append(jobs, job{scenario: s.scenario, dir: filepath.Join(out, run), part: true})
 			of[jobs[len(jobs)-1].dir] = s
 		}
 	}
-	if err := p.keep(out); err != nil {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fmt.Errorf("cannot make the comparison's folder: %w", err)
+	}
+	lock, err := lockSeries(out)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Unlock()
+	if jobs, err = p.begin(cmd.ErrOrStderr(), out, jobs); err != nil {
 		return "", err
 	}
 	// The runs' tables are in their folders; what is printed is the comparison.
@@ -225,11 +248,49 @@ func reason(dir string, err error) string {
 	return first
 }
 
-// keep writes the plan, once.
-func (p plan) keep(dir string) error {
+// ofRun says that a flag is one of run's.
+func ofRun(name string) bool { return slices.Contains(flagsOfRun(), name) }
+
+// begin keeps the plan, or goes on with the same one: it returns the runs that are to be made.
+// Those that were interrupted are set aside.
+func (p plan) begin(to io.Writer, dir string, jobs []job) ([]job, error) {
+	if !holdsPlan(dir) {
+		return jobs, p.keep(dir)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, planFile))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the plan of the comparison in %s: %w", dir, err)
+	}
+	now, err := p.text()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(text, now) {
+		return nil, &exit{exitUsage, fmt.Errorf("%s already holds a comparison of other settings: give another folder with --out, or go on with the command that began it", dir)}
+	}
+	missing := slices.DeleteFunc(slices.Clone(jobs), func(j job) bool { return finished(j.dir) })
+	for _, j := range missing {
+		if err := setAside(j.dir); err != nil {
+			return nil, err
+		}
+	}
+	fmt.Fprintf(to, "%s goes on: %d of %d runs are finished\n", dir, len(jobs)-len(missing), len(jobs))
+	return missing, nil
+}
+
+func (p plan) text() ([]byte, error) {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		return fmt.Errorf("cannot write the comparison's plan: %w", err)
+		return nil, fmt.Errorf("cannot write the comparison's plan: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// keep writes the plan, once.
+func (p plan) keep(dir string) error {
+	text, err := p.text()
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the comparison's folder: %w", err)
@@ -239,7 +300,7 @@ func (p plan) keep(dir string) error {
 		return fmt.Errorf("%s already holds a comparison: give another folder with --out", dir)
 	}
 	if err == nil {
-		_, err = file.Write(append(text, '\n'))
+		_, err = file.Write(text)
 		if err = errors.Join(err, file.Close()); err != nil {
 			err = errors.Join(err, os.Remove(file.Name())) // half a plan is none
 		}
@@ -259,7 +320,7 @@ func holdsPlan(dir string) bool {
 // readPlan reads the sides of the comparison in a folder. Runs that are missing, since they
 // failed or were never made, are left out and said in the notes, with the runs' order; a
 // side without any run says why.
-func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
+func readPlan(dir string, reader compare.Reader) (sides []*compare.Side, notes []string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, planFile))
 	var p plan
 	if err == nil {
@@ -280,7 +341,7 @@ func readPlan(dir string) (sides []*compare.Side, notes []string, err error) {
 			if !filepath.IsLocal(run) {
 				return nil, nil, fmt.Errorf("cannot read the plan of the comparison in %s: %s is not a folder in it", dir, run)
 			}
-			side, err := compare.ReadRuns(filepath.Join(dir, run))
+			side, err := reader.ReadRuns(filepath.Join(dir, run))
 			if err != nil {
 				why := reason(filepath.Join(dir, run), err)
 				notes = append(notes, fmt.Sprintf("Run %s of %s is left out: %s", run, s.Name, why))

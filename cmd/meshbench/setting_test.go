@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/observations"
+	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/compare/comparetest"
 )
 
@@ -94,7 +96,7 @@ func sprint(m map[string]string) string {
 func TestPlanOfSettings(t *testing.T) {
 	g := NewWithT(t)
 	dir := filepath.Join(t.TempDir(), "compared")
-	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil}, {"B", "Istio 1.23.2", nil}},
+	p := plan{Scenario: "x", Sides: []planSide{{"A", "Istio 1.22.3", nil, "1"}, {"B", "Istio 1.23.2", nil, "1"}},
 		Order: []string{"A/run-01", "B/run-01", "A/run-02", "B/run-02"}}
 	g.Expect(p.keep(dir)).To(Succeed())
 	g.Expect(p.keep(dir)).To(MatchError(ContainSubstring("already holds a comparison")))
@@ -107,7 +109,23 @@ func TestPlanOfSettings(t *testing.T) {
 		}
 		g.Expect(log.Close()).To(Succeed())
 	}
-	d, err := compareFolders([]string{dir})
+	// It goes on with the run that is missing, whatever is left of it, and with nothing else.
+	var jobs []job
+	for _, run := range p.Order {
+		jobs = append(jobs, job{dir: filepath.Join(dir, run)})
+	}
+	g.Expect(os.MkdirAll(filepath.Join(dir, "B/run-02/cluster"), 0o700)).To(Succeed())
+	missing, err := p.begin(io.Discard, dir, jobs)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(missing).To(Equal(jobs[3:]))
+	g.Expect(filepath.Join(dir, "B/run-02")).NotTo(BeADirectory())
+	g.Expect(filepath.Join(dir, "B/cut-1-run-02/cluster")).To(BeADirectory())
+	other := p
+	other.Sides = []planSide{p.Sides[0], {"B", "Istio 1.23.2", nil, "2"}}
+	_, err = other.begin(io.Discard, dir, jobs)
+	g.Expect(err).To(MatchError(ContainSubstring("already holds a comparison of other settings")))
+
+	d, err := compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Legend).To(ConsistOf(HavePrefix("A: Istio 1.22.3 (2 runs, "), HavePrefix("B: Istio 1.23.2 (1 run, "),
 		Equal("The runs were made in the order A/run-01, B/run-01, A/run-02, B/run-02."), HavePrefix("Run B/run-02 of Istio 1.23.2 is left out: ")))
@@ -117,7 +135,7 @@ func TestPlanOfSettings(t *testing.T) {
 	for _, run := range []string{"A/run-01", "B/run-01"} {
 		g.Expect(keepReason(filepath.Join(dir, run), errors.New("this Envoy has no istio.stats\nLogs are elsewhere"))).To(Succeed())
 	}
-	d, err = compareFolders([]string{dir})
+	d, err = compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Warnings).To(ConsistOf("Istio 1.23.2: nothing was measured: this Envoy has no istio.stats"))
 	g.Expect(d.Legend).To(ContainElements(HavePrefix("A: Istio 1.22.3 (2 runs, "), Equal("B: Istio 1.23.2 (nothing was measured)"),
@@ -127,13 +145,13 @@ func TestPlanOfSettings(t *testing.T) {
 	g.Expect(text.String()).To(And(ContainSubstring("There is nothing to compare"), ContainSubstring("small-nodes  filter chains          224")))
 
 	g.Expect(os.RemoveAll(filepath.Join(dir, "A"))).To(Succeed())
-	_, err = compareFolders([]string{dir})
+	_, err = compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).To(MatchError(And(ContainSubstring("compared holds no runs of two settings"),
 		ContainSubstring("Run B/run-01 of Istio 1.23.2 is left out: this Envoy"), ContainSubstring("no such folder"))))
 	p.Sides[0].Folder, p.Order[0] = "../elsewhere", "../elsewhere/run-01"
 	planned, err := json.Marshal(p)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.WriteFile(filepath.Join(dir, planFile), planned, 0o644)).To(Succeed())
-	_, err = compareFolders([]string{dir})
+	_, err = compareFolders([]string{dir}, compare.Reader{})
 	g.Expect(err).To(MatchError(ContainSubstring("../elsewhere/run-01 is not a folder in it")))
 }

@@ -75,7 +75,7 @@ func given(f *pflag.FlagSet) []string {
 		}
 		values := valuesOf(flag)
 		if flag.Name == "set" {
-			values = strings.Split(strings.Trim(values[0], "[]"), ",") // as pflag prints maps
+			values = strings.Split(values[0], ",")
 		}
 		for _, v := range values {
 			args = append(args, "--"+flag.Name+"="+v)
@@ -89,6 +89,9 @@ func given(f *pflag.FlagSet) []string {
 func valuesOf(f *pflag.Flag) []string {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return list.GetSlice()
+	}
+	if f.Value.Type() == "stringToString" { // pflag prints maps in brackets, and does not read them so
+		return []string{strings.TrimSuffix(strings.TrimPrefix(f.Value.String(), "["), "]")}
 	}
 	return []string{f.Value.String()}
 }

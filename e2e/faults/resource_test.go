@@ -389,20 +389,21 @@ var _ = Describe("memory", func() {
 			Says: []string{"not enough memory", "available in the cgroup /sys/fs/cgroup", "raise its limit"},
 		},
 		Fault{
-			Name: "out of memory of a sidecar by its annotation", Kind: ofResource, Scenario: "testdata/oom.yaml", Ends: completes, Limit: 5 * time.Minute,
+			Name: "out of memory of a sidecar by its annotation", Kind: ofResource, Scenario: "testdata/oom.yaml", Ends: fails, Limit: 5 * time.Minute, Final: true,
 			Standing: "in the second step a sidecar may have 24 Mi, less than it starts with",
-			Says:     []string{"restart: istio-proxy of ns1/small", observations.ReasonOOMKilled, "lost: ns1/small: sidecar is OOM-killed on every start"},
+			Says:     []string{"restart: istio-proxy of ns1/small", observations.ReasonOOMKilled, "was killed for its memory limit of 24Mi (OOMKilled) at each of "},
 		},
 		Fault{
 			Name: "out of memory of istiod by its values", Kind: ofResource, Ends: fails, Limit: 6 * time.Minute, Final: true,
-			Args:     []string{"--mesh-set", "pilot.resources.limits.memory=32Mi", "--mesh-set", "pilot.resources.requests.memory=32Mi"},
-			Standing: "istiod may have 32 Mi, less than it starts with",
+			Args:     []string{"--mesh-set", "pilot.resources.limits.memory=16Mi", "--mesh-set", "pilot.resources.requests.memory=16Mi"},
+			Standing: "istiod may have 16 Mi, less than it starts with",
 			Says:     []string{"istiod", observations.ReasonOOMKilled},
 		},
 		func() Fault {
 			var g *group
 			return Fault{
-				Name: "process ids used up in a container", Kind: ofResource, NotHere: needsGroup("pids"), Ends: inotifyEnds, Limit: 6 * time.Minute,
+				Name: "process ids used up in a container", Kind: ofResource, NotHere: needsGroup("pids"), Ends: fails, Limit: 6 * time.Minute,
+				Says: []string{"Processes are used up: raise the limit"},
 				Who: func() *program.Identity {
 					var who *program.Identity
 					g, who = newGroup("pids")

@@ -40,6 +40,9 @@ type On struct {
 	// Dumped are the witnesses' last dumps; nil where none are kept.
 	Dumped   Dumped
 	Progress Progress
+	// Again says that what an action makes may be there already, since a run that goes on had
+	// begun to make it.
+	Again bool
 }
 
 // Nodes changes a cluster's nodes; see [cluster.Cluster].
@@ -95,10 +98,11 @@ type Progress interface {
 // table has a line for each action; a new one is a line here and a file of its own.
 func table() []doer {
 	return []doer{
-		does(namespace), does(deployment), does(statefulSet), does(daemonSet), does(job), does(cronJob), does(scale),
-		does(expose), does(remove), does(restart), does(nodes), does(apply), does(revise), does(upgrade), does(pause), does(churn), does(gateway),
+		does(namespace).makes(), does(deployment).makes(), does(statefulSet).makes(), does(daemonSet).makes(), does(job).makes(), does(cronJob).makes(),
+		does(scale).removes(), does(expose).makes(), does(remove).removes(), does(restart).removes(), does(nodes).removes(), does(apply).removes(), does(revise),
+		does(upgrade).once(), does(pause), does(churn).removes(), does(gateway).once(),
 		does(traffic), does(call), does(graph), does(scope),
-		does(walk), does(probe),
+		does(walk), does(probe).once(),
 	}
 }
 
@@ -107,6 +111,7 @@ type doer struct {
 	// can tells whether the change is of that kind.
 	can func(scenarios.Change) bool
 	do  func(context.Context, *On, scenarios.Change) error
+	again
 }
 
 // does makes a doer of the function that does actions of kind C.

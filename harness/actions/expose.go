@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -38,6 +39,9 @@ func expose(ctx context.Context, on *On, e *scenarios.Expose) error {
 		ObjectMeta: metav1.ObjectMeta{Name: e.Name, Labels: labels},
 		Spec:       spec,
 	}, metav1.CreateOptions{})
+	if on.Again && apierrors.IsAlreadyExists(err) {
+		err = nil // its EndpointSlice may be missing
+	}
 	if err != nil || e.Endpoints == nil || len(*e.Endpoints) == 0 {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshbench/meshbench/meshfacts"
@@ -20,7 +21,7 @@ func namespace(ctx context.Context, on *On, n *scenarios.Namespace) error {
 	_, err := on.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
 	}, metav1.CreateOptions{})
-	if err != nil {
+	if err != nil && !(on.Again && apierrors.IsAlreadyExists(err)) {
 		return err
 	}
 	return on.PullSecret.UseIn(ctx, on.Kube, n.Name)

@@ -63,6 +63,9 @@ type Options struct {
 	PullSecret kube.PullSecret
 	// Observe measures the mesh that is there; nil for runs that change something.
 	Observe *harness.Observation
+	// Visit is the ID on a cluster of others of a run that goes on after an interruption; ""
+	// for one that begins.
+	Visit string
 	// WithoutMesh leaves Istio out, for clusters without a scenario. Programs.Istio may then
 	// name several versions, separated by commas, whose images the cluster can run.
 	WithoutMesh bool

@@ -33,6 +33,10 @@ func (o Options) visit(s *scenarios.Scenario) (*scenarios.Scenario, *cluster.Vis
 		return s, nil, nil
 	}
 	v := guest.Visit()
+	if o.Visit != "" {
+		v.Suffix = strings.Replace(v.Suffix, v.ID, o.Visit, 1)
+		v.ID, v.Resumes = o.Visit, true
+	}
 	if o.Observe != nil {
 		v.ReadOnly, v.MemoryOnly = true, o.Observe.MemoryOnly
 		return s, &v, nil

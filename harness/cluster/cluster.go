@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -160,6 +161,23 @@ type Shared interface {
 	// Revision is that of the istiods that serve the run's namespaces (label istio.io/rev of
 	// their pods), "" where the cluster has no other.
 	Revision() string
+}
+
+// ErrOtherCluster says that what a run's options lead to is not the cluster that it began on.
+var ErrOtherCluster = errors.New("its options lead to another cluster now")
+
+// Adopter is a Provider whose clusters can outlive a run that was killed.
+type Adopter interface {
+	// Stands reports whether what an interrupted run has made still stands: its cluster, or
+	// what it made on one of others. id is the UID of that cluster's namespace kube-system, ""
+	// where it is not known. It changes nothing. [ErrOtherCluster] is for a cluster of others
+	// that is another one now.
+	Stands(ctx context.Context, spec Spec, id string) (bool, error)
+	// Adopt returns that cluster as it is. release lets go of it again, and leaves all that is on
+	// it; Delete takes it down as if it had been made by Create.
+	Adopt(ctx context.Context, spec Spec) (c Cluster, release func() error, err error)
+	// Remove is the command that removes what the run left.
+	Remove(spec Spec) string
 }
 
 // Fixed is a Cluster whose nodes are not meshbench's: SetNodes must not be called.

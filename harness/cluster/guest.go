@@ -39,6 +39,8 @@ type Visit struct {
 	ID string
 	// Suffix follows the scenario's names of namespaces, -x7k2p; "" keeps them.
 	Suffix string
+	// Resumes says that the run goes on after an interruption: what it has made may be there.
+	Resumes bool
 	// AllowOutside lets a scenario change what is not in its own namespaces.
 	AllowOutside bool
 	// ReadOnly changes nothing at all, and UseInstalled holds.

@@ -42,7 +42,7 @@ func (s *Sampler) Dump(ctx context.Context, pod Pod, run, dir string) (dumps map
 	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("make the folder for dumps: %w", err)
 	}
-	s.markWitness(pod.Process)
+	s.MarkWitness(pod.Process)
 	dumps, sizes = map[string]string{}, map[string]int64{}
 	for _, answer := range [][2]string{
 		{"config_dump", "/config_dump?include_eds"},

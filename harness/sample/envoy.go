@@ -244,7 +244,7 @@ func (s *Sampler) Witness(ctx context.Context, pod Pod, run, dir string) (observ
 	switch {
 	case err == nil:
 		if process := PodFrom(now).Process; process != "" {
-			s.markWitness(process)
+			s.MarkWitness(process)
 		}
 	case !apierrors.IsNotFound(err):
 		return observations.Proxy{}, fmt.Errorf("read pod %s/%s after its dump: %w", pod.Namespace, pod.Name, err)

@@ -68,7 +68,7 @@ func TestEnvoy(t *testing.T) {
 		if got, err := s.Envoy(t.Context(), testPod); err != nil || got != want {
 			t.Errorf("Envoy = %+v, %v; want %+v", got, err, want)
 		}
-		s.markWitness(testPod.Process)
+		s.MarkWitness(testPod.Process)
 	}
 }
 

@@ -221,7 +221,7 @@ func TestPrometheus(t *testing.T) {
 		s.scrape(t, page, age*time.Second, float64(i)*0.03, kubelet("kubelet", "/metrics/cadvisor"))
 	}
 	sampler := s.sampler(t, nil)
-	sampler.markWitness("containerd://a")
+	sampler.MarkWitness("containerd://a")
 	usage, err := sampler.Usage(t.Context(), cadvisorPods())
 	if err != nil {
 		t.Fatal(err)

@@ -98,8 +98,8 @@ func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 // Close ends the port-forwards that are kept open between readings.
 func (s *Sampler) Close() { s.http.CloseIdleConnections() }
 
-// markWitness records that the configuration of a proxy's process was dumped.
-func (s *Sampler) markWitness(process string) {
+// MarkWitness records that the configuration of a proxy's process was dumped.
+func (s *Sampler) MarkWitness(process string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.witnesses[process] = true

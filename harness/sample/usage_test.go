@@ -33,7 +33,7 @@ func TestUsage(t *testing.T) {
 		},
 	})
 	s := w.sampler(t)
-	s.markWitness("process://u/istio-proxy/0")
+	s.MarkWitness("process://u/istio-proxy/0")
 	got, err := s.Usage(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestUsageAfterARestart(t *testing.T) {
 				Items:    []metricsv1beta1.PodMetrics{podMetrics("ns1", "a-0", "istio-proxy", "40Mi", "0")},
 			})
 			s := w.sampler(t)
-			s.markWitness("process://u/istio-proxy/0")
+			s.MarkWitness("process://u/istio-proxy/0")
 			usage, err := s.Usage(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -231,7 +231,7 @@ func TestCPU(t *testing.T) {
 		fmt.Fprint(rw, resourceText)
 	})
 	s := w.sampler(t)
-	s.markWitness("process://u/istio-proxy/0")
+	s.MarkWitness("process://u/istio-proxy/0")
 	pods := []Pod{
 		{Namespace: "ns1", Name: "b", Node: "real", Workload: "ns1/test", RealProxy: true, Process: "process://u/istio-proxy/0"},
 		{Namespace: "ns1", Name: "a", Node: "real", Workload: "ns1/test", RealProxy: true},

@@ -29,7 +29,7 @@ func Advice(err error) string {
 		{[]error{unix.ENOSPC, unix.EDQUOT}, []string{"no space left on device", "disk quota exceeded"}, disk},
 		{[]error{unix.EROFS}, []string{"read-only file system"}, readOnly},
 		{[]error{unix.EMFILE, unix.ENFILE}, []string{"too many open files"}, files},
-		{nil, []string{"fork/exec", "may not start another thread", "failed to create new os thread", "pthread_create failed"}, processes},
+		{nil, []string{"fork/exec", "may not start another thread", "failed to create new os thread", "max user processes", "pthread_create failed"}, processes},
 		{[]error{unix.ENOMEM}, []string{"cannot allocate memory", "out of memory"}, memory},
 	} {
 		path, is := k.met(err)

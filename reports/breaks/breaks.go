@@ -9,6 +9,7 @@ package breaks
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -46,6 +47,9 @@ func Of(records []observations.Record) *Breaks {
 	r := reader{Breaks: past, replicas: map[string]int{}, configs: map[string]observations.ConfigObjects{}}
 	for i, rec := range records {
 		r.pods(i, rec)
+		if rec.Resume != nil && rec.Resume.History {
+			r.resumed(rec.Resume, records[0].Run)
+		}
 		if rec.Step == nil {
 			continue
 		}
@@ -98,6 +102,16 @@ type reader struct {
 	revisions           int
 	before              *observations.Objects
 	configs             map[string]observations.ConfigObjects // by workload
+}
+
+// resumed notes that memory has another past from here on: what was done a second time, and in
+// which order pods met it, is not in the log. So everything counts as having lived through it.
+func (r *reader) resumed(resume *observations.Resume, run *observations.Run) {
+	b := Break{Why: "the run was interrupted and resumed", step: resume.After + 1, at: math.MaxInt}
+	if run != nil && b.step < len(run.Steps) {
+		b.Step = run.Steps[b.step]
+	}
+	r.All = append(r.All, b)
 }
 
 // pods notes the first time that the memory of a pod is seen.

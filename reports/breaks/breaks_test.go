@@ -171,3 +171,29 @@ func TestLived(t *testing.T) {
 		t.Errorf("got %+v", b)
 	}
 }
+
+// TestResumed: after an interruption everything counts as having lived through a deletion, since
+// the log does not say what met the replay when.
+func TestResumed(t *testing.T) {
+	var w writer
+	w.begin("first")
+	w.see("old")
+	w.end()
+	w.records = append(w.records, observations.Record{Resume: &observations.Resume{After: 0, History: true}})
+	w.begin("second")
+	w.see("old", "new")
+	w.end()
+	past := Of(append([]observations.Record{{Run: &observations.Run{Steps: []string{"first", "second"}}}}, w.records...))
+	if past.Lived("ns1/old", 0) != nil {
+		t.Error("before the interruption there is no past")
+	}
+	for _, pod := range []string{"ns1/old", "ns1/new"} {
+		b := past.Lived(pod, 1)
+		if b == nil || b.Step != "second" || b.Why != "the run was interrupted and resumed" || past.IstiodLived(pod, 1) == nil {
+			t.Errorf("%s: %+v", pod, b)
+		}
+	}
+	if past.Between(0, 1) == nil || past.Deletion(0) != nil {
+		t.Error("it lies between the two steps")
+	}
+}

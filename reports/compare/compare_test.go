@@ -482,3 +482,34 @@ func TestLinks(t *testing.T) {
 		t.Errorf("%v, or no link in the page", err)
 	}
 }
+
+// TestResumed: of what was measured after an interruption only counts are compared, and it is said.
+func TestResumed(t *testing.T) {
+	log := comparetest.Resumed(comparetest.Log("r", comparetest.Seen, random(1)), 3)
+	s, err := FromLog("run-01", log, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range s.Steps {
+		if counts := len(step.Counts); counts == 0 {
+			t.Errorf("%s has no counts", step.Name)
+		}
+		if noisy := len(step.Readings) > 0; noisy != (i <= 3) {
+			t.Errorf("%s: noisy figures %v", step.Name, noisy)
+		}
+	}
+	want := "run run-01 was interrupted and resumed: memory and CPU of restart, rescale, small-nodes, ns2, services have another past and are left out (--with-resumed takes them in)"
+	if said := s.Incomplete(); len(said) != 1 || said[0] != want {
+		t.Errorf("%q", said)
+	}
+	c := compared(t, side(t, "a", 1, random(2), nil), s)
+	for _, row := range c.Rows {
+		if row.Step == "ns2" && !row.Metric.Exact && row.Against[0] != nil {
+			t.Errorf("%s of ns2 is compared", row.Metric.Name)
+		}
+	}
+	asked, err := FromLog("run-01", observations.WithResumed(log), false)
+	if err != nil || len(asked.Incomplete()) > 0 || len(asked.Steps[5].Readings) == 0 {
+		t.Errorf("asked for: %q, %v", asked.Incomplete(), err)
+	}
+}

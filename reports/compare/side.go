@@ -54,7 +54,10 @@ type Run struct {
 	// measured in a mesh that was not quiet.
 	Missing   []string
 	Unsettled []string
-	Missed    []reports.Miss // expectations that do not hold
+	// Resumed names the steps that were measured after an interruption: of them only counts are
+	// compared.
+	Resumed []string
+	Missed  []reports.Miss // expectations that do not hold
 }
 
 // Step is what was measured at one step.
@@ -92,9 +95,19 @@ func (s *Side) At(step string) (*Side, error) {
 	return &one, nil
 }
 
+// Reader reads runs.
+type Reader struct {
+	// WithResumed takes in all that was measured after an interruption, whose memory has another
+	// past than in a run without one; else only its counts are.
+	WithResumed bool
+}
+
+// ReadRuns is that of the zero [Reader].
+func ReadRuns(dir string) (*Side, error) { return Reader{}.ReadRuns(dir) }
+
 // ReadRuns reads the folder of a run, or of a repeated run with all runs in it. Errors
 // name the folder and what was expected.
-func ReadRuns(dir string) (*Side, error) {
+func (r Reader) ReadRuns(dir string) (*Side, error) {
 	dirs, err := RunFolders(dir)
 	if err != nil {
 		return nil, err
@@ -104,7 +117,7 @@ func ReadRuns(dir string) (*Side, error) {
 		return nil, err
 	}
 	for _, d := range dirs {
-		if err := side.add(d); err != nil {
+		if err := side.add(d, r); err != nil {
 			return nil, err
 		}
 	}
@@ -161,10 +174,13 @@ func exists(path string) bool {
 }
 
 // add takes in the run in dir.
-func (s *Side) add(dir string) error {
+func (s *Side) add(dir string, reader Reader) error {
 	records, truncated, err := observations.ReadFile(filepath.Join(dir, observations.LogName))
 	if err != nil {
 		return err
+	}
+	if reader.WithResumed {
+		records = observations.WithResumed(records)
 	}
 	side, err := FromLog(filepath.Base(filepath.Clean(dir)), records, truncated)
 	if err != nil {
@@ -188,7 +204,8 @@ func Comparable(r *reports.Report) error {
 	return fmt.Errorf("run %s was made with %s: it cannot be compared; run it again without", r.Run, why)
 }
 
-// FromLog is the side that one run's log makes; truncated is what reading it said.
+// FromLog is the side that one run's log makes; truncated is what reading it said. Of steps that
+// were measured after an interruption it has the counts.
 func FromLog(name string, records []observations.Record, truncated bool) (*Side, error) {
 	r, err := reports.Build(records, truncated)
 	if err != nil {
@@ -211,9 +228,12 @@ func FromLog(name string, records []observations.Record, truncated bool) (*Side,
 		if !s.Settled {
 			run.Unsettled = append(run.Unsettled, s.Name)
 		}
+		if s.Resumed {
+			run.Resumed = append(run.Resumed, s.Name)
+		}
 		step := Step{Name: s.Name, Counts: map[string][]float64{}, Readings: map[string]stats.Sample{}}
 		for _, m := range all {
-			if f, ok := s.Metrics[m.Name]; ok {
+			if f, ok := s.Metrics[m.Name]; ok && (m.Exact || !s.Resumed) {
 				m.take(&step, f)
 			}
 		}
@@ -278,6 +298,9 @@ func (s *Side) Incomplete() []string {
 				text += ": " + first
 			}
 			said = append(said, text)
+		}
+		if len(r.Resumed) > 0 {
+			said = append(said, fmt.Sprintf("run %s was interrupted and resumed: memory and CPU of %s have another past and are left out (--with-resumed takes them in)", r.Name, strings.Join(r.Resumed, ", ")))
 		}
 		if len(r.Unsettled) > 0 {
 			said = append(said, fmt.Sprintf("run %s: the mesh was not quiet at %s", r.Name, strings.Join(r.Unsettled, ", ")))

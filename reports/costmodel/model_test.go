@@ -448,3 +448,22 @@ func TestDeleted(t *testing.T) {
 		t.Errorf("left out of the fresh: %v", d.leftFresh)
 	}
 }
+
+// TestResumed: what was measured after an interruption is in no fit, and it is said.
+func TestResumed(t *testing.T) {
+	r := newRun("r")
+	r.step(0, true, "", map[string]float64{"a": 10, "b": 12}, "")
+	n := len(r.records)
+	r.step(1, true, "", map[string]float64{"c": 13, "d": 11}, "")
+	log := slices.Insert(slices.Clone(r.records), n, observations.Record{Resume: &observations.Resume{After: 0, Cluster: observations.NewCluster, History: true}})
+	d, err := observe([]Log{{"r", log}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.fresh) != 1 || len(d.skipped) != 1 || d.skipped[0] != "r, step step1: it was measured after an interruption" {
+		t.Errorf("%d points, left out %q", len(d.fresh), d.skipped)
+	}
+	if d, err = observe([]Log{{"r", observations.WithResumed(log)}}); err != nil || len(d.fresh) != 2 {
+		t.Errorf("asked for: %d points, %v", len(d.fresh), err)
+	}
+}

@@ -144,6 +144,7 @@ type step struct {
 // add takes in one run.
 func (d *data) add(run string, records []observations.Record) {
 	past := breaks.Of(records)
+	resumed := observations.ResumedSteps(records)
 	seen := map[string]bool{}   // sidecars read in an earlier step
 	istiodBefore := "(nothing)" // the pod at the step before
 	var s *step
@@ -151,7 +152,9 @@ func (d *data) add(run string, records []observations.Record) {
 		if s == nil {
 			return
 		}
-		if s.measured && s.settled {
+		if resumed[s.index] {
+			d.skipped = append(d.skipped, fmt.Sprintf("%s, step %s: it was measured after an interruption", run, s.name))
+		} else if s.measured && s.settled {
 			d.take(run, s, past, seen, istiodBefore)
 		} else {
 			d.skipped = append(d.skipped, fmt.Sprintf("%s, step %s: it was not settled", run, s.name))

@@ -132,7 +132,8 @@ type Explanation struct {
 	Idle           []Part                   `json:"idle,omitempty"`
 	Scoped         *Scoped                  `json:"scoped,omitempty"`
 	Measured       *Measured                `json:"measured,omitempty"`
-	Recommendation costmodel.Recommendation `json:"recommendation"`
+	// Recommendation is nil where the proxy is no sidecar: the model is of sidecars.
+	Recommendation *costmodel.Recommendation `json:"recommendation,omitempty"`
 	// Unknown is what could not be known, with the reasons; Warnings are the model's.
 	Unknown  []string `json:"unknown,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -181,7 +182,10 @@ func Explain(a *proxyconfig.Attribution, m *costmodel.Model, o Options) *Explana
 		}
 	}
 	e.Shared = x.shared()
-	e.Recommendation = m.Recommend(e.Total.Memory)
+	if a.Node.Sidecar() {
+		r := m.Recommend(e.Total.Memory)
+		e.Recommendation = &r
+	}
 	if scoped != nil {
 		left := scoped.Sum()
 		s := &Scoped{Hosts: o.Scope.String(), Total: x.part("scoped", left), Services: len(scoped.Services)}

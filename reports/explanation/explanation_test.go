@@ -195,6 +195,20 @@ func TestUnknownEndpoints(t *testing.T) {
 	}
 }
 
+// A gateway's configuration is said to be one, and a sidecar's limits are not advised for it.
+func TestGateway(t *testing.T) {
+	a := generated(t, 2, 3, func(i int) string { return fmt.Sprintf("n%d", i) })
+	a.Node.ID = strings.Replace(a.Node.ID, "sidecar~", "router~", 1)
+	e := Subject{Attribution: a, Options: Options{Of: "x"}}.Explain(model(t), egress(t, "./*"))
+	var b strings.Builder
+	if err := e.Text(&b, 20); err != nil {
+		t.Fatal(err)
+	}
+	if e.Scoped != nil || e.Recommendation != nil || strings.Contains(b.String(), "proxyMemory") || !strings.Contains(b.String(), "It is not a sidecar's, and the model is of sidecars: one with it would take") {
+		t.Error(b.String())
+	}
+}
+
 // TestCompare: the difference is the second less the first, and nothing where they are equal.
 func TestCompare(t *testing.T) {
 	m := model(t)

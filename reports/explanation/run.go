@@ -31,7 +31,7 @@ var ErrNoDumps = errors.New("the run has no dumps: it has no witness, or was mad
 func (s Subject) Explain(m *costmodel.Model, scope proxyconfig.Egress) *Explanation {
 	o := s.Options
 	o.Scope = scope
-	if id := s.Attribution.Node.ID; id != "" && !strings.HasPrefix(id, "sidecar~") {
+	if !s.Attribution.Node.Sidecar() {
 		o.Scope = nil
 	}
 	return Explain(s.Attribution, m, o)

@@ -52,8 +52,11 @@ func (e *Explanation) document(top int) (*document, error) {
 		}
 		d.Notes = append(d.Notes, "Envoy also holds what is not active: "+strings.Join(parts, ", ")+" of the dump. It is in the bytes, and in no count and no estimate.")
 	}
-	var b strings.Builder
 	r := e.Recommendation
+	if r == nil {
+		return d, nil
+	}
+	var b strings.Builder
 	if e.Scoped != nil {
 		b.WriteString("Unscoped.\n")
 	}
@@ -79,7 +82,11 @@ func (e *Explanation) title() string {
 // headline is the answer in a sentence.
 func (e *Explanation) headline() string {
 	m := e.Total.Memory
-	text := fmt.Sprintf("A sidecar with it takes %s%s Mi (%s to %s)", e.atLeast(), mib(m.Bytes), mib(m.Lo), mib(m.Hi))
+	memory := fmt.Sprintf("%s%s Mi (%s to %s)", e.atLeast(), mib(m.Bytes), mib(m.Lo), mib(m.Hi))
+	if !e.Proxy.Sidecar() {
+		return "It is not a sidecar's, and the model is of sidecars: one with it would take " + memory + "."
+	}
+	text := "A sidecar with it takes " + memory
 	if s := e.Scoped; s != nil {
 		text += fmt.Sprintf("; with a scope of %s it would take %s%s Mi and save %s Mi (%s)", s.Hosts, e.atLeast(), mib(s.Total.Memory.Bytes), mib(s.Saves.Bytes), interval(s.Saves))
 	}

@@ -23,7 +23,8 @@ import (
 // written say what makes memory another quantity (cluster, way of reading) or a run a
 // part of one; versions, which one compares, are comments. A step that was measured
 // before the mesh was quiet has /unsettled in its name, so that it is never taken for one
-// that was; steps without a measurement are left out.
+// that was; what was measured after an interruption, but for counts, has /resumed. Steps without
+// a measurement are left out.
 func Bench(w io.Writer, r *reports.Report) error {
 	b := &bench{w: benchfmt.NewWriter(w)}
 	env := r.Environment
@@ -113,6 +114,10 @@ func (b *bench) write(rec benchfmt.Record) {
 // step writes a line for each proxy, one with the counts, which are exact, and one with
 // what was read once.
 func (b *bench) step(table []metrics.Metric, s *reports.Step) {
+	exact := b.name
+	if s.Resumed {
+		b.name += "/resumed"
+	}
 	read := slices.Clone(s.Sidecars)
 	for _, o := range s.Others {
 		read = append(read, o.Proxies...)
@@ -139,7 +144,10 @@ func (b *bench) step(table []metrics.Metric, s *reports.Step) {
 			others = append(others, benchValue{m, f.Value})
 		}
 	}
+	noisy := b.name
+	b.name = exact
 	b.result(counts...)
+	b.name = noisy
 	b.result(others...)
 }
 

@@ -43,6 +43,9 @@ func Console(w io.Writer, r *reports.Report, colour bool) error {
 			break
 		}
 	}
+	if note := resumedNote(r); note != "" {
+		wrap(line, "", note)
+	}
 	wrap(line, "", countsNote(r))
 	wrap(line, "", "Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 	line("")
@@ -91,7 +94,7 @@ func consoleTable(r *reports.Report) []string {
 	cells := make([][]string, len(rows)+1)
 	cells[0] = tableHeader
 	for i, row := range rows {
-		name := row.cells[0].text
+		name := row.cells[0].String()
 		if row.published || row.other {
 			name = "  " + name
 		}

@@ -168,6 +168,9 @@ func newPage(r *reports.Report) (*page, error) {
 			p.Notes = append(p.Notes, "Published: "+r.PublishedSource)
 		}
 	}
+	if note := resumedNote(r); note != "" {
+		p.Notes = append(p.Notes, note)
+	}
 	p.Notes = append(p.Notes, strings.ReplaceAll(countsNote(r), "`", ""),
 		"Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 
@@ -255,6 +258,8 @@ func markMeaning(mark string) (class, meaning string) {
 		return "near", fmt.Sprintf("within %g %% of the published range", 100*reports.PublishedTolerance)
 	case markDiffer:
 		return "bad", "differs"
+	case markResumed:
+		return "near", "measured after an interruption"
 	}
 	return "", ""
 }

@@ -4,8 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
@@ -90,7 +90,10 @@ func JUnit(w io.Writer, r *reports.Report) error {
 			step = &reports.Step{}
 		} else {
 			suite.Time = step.Seconds
-			suite.Timestamp = r.Started.Add(time.Duration(step.Began * float64(time.Second))).UTC().Format("2006-01-02T15:04:05")
+			suite.Timestamp = step.Time.UTC().Format("2006-01-02T15:04:05")
+			if step.Resumed {
+				suite.Properties = append(slices.Clone(properties), junitProperty{"measured after an interruption", "memory has another past, and is not compared"})
+			}
 		}
 		suite.Cases = junitCases(step, r.Scenario+"."+name, r.Incomplete)
 		for _, c := range suite.Cases {

@@ -120,6 +120,9 @@ func (m *markdown) stepTable(r *reports.Report) {
 			m.line("Published: %s  ", escape(r.PublishedSource))
 		}
 	}
+	if note := resumedNote(r); note != "" {
+		m.line("%s  ", note)
+	}
 	m.line("%s  ", countsNote(r))
 	m.line("Memory is of real sidecars whose configuration was never dumped; a witness is one that was.")
 }

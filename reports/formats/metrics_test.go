@@ -22,7 +22,7 @@ func TestOneNameInAllFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []*reports.Report{build(t, records), build(t, reportstest.Log()), build(t, reportstest.Gateways()), build(t, reportstest.Slopes()), build(t, reportstest.Scoping()), buildRevisions(t, reportstest.RevisionLogs()["revisions"]), build(t, trafficLog(t))}
+	all := []*reports.Report{build(t, records), build(t, reportstest.Log()), build(t, reportstest.Gateways()), build(t, reportstest.Slopes()), build(t, reportstest.Scoping()), build(t, reportstest.Resumed()), buildRevisions(t, reportstest.RevisionLogs()["revisions"]), build(t, trafficLog(t))}
 	in := map[metrics.Format]map[string]bool{}
 	for _, f := range metrics.Formats() {
 		in[f] = map[string]bool{}

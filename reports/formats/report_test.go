@@ -28,6 +28,7 @@ func TestGolden(t *testing.T) {
 		"whole":     {"markdown", "json", "csv", "junit", "openmetrics", "bench"},
 		"cut":       {"csv", "junit", "openmetrics", "bench"},
 		"unsettled": {"junit", "bench"},
+		"resumed":   {"markdown", "json", "csv", "junit", "openmetrics", "bench"},
 		"miss":      {"junit"},
 	}
 	for name, records := range reportstest.Logs() {

@@ -15,6 +15,8 @@ const (
 	markEqual  = "✓" // the same count
 	markNear   = "~" // memory within reports.PublishedTolerance of the published range
 	markDiffer = "✗"
+	// markResumed stands beside a step that was measured after an interruption.
+	markResumed = "↻"
 )
 
 // marksLegend explains the marks that the table uses.
@@ -67,6 +69,9 @@ func stepRows(r *reports.Report) []tableRow {
 		own := tableRow{cells: make([]tableCell, len(tableHeader))}
 		for c, text := range texts {
 			own.cells[c].text = text
+		}
+		if s.Resumed {
+			own.cells[0].mark = markResumed
 		}
 		rows = append(rows, own)
 		for _, o := range s.Others {
@@ -165,6 +170,14 @@ func countsNote(r *reports.Report) string {
 		return "Counts are lines, as they were published: the rows of `istioctl proxy-config` and its header line."
 	}
 	return "Counts are the rows that `istioctl proxy-config` prints, without its header line."
+}
+
+// resumedNote says what the mark of a resumed step means; "" where no step has it.
+func resumedNote(r *reports.Report) string {
+	if len(r.ResumedSteps()) == 0 {
+		return ""
+	}
+	return markResumed + " measured after an interruption: counts are as ever, memory has another past and is not compared."
 }
 
 // title names the run in one line.

@@ -493,3 +493,38 @@ func TestDocument(t *testing.T) {
 		t.Errorf("Markdown is not folded after what was found:\n%s", markdown.String())
 	}
 }
+
+// TestResumed: a run that was interrupted and resumed has its counts judged, not its memory, and
+// does not become a baseline.
+func TestResumed(t *testing.T) {
+	b := baseline(t, side(t, 4, random(1), nil))
+	resumed := func(records []observations.Record) []observations.Record { return comparetest.Resumed(records, 6) }
+	r := gated(t, b, side(t, 1, random(2), resumed), nil)
+	if r.Passed() {
+		t.Error("passed without the memory of two steps")
+	}
+	for _, f := range r.Findings {
+		if f.Step != "ns2" && f.Step != "services" || f.Kind != Unfinished {
+			t.Errorf("%s %s: %s", f.Kind, f.Step, f.Text)
+		}
+	}
+	more := func(records []observations.Record) []observations.Record {
+		records = resumed(records)
+		for _, rec := range records {
+			if rec.Proxy != nil && *rec.Step == 7 {
+				rec.Proxy.Rows.Listener++
+			}
+		}
+		return records
+	}
+	found := false
+	for _, f := range gated(t, b, side(t, 1, random(3), more), nil).Findings {
+		found = found || f.Kind == Regression && f.Step == "ns2" && strings.Contains(f.Text, "listener_rows")
+	}
+	if !found {
+		t.Error("a count that changed after an interruption is not found")
+	}
+	if _, err := Accept(nil, side(t, 4, random(4), resumed), nil, "x", day); err == nil || !strings.Contains(err.Error(), "was interrupted and resumed") {
+		t.Errorf("accepted: %v", err)
+	}
+}

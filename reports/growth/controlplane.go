@@ -148,7 +148,7 @@ func (l *log) reconnects(workloads []Workload) []Reconnect {
 			continue
 		}
 		r := Reconnect{
-			Pod: c.pod, Workload: workloads[i].Name, Step: c.step, Seconds: c.at.Sub(l.start).Seconds(),
+			Pod: c.pod, Workload: workloads[i].Name, Step: c.step, Seconds: l.clock.At(c.at),
 			Revisions: l.revisionsAt(c.at), Quiet: l.quietAt(c.at),
 		}
 		var before, after time.Time

@@ -55,7 +55,7 @@ func (l *log) ends(workload string) []End {
 			continue
 		}
 		e := End{
-			Pod: r.pod(), Reason: r.Reason, ExitCode: r.ExitCode, Step: r.step, Seconds: r.ended().Sub(l.start).Seconds(),
+			Pod: r.pod(), Reason: r.Reason, ExitCode: r.ExitCode, Step: r.step, Seconds: l.clock.At(r.ended()),
 			Until: r.Revisions, LimitBytes: r.LimitBytes, LastBytes: r.LastBytes, Witness: r.Witness,
 		}
 		if r.LastBytes > 0 && !r.LastAt.IsZero() {

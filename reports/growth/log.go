@@ -13,7 +13,7 @@ import (
 // log is a run's log, sorted by what this package asks of it.
 type log struct {
 	run      observations.Run
-	start    time.Time
+	clock    observations.Clock
 	end      time.Time // of the last record
 	steps    []*step   // in the scenario's order
 	services []Service
@@ -104,7 +104,7 @@ func read(records []observations.Record) *log {
 		return nil
 	}
 	l := &log{
-		run: *records[0].Run, start: records[0].Time, end: records[len(records)-1].Time,
+		run: *records[0].Run, clock: observations.ClockOf(records), end: records[len(records)-1].Time,
 		workloadOf: map[string]string{}, limits: map[string]int64{}, samples: map[string][]sample{}, past: breaks.Of(records),
 	}
 	steps := make([]*step, len(l.run.Steps))

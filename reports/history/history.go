@@ -107,10 +107,14 @@ type Change struct {
 	With []string
 }
 
-// Build follows runs in an order.
+// Build follows runs in an order. Of steps that were measured after an interruption it follows
+// the counts.
 func Build(runs []Run, by Order) *History {
 	h := &History{By: by, Runs: len(runs)}
 	runs = slices.Clone(runs)
+	for i := range runs {
+		runs[i].Record = runs[i].Comparable()
+	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return a.Date.Compare(b.Date) })
 	h.gather(runs)
 	for _, s := range h.Sections {
@@ -348,6 +352,9 @@ func (s *Section) say(r Run) {
 	}
 	for _, missed := range r.Missed {
 		s.Notes = append(s.Notes, fmt.Sprintf("Run %s (%s) missed an expectation: %s.", r.Run, r.Date.UTC().Format(time.DateOnly), missed))
+	}
+	if names := r.ResumedSteps(); len(names) > 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("Run %s (%s): memory and CPU left out, for they were measured after an interruption: %s.", r.Run, r.Date.UTC().Format(time.DateOnly), strings.Join(names, ", ")))
 	}
 	if len(unsettled) > 0 {
 		s.Notes = append(s.Notes, fmt.Sprintf("Run %s (%s): left out, for the mesh was not quiet: %s.", r.Run, r.Date.UTC().Format(time.DateOnly), strings.Join(unsettled, ", ")))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -346,4 +347,42 @@ func FuzzInsert(f *testing.F) {
 			t.Errorf("%v: %q became %q", err, once, twice)
 		}
 	})
+}
+
+// TestResumed: memory that was measured after an interruption makes no level; counts go on.
+func TestResumed(t *testing.T) {
+	runs := versions()
+	for i := range runs {
+		if runs[i].Environment.Istio == "1.26.0" {
+			runs[i].Steps[1].Resumed = true
+			runs[i].Steps[1].Values["sidecar_memory_bytes"] *= 3
+		}
+	}
+	h := Build(runs, ByVersion)
+	s := h.Sections[0]
+	for _, series := range s.Steps[1].Series {
+		for i, r := range s.Runs {
+			left := r.Environment.Istio == "1.26.0" && !series.Metric.Exact
+			if left != math.IsNaN(series.Values[i]) {
+				t.Errorf("%s of %s: %g", series.Metric.Name, r.Run, series.Values[i])
+			}
+		}
+	}
+	if notes := strings.Join(s.Notes, "\n"); strings.Count(notes, "memory and CPU left out, for they were measured after an interruption: headless.") != 3 {
+		t.Errorf("notes %s", notes)
+	}
+	// The runs that were given keep all, and are taken whole where that is asked for.
+	for i := range runs {
+		if _, there := runs[i].Steps[1].Values["sidecar_memory_bytes"]; !there {
+			t.Fatal("a run was changed")
+		}
+		runs[i].Record = runs[i].WithResumed()
+	}
+	for _, series := range Build(runs, ByVersion).Sections[0].Steps[1].Series {
+		for _, v := range series.Values {
+			if math.IsNaN(v) {
+				t.Errorf("%s is left out although it is asked for", series.Metric.Name)
+			}
+		}
+	}
 }

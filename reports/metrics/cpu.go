@@ -16,6 +16,9 @@ func cpuSeconds(kind string) func(*Step) []Value {
 			return found
 		}
 		var before map[string]observations.CPU
+		if s.Apart {
+			return nil // since when would not be known
+		}
 		if s.Before != nil {
 			if before = used(s.Before); len(before) == 0 {
 				return nil // since when would not be known

@@ -19,6 +19,9 @@ func (s *Step) LightSince() *observations.Light {
 	if now == nil {
 		return nil
 	}
+	if s.Apart {
+		return nil // counters of before its begin are not known
+	}
 	since := *now
 	if s.Before == nil {
 		return &since

@@ -186,3 +186,23 @@ func TestCPUOfTheStep(t *testing.T) {
 		}
 	}
 }
+
+// TestApart: what goes on counting is unknown where the step before was on another cluster.
+func TestApart(t *testing.T) {
+	cpu := func(seconds float64) []observations.Record {
+		return []observations.Record{
+			{CPU: &observations.CPU{Namespace: "ns1", Pod: "a", Seconds: seconds}},
+			{Light: &observations.Light{Cost: observations.Cost{CPUSeconds: seconds}, Streams: int64(seconds)}},
+		}
+	}
+	before := &Step{Records: cpu(2)}
+	for _, apart := range []bool{false, true} {
+		s := &Step{Records: cpu(5), Before: before, Apart: apart}
+		if values := cpuSeconds(observations.ProxySidecar)(s); (len(values) == 0) != apart {
+			t.Errorf("apart %v: CPU %v", apart, values)
+		}
+		if since := s.LightSince(); (since == nil) != apart {
+			t.Errorf("apart %v: light proxies %+v", apart, since)
+		}
+	}
+}

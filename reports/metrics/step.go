@@ -36,6 +36,8 @@ type Step struct {
 	Records []observations.Record
 	// Before is the step before that was begun; nil for the first one.
 	Before *Step
+	// Apart says that Before was of another cluster, so that no counter goes on.
+	Apart bool
 }
 
 // Work is istiod as it was when the step's work began, so that counters can be subtracted:

@@ -83,6 +83,8 @@ func states() []Metric {
 			Read: func(s *Step) []Value {
 				return one(words.Flag(s.Settle != nil && s.Settle.Settled && (s.Measure == nil || len(s.Measure.Disturbed) == 0)))
 			}},
+		{Name: "step_resumed", Title: "step resumed", Help: "1 when the step was measured after an interruption, so that its memory has another past; else there is none.", Better: Lower, Source: "record resume",
+			Without: and(leave(fieldsSay, JSON), step)},
 	}
 }
 

@@ -185,6 +185,10 @@ func Judge(records []store.Record, o Options) (*Verdict, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	records = slices.Clone(records)
+	for i := range records {
+		records[i] = *records[i].Comparable()
+	}
 	pairs, notes, err := pairsOf(records)
 	if err != nil {
 		return nil, err
@@ -283,6 +287,9 @@ func (v *Verdict) complete(pairs []pair, allowUnsettled bool) {
 			}
 			for _, m := range r.Missed {
 				v.add(gate.Missed, "", "%s (%s)", m, who)
+			}
+			if names := r.ResumedSteps(); len(names) > 0 {
+				v.note("%s: only counts were taken, since it was measured after an interruption (%s)", strings.Join(names, ", "), who)
 			}
 			for _, s := range r.Steps {
 				switch {

@@ -320,3 +320,30 @@ func TestForms(t *testing.T) {
 	}
 	t.Log(console.String())
 }
+
+// Of what was measured after an interruption pairs have the counts alone.
+func TestResumed(t *testing.T) {
+	resumed := func(r *store.Record) {
+		if r.Pair.Number == 2 {
+			r.Steps[1].Resumed = true
+			r.Steps[1].Values["sidecar_memory_bytes"] *= 5
+			r.Steps[1].Values["listener_rows"]++
+		}
+	}
+	v, err := Judge(runs(6, 0.005, resumed), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range v.Figures {
+		if f.Step == "headless" && f.Metric == "sidecar_memory_bytes" && (f.Judged && len(f.Changes) == 6 || f.Change > 1) {
+			t.Errorf("%+v", f)
+		}
+	}
+	counted := false
+	for _, f := range v.Findings {
+		counted = counted || f.Kind == gate.Regression && strings.Contains(f.Text, "listener_rows")
+	}
+	if notes := strings.Join(v.Notes, "\n"); !counted || !strings.Contains(notes, "headless: only counts were taken, since it was measured after an interruption (candidate of pair 2)") {
+		t.Errorf("counted %v, notes %s", counted, notes)
+	}
+}

@@ -22,6 +22,8 @@ const (
 	Settle    = "settling"
 	Read      = "reading" // everything that is read at a step but dumps
 	Dump      = "dumps"   // the witnesses' configurations; of several at once, until the first is recorded
+	Lost      = "lost"    // in what counts for nothing, since the run was interrupted there
+	Replay    = "replay"  // the actions of completed steps, done again on a new cluster
 	End       = "clean-up"
 	Other     = "other" // what lies between records of which the log says nothing more
 )
@@ -53,14 +55,17 @@ func Of(records []observations.Record) *Phases {
 	if len(records) == 0 || records[0].Run == nil {
 		return nil
 	}
-	b := builder{steps: records[0].Run.Steps}
+	b := builder{steps: records[0].Run.Steps, clock: observations.ClockOf(records)}
 	opened := records[0].Time
 	b.began = opened
+	resumed := false // then the log's end tells how long the last part took
 	for _, r := range records {
 		switch {
 		case r.Provision != nil:
 			b.began = r.Provision.Began
-		case r.End != nil && b.began.Equal(opened):
+		case r.Resume != nil:
+			resumed = true
+		case r.End != nil && b.began.Equal(opened) && !resumed:
 			// Its time was taken just before the record's: older logs tell it by this alone.
 			b.began = r.Time.Add(-seconds(r.End.Seconds))
 		}
@@ -68,7 +73,7 @@ func Of(records []observations.Record) *Phases {
 	if !b.began.Before(opened) {
 		b.began = opened
 	}
-	b.at = b.began
+	b.at, b.clock = b.began, b.clock.From(b.began)
 	for _, r := range records {
 		b.add(r)
 	}
@@ -82,6 +87,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 type builder struct {
 	began time.Time
 	steps []string
+	clock observations.Clock
 	parts []Phase
 	at    time.Time // the end of the last phase
 	step  *Phase    // under way
@@ -89,9 +95,11 @@ type builder struct {
 	// measuring says that the wait for quiet is over: what is recorded from there on is the
 	// measurement.
 	measuring bool
+	// replaying says that the actions of completed steps are done again.
+	replaying bool
 }
 
-func (b *builder) since(t time.Time) float64 { return t.Sub(b.began).Seconds() }
+func (b *builder) since(t time.Time) float64 { return b.clock.At(t) }
 
 // phase is one from the end of the last to t.
 func (b *builder) phase(kind, name string, t time.Time, parts ...Phase) Phase {
@@ -113,6 +121,8 @@ func (b *builder) add(r observations.Record) {
 		b.provisioned(r.Provision)
 	case r.Begin != nil:
 		b.begin(r)
+	case r.Resume != nil:
+		b.resume(r)
 	case r.End != nil:
 		b.close(r.Time)
 	case b.step == nil || r.Step == nil || *r.Step != b.index:
@@ -145,16 +155,34 @@ func watched(r observations.Record) bool {
 // provisioned gives the phase before the log its parts.
 func (b *builder) provisioned(p *observations.Provision) {
 	if n := len(b.parts); n > 0 && b.parts[n-1].Kind == Provision {
-		b.parts[n-1].Parts = provisionParts(p.Parts)
+		b.parts[n-1].Parts = provisionParts(p.Parts, b.parts[n-1].Began)
 	}
 }
 
-func provisionParts(parts []observations.Part) []Phase {
+// provisionParts are parts of what began at that second.
+func provisionParts(parts []observations.Part, from float64) []Phase {
 	var all []Phase
 	for _, p := range parts {
-		all = append(all, Phase{Name: p.Name, Kind: Provision, Began: p.Began, Seconds: p.Seconds, Parts: provisionParts(p.Parts)})
+		all = append(all, Phase{Name: p.Name, Kind: Provision, Began: from + p.Began, Seconds: p.Seconds, Parts: provisionParts(p.Parts, from)})
 	}
 	return all
+}
+
+// resume ends what was lost by an interruption, and adds what going on took before the log did.
+func (b *builder) resume(r observations.Record) {
+	b.closeStep(b.at)
+	lost := Phase{Name: "interrupted", Kind: Lost, Began: b.since(b.at), Seconds: r.Resume.LostSeconds}
+	if lost.Seconds > 0 {
+		b.parts = append(b.parts, lost)
+	}
+	b.at = r.Resume.Began
+	if p := r.Resume.Provision; p != nil {
+		b.parts = append(b.parts, b.phase(Provision, "cluster and mesh again", r.Time))
+		b.provisioned(p)
+	} else if r.Time.Sub(b.at) >= least {
+		b.parts = append(b.parts, b.phase(Other, "going on", r.Time))
+	}
+	b.replaying = len(r.Resume.Replayed) > 0
 }
 
 // begin opens a step. One that begins again starts over, as a phase of its own.
@@ -163,6 +191,9 @@ func (b *builder) begin(r observations.Record) {
 	kind, name := Other, "between steps"
 	if len(b.parts) == 0 || b.parts[len(b.parts)-1].Kind == Provision {
 		kind, name = Prepare, "prepare"
+	}
+	if b.replaying {
+		kind, name, b.replaying = Replay, "replay", false
 	}
 	if r.Time.Sub(b.at) >= least {
 		b.parts = append(b.parts, b.phase(kind, name, r.Time))

@@ -141,3 +141,36 @@ func TestSentence(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// TestResumed: what was lost, the cluster that was made anew and the replay are phases; the pause
+// is none.
+func TestResumed(t *testing.T) {
+	records := log(&observations.Provision{Began: zero, Seconds: 20})[:14] // until the first step's end
+	moment := func(seconds float64) time.Time { return zero.Add(time.Duration(seconds * float64(time.Second))) }
+	second := 1
+	records = append(records,
+		observations.Record{Time: moment(1008), Resume: &observations.Resume{
+			Cluster: observations.NewCluster, Replayed: []string{"one-pod"}, Began: moment(1000), LostSeconds: 10, PausedSeconds: 950,
+			Provision: &observations.Provision{Began: moment(1000), Seconds: 8, Parts: []observations.Part{{Name: "cluster", Seconds: 5}}},
+		}},
+		observations.Record{Time: moment(1009), Step: nil, Istiod: &observations.Istiod{}},
+		observations.Record{Time: moment(1011), Step: &second, Begin: &observations.Begin{Name: "pods"}},
+		observations.Record{Time: moment(1019), Step: &second, Settle: &observations.Settle{Settled: true, Seconds: 8}},
+		observations.Record{Time: moment(1020), Step: &second, Measure: &observations.Measure{}},
+		observations.Record{Time: moment(1022), End: &observations.End{Seconds: 22}})
+	p := Of(records)
+	var all []string
+	for _, x := range p.Parts {
+		all = append(all, fmt.Sprintf("%s %s: %.3g + %.3g", x.Kind, x.Name, x.Began, x.Seconds))
+	}
+	want := []string{
+		"provision cluster and mesh: 0 + 20", "prepare prepare: 20 + 2", "step one-pod: 22 + 18", "lost interrupted: 40 + 10",
+		"provision cluster and mesh again: 50 + 8", "replay replay: 58 + 3", "step pods: 61 + 9", "clean-up clean-up: 70 + 2",
+	}
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Error(diff)
+	}
+	if p.Seconds() != 72 {
+		t.Errorf("%g s in all", p.Seconds())
+	}
+}

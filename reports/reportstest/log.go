@@ -274,7 +274,7 @@ func Logs() map[string][]observations.Record {
 			break
 		}
 	}
-	return map[string][]observations.Record{"whole": Log(), "miss": miss, "unsettled": unsettled, "oom": oom, "elsewhere": elsewhere, "cut": cut}
+	return map[string][]observations.Record{"resumed": Resumed(), "whole": Log(), "miss": miss, "unsettled": unsettled, "oom": oom, "elsewhere": elsewhere, "cut": cut}
 }
 
 // Bytes are records as a log's file holds them.

@@ -67,6 +67,9 @@ type Step struct {
 	Name string `json:"name"`
 	// Settled says that the mesh was quiet before the step was measured, and stayed so.
 	Settled bool `json:"settled"`
+	// Resumed says that it was measured after an interruption, so that its memory has another
+	// past than in a run without one.
+	Resumed bool `json:"resumed,omitempty"`
 	// Values are by the names of package metrics and in their units: the median over the
 	// real sidecars, the sum over types, or the value itself. What was not read is not in it.
 	Values map[string]float64 `json:"values"`
@@ -172,7 +175,7 @@ func FromReport(report *reports.Report, records []observations.Record) *Record {
 		if !s.Measured {
 			continue // what was read of it is of no known state
 		}
-		step := Step{Name: s.Name, Settled: s.Settled, Values: map[string]float64{}}
+		step := Step{Name: s.Name, Settled: s.Settled, Resumed: s.Resumed, Values: map[string]float64{}}
 		for _, m := range table {
 			if f, ok := s.Metrics[m.Name]; ok && !math.IsNaN(f.Value) && !math.IsInf(f.Value, 0) {
 				step.Values[m.Name] = f.Value

@@ -28,24 +28,15 @@ func (p *provider) Create(ctx context.Context, _ cluster.Spec) (cluster.Cluster,
 	if _, err := p.reach(ctx); err != nil {
 		return nil, err
 	}
-	s, err := claim(record{
-		ID: p.visit.ID, Created: time.Now(), Files: p.target.Files, Context: p.target.Context,
-		Server: p.target.Config.Host, Namespaces: p.visit.Namespaces,
-		InstallsMesh: !p.visit.UseInstalled,
-	})
+	s, err := p.claim()
 	if err != nil {
 		return nil, err
 	}
-	// From here on the API server may be away for a while.
-	waiting := patience.New(patience.Limit, p.note)
-	target := *p.target
-	target.Config = rest.CopyConfig(p.target.Config)
-	target.Config.Wrap(waiting.Wrap)
-	client, err := kube.New(target.Config)
+	c, err := p.cluster(s)
 	if err != nil {
 		return nil, errors.Join(err, s.drop())
 	}
-	return &Cluster{target: &target, impatient: p.client, waiting: waiting, client: client, visit: p.visit, revision: p.chosen, status: p.status, note: p.note, state: s}, nil
+	return c, nil
 }
 
 // Cluster is somebody's cluster during one run.

@@ -133,12 +133,20 @@ func (p *provider) preflight(ctx context.Context) (*found, error) {
 		errs = append(errs, errors.New("the scenario sends requests, and no application runs on a cluster that meshbench up has left: run the scenario with --cluster embedded, which makes one"))
 	}
 	p.describe(info, nodes, groups)
-	p.status("looking for Istio")
-	mesh, err := p.checkMesh(ctx)
-	errs = append(errs, err)
+	standing := false
+	if p.visit.Resumes {
+		standing, err = p.stands(ctx)
+		errs = append(errs, err)
+	}
+	var mesh *found
+	if !standing || p.visit.UseInstalled {
+		p.status("looking for Istio")
+		mesh, err = p.checkMesh(ctx)
+		errs = append(errs, err)
+	}
 	p.status("asking for rights")
 	errs = append(errs, p.checkRights(ctx), p.checkMetrics(ctx))
-	if p.visit.ReadOnly {
+	if p.visit.ReadOnly || standing { // what stands has its room
 		return mesh, errors.Join(errs...)
 	}
 	errs = append(errs, p.checkNamespaces(ctx))
