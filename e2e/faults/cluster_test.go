@@ -236,6 +236,8 @@ var _ = Describe("somebody's cluster", func() {
 	// on is a fault on a cluster that is there.
 	on := func(name string, fault func(r *Run) string, f Fault) Fault {
 		f.Name, f.Kind = name, ofCluster
+		// Records of visits are in a folder that goes with the spec.
+		f.Who = func() *program.Identity { return with(wrapped(lab.Invoker, ""), "XDG_STATE_HOME="+folder("s-")) }
 		before := f.Before
 		f.Before = func(r *Run) {
 			g = visit()

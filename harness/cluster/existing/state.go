@@ -75,13 +75,10 @@ func claim(r record) (*state, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(r, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(root, 0o700)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("write the record of the run: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(root, r.ID+recordSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := makeRecord(root, r.ID+recordSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("write the record of the run: %w", err)
 	}
@@ -93,6 +90,21 @@ func claim(r record) (*state, error) {
 		return nil, errors.Join(fmt.Errorf("write the record of the run: %w", err), s.drop())
 	}
 	return s, nil
+}
+
+// makeRecord makes a new file in the folder of records. Another run that ends may remove the
+// folder in between.
+func makeRecord(root, name string) (file *os.File, err error) {
+	for range 10 {
+		if err := os.MkdirAll(root, 0o700); err != nil {
+			return nil, err
+		}
+		file, err = os.OpenFile(filepath.Join(root, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return file, err
 }
 
 // lock takes the record of a run whose process is gone; ok is false while it lives.
@@ -113,12 +125,15 @@ func lock(path string) (_ *state, ok bool, err error) {
 // release unlocks the record and leaves it.
 func (s *state) release() error { return s.file.Close() }
 
-// drop removes the record and unlocks it.
+// drop removes the record and unlocks it, and the folders of records that are empty then.
 func (s *state) drop() error {
 	err := os.Remove(s.file.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
+	root := filepath.Dir(s.file.Name())
+	_ = os.Remove(root) // refused while there are others
+	_ = os.Remove(filepath.Dir(root))
 	return errors.Join(err, s.file.Close())
 }
 
