@@ -45,7 +45,7 @@ var _ = Describe("the search for leftovers", Label("leftovers"), func() {
 		before.Forgive()
 		Expect(os.Remove(stray)).To(Succeed())
 
-		config := filepath.Join(invoker.Home, ".config")
+		config := filepath.Join(invoker.Home, ".meshbench")
 		Expect(os.MkdirAll(config, 0o700)).To(Succeed())
 		Expect(lab.Left()).To(ContainElement("folder " + config))
 		Expect(os.Remove(config)).To(Succeed())

@@ -64,6 +64,7 @@ func (l *Lab) where() footprint.Where {
 		}
 		// The go command's own counters, when it builds components.
 		where.Except = append(where.Except, filepath.Join(who.Home, ".config", "go"))
+		where.Standing = append(where.Standing, filepath.Join(who.Home, ".config"), filepath.Join(who.Home, ".local"), filepath.Join(who.Home, ".local", "state"))
 	}
 	return where
 }

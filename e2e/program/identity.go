@@ -56,7 +56,10 @@ func (l *Lab) NewIdentity(name, dir string) *Identity {
 func (l *Lab) settle(who *Identity) {
 	GinkgoHelper()
 	who.Home, who.Temp = filepath.Join(who.Dir, "home"), filepath.Join(who.Dir, "t")
-	for _, dir := range []string{who.Home, who.Temp} {
+	// Folders that a home has anyway.
+	state := filepath.Join(who.Home, ".local", "state")
+	Expect(os.MkdirAll(state, 0o755)).To(Succeed())
+	for _, dir := range []string{who.Home, filepath.Dir(state), state, who.Temp} {
 		Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
 		Expect(os.Chown(dir, who.UID, -1)).To(Succeed())
 	}

@@ -75,10 +75,22 @@ func claim(r record) (*state, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write the record of the run: %w", err)
+	var file *os.File
+	for range 50 {
+		if err == nil {
+			err = os.MkdirAll(root, 0o700)
+		}
+		if err == nil {
+			file, err = os.OpenFile(filepath.Join(root, r.ID+recordSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		err = nil // another run has removed the folder, which was empty
 	}
-	file, err := makeRecord(root, r.ID+recordSuffix)
+	if err == nil && file == nil {
+		err = fs.ErrNotExist
+	}
 	if err != nil {
 		return nil, fmt.Errorf("write the record of the run: %w", err)
 	}
@@ -90,21 +102,6 @@ func claim(r record) (*state, error) {
 		return nil, errors.Join(fmt.Errorf("write the record of the run: %w", err), s.drop())
 	}
 	return s, nil
-}
-
-// makeRecord makes a new file in the folder of records. Another run that ends may remove the
-// folder in between.
-func makeRecord(root, name string) (file *os.File, err error) {
-	for range 10 {
-		if err := os.MkdirAll(root, 0o700); err != nil {
-			return nil, err
-		}
-		file, err = os.OpenFile(filepath.Join(root, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	return file, err
 }
 
 // lock takes the record of a run whose process is gone; ok is false while it lives.
@@ -125,15 +122,17 @@ func lock(path string) (_ *state, ok bool, err error) {
 // release unlocks the record and leaves it.
 func (s *state) release() error { return s.file.Close() }
 
-// drop removes the record and unlocks it, and the folders of records that are empty then.
+// drop removes the record and unlocks it. Of the folders that it was in those go too that hold
+// nothing else.
 func (s *state) drop() error {
 	err := os.Remove(s.file.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	root := filepath.Dir(s.file.Name())
-	_ = os.Remove(root) // refused while there are others
-	_ = os.Remove(filepath.Dir(root))
+	if os.Remove(root) == nil { // refused while there are other records
+		_ = os.Remove(filepath.Dir(root)) // and other providers'
+	}
 	return errors.Join(err, s.file.Close())
 }
 
