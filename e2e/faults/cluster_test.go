@@ -2,15 +2,8 @@ package faults
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -21,10 +14,15 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/harness/cluster"
@@ -183,52 +181,31 @@ func (r *relay) hangs() (on func()) {
 	}
 }
 
-// renew gives the kubeconfig credentials of an administrator that are good until a moment. The
-// authority's key is in the sandbox, whose files root sees.
-func (g *guest) renew(until time.Time) {
+// visitor is the account that has credentials which end.
+const visitor = "visitor"
+
+// renew gives the kubeconfig a token of an account that may do everything, which is made.
+func (g *guest) renew() {
 	GinkgoHelper()
-	g.up.Trace.Look()
-	pid := 0
-	for _, p := range g.up.Trace.FindAll("etcd") {
-		pid = p
-	}
-	Expect(pid).NotTo(BeZero())
-	dir := filepath.Join(fmt.Sprintf("/proc/%d/root", pid), filepath.Dir(g.own), "work", "controlplane")
-	read := func(name string) []byte {
-		text, err := os.ReadFile(filepath.Join(dir, name))
+	ctx := context.Background()
+	_, err := g.client.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: visitor}}, metav1.CreateOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	_, err = g.client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: visitor},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: visitor, Namespace: "default"}},
+	}, metav1.CreateOptions{})
+	if !apierrors.IsAlreadyExists(err) {
 		Expect(err).NotTo(HaveOccurred())
-		block, _ := pem.Decode(text)
-		Expect(block).NotTo(BeNil(), name)
-		return block.Bytes
 	}
-	ca, err := x509.ParseCertificate(read("ca.crt"))
-	Expect(err).NotTo(HaveOccurred())
-	caKey, err := privateKey(read("ca.key"))
-	Expect(err).NotTo(HaveOccurred())
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	Expect(err).NotTo(HaveOccurred())
-	now := time.Now()
-	made, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "visitor", Organization: []string{"system:masters"}},
-		NotBefore: now.Add(-time.Hour), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, ca, &key.PublicKey, caKey)
-	Expect(err).NotTo(HaveOccurred())
-	keyBytes, err := x509.MarshalPKCS8PrivateKey(key)
+	token, err := g.client.CoreV1().ServiceAccounts("default").CreateToken(ctx, visitor, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
 	config, err := clientcmd.LoadFromFile(g.kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
-	for _, user := range config.AuthInfos {
-		user.ClientCertificateData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made})
-		user.ClientKeyData = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes})
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	}
 	Expect(clientcmd.WriteToFile(*config, g.kubeconfig)).To(Succeed())
-}
-
-func privateKey(der []byte) (any, error) {
-	if key, err := x509.ParseECPrivateKey(der); err == nil {
-		return key, nil
-	}
-	return x509.ParsePKCS8PrivateKey(der)
 }
 
 var _ = Describe("somebody's cluster", func() {
@@ -257,7 +234,6 @@ var _ = Describe("somebody's cluster", func() {
 		return f
 	}
 	const minute = time.Minute
-	var expiry time.Time
 	each(
 		on("existing: the API server is gone for a minute", func(*Run) string {
 			g.relay.goes()
@@ -291,21 +267,18 @@ var _ = Describe("somebody's cluster", func() {
 			Expect(g.client.PolicyV1().Evictions(pod.Namespace).Evict(context.Background(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}})).To(Succeed())
 			return fmt.Sprintf("pod %s was evicted", pod.Name)
 		}, Fault{At: while, Ends: marked, Limit: 6 * minute}),
-		on("existing: credentials that expire", func(*Run) string {
-			time.Sleep(time.Until(expiry) + time.Second)
-			return "the certificate of the kubeconfig expired"
+		on("existing: credentials that end", func(*Run) string {
+			Expect(g.client.CoreV1().ServiceAccounts("default").Delete(context.Background(), visitor, metav1.DeleteOptions{})).To(Succeed())
+			return "the account of the kubeconfig's token was deleted, so that the API server takes it for none, as it does one that has expired"
 		}, Fault{
-			NotHere: needsUsers, Ends: fails, Limit: 8 * minute, Final: true,
-			Before: func(*Run) {
-				expiry = time.Now().Add(45 * time.Second)
-				g.renew(expiry)
-			},
-			Says: []string{"does not accept the credentials of user", "the certificate of user", "expired on", "meshbench down --name "},
+			Ends: fails, Limit: 8 * minute, Final: true,
+			Before: func(*Run) { g.renew() },
+			Says:   []string{"does not accept the credentials of user", "meshbench down --name "},
 			After: func(r *Run) {
 				// With new credentials the run can be cleaned up after, as it says.
 				_, id, _ := cutLast(r.Both.String(), "meshbench down --name ")
 				id, _, _ = strings.Cut(strings.Fields(id)[0], "`")
-				g.renew(time.Now().Add(time.Hour))
+				g.renew()
 				r.Who.Run(5*minute, "down", "--name", id).Succeeds()
 			},
 		}),
