@@ -92,6 +92,22 @@ func TestSteady(t *testing.T) {
 			NewWithT(t).Expect(ok).To(Equal(c.steady), waiting)
 		})
 	}
+	// The clock of a node is set back: what it says from then on counts alone.
+	for back, windows := range map[time.Duration]bool{time.Hour: true, 3 * time.Second: true} {
+		var m recent
+		at := func(i int) time.Time { return now.Add(time.Duration(i) * time.Second) }
+		read := func(at time.Time) {
+			m.add(at, observations.Series{Containers: []observations.SeriesPoint{{Namespace: "ns1", Pod: "a", Container: "istio-proxy", MemoryBytes: 30 * mi}}})
+		}
+		for i := range 8 {
+			read(at(i))
+		}
+		for i := 8; i < 17; i++ {
+			read(at(i).Add(-back))
+		}
+		ok, waiting := m.steady(at(16).Add(-back), pods, rarely{longest: 20 * time.Second})
+		NewWithT(t).Expect(ok).To(Equal(windows), "%s: %s", back, waiting)
+	}
 	// A real kubelet reads every 10 to 15 s.
 	for _, c := range []struct {
 		name   string

@@ -46,11 +46,12 @@ func (m *recent) add(at time.Time, series observations.Series) {
 			continue
 		}
 		name := types.NamespacedName{Namespace: c.Namespace, Name: c.Pod}
-		kept := m.points[name]
+		// Of a clock that was set back, what it said before cannot be put in order.
+		kept := slices.DeleteFunc(slices.Clone(m.points[name]), func(p point) bool { return p.at.After(at) })
 		for len(kept) > 1 && at.Sub(kept[0].at) > 2*memoryWindow+time.Second {
 			kept = kept[1:]
 		}
-		m.points[name] = append(slices.Clip(kept), point{at, c.MemoryBytes})
+		m.points[name] = append(kept, point{at, c.MemoryBytes})
 	}
 }
 

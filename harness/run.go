@@ -21,6 +21,7 @@ import (
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/profiles"
 	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/scenarios"
 )
@@ -231,6 +232,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go r.watchClock(watching)
 	if err := r.watch.watchPods(watching, r.client); err != nil {
 		return err
 	}
@@ -297,7 +299,7 @@ func (r *run) connect(istio string) (err error) {
 		kube: r.client, sampler: r.sampler, watch: r.watch, witnesses: witnesses, progress: r.Progress, refusals: r.refusals,
 		arrivals: newArrivals(r.sampler, newObjects(seen, r.client.Discovery(), watchesLivePods(istio), scope), scope.Shared, r.recorder),
 		scope:    scope,
-		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly, observing: r.Observe,
+		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly, observing: r.Observe, clock: newClock(),
 	}
 	r.meter = &meter{
 		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
@@ -353,7 +355,7 @@ func (r *run) keepScenario() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
+	if err := atomicfile.Write(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
 		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
 	return r.Scenario.Keep(r.Dir)
@@ -366,6 +368,7 @@ func (r *run) step(ctx context.Context, index int) error {
 	r.recorder.during(&index)
 	r.watch.highest.from(begin)
 	defer r.recorder.during(nil)
+	defer r.outages()
 	opened := opening(r.Scenario, step)
 	r.skips.leaveOut(step, opened)
 	if err := r.recorder.Append(observations.Record{Begin: opened}); err != nil {

@@ -31,6 +31,7 @@ type settler struct {
 	countsOnly bool
 	// observing is set in a run that changes nothing.
 	observing *Observation
+	clock     *clock // nil where it is not watched
 	// replaying waits neither for memory nor for old listeners.
 	replaying bool
 
@@ -59,7 +60,8 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 	s.begin()
 	took := map[string]float64{}
 	var unmet []string
-	for {
+	for steps := s.clock.stepped(); ; {
+		steps = s.anew(steps)
 		looked := time.Now()
 		unmet, s.sooner = unmet[:0], 0
 		pods, err := s.sampler.Pods(ctx)
@@ -139,6 +141,17 @@ func (s *settler) refused(ctx context.Context) error {
 		return s.refusals.standing(ctx, s.quiet.Rejected)
 	}
 	return s.refusals.now(ctx)
+}
+
+// anew begins a wait anew where the clock was set more often than steps: times from before are of
+// another clock than those from now on, and what is read would never be new enough, or always. It
+// returns how often that was.
+func (s *settler) anew(steps int) int {
+	now := s.clock.stepped()
+	if now != steps {
+		s.begin()
+	}
+	return now
 }
 
 // begin begins a wait.

@@ -18,7 +18,8 @@ import (
 type Log struct {
 	mu   sync.Mutex
 	file *os.File
-	err  error // what broke the log; nothing can be appended after it
+	err  error // the first write that failed; but for the run's end nothing is appended after it
+	cut  bool  // the log ends in half a record, which could not be taken back
 }
 
 // Create makes the run's folder, where it does not exist, and an empty log in it. A
@@ -43,15 +44,16 @@ func Create(dir string) (*Log, error) {
 
 // Append writes one record, with the present time where it has none. The record is in
 // the file, as far as this process is concerned, when Append returns: nothing is kept
-// in a buffer that a kill could lose. After a failed write the log ends in half a
-// record, so every later Append returns the same error.
+// in a buffer that a kill could lose. A write that fails, as on a full disk, is taken back,
+// so that the log ends in a whole record. As that one is missing, every later Append returns
+// the same error; only the run's end is still tried, for it says why.
 func (l *Log) Append(r Record) error {
 	if n := r.kinds(); n != 1 {
 		return fmt.Errorf("appending to the log: a record has exactly one kind, this one has %d", n)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
+	if l.err != nil && (r.End == nil || l.cut) {
 		return l.err
 	}
 	if r.Time.IsZero() {
@@ -64,9 +66,28 @@ func (l *Log) Append(r Record) error {
 	if err := enc.Encode(r); err != nil {
 		return fmt.Errorf("appending to the log: %w", err)
 	}
-	if _, err := l.file.Write(line.Bytes()); err != nil {
-		l.err = fmt.Errorf("appending to the log: %w", err)
-		return l.err
+	if n, err := l.file.Write(line.Bytes()); err != nil {
+		err = errors.Join(fmt.Errorf("appending to the log: %w", err), l.takeBack(n))
+		if l.err == nil {
+			l.err = err
+		}
+		return err
+	}
+	return nil
+}
+
+// takeBack removes the n bytes of a record that could not be written as a whole.
+func (l *Log) takeBack(n int) error {
+	if n == 0 {
+		return nil
+	}
+	info, err := l.file.Stat()
+	if err == nil {
+		err = l.file.Truncate(info.Size() - int64(n))
+	}
+	if err != nil {
+		l.cut = true
+		return fmt.Errorf("take half a record back: %w", err)
 	}
 	return nil
 }

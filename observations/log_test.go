@@ -14,6 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/internal/skip"
 )
 
 func step(n int) *int { return &n }
@@ -115,6 +118,49 @@ func TestAppendKeepsItsFirstFailure(t *testing.T) {
 	if second := log.Append(header); !errors.Is(second, first) {
 		t.Errorf("then %v", second)
 	}
+}
+
+// A full disk takes no record that is not whole, and the run's end once there is room for it.
+func TestAppendOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		skip.NotHere(t, "mounting a small disk takes root: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	log, err := Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if err := log.Append(header); err != nil {
+		t.Fatal(err)
+	}
+	// The last one begins on a page that there is and ends on one that there is not.
+	var full error
+	whole := 1
+	for ; full == nil; whole++ {
+		full = log.Append(Record{Event: &Event{Message: strings.Repeat("x", 6000)}})
+	}
+	whole--
+	if !errors.Is(full, unix.ENOSPC) {
+		t.Fatalf("got %v", full)
+	}
+	again := func(want int) {
+		t.Helper()
+		records, truncated, err := ReadFile(dir)
+		if err != nil || truncated || len(records) != want {
+			t.Errorf("%d records, truncated %v, %v; want %d", len(records), truncated, err, want)
+		}
+	}
+	again(whole)
+	if second := log.Append(Record{Event: &Event{Message: "small"}}); !errors.Is(second, full) {
+		t.Errorf("then %v", second)
+	}
+	again(whole)
+	if err := log.Append(Record{End: &End{Outcome: Failed, Error: full.Error()}}); err != nil {
+		t.Error(err)
+	}
+	again(whole + 1)
 }
 
 func TestAppendConcurrently(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/advice"
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
@@ -216,7 +217,7 @@ func (a *advising) write(out io.Writer, advised *advice.Advice, model *costmodel
 		files[filepath.Join(a.out, advicePage)] = page.Bytes()
 	}
 	for path, text := range files {
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+		if err := atomicfile.Write(path, text, 0o644); err != nil {
 			return fmt.Errorf("cannot write the advice: %w", err)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/meshbench/meshbench/harness/inventory"
 	"github.com/meshbench/meshbench/harness/sample"
 	"github.com/meshbench/meshbench/harness/trial"
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/advice"
 	"github.com/meshbench/meshbench/scenarios"
@@ -231,7 +232,7 @@ func (v *verification) conclude(cmd *cobra.Command, out string) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode the verification: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(out, verificationFile), append(text, '\n'), 0o644); err != nil {
+	if err := atomicfile.Write(filepath.Join(out, verificationFile), append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("cannot write the verification: %w", err)
 	}
 	v.out = out

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/configdiff"
 	"github.com/meshbench/meshbench/reports/gate"
@@ -289,7 +289,7 @@ func (f *documentFiles) write(stdout io.Writer, d *compare.Document) error {
 		if err := file.write(&b); err != nil {
 			return fmt.Errorf("cannot write %s: %w", file.path, err)
 		}
-		if err := os.WriteFile(file.path, b.Bytes(), 0o644); err != nil {
+		if err := atomicfile.Write(file.path, b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("cannot write the comparison: %w", err)
 		}
 	}

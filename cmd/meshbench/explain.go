@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports/explanation"
 )
@@ -169,7 +169,7 @@ func (x *explaining) write(out io.Writer, e explained) error {
 		if err := file.write(&b); err != nil {
 			return fmt.Errorf("cannot make %s: %w", file.path, err)
 		}
-		if err := os.WriteFile(file.path, b.Bytes(), 0o644); err != nil {
+		if err := atomicfile.Write(file.path, b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("cannot write the explanation: %w", err)
 		}
 	}

@@ -3,13 +3,13 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/costmodel"
 )
 
@@ -71,15 +71,7 @@ effect is not split. Beside the model's file lie plots of the residuals.`,
 
 // writeModel writes the model's file and the figures beside it.
 func writeModel(m *costmodel.Model, path string) (files []string, err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Write(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
+	if err := atomicfile.From(path, 0o644, m.Write); err != nil {
 		return nil, err
 	}
 	files = append(files, path)
@@ -90,7 +82,7 @@ func writeModel(m *costmodel.Model, path string) (files []string, err error) {
 			return nil, fmt.Errorf("cannot draw %s: %w", name, err)
 		}
 		file := strings.TrimSuffix(path, filepath.Ext(path)) + "-" + name
-		if err := os.WriteFile(file, svg, 0o644); err != nil {
+		if err := atomicfile.Write(file, svg, 0o644); err != nil {
 			return nil, err
 		}
 		files = append(files, file)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/history"
 	"github.com/meshbench/meshbench/reports/store"
 )
@@ -134,7 +135,7 @@ func (f *follow) run(stdout, stderr io.Writer, paths []string) error {
 		if err := file.write(&b); err != nil {
 			return fmt.Errorf("cannot write %s: %w", file.path, err)
 		}
-		if err := os.WriteFile(file.path, b.Bytes(), 0o644); err != nil {
+		if err := atomicfile.Write(file.path, b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("cannot write the history: %w", err)
 		}
 	}
@@ -190,7 +191,7 @@ func insertHistory(path string, h *history.History) error {
 	if err != nil {
 		return fmt.Errorf("cannot insert the history into %s: %w", path, err)
 	}
-	if err := os.WriteFile(path, document, 0o644); err != nil {
+	if err := atomicfile.Write(path, document, 0o644); err != nil {
 		return fmt.Errorf("insert the history: %w", err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster/embedded/light"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/internal/shortage"
 	"github.com/meshbench/meshbench/internal/standin"
 	"github.com/meshbench/meshbench/internal/standin/server"
 	buildversion "github.com/meshbench/meshbench/internal/version"
@@ -119,6 +120,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if message := coded.Error(); message != "" {
 		fmt.Fprintln(stderr, "meshbench: "+message)
+		if advice := shortage.Advice(err); advice != "" {
+			fmt.Fprintln(stderr, advice)
+		}
 	}
 	return coded.code
 }

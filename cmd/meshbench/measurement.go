@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/gate"
 	"github.com/meshbench/meshbench/reports/paired"
 	"github.com/meshbench/meshbench/reports/store"
@@ -212,7 +213,7 @@ func (m *measurement) both(ctx context.Context, number int) (records []*store.Re
 		pair := store.Pair{Set: m.set, Number: number, Side: sideNames[of[j.dir]], Position: i + 1, Seed: m.seed, Planned: planned, Asked: m.sides[of[j.dir]]}
 		text, e := json.Marshal(pair)
 		if e == nil {
-			e = os.WriteFile(filepath.Join(j.dir, store.PairFile), append(text, '\n'), 0o644)
+			e = atomicfile.Write(filepath.Join(j.dir, store.PairFile), append(text, '\n'), 0o644)
 		}
 		var r *store.Record
 		if e == nil {

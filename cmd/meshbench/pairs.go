@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/paired"
 	"github.com/meshbench/meshbench/reports/stats/signflip"
@@ -253,7 +254,7 @@ func writeVerdict(path string, v *paired.Verdict) error {
 	var b bytes.Buffer
 	err := v.JSON(&b)
 	if err == nil {
-		err = os.WriteFile(path, b.Bytes(), 0o644)
+		err = atomicfile.Write(path, b.Bytes(), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write the verdict: %w", err)
@@ -295,7 +296,7 @@ func (p *pairs) resume(cmd *cobra.Command, dir string) error {
 		p.set = now.Set
 		text, err := json.MarshalIndent(now, "", "  ")
 		if err == nil {
-			err = os.WriteFile(path, append(text, '\n'), 0o644)
+			err = atomicfile.Write(path, append(text, '\n'), 0o644)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot record how the pairs are measured: %w", err)

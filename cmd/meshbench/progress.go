@@ -85,7 +85,7 @@ func (p *progress) Note(format string, args ...any) {
 
 // Event shows how obtaining components goes on.
 func (p *progress) Event(e components.Event) {
-	if e.Phase == components.Ready {
+	if e.Phase == components.Ready || e.Phase == components.Damaged {
 		p.Note("%s", e)
 		return
 	}

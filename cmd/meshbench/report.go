@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports"
@@ -135,7 +136,7 @@ func explainRun(dir string, r *reports.Report) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, formats.ExplanationFile)
-	return path, os.WriteFile(path, b.Bytes(), 0o644)
+	return path, atomicfile.Write(path, b.Bytes(), 0o644)
 }
 
 // judge turns what a finished run's report holds into an error with an exit code: missed

@@ -20,6 +20,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/components"
 	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/scenarios"
@@ -352,7 +353,7 @@ func (r *series) keepOrder(out string, jobs []job) error {
 			err = os.MkdirAll(dir, 0o755)
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
+			err = atomicfile.Write(filepath.Join(dir, compare.RepeatFile), append(text, '\n'), 0o644)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot record the order of runs: %w", err)
@@ -383,7 +384,7 @@ func (r *runner) measure(ctx context.Context, to console, j job) (outcome string
 		})
 	}
 	options := r.options
-	options.Progress, options.Died, options.Confirm = p, broken, p.Confirm
+	options.Progress, options.Died, options.Confirm, options.Dir = p, broken, p.Confirm, j.dir
 	if err := r.source.Check(ctx); err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
 )
@@ -230,7 +231,7 @@ func keepReason(dir string, err error) error {
 	}
 	e := os.MkdirAll(dir, 0o755)
 	if e == nil {
-		e = os.WriteFile(filepath.Join(dir, reasonFile), []byte(err.Error()+"\n"), 0o644)
+		e = atomicfile.Write(filepath.Join(dir, reasonFile), []byte(err.Error()+"\n"), 0o644)
 	}
 	if e != nil {
 		return fmt.Errorf("cannot keep why a run failed: %w", e)
@@ -300,7 +301,9 @@ func (p plan) keep(dir string) error {
 	}
 	if err == nil {
 		_, err = file.Write(text)
-		err = errors.Join(err, file.Close())
+		if err = errors.Join(err, file.Close()); err != nil {
+			err = errors.Join(err, os.Remove(file.Name())) // half a plan is none
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("cannot keep the comparison's plan: %w", err)

@@ -38,6 +38,8 @@ type timed struct {
 
 // Options say which cluster and which mesh.
 type Options struct {
+	// Dir is the run's folder, made or not, whose disk must have room; "" where it is not known.
+	Dir string
 	// Source is where the cluster comes from, with its flags read. Required.
 	Source cluster.Source
 	// Shares are the numbers of pods of each Deployment whose sidecar really runs, which are
@@ -253,7 +255,7 @@ func (o Options) needs(s *scenarios.Scenario) (needs, error) {
 	if err != nil {
 		return needs{}, err
 	}
-	spec.Visit = visit
+	spec.Visit, spec.Dir = visit, o.Dir
 	return needs{spec, shares, istio, placed.Mesh.ChartValues(), o.revisions(placed), serving, placed}, nil
 }
 

@@ -40,8 +40,12 @@ func (p Programs) Options(ctx context.Context) (components.Options, error) {
 	return o, nil
 }
 
-// Obtain obtains components. What stands in the way is reported beforehand.
+// Obtain obtains components. What stands in the way is reported beforehand, as is what lies in
+// the cache but is damaged.
 func Obtain(ctx context.Context, p Progress, store *components.Store, want ...components.Name) (components.Set, error) {
+	if err := store.Examine(ctx, want...); err != nil {
+		return nil, fmt.Errorf("look at the cache of components: %w", err)
+	}
 	if store.Complete(want...) { // nothing worth a line of progress
 		return store.Obtain(ctx, nil, want...)
 	}

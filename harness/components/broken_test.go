@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -120,6 +121,48 @@ func TestNothingHalfMadeStays(t *testing.T) {
 			checkRuns(t, set)
 			if info, err := os.Stat(filepath.Join(set.Path("data"), "large.txt")); err != nil || info.Size() != 6<<22 {
 				t.Errorf("%v, %v", info, err)
+			}
+		})
+	}
+}
+
+// TestChangedModules: source that was changed after its download is compiled into nothing.
+func TestChangedModules(t *testing.T) {
+	for _, tt := range []struct{ file, text string }{
+		{"main.go", tinySource + "// changed\n"},
+		{"data/large.txt", "small"},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			g, proxy := tinyDownload(t)
+			server := httptest.NewServer(proxy)
+			t.Cleanup(server.Close)
+			moduleEnvironment(t, server.URL)
+			first := tinyStore(t.TempDir(), g)
+			first.units[0].add("data", "1.2.3", "example.com/tiny@v1.2.3", "data", false)
+			set := obtain(t, first)
+			checkRuns(t, set)
+
+			out, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(strings.TrimSpace(string(out)), "example.com", "tiny@v1.2.3", filepath.FromSlash(tt.file))
+			for _, p := range []string{filepath.Dir(path), path} {
+				if err := os.Chmod(p, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, path, tt.text)
+			second := tinyStore(t.TempDir(), g)
+			second.units[0].add("data", "1.2.3", "example.com/tiny@v1.2.3", "data", false)
+			_, err = second.Obtain(t.Context(), nil)
+			for _, want := range []string{"module example.com/tiny@v1.2.3 in ", "is not what was downloaded", "go clean -modcache"} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in: %v", want, err)
+				}
+			}
+			if found := second.folders(); len(found) > 0 {
+				t.Errorf("in the cache: %q", found)
 			}
 		})
 	}

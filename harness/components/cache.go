@@ -1,6 +1,7 @@
 package components
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -81,15 +82,18 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-// verify also compares the content of every file.
-func verify(dir string) error {
+// verify also compares the content of every file, and that there is no other: a chart with one
+// more template is another chart.
+func verify(ctx context.Context, dir string) error {
 	m, err := readManifest(dir)
 	if err != nil {
 		return err
 	}
+	known := map[string]bool{manifestName: true}
 	for _, f := range m.Files {
+		known[f.Path] = true
 		path := filepath.Join(dir, filepath.FromSlash(f.Path))
-		sum, err := hashFile(path)
+		sum, err := hashFile(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -97,7 +101,16 @@ func verify(dir string) error {
 			return fmt.Errorf("%s: sha256 is %s, was %s when it was put there", path, sum, f.SHA256)
 		}
 	}
-	return nil
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err == nil && !known[filepath.ToSlash(rel)] {
+			err = fmt.Errorf("%s was not there when %s was made", path, m.Name)
+		}
+		return err
+	})
 }
 
 // seal writes the manifest of a finished folder and brings all of it to the disk.
@@ -112,7 +125,7 @@ func seal(dir string, m manifest) error {
 			dirs = append(dirs, path)
 			return nil
 		}
-		sum, err := hashFile(path)
+		sum, err := hashFile(context.Background(), path)
 		if err != nil {
 			return err
 		}
@@ -164,14 +177,15 @@ func publish(staged, final, trash string) error {
 	return syncPath(filepath.Dir(final))
 }
 
-func hashFile(path string) (string, error) {
+// hashFile is the sha256 of a file, which is read until ctx is done.
+func hashFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, until{ctx, f}); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -120,6 +120,8 @@ func advice(said string) string {
 	}{
 		{[]string{"no space left on device", "disk quota exceeded"},
 			"free disk space, or set MESHBENCH_CACHE, GOCACHE and GOMODCACHE to folders on a larger disk"},
+		{[]string{"is not what was downloaded"},
+			"the cache of Go modules is damaged: empty it with `go clean -modcache` and run the same command again, which downloads what it needs"},
 		{[]string{"checksum mismatch", "do not match the hashes", "security error"},
 			"what was downloaded is not what is pinned: a mirror or proxy on the way changed it; use another one, do not switch the check off"},
 		{[]string{"not a valid zip file", "unexpected eof"},

@@ -149,8 +149,10 @@ func (g *goModules) fetch(ctx context.Context, s site, names []Name) error {
 			}
 		}
 	}
-	_, err := g.stale(ctx, s, names)
-	return err
+	if _, err := g.stale(ctx, s, names); err != nil {
+		return err
+	}
+	return g.verify(ctx, s, names)
 }
 
 // build compiles and links all programs in one go, and copies files.
@@ -250,7 +252,7 @@ func (g *goModules) stale(ctx context.Context, s site, names []Name) (int, error
 func (g *goModules) moduleDir(ctx context.Context, s site, module string) (string, error) {
 	var out bytes.Buffer
 	err := g.list(ctx, s, &out, []string{"go", "mod", "download", "-json", module})
-	var m struct{ Dir, Error string } // what is wrong is told here, not on standard error
+	var m struct{ Path, Version, Dir, Error string } // what is wrong is told here, not on standard error
 	if e := json.Unmarshal(out.Bytes(), &m); err != nil {
 		if m.Error != "" {
 			err = fmt.Errorf("%w: %s", err, m.Error)
@@ -262,7 +264,7 @@ func (g *goModules) moduleDir(ctx context.Context, s site, module string) (strin
 	if m.Dir == "" {
 		return "", fmt.Errorf("go mod download -json %s: no folder in %q", module, out.String())
 	}
-	return m.Dir, nil
+	return m.Dir, g.verifyModule(downloaded{m.Path, m.Version, m.Dir})
 }
 
 func (g *goModules) list(ctx context.Context, s site, out io.Writer, args []string) error {

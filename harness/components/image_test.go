@@ -785,7 +785,7 @@ func TestLargeImageIsStreamed(t *testing.T) {
 	set := obtain(t, s)
 	close(done)
 	watch.Wait()
-	if sum, err := hashFile(set.Path(tiny)); err != nil || sum != want {
+	if sum, err := hashFile(t.Context(), set.Path(tiny)); err != nil || sum != want {
 		t.Errorf("sha256 %s, %v; want %s", sum, err, want)
 	}
 	grown := int64(peak.Load()) - int64(before)

@@ -94,7 +94,7 @@ func (s *Store) unpack(ctx context.Context, r io.Reader, units []*unit, say func
 	}
 	work := filepath.Join(s.root, "work", importID)
 	made := &Imported{Meshbench: list.Meshbench}
-	places, need := s.places(list, units, work, made)
+	places, need := s.places(ctx, list, units, work, made)
 	if len(made.Unused) == len(list.Components) {
 		return nil, fmt.Errorf("it was made by meshbench %s and holds nothing that this one, built by %s, uses: take the bundle of this version", list.Meshbench, runtime.Version())
 	}
@@ -153,7 +153,7 @@ func (s *Store) unpack(ctx context.Context, r io.Reader, units []*unit, say func
 
 // places finds out where each component of a bundle goes, and how many bytes have to be
 // unpacked. What is not is noted in made.
-func (s *Store) places(list *bundle, units []*unit, work string, made *Imported) ([]place, uint64) {
+func (s *Store) places(ctx context.Context, list *bundle, units []*unit, work string, made *Imported) ([]place, uint64) {
 	used := map[string]place{} // by folder below the cache's
 	known := map[string]bool{} // by name and version
 	for _, u := range units {
@@ -174,7 +174,8 @@ func (s *Store) places(list *bundle, units []*unit, work string, made *Imported)
 			}
 			continue
 		}
-		if m, err := readManifest(p.final); err == nil {
+		// What is damaged in the cache is replaced.
+		if m, err := readManifest(p.final); err == nil && verify(ctx, p.final) == nil {
 			made.Present = append(made.Present, p.status(m))
 		} else {
 			p.staged = filepath.Join(work, strconv.Itoa(i))
@@ -269,7 +270,7 @@ func (s *Store) put(ctx context.Context, p place, trash string, say func(string)
 		return false, err
 	}
 	defer l.Unlock()
-	if _, err := readManifest(p.final); err == nil {
+	if verify(ctx, p.final) == nil {
 		return false, nil
 	}
 	if err := publish(p.staged, p.final, trash); err != nil {

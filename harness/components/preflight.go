@@ -85,7 +85,7 @@ func (s *Store) Preflight(ctx context.Context, want ...Name) error {
 	if pip {
 		problems = append(problems, checkPip(ctx))
 	}
-	return errors.Join(append(problems, checkSpaces(spaces)...)...)
+	return s.examined.explain(errors.Join(append(problems, checkSpaces(spaces)...)...))
 }
 
 // checkGo looks for a go command and where it keeps its caches, and says how much goes into

@@ -23,8 +23,10 @@ func (f ProgressFunc) Event(e Event) { f(e) }
 // Phase is what is being done to a unit.
 type Phase string
 
-// The phases of a unit, in order. Ready comes once for each component.
+// The phases of a unit, in order. Ready comes once for each component, and Damaged before all
+// others for each that is made again because its files in the cache are not what they were.
 const (
+	Damaged     Phase = "damaged in the cache, made again:"
 	Waiting     Phase = "waiting for another run that is obtaining it"
 	Downloading Phase = "downloading"
 	Queued      Phase = "downloaded, next to compile"

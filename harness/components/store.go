@@ -27,6 +27,8 @@ type Store struct {
 	root  string // folder "components" of the cache
 	units []*unit
 	given Set
+
+	examined examined
 }
 
 // Options say where the cache is and what is wanted of it.
@@ -193,12 +195,16 @@ func (s *Store) Complete(want ...Name) bool {
 }
 
 // Obtain returns the wanted components, by default all that an embedded cluster needs,
-// and makes those that are not in the cache yet. When nothing is missing that takes
-// milliseconds, writes nothing and needs neither network nor tools. Two processes never
+// and makes those that are not in the cache yet, or not as they were made ([Store.Examine]).
+// When nothing is missing that takes a second, writes nothing and needs neither network nor
+// tools. Two processes never
 // make the same unit at the same time: the second waits and uses what the first made.
 // progress may be nil. An error of a build holds the last lines of its log, the log's
 // path and what to do.
 func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Set, error) {
+	if err := s.Examine(ctx, want...); err != nil {
+		return nil, err
+	}
 	set, missing, err := s.cached(want)
 	if err != nil || len(missing) == 0 {
 		return set, err
@@ -207,6 +213,7 @@ func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Se
 	for _, parts := range missing {
 		m.of += len(parts)
 	}
+	s.announce(missing, m)
 	g, gctx := errgroup.WithContext(ctx)
 	turn := make(chan struct{}) // closed when the units before have been compiled
 	close(turn)
@@ -235,7 +242,7 @@ func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Se
 			}
 			return nil, fmt.Errorf("obtain components: %w; what is already compiled is kept", cause)
 		}
-		return nil, err
+		return nil, s.examined.explain(err)
 	}
 	set, missing, err = s.cached(want)
 	if err == nil && len(missing) > 0 {
@@ -260,7 +267,7 @@ func (s *Store) cached(want []Name) (Set, map[*unit][]part, error) {
 			if len(want) == 0 && p.onDemand || len(want) > 0 && !slices.Contains(want, p.name) {
 				continue
 			}
-			m, err := readManifest(s.dir(u, p))
+			m, err := s.whole(s.dir(u, p))
 			if err != nil {
 				missing[u] = append(missing[u], p)
 				continue
@@ -319,7 +326,8 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 	var names []Name
 	payloads := map[Name]string{}
 	for _, p := range parts {
-		if _, err := readManifest(s.dir(u, p)); err == nil { // another run was quicker
+		if err := verify(ctx, s.dir(u, p)); err == nil { // another run was quicker
+			s.examined.note(s.dir(u, p), nil)
 			report(Event{Phase: Ready, Component: p.name})
 			continue
 		}
@@ -375,6 +383,7 @@ func (s *Store) make(ctx context.Context, u *unit, parts []part, turn <-chan str
 		if err := publish(where.staged(p.name), s.dir(u, p), where.path("trash-"+string(p.name))); err != nil {
 			return fmt.Errorf("put %s into the cache: %w", p.name, err)
 		}
+		s.examined.note(s.dir(u, p), nil)
 		report(Event{Phase: Ready, Component: p.name})
 	}
 	return nil

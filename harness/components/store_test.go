@@ -358,17 +358,81 @@ func TestBrokenCacheIsMadeAgain(t *testing.T) {
 		})
 	}
 
-	// Another content of the same size is only found by reading it.
-	b, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// What is changed without a change of its size is found by reading it, named, and never run.
+func TestDamagedCacheIsMadeAgain(t *testing.T) {
+	root := t.TempDir()
+	w := &watched{builder: tinyModule(t, tinySource)}
+	program := obtain(t, tinyStore(root, w)).Path(tiny)
+	change := func(t *testing.T) {
+		b, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)-1] ^= 1
+		// Another file, as the old one may have further names.
+		if err := errors.Join(os.Remove(program), os.WriteFile(program, b, 0o755)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	b[len(b)-1] ^= 1
-	if err := os.WriteFile(program, b, 0o755); err != nil {
-		t.Fatal(err)
+	add := func(t *testing.T) { write(t, filepath.Join(filepath.Dir(program), "templates", "more.yaml"), "a: b\n") }
+	cut := func(t *testing.T) {
+		if err := os.Truncate(program, 100); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := s.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), program) {
-		t.Errorf("Verify: %v", err)
+	for _, tt := range []struct {
+		name   string
+		damage func(*testing.T)
+		want   string
+	}{
+		{"changed", change, program + ": sha256 is "},
+		{"with one more file", add, "more.yaml was not there when tiny was made"},
+		{"cut", cut, "is not the file of "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.damage(t)
+			if err := tinyStore(root, w).Verify(t.Context()); tt.name != "cut" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("Verify: %v", err)
+			}
+			s := tinyStore(root, w)
+			before := w.builds.Load()
+			if err := s.Examine(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if s.Complete() {
+				t.Error("counts as whole")
+			}
+			var said []string
+			set, err := s.Obtain(t.Context(), ProgressFunc(func(e Event) {
+				if e.Phase == Damaged {
+					said = append(said, e.String())
+				}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkRuns(t, set)
+			if n := w.builds.Load() - before; n != 1 || !s.Complete() {
+				t.Errorf("%d builds, complete %v", n, s.Complete())
+			}
+			if len(said) != 1 || !strings.Contains(said[0], tt.want) || !strings.Contains(said[0], "damaged in the cache, made again: tiny") {
+				t.Errorf("said %q", said)
+			}
+		})
+	}
+
+	// Where it cannot be made again it is named, and there is no path to run.
+	change(t)
+	t.Setenv("PATH", "")
+	s := tinyStore(root, w.builder)
+	set, err := s.Obtain(t.Context(), nil)
+	if err == nil || set.Path(tiny) != "" || !strings.Contains(err.Error(), "damaged in the cache: "+program) {
+		t.Errorf("%v, %v", set, err)
+	}
+	if err := s.Preflight(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged in the cache: "+program) {
+		t.Errorf("Preflight: %v", err)
 	}
 }
 

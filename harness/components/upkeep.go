@@ -77,7 +77,7 @@ func (s *Store) Verify(ctx context.Context) error {
 		if !st.Cached {
 			continue
 		}
-		if err := verify(st.Path); err != nil {
+		if err := verify(ctx, st.Path); err != nil {
 			errs = append(errs, fmt.Errorf("%w: remove the folder %s, it is made again when needed", err, st.Path))
 		}
 	}

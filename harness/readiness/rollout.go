@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/observations"
 )
 
 const (
@@ -28,7 +30,8 @@ const (
 
 // patiently waits until check holds, which says what is being waited for. It tells status
 // that, and, when nothing has changed for doubtAfter, what a pod that is not ready says of
-// itself. It gives up when pods are unschedulable for placeLimit and nothing else goes on.
+// itself. It gives up when pods are unschedulable for placeLimit and nothing else goes on, and
+// when a container is killed for its memory limit at each start.
 // When ctx ends, the error wraps ctx's cause.
 func patiently(ctx context.Context, client kubernetes.Interface, status func(string, ...any),
 	check func(context.Context) (bool, string, error), list func(context.Context) ([]corev1.Pod, error),
@@ -44,6 +47,9 @@ func patiently(ctx context.Context, client kubernetes.Interface, status func(str
 			var pods []corev1.Pod
 			if pods, err = list(ctx); err != nil {
 				return false, waiting, err
+			}
+			if starved := starved(pods); starved != "" {
+				return false, waiting, fmt.Errorf("%s; %s", waiting, starved)
 			}
 			unplaced := unplaced(pods)
 			if unplaced == "" && still >= doubtAfter && time.Since(asked) >= doubtAfter {
@@ -92,6 +98,33 @@ func unplaced(pods []corev1.Pod) string {
 		return "1 pod is unschedulable: " + why
 	}
 	return fmt.Sprintf("%d pods are unschedulable: %s", n, why)
+}
+
+// starvedAfter is how often a container is killed for its memory limit before it is given up.
+const starvedAfter = 3
+
+// starved names a container that is killed for its memory limit at each start; "" for none.
+func starved(pods []corev1.Pod) string {
+	for _, p := range pods {
+		if p.DeletionTimestamp != nil {
+			continue
+		}
+		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+			ended := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated)
+			if c.Ready || c.RestartCount < starvedAfter || ended == nil || ended.Reason != observations.ReasonOOMKilled {
+				continue
+			}
+			limit := ""
+			for _, spec := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+				if most, ok := spec.Resources.Limits[corev1.ResourceMemory]; ok && spec.Name == c.Name {
+					limit = " of " + most.String()
+				}
+			}
+			return fmt.Sprintf("container %s of pod %s was killed for its memory limit%s (%s) at each of %d starts: give it a higher limit (of sidecars by sidecar.istio.io/proxyMemoryLimit)",
+				c.Name, p.Name, limit, ended.Reason, c.RestartCount+1)
+		}
+	}
+	return ""
 }
 
 // unready is what the oldest pod that is not ready says of itself; "" for nothing.

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -115,6 +116,43 @@ func TestRollout(t *testing.T) {
 			done, waiting := Rollout(&c.d)
 			if done != c.done || waiting != c.waiting {
 				t.Errorf("got %v, %q, want %v, %q", done, waiting, c.done, c.waiting)
+			}
+		})
+	}
+}
+
+// A container that is killed for its memory limit at each start does not get ready.
+func TestStarved(t *testing.T) {
+	oom := &corev1.ContainerStateTerminated{Reason: "OOMKilled"}
+	of := func(change func(*corev1.ContainerStatus)) []corev1.Pod {
+		c := corev1.ContainerStatus{Name: "istio-proxy", RestartCount: 3, LastTerminationState: corev1.ContainerState{Terminated: oom}}
+		change(&c)
+		return []corev1.Pod{{
+			ObjectMeta: metav1.ObjectMeta{Name: "web-1"},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "istio-proxy", Resources: corev1.ResourceRequirements{
+				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("24Mi")}}}}},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{c}},
+		}}
+	}
+	for name, tt := range map[string]struct {
+		change func(*corev1.ContainerStatus)
+		want   string
+	}{
+		"at each start": {func(*corev1.ContainerStatus) {}, "container istio-proxy of pod web-1 was killed for its memory limit of 24Mi (OOMKilled) at each of 4 starts: give"},
+		"just now": {func(c *corev1.ContainerStatus) {
+			c.State.Terminated, c.LastTerminationState = oom, corev1.ContainerState{}
+		}, "at each of 4 starts"},
+		"once":           {func(c *corev1.ContainerStatus) { c.RestartCount = 1 }, ""},
+		"it has come up": {func(c *corev1.ContainerStatus) { c.Ready = true }, ""},
+		"another reason": {func(c *corev1.ContainerStatus) {
+			c.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "Error"}
+		}, ""},
+		"it never ended": {func(c *corev1.ContainerStatus) { c.LastTerminationState = corev1.ContainerState{} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := starved(of(tt.change))
+			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/meshbench/meshbench/callgraph"
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -172,7 +172,7 @@ func (t *Trial) write(base *scenarios.Scenario, p *parts) error {
 	if err := e.Encode(root); err != nil {
 		return fmt.Errorf("write the scenario of the trial: %w", err)
 	}
-	if err := os.WriteFile(t.Path, out.Bytes(), 0o644); err != nil {
+	if err := atomicfile.Write(t.Path, out.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write the scenario of the trial: %w", err)
 	}
 	return nil

@@ -3,7 +3,6 @@
 package formats
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/figures"
 )
@@ -95,32 +95,8 @@ func WriteFile(path, format string, r *reports.Report) error {
 	return fmt.Errorf("the report has no format %q", format)
 }
 
-func writeFile(path string, r *reports.Report, w Writer) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			temp.Close()
-			os.Remove(temp.Name())
-		}
-	}()
-	buffer := bufio.NewWriterSize(temp, 1<<16)
-	if err := w.Write(buffer, r); err != nil {
-		return err
-	}
-	if err := buffer.Flush(); err != nil {
-		return err
-	}
-	// CreateTemp makes files that only their owner can read.
-	if err := temp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
+func writeFile(path string, r *reports.Report, w Writer) error {
+	return atomicfile.From(path, 0o644, func(to io.Writer) error { return w.Write(to, r) })
 }
 
 // MissingDumps says in one sentence which of the raw dumps and profiles that the log speaks of are not

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/meshbench/meshbench/internal/atomicfile"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats"
@@ -147,7 +147,7 @@ func (b *Baseline) check() error {
 var numbers = regexp.MustCompile(`\[[\s\d.,eE+-]+\]`)
 
 // Write writes the baseline's file, as a whole or not at all.
-func (b *Baseline) Write(path string) (err error) {
+func (b *Baseline) Write(path string) error {
 	data, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write a baseline: %w", err)
@@ -155,28 +155,10 @@ func (b *Baseline) Write(path string) (err error) {
 	data = numbers.ReplaceAllFunc(data, func(list []byte) []byte {
 		return []byte(strings.ReplaceAll(strings.Join(strings.Fields(string(list)), ""), ",", ", "))
 	})
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+	if err := atomicfile.Write(path, append(data, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write a baseline: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			temp.Close()
-			os.Remove(temp.Name())
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	if _, err := temp.Write(append(data, '\n')); err != nil {
-		return err
-	}
-	// CreateTemp makes files that only their owner can read.
-	if err := temp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
+	return nil
 }
 
 // Side is the class accepted last as one side of a comparison.

@@ -69,7 +69,8 @@ func Read(r io.Reader) ([]Record, error) {
 }
 
 // Append adds records at the end of a store, which it makes where there is none. They are
-// on disk when it returns. A store that was cut off is refused; see Mend.
+// on disk when it returns; where they do not fit, none is added. A store that was cut off is
+// refused; see Mend.
 func Append(path string, records ...*Record) (err error) {
 	var lines bytes.Buffer
 	for _, r := range records {
@@ -104,7 +105,8 @@ func Append(path string, records ...*Record) (err error) {
 		}
 	}
 	if _, err := file.Write(lines.Bytes()); err != nil {
-		return fmt.Errorf("append to %s: %w", path, err)
+		// All of them or none: half a record would be in the way of the next.
+		return errors.Join(fmt.Errorf("append to %s: %w", path, err), file.Truncate(info.Size()))
 	}
 	if err := file.Sync(); err != nil {
 		return fmt.Errorf("append to %s: %w", path, err)

@@ -27,6 +27,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/limits"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/harness/components"
@@ -216,6 +217,12 @@ func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.
 	} {
 		cmd.ExtraFiles[fd-3] = file
 	}
+	if err := limits.RaiseFiles(); err != nil {
+		events.Close()
+		lifeline.Close()
+		return nil, err
+	}
+	kills := limits.Machine{}.Kills()
 	if err := cmd.Start(); err != nil {
 		events.Close()
 		lifeline.Close()
@@ -231,8 +238,8 @@ func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.
 		_ = cmd.Wait() // how it ended is read from its state
 		// What it said of its end says more than that it ended.
 		<-c.heard
-		c.fail(fmt.Errorf("the sandbox of cluster %s ended by itself (%v); %s", c.record.Name, cmd.ProcessState,
-			controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog))))
+		c.fail(fmt.Errorf("the sandbox of cluster %s ended by itself (%v%s); %s", c.record.Name, cmd.ProcessState,
+			limits.Machine{}.Killed(cmd.ProcessState, kills), controlplane.Tail(filepath.Join(c.record.Logs, sandboxLog))))
 		close(exited)
 	}()
 	if err != nil {

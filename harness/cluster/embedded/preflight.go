@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/kubelet"
-	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/limits"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/instances"
 )
@@ -26,6 +22,22 @@ const (
 	// (docs/light.md).
 	lightBytes = 3 << 20
 	diskBytes  = 512 << 20 // logs and dumps
+	stateBytes = 16 << 20  // kubeconfig and record; what is large is in memory
+	leastNodes = 1000      // of files that can still be made on a disk
+
+	// Measured with 6 and with 30 real sidecars on two cores: the threads of this program, the
+	// control plane, istiod and metrics-server were 92, those of a sidecar 19; of inotify
+	// instances of one user the API server has 6, the controller manager and metrics-server one;
+	// the busiest process, this program's own, has 100 files open and 8 more for each sidecar.
+	// With more cores there are more threads.
+	planeThreads   = 150
+	sidecarThreads = 25
+	planeInotify   = 10
+	planeFiles     = 150
+	sidecarFiles   = 8
+	lightFiles     = 2
+	// addressBytes is what etcd reserves, of which most is never used.
+	addressBytes = 12 << 30
 )
 
 // Preflight implements cluster.Provider.
@@ -44,81 +56,15 @@ func (p *provider) Preflight(ctx context.Context, spec cluster.Spec) error {
 	}
 	errs = append(errs,
 		sandbox.Probe(ctx, p.DataPlane || spec.Applications != nil),
-		checkMemory(spec.Sidecars, spec.LightProxies),
+		checkMemory(limits.Machine{}, spec.Sidecars, spec.LightProxies),
 		checkInotify(spec.Sidecars),
-		checkDisk(os.TempDir()),
+		checkProcesses(limits.Machine{}, spec.Sidecars),
+		checkFiles(spec.Sidecars, spec.LightProxies),
+		checkAddressSpace(),
+		checkDisk(os.TempDir(), stateBytes, "set TMPDIR to a folder on a larger disk"),
 	)
 	if spec.Dir != "" {
-		errs = append(errs, checkDisk(spec.Dir))
+		errs = append(errs, checkDisk(spec.Dir, diskBytes, "choose another folder with --out"))
 	}
 	return errors.Join(errs...)
-}
-
-// checkMemory compares what is available with what the run needs.
-func checkMemory(sidecars, light int) error {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return fmt.Errorf("read available memory: %w", err)
-	}
-	available, err := availableMemory(string(text))
-	if err != nil {
-		return err
-	}
-	base := int64(planeBytes) + int64(light)*lightBytes
-	need := base + int64(sidecars)*sidecarBytes
-	if available >= need {
-		return nil
-	}
-	fit := max(0, (available-base)/sidecarBytes)
-	if light > 0 {
-		return fmt.Errorf("not enough memory: a cluster with %d real sidecars and %d light proxies needs about %d Mi and %d Mi are available; "+
-			"free some, or ask for fewer (--real, of which %d fit in all; --light)", sidecars, light, need>>20, available>>20, fit)
-	}
-	return fmt.Errorf("not enough memory: a cluster with %d real sidecars needs about %d Mi and %d Mi are available; "+
-		"free some, or ask for fewer real sidecars (--real; %d fit in all)", sidecars, need>>20, available>>20, fit)
-}
-
-// availableMemory is MemAvailable of /proc/meminfo in bytes.
-func availableMemory(meminfo string) (int64, error) {
-	for line := range strings.Lines(meminfo) {
-		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read available memory: %w", err)
-			}
-			return kb << 10, nil
-		}
-	}
-	return 0, errors.New("read available memory: /proc/meminfo has no MemAvailable")
-}
-
-// checkInotify compares the sidecars with the user's inotify instances. Real root gives
-// each pod a user id of its own, so that the limit holds for each pod alone.
-func checkInotify(sidecars int) error {
-	if sandbox.Privileged() {
-		return nil
-	}
-	budget, err := runtime.InotifyBudget()
-	if err != nil {
-		return err
-	}
-	if sidecars <= budget.Sidecars {
-		return nil
-	}
-	return fmt.Errorf("not enough inotify instances for %d real sidecars: fs.inotify.max_user_instances is %d for each user, "+
-		"%d are in use, and a sidecar takes two, so that %d sidecars fit; ask for fewer (--real), run as root, or raise it: "+
-		"sudo sysctl -w fs.inotify.max_user_instances=%d",
-		sidecars, budget.Max, budget.Used, budget.Sidecars, budget.Used+2*sidecars+64)
-}
-
-// checkDisk wants room for logs and dumps in dir.
-func checkDisk(dir string) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("read free space of %s: %w", dir, err)
-	}
-	if free := int64(fs.Bavail) * fs.Bsize; free < diskBytes {
-		return fmt.Errorf("not enough disk space in %s: %d Mi are free, %d Mi are needed", dir, free>>20, int64(diskBytes)>>20)
-	}
-	return nil
 }

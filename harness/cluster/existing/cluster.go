@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
+	"github.com/meshbench/meshbench/harness/kube/patience"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -30,7 +32,11 @@ func (p *provider) Create(ctx context.Context, _ cluster.Spec) (cluster.Cluster,
 	if err != nil {
 		return nil, err
 	}
-	return p.cluster(s), nil
+	c, err := p.cluster(s)
+	if err != nil {
+		return nil, errors.Join(err, s.drop())
+	}
+	return c, nil
 }
 
 // Cluster is somebody's cluster during one run.
@@ -41,6 +47,9 @@ type Cluster struct {
 	// revision is that of the mesh that is measured as it is; "" for one that is installed.
 	revision     string
 	status, note func(string)
+	// waiting lets the requests of client wait; those of impatient, which may be nil, do not.
+	waiting   *patience.Patience
+	impatient kubernetes.Interface
 
 	mu    sync.Mutex
 	state *state // nil once given up
@@ -50,7 +59,23 @@ var (
 	_ cluster.Cluster = (*Cluster)(nil)
 	_ cluster.Shared  = (*Cluster)(nil)
 	_ cluster.Fixed   = (*Cluster)(nil)
+	_ cluster.Patient = (*Cluster)(nil)
+	_ cluster.Failer  = (*Cluster)(nil)
 )
+
+// Outages implements [cluster.Patient].
+func (c *Cluster) Outages() []patience.Outage { return c.waiting.Outages() }
+
+// Failure implements [cluster.Failer]: the API server is away for good, or does not accept the
+// credentials any more.
+func (c *Cluster) Failure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, kubeconfig.ReachLimit)
+	defer cancel()
+	if _, err := serverVersion(ctx, c.impatient); err != nil {
+		return errors.Join(c.target.CheckCredentials(time.Now()), c.target.Explain(err))
+	}
+	return nil
+}
 
 // RESTConfig implements [cluster.Cluster].
 func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.target.Config) }

@@ -330,8 +330,8 @@ func TestRecords(t *testing.T) {
 	if err := source.Sweep(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(path); err == nil {
-		t.Error("the record is left")
+	if left, err := os.ReadDir(state); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

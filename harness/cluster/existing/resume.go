@@ -2,6 +2,7 @@ package existing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,8 +10,11 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/patience"
 )
 
 var _ cluster.Adopter = (*provider)(nil)
@@ -69,7 +73,11 @@ func (p *provider) Adopt(_ context.Context, _ cluster.Spec) (cluster.Cluster, fu
 	if err != nil {
 		return nil, nil, err
 	}
-	return p.cluster(s), s.release, nil
+	c, err := p.cluster(s)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.release())
+	}
+	return c, s.release, nil
 }
 
 // claim takes the record of the run: a new one, or, where the run goes on, the one that it left.
@@ -104,6 +112,18 @@ func (p *provider) record() record {
 }
 
 // cluster is the cluster during the run.
-func (p *provider) cluster(s *state) *Cluster {
-	return &Cluster{target: p.target, client: p.client, visit: p.visit, revision: p.chosen, status: p.status, note: p.note, state: s}
+func (p *provider) cluster(s *state) (*Cluster, error) {
+	// From here on the API server may be away for a while.
+	waiting := patience.New(patience.Limit, p.note)
+	target := *p.target
+	target.Config = rest.CopyConfig(p.target.Config)
+	target.Config.Wrap(waiting.Wrap)
+	client, err := kube.New(target.Config)
+	if err != nil {
+		return nil, err
+	}
+	return &Cluster{
+		target: &target, impatient: p.client, waiting: waiting, client: client,
+		visit: p.visit, revision: p.chosen, status: p.status, note: p.note, state: s,
+	}, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/patience"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -37,12 +38,16 @@ type Cluster struct {
 	config  *rest.Config
 	client  kubernetes.Interface
 	objects dynamic.Interface
+	waiting *patience.Patience // of a run's requests, not of those that make the cluster
 
 	mu    sync.Mutex
 	state *state // nil once given up
 }
 
-var _ cluster.Cluster = (*Cluster)(nil)
+var (
+	_ cluster.Cluster = (*Cluster)(nil)
+	_ cluster.Patient = (*Cluster)(nil)
+)
 
 // connect reads the kubeconfig that kind has written.
 func (c *Cluster) connect() (err error) {
@@ -55,11 +60,21 @@ func (c *Cluster) connect() (err error) {
 	if c.objects, err = dynamic.NewForConfig(c.config); err != nil {
 		return fmt.Errorf("make a client for the cluster: %w", err)
 	}
+	c.waiting = patience.New(patience.Limit, c.progress)
 	return nil
 }
 
 // RESTConfig implements cluster.Cluster.
-func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
+func (c *Cluster) RESTConfig() *rest.Config {
+	config := rest.CopyConfig(c.config)
+	if c.waiting != nil {
+		config.Wrap(c.waiting.Wrap)
+	}
+	return config
+}
+
+// Outages implements [cluster.Patient].
+func (c *Cluster) Outages() []patience.Outage { return c.waiting.Outages() }
 
 // Kubeconfig implements cluster.Cluster. The file is in the folder of logs; the user's own
 // is not touched.

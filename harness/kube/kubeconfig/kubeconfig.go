@@ -85,7 +85,7 @@ func FindIn(rules *clientcmd.ClientConfigLoadingRules, context string) (*Target,
 	if err != nil {
 		return nil, fmt.Errorf("use context %s of kubeconfig %s: %w", t.Context, from, err)
 	}
-	return t, t.checkCredentials(time.Now())
+	return t, t.CheckCredentials(time.Now())
 }
 
 // inPod is the cluster that this program runs in.
@@ -105,8 +105,8 @@ func inPod(rules *clientcmd.ClientConfigLoadingRules, context string) (*Target, 
 	return &Target{Config: config}, nil
 }
 
-// checkCredentials finds what is wrong with the credentials without asking the cluster.
-func (t *Target) checkCredentials(now time.Time) error {
+// CheckCredentials finds what is wrong with the credentials without asking the cluster.
+func (t *Target) CheckCredentials(now time.Time) error {
 	if plugin := t.Config.ExecProvider; plugin != nil {
 		if _, err := exec.LookPath(plugin.Command); err != nil {
 			hint := strings.TrimSpace(plugin.InstallHint)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -149,7 +150,7 @@ func parseStat(text string) (observations.Cost, error) {
 }
 
 // Tail quotes the last lines of a log file under a heading that names the file, for the
-// end of an error; a note when there are none.
+// end of an error, after the reason of a crash that lies further up; a note when there are none.
 func Tail(file string) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -164,6 +165,9 @@ func Tail(file string) string {
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	if len(lines) > tailLines {
 		lines = lines[len(lines)-tailLines:]
+	}
+	if why := crash(file); why != nil && !slices.ContainsFunc(lines, func(l []byte) bool { return bytes.Equal(l, why[0]) }) {
+		lines = slices.Concat(why, [][]byte{[]byte("...")}, lines)
 	}
 	text = bytes.Join(lines, []byte("\n  "))
 	if len(text) == 0 {
