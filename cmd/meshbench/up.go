@@ -47,7 +47,7 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 			if logs, err = filepath.Abs(logs); err != nil {
 				return fmt.Errorf("cannot find the folder for logs: %w", err)
 			}
-			if err := os.MkdirAll(logs, 0o755); err != nil {
+			if err := os.MkdirAll(logs, 0o700); err != nil {
 				return fmt.Errorf("cannot make the folder for logs: %w", err)
 			}
 			p := newProgress(cmd.ErrOrStderr())
