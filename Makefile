@@ -27,7 +27,7 @@ COMPILER_GOGC := $(or $(GOGC),300)
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build eks first-run components generate test unit e2e user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build eks first-run components generate test unit e2e faults reliability-doc user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
 # Clusters on EKS take a program of their own (docs/eks.md).
 bench: $(if $(filter eks,$(CLUSTER)),eks,build) ## run SCENARIO, with further flags in ARGS
@@ -66,7 +66,7 @@ unit: build components ## vet, unit tests, command-line tests
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	GOGC=$(COMPILER_GOGC) go vet ./...
 	rm -f $(MESHBENCH_SKIPS)
-	go test $$(go list ./... | grep -v /e2e)
+	go test $$(go list ./... | grep -vE '/e2e(/faults)?$$')
 	go test -tags eks ./harness/cluster/providers
 
 # Most of a run is waiting for readings, so two at a time take little more than one.
@@ -75,6 +75,19 @@ e2e: export MESHBENCH_SKIPS := $(CURDIR)/bin/skips-e2e.txt
 e2e: build ## end-to-end tests on the embedded cluster, those of LABELS
 	rm -f $(MESHBENCH_SKIPS)
 	MESHBENCH_E2E=1 go tool ginkgo --procs 2 -v --no-color --timeout 2h --label-filter '$(LABELS)' ./e2e
+
+# Each fault is made in a run of its own, at a moment that the seed chooses: SEED=n makes the
+# same again, FAULT=words those whose names hold these words. What comes of them is appended to
+# bin/faults.jsonl.
+faults: LABELS :=
+faults: export MESHBENCH_SKIPS := $(CURDIR)/bin/skips-faults.txt
+faults: build ## faults in real runs, with SEED, those of FAULT or of LABELS
+	rm -f $(MESHBENCH_SKIPS)
+	MESHBENCH_E2E=1 go tool ginkgo --procs 2 -v --no-color --timeout 3h $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FAULT),--focus '$(FAULT)') --label-filter '$(LABELS)' ./e2e/faults
+
+reliability-doc: ## write what came of the last faults into docs/reliability.md
+	go run ./internal/reliability/doc docs/reliability.md bin/faults.jsonl
 
 user: LABELS := user && !nightly
 user: e2e skips ## the end-to-end tests that CI repeats as an ordinary user

@@ -39,8 +39,11 @@ var _ = Describe("the EKS experiment on an emulated EKS", Ordered, Label("eks", 
 		Expect(err).NotTo(HaveOccurred(), string(out))
 
 		behind := leaveUp(invoker, "--nodes", "m6i.32xlarge=1", "--real", "10")
+		// Clusters are found by the folder of temporary files.
+		temp := os.Getenv("TMPDIR")
+		Expect(os.Setenv("TMPDIR", invoker.Temp)).To(Succeed())
 		attached, err := embedded.Attach(behind.name)
-		Expect(err).NotTo(HaveOccurred())
+		Expect(errors.Join(err, os.Setenv("TMPDIR", temp))).NotTo(HaveOccurred())
 		// It came with a mesh, and EKS comes without.
 		store, err := components.New(components.Options{Istio: components.DefaultIstio})
 		Expect(err).NotTo(HaveOccurred())

@@ -47,6 +47,7 @@ endpoints: [{addresses: [192.0.2.1]}]
 func (c *leftUp) disturbed() {
 	GinkgoHelper()
 	c.must("create", "namespace", "foreign")
+	lab.Guard(c.kubeconfig, "foreign")
 	Expect(c.apply(neighbours)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -75,13 +76,7 @@ func (c *leftUp) guests(more ...string) []string {
 // visitors are the IDs of runs of this user on clusters of others that have left something.
 func visitors() (ids []string) {
 	GinkgoHelper()
-	root := os.Getenv("XDG_STATE_HOME")
-	if root == "" {
-		home, err := os.UserHomeDir()
-		Expect(err).NotTo(HaveOccurred())
-		root = filepath.Join(home, ".local", "state")
-	}
-	files, err := filepath.Glob(filepath.Join(root, "meshbench", "existing", "*.json"))
+	files, err := filepath.Glob(filepath.Join(invoker.Home, ".local", "state", "meshbench", "existing", "*.json"))
 	Expect(err).NotTo(HaveOccurred())
 	for _, f := range files {
 		ids = append(ids, strings.TrimSuffix(filepath.Base(f), ".json"))

@@ -40,9 +40,9 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 			fields := strings.Fields(line)
 			built[fields[0]] = fields[1:]
 		}
+		Expect(os.Mkdir(filepath.Join(made.Work, "imager"), 0o755)).To(Succeed())
 		imager = &identity{lab.NewIdentity("a user without components", filepath.Join(made.Work, "imager"))}
-		Expect(os.Mkdir(imager.Dir, 0o755)).To(Succeed())
-		imager.Env = append(os.Environ(), "MESHBENCH_CACHE="+filepath.Join(imager.Dir, "cache"))
+		imager.Env = append(imager.Env, "MESHBENCH_CACHE="+filepath.Join(imager.Dir, "cache"))
 
 		blobs := filepath.Join(imager.Dir, "blobs")
 		Expect(os.Mkdir(blobs, 0o755)).To(Succeed())

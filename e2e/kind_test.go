@@ -99,7 +99,7 @@ var _ = Describe("a kind cluster", Ordered, Label("kind"), func() {
 		if engine := os.Getenv("KIND_EXPERIMENTAL_PROVIDER"); engine != "" {
 			rig.engine = engine // what kind and meshbench will take
 		}
-		invoker.Env = append(slices.Clone(invoker.Env), "XDG_STATE_HOME="+rig.state)
+		invoker.Env = append(slices.Clone(invoker.Env), "XDG_STATE_HOME="+rig.state, "HOME="+os.Getenv("HOME")) // where the engine has its settings
 		if image := os.Getenv(kindNodeVariable); image != "" {
 			rig.nodeImage = image
 		}

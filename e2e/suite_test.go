@@ -53,7 +53,7 @@ func TestE2E(t *testing.T) {
 
 var _ = SynchronizedBeforeSuite(func() []byte {
 	var err error
-	made.Work, err = os.MkdirTemp("", "meshbench-e2e-")
+	made.Work, err = os.MkdirTemp("", "mbe-")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.Chmod(made.Work, 0o755)).To(Succeed())
 	made.Binary, err = program.Build(made.Work)
@@ -87,6 +87,7 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 var _ = SynchronizedAfterSuite(func() {
 	if lab != nil {
 		lab.Kill()
+		lab.Clean()
 	}
 }, func() {
 	if _, err := os.Stat(failures()); err == nil {
@@ -95,6 +96,9 @@ var _ = SynchronizedAfterSuite(func() {
 	}
 	Expect(os.RemoveAll(made.Work)).To(Succeed())
 })
+
+// Whatever a spec does, nothing may be left of its commands, nor of those before.
+var _ = AfterEach(func() { lab.Clean() })
 
 // failures is a file that is there once a spec has failed in any process.
 func failures() string { return filepath.Join(made.Work, "failures") }

@@ -36,9 +36,11 @@ func leaveUp(who *identity, args ...string) *leftUp {
 	c.up = who.run(5*time.Minute, append([]string{"up", "--name", c.name, "--logs", who.Dir + "/" + c.name}, args...)...)
 	c.kubeconfig = strings.TrimSpace(c.up.Succeeds())
 	Expect(c.kubeconfig).To(BeAnExistingFile())
+	lab.Guard(c.kubeconfig)
 	DeferCleanup(func() {
 		if !c.ended {
 			who.run(time.Minute, "down", "--name", c.name)
+			c.up.LeavesNothing(program.Soon)
 		}
 	})
 	return c

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -65,6 +66,7 @@ func (w *watch) look(p *corev1.Pod) {
 	state := pod.State
 	for _, c := range slices.Concat(p.Status.ContainerStatuses, p.Status.InitContainerStatuses) {
 		if c.Name != observations.SidecarContainer && c.Name != observations.IstiodContainer {
+			w.other(p, c)
 			continue
 		}
 		// An end is told while the container waits for its next start, and after it.
@@ -76,6 +78,36 @@ func (w *watch) look(p *corev1.Pod) {
 			w.note(p, c, t, int(c.RestartCount))
 		}
 	}
+}
+
+// metricsServer is the container of what memory and CPU are read from, as everybody calls it.
+const metricsServer = "metrics-server"
+
+// other notes an end of a container that is none of the mesh's, once, where it matters: of what
+// memory and CPU are read from any, and of applications one by a signal, which nobody planned.
+func (w *watch) other(p *corev1.Pod, c corev1.ContainerStatus) {
+	t := c.LastTerminationState.Terminated
+	if t == nil {
+		return
+	}
+	text := fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", t.Reason, t.ExitCode, c.RestartCount)
+	switch {
+	case p.Namespace == metav1.NamespaceSystem && c.Name == metricsServer:
+		text += ": memory and CPU were not read meanwhile"
+	case p.Namespace == metav1.NamespaceSystem || t.ExitCode <= 128:
+		return
+	}
+	id := fmt.Sprintf("%s/%s/%d", p.UID, c.Name, c.RestartCount)
+	w.mu.Lock()
+	seen := w.seen[id]
+	w.seen[id] = true
+	w.mu.Unlock()
+	if seen {
+		return
+	}
+	object := p.Namespace + "/" + p.Name + "/" + c.Name
+	w.progress.Note("%s %s", object, text)
+	w.recorder.event(observations.Warning, observations.Restarted, text, object)
 }
 
 // replaced counts the end of a proxy whose pod is gone: another has its name now, as those of

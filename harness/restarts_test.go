@@ -70,6 +70,41 @@ func TestRestarts(t *testing.T) {
 	g.Expect(log.restarts).To(HaveLen(2))
 }
 
+// TestOtherRestarts holds which ends of containers that are none of the mesh's are noted, each
+// once.
+func TestOtherRestarts(t *testing.T) {
+	for name, test := range map[string]struct {
+		namespace, container string
+		code                 int32
+		want                 string // of the event; none when empty
+	}{
+		"what memory is read from": {"kube-system", "metrics-server", 1, "ended with Error (exit code 1) and was restarted, 1 times in all: memory and CPU were not read meanwhile"},
+		"another of the cluster's": {"kube-system", "coredns", 137, ""},
+		"a killed application":     {"ns1", "app", 137, "ended with Error (exit code 137) and was restarted, 1 times in all"},
+		"one that may fail":        {"ns1", "app", 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &records{}
+			w := newWatch(dumped{}, &recorder{log: log}, quietProgress{})
+			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: test.namespace, Name: "pod", UID: "1"}}
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{
+				Name: test.container, RestartCount: 1,
+				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: test.code}},
+			}}
+			w.look(p)
+			w.look(p)
+			g := NewWithT(t)
+			if test.want == "" {
+				g.Expect(log.events).To(BeEmpty())
+				return
+			}
+			g.Expect(log.events).To(Equal([]observations.Event{{
+				Level: "warning", Kind: "restart", Object: test.namespace + "/pod/" + test.container, Message: test.want,
+			}}))
+		})
+	}
+}
+
 func TestReconnects(t *testing.T) {
 	g := NewWithT(t)
 	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)

@@ -152,16 +152,16 @@ func (s *settler) fired(ctx context.Context, o metav1.ListOptions) (map[string]t
 }
 
 // Disturbed says what moved since the wait for quiet ended, so that what was measured after
-// it is of no quiet mesh: CronJobs that have fired.
+// it is of no quiet mesh: CronJobs that have fired, and standstills.
 func (s *settler) Disturbed(ctx context.Context) ([]string, error) {
+	found := s.stood.since(s.settledAt)
 	if s.observing != nil {
-		return nil, nil
+		return found, nil
 	}
 	now, err := s.fired(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
-	var found []string
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		// One that was made meanwhile, or never asked about, was not compared.
 		if before, ok := s.rollouts.schedules[name]; ok && !now[name].Equal(before) {

@@ -242,6 +242,7 @@ func (r *run) all(ctx context.Context) (err error) {
 			return fmt.Errorf("see what istiod is told: %w", err)
 		}
 	}
+	go r.watchStandstills(watching)
 	if r.Observe == nil || !r.Observe.MemoryOnly {
 		go r.watch.watchConnections(watching)
 	}
@@ -401,6 +402,9 @@ func (r *run) step(ctx context.Context, index int) error {
 	}
 	refused, err := r.meter.measure(ctx, filepath.Join("dumps", folder))
 	if err != nil {
+		return err
+	}
+	if err := r.whole(ctx); err != nil {
 		return err
 	}
 	if err := r.meter.close(ctx, begin); err != nil {

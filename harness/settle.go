@@ -34,8 +34,10 @@ type settler struct {
 	// replaying waits neither for memory nor for old listeners.
 	replaying bool
 
-	quiet      sample.Quiet  // the last snapshot
-	quietSince time.Time     // since when nothing changed
+	quiet      sample.Quiet // the last snapshot
+	quietSince time.Time    // since when nothing changed
+	settledAt  time.Time    // when the last wait ended
+	stood      standstills
 	sooner     time.Duration // until pushes may have drained, where time alone is missing
 	agreed     int           // the changes to endpoints by which EndpointSlices agreed; 0 for none
 	usage      []observations.Usage
@@ -96,7 +98,8 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 		if record.Settled {
 			s.arrivals.settled()
 		}
-		if record.Settled || time.Since(start) >= limit {
+		if record.Settled || time.Since(s.stood.begun(start)) >= limit {
+			s.settledAt = time.Now()
 			return record, nil
 		}
 		s.pause(ctx, looked)

@@ -64,6 +64,7 @@ const (
 	Installed  = "mesh"       // the mesh that was there before is not what was asked for
 	Foreign    = "foreign"    // others changed the mesh during a step
 	JobFailed  = "job-failed" // a Job that a step made has failed
+	Suspended  = "suspended"  // the harness stood still for a while, with its machine or alone
 	Resumed    = "resumed"    // the run was interrupted and went on
 )
 

@@ -31,9 +31,17 @@ type Command struct {
 	Begun time.Time
 	// Trace follows its processes.
 	Trace *footprint.Trace
+	// Abandoned says of an `up` that its cluster is not to stand any more, though no `down` has
+	// said so.
+	Abandoned bool
 
-	cmd   *exec.Cmd
-	ended chan struct{}
+	cmd      *exec.Cmd
+	ended    chan struct{}
+	then     footprint.Look               // before it was started
+	clusters map[string]footprint.Cluster // that it goes to as a guest
+	there    []string                     // in the folder where it runs, before
+	strays   []string                     // what it left there
+	looked   sync.Once
 }
 
 // Buffer is a bytes.Buffer for several goroutines.
@@ -77,6 +85,15 @@ func (who *Identity) Start(args ...string) *Command {
 func (c *Command) launch() {
 	GinkgoHelper()
 	GinkgoWriter.Printf("%s: meshbench %s\n", c.Who.Name, strings.Join(c.Args, " "))
+	c.before()
+	if c.Args[0] == "down" {
+		// What has come since of the cluster that is to end.
+		for _, up := range c.Who.lab.Commands() {
+			if c.Who.lab.stands(up) && up.flag("--name") == c.flag("--name") {
+				up.Trace.Look()
+			}
+		}
+	}
 	c.Begun = time.Now()
 	Expect(c.cmd.Start()).To(Succeed())
 	lab := c.Who.lab
@@ -131,6 +148,7 @@ func (c *Command) Wait(limit time.Duration) int {
 		Fail(fmt.Sprintf("meshbench %s did not end in %s", strings.Join(c.Args, " "), limit))
 	}
 	c.Trace.Stop()
+	c.looked.Do(c.after)
 	return c.cmd.ProcessState.ExitCode()
 }
 
@@ -152,7 +170,7 @@ func (c *Command) Succeeds() string {
 // while there is none.
 func (c *Command) Kubeconfig() string {
 	GinkgoHelper()
-	found, err := filepath.Glob(filepath.Join(os.TempDir(), "meshbench-*", fmt.Sprintf("*-%d", c.PID()), "kubeconfig"))
+	found, err := filepath.Glob(filepath.Join(c.Who.Temp, "meshbench-*", fmt.Sprintf("*-%d", c.PID()), "kubeconfig"))
 	Expect(err).NotTo(HaveOccurred())
 	if len(found) == 0 {
 		return ""
@@ -195,22 +213,17 @@ func (c *Command) Kill() {
 // after its command.
 const Soon = 10 * time.Second
 
-// LeavesNothing waits until nothing is left of a command that has ended: no process,
-// namespace, cgroup, state folder, and on the host no mount and no interface.
+// LeavesNothing waits until nothing is left of a command that has ended, and of those before:
+// see [Lab.Left].
 func (c *Command) LeavesNothing(limit time.Duration) {
-	EventuallyWithOffset(1, c.Left, limit, 200*time.Millisecond).Should(BeEmpty(), "left by meshbench %s", strings.Join(c.Args, " "))
+	GinkgoHelper()
+	Eventually(c.Left, limit, 200*time.Millisecond).Should(BeEmpty(), "left by meshbench %s", strings.Join(c.Args, " "))
 }
 
-// Left lists what is left of the command.
+// Left lists what is left of the command, and of others that have ended.
 func (c *Command) Left() []string {
 	GinkgoHelper()
-	now, err := footprint.ReadHost()
-	Expect(err).NotTo(HaveOccurred())
-	left := append(c.Trace.Left(), now.Since(c.Who.lab.host)...)
-	// A run names its cluster by its process.
-	folders, err := filepath.Glob(filepath.Join(os.TempDir(), "meshbench-*", fmt.Sprintf("*-%d", c.PID())))
-	Expect(err).NotTo(HaveOccurred())
-	return append(left, folders...)
+	return c.Who.lab.Left()
 }
 
 // Story tells what a command said and what its cluster's logs end with.

@@ -23,6 +23,9 @@ type Identity struct {
 	UID  int
 	// Dir is where commands are run and runs are kept.
 	Dir string
+	// Home and Temp are the user's own home and folder for temporary files, in Dir, which are
+	// empty but for what commands leave there.
+	Home, Temp string
 	// Env is the environment of commands.
 	Env []string
 	// Credential is nil for the suite's own user.
@@ -32,9 +35,38 @@ type Identity struct {
 	runs int
 }
 
-// NewIdentity is the suite's own user with another folder, which exists.
+// NewIdentity is the suite's own user with another folder, which exists, and the same caches.
 func (l *Lab) NewIdentity(name, dir string) *Identity {
-	return &Identity{Name: name, UID: os.Getuid(), Dir: dir, Env: os.Environ(), lab: l}
+	GinkgoHelper()
+	who := &Identity{Name: name, UID: os.Getuid(), Dir: dir, lab: l}
+	// What says where a user's own files are is said below.
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if !slices.Contains([]string{"HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"}, name) {
+			who.Env = append(who.Env, variable)
+		}
+	}
+	who.Env = append(who.Env, l.caches...)
+	l.settle(who)
+	return who
+}
+
+// settle gives a user a home and a folder for temporary files, whose path is short: that of a
+// socket may have 107 bytes.
+func (l *Lab) settle(who *Identity) {
+	GinkgoHelper()
+	who.Home, who.Temp = filepath.Join(who.Dir, "home"), filepath.Join(who.Dir, "t")
+	// Folders that a home has anyway.
+	state := filepath.Join(who.Home, ".local", "state")
+	Expect(os.MkdirAll(state, 0o755)).To(Succeed())
+	for _, dir := range []string{who.Home, filepath.Dir(state), state, who.Temp} {
+		Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
+		Expect(os.Chown(dir, who.UID, -1)).To(Succeed())
+	}
+	who.Env = append(who.Env, "HOME="+who.Home, "TMPDIR="+who.Temp)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.identities = append(l.identities, who)
 }
 
 // Nobody is the uid of the ordinary user that root runs commands as.
@@ -56,10 +88,10 @@ func (l *Lab) Ordinary() *Identity {
 	l.linkComponents(filepath.Join(dir, "cache"))
 	l.ordinary = &Identity{
 		Name: "an ordinary user", UID: Nobody, Dir: dir,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_CACHE_HOME=" + filepath.Join(dir, "xdg"),
-			"MESHBENCH_CACHE=" + filepath.Join(dir, "cache"), "GOTOOLCHAIN=local"},
+		Env:        []string{"PATH=" + os.Getenv("PATH"), "MESHBENCH_CACHE=" + filepath.Join(dir, "cache"), "GOTOOLCHAIN=local"},
 		Credential: &syscall.Credential{Uid: Nobody, Gid: Nobody}, lab: l,
 	}
+	l.settle(l.ordinary)
 	return l.ordinary
 }
 

@@ -3,11 +3,13 @@
 package program
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -26,16 +28,33 @@ type Lab struct {
 	// Invoker is who runs the suite.
 	Invoker *Identity
 
-	host     footprint.Host // what the machine looked like before
+	caches   []string       // variables that name the invoking user's caches
+	before   footprint.Look // what the machine was like
 	ordinary *Identity      // once there is one
 
-	mu       sync.Mutex
-	commands []*Command
+	mu         sync.Mutex
+	commands   []*Command
+	identities []*Identity
+	clusters   map[string]footprint.Cluster // that are guarded, by kubeconfig
 }
 
-// Build builds the program into a folder and returns its path there.
+// BinaryEnv is the environment variable that may name a program which is built already.
+const BinaryEnv = "MESHBENCH_E2E_BINARY"
+
+// Build builds the program into a folder, or copies the one that [BinaryEnv] names, and
+// returns its path there.
 func Build(dir string) (string, error) {
 	binary := filepath.Join(dir, "meshbench")
+	if built := os.Getenv(BinaryEnv); built != "" {
+		content, err := os.ReadFile(built)
+		if err == nil {
+			err = os.WriteFile(binary, content, 0o755)
+		}
+		if err != nil {
+			return "", fmt.Errorf("take the program of %s: %w", BinaryEnv, err)
+		}
+		return binary, nil
+	}
 	out, err := exec.Command("go", "build", "-o", binary, "github.com/meshbench/meshbench/cmd/meshbench").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
@@ -49,12 +68,44 @@ func NewLab(work, binary string) *Lab {
 	GinkgoHelper()
 	l := &Lab{Work: work, Binary: binary}
 	var err error
-	l.host, err = footprint.ReadHost()
+	l.caches, err = caches()
+	Expect(err).NotTo(HaveOccurred())
+	l.before, err = footprint.Take(context.Background(), l.mounts())
 	Expect(err).NotTo(HaveOccurred())
 	dir := filepath.Join(work, fmt.Sprintf("invoker-%d", GinkgoParallelProcess()))
 	Expect(os.MkdirAll(dir, 0o755)).To(Succeed())
 	l.Invoker = l.NewIdentity("the invoking user", dir)
 	return l
+}
+
+// caches are the variables by which commands with another home find the caches of the invoking
+// user: meshbench's, and those of the go command, which builds components.
+func caches() ([]string, error) {
+	root := os.Getenv("MESHBENCH_CACHE")
+	if root == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("find the user's caches: %w", err)
+		}
+		root = filepath.Join(dir, "meshbench")
+	}
+	found := []string{"MESHBENCH_CACHE=" + root}
+	names := []string{"GOCACHE", "GOMODCACHE", "GOENV"}
+	out, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask the go command for its caches: %w", err)
+	}
+	for i, value := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		found = append(found, names[i]+"="+value)
+	}
+	return found, nil
+}
+
+// users are all identities so far.
+func (l *Lab) users() []*Identity {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.identities)
 }
 
 // Commands are all uses of the program so far, in the order of their starts.

@@ -15,6 +15,13 @@ type Failer interface {
 	Failure(ctx context.Context) error
 }
 
+// Wholer is a cluster that knows whether all of it goes on: what was read while a part of it did
+// nothing may lack what that part would have done.
+type Wholer interface {
+	// Whole returns when all of the cluster goes on, or fails with it.
+	Whole(ctx context.Context) error
+}
+
 // failureTimeout bounds Explain, whatever a provider does.
 const failureTimeout = 15 * time.Second
 

@@ -1,5 +1,5 @@
-// Package ownnetwork runs tests in a user and a network namespace of their own, as an ordinary
-// user's sandbox has them.
+// Package ownnetwork runs tests in a user, a network and a mount namespace of their own, as an
+// ordinary user's sandbox has them.
 package ownnetwork
 
 import (
@@ -31,7 +31,7 @@ func Is(t testing.TB, args ...string) bool {
 	cmd.Env = append(os.Environ(), variable+"=yes")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   syscall.SIGKILL,

@@ -17,6 +17,8 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/baseline"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
+	"github.com/meshbench/meshbench/harness/cluster/embedded/pulse"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/observations"
@@ -160,6 +162,30 @@ func (c *Cluster) Costs(ctx context.Context) (cluster.Costs, error) {
 		return cluster.Costs{}, c.explain(err)
 	}
 	return cluster.Costs{ControlPlane: costs.ControlPlane, Nodes: &costs.Sandbox}, nil
+}
+
+// Whole implements cluster.Wholer.
+func (c *Cluster) Whole(ctx context.Context) error { return c.explain(c.client.Whole(ctx)) }
+
+// guard fails the cluster when the sandbox's first process is stopped, which is in it all that
+// would notice anything. It returns at the sandbox's end.
+func (c *Cluster) guard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-c.exited
+		cancel()
+	}()
+	watch := &pulse.Watch{
+		PIDs: func() []int { return []int{c.record.PID} },
+		Owner: func(int) (name, log string, ok bool) {
+			return "the sandbox of cluster " + c.record.Name, filepath.Join(c.record.Logs, sandboxLog), true
+		},
+		Tail: controlplane.Tail,
+	}
+	if err := watch.Run(ctx); err != nil {
+		c.fail(err)
+	}
 }
 
 // explain gives an error of a dead sandbox its cause.

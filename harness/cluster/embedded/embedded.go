@@ -110,6 +110,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	if err != nil {
 		return nil, errors.Join(err, removeState(dir, locked))
 	}
+	go c.guard()
 	stood := make(chan struct{})
 	err = p.finish(ctx, c, c.listen(events, stood))
 	// From here on nobody reads what is told. Deleting waits for the sandbox's last words,
@@ -286,6 +287,8 @@ func (p *provider) await(ctx context.Context, c *Cluster, told <-chan sandbox.Ev
 			case p.Progress != nil:
 				p.Progress(event.Status)
 			}
+		case <-c.failed:
+			return c.failure()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -75,13 +75,22 @@ func claim(r record) (*state, error) {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(r, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(root, 0o700)
+	var file *os.File
+	for range 50 {
+		if err == nil {
+			err = os.MkdirAll(root, 0o700)
+		}
+		if err == nil {
+			file, err = os.OpenFile(filepath.Join(root, r.ID+recordSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		err = nil // another run has removed the folder, which was empty
 	}
-	if err != nil {
-		return nil, fmt.Errorf("write the record of the run: %w", err)
+	if err == nil && file == nil {
+		err = fs.ErrNotExist
 	}
-	file, err := os.OpenFile(filepath.Join(root, r.ID+recordSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("write the record of the run: %w", err)
 	}
@@ -113,11 +122,16 @@ func lock(path string) (_ *state, ok bool, err error) {
 // release unlocks the record and leaves it.
 func (s *state) release() error { return s.file.Close() }
 
-// drop removes the record and unlocks it.
+// drop removes the record and unlocks it. Of the folders that it was in those go too that hold
+// nothing else.
 func (s *state) drop() error {
 	err := os.Remove(s.file.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
+	}
+	root := filepath.Dir(s.file.Name())
+	if os.Remove(root) == nil { // refused while there are other records
+		_ = os.Remove(filepath.Dir(root)) // and other providers'
 	}
 	return errors.Join(err, s.file.Close())
 }

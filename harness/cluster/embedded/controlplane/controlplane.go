@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/meshbench/meshbench/harness/cluster/embedded/pulse"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -165,6 +167,29 @@ func (c *ControlPlane) Stop() {
 	for i := len(c.procs) - 1; i >= 0; i-- {
 		c.procs[i].Stop()
 	}
+}
+
+// Programs are those of the control plane, to be asked whether they live: what others depend on
+// comes first.
+func (c *ControlPlane) Programs() ([]pulse.Program, error) {
+	api, err := rest.HTTPClientFor(c.RESTConfig())
+	if err != nil {
+		return nil, fmt.Errorf("make client of the API server: %w", err)
+	}
+	// Controller manager and scheduler make their certificates themselves, and answer this
+	// question to anybody on the loopback.
+	unknown := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	ask := map[string]func(context.Context) error{
+		"etcd":                    pulse.HTTP(http.DefaultClient, etcdURL+"/health"),
+		"kube-apiserver":          pulse.HTTP(api, localServer+"/livez"),
+		"kube-controller-manager": pulse.HTTP(unknown, "https://127.0.0.1:10257/healthz"),
+		"kube-scheduler":          pulse.HTTP(unknown, "https://127.0.0.1:10259/healthz"),
+	}
+	var programs []pulse.Program
+	for _, p := range c.procs {
+		programs = append(programs, pulse.Program{Name: p.Name, Ask: ask[p.Name], Log: p.Log})
+	}
+	return programs, nil
 }
 
 // Costs are those of the processes so far, by program.

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -73,6 +74,27 @@ type Runtime struct {
 	made   int // pods made so far: numbers users, links and groups
 	warmed map[string]bool
 	notes  []string
+}
+
+// Owner is the container that a process is in, in words, and the file of its log.
+func (r *Runtime) Owner(pid int) (name, log string, ok bool) {
+	namespace, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
+	if err != nil {
+		return "", "", false
+	}
+	r.mu.Lock()
+	pods := slices.Collect(maps.Keys(r.pods))
+	r.mu.Unlock()
+	for _, p := range pods {
+		p.mu.Lock()
+		for c := range p.containers {
+			if c.pidNamespace == namespace {
+				name, log, ok = fmt.Sprintf("container %s of pod %s/%s", c.config.Name, p.config.Namespace, p.config.Name), c.config.Log, true
+			}
+		}
+		p.mu.Unlock()
+	}
+	return name, log, ok
 }
 
 // New makes the bridge with its gateway address, takes the loopback interface up and

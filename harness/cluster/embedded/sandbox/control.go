@@ -35,6 +35,9 @@ func (s *server) serveControl(ctx context.Context, listener net.Listener) error 
 		costs, err := s.costs()
 		answer(w, costs, err)
 	})
+	mux.HandleFunc("GET /whole", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, s.whole(r.Context()))
+	})
 	mux.HandleFunc("PUT /nodes", func(w http.ResponseWriter, r *http.Request) {
 		var groups []cluster.NodeGroup
 		if err := json.NewDecoder(r.Body).Decode(&groups); err != nil {
@@ -119,6 +122,11 @@ func (c *Client) Facts(ctx context.Context) (facts observations.Cluster, err err
 func (c *Client) Costs(ctx context.Context) (costs Costs, err error) {
 	err = c.peer.Call(ctx, http.MethodGet, "/costs", nil, &costs)
 	return costs, err
+}
+
+// Whole returns when no process of the cluster is stopped.
+func (c *Client) Whole(ctx context.Context) error {
+	return c.peer.Call(ctx, http.MethodGet, "/whole", nil, nil)
 }
 
 // SetNodes makes the nodes be groups and returns when they are Ready.

@@ -77,7 +77,7 @@ func serve(events events) error {
 	go func() {
 		s.end(fmt.Errorf("%w by signal %v", errAsked, <-signals))
 	}()
-	go func() { s.end(watchLifeline(os.NewFile(LifelineFD, "lifeline"))) }()
+	go func() { s.end(s.watchLifeline(os.NewFile(LifelineFD, "lifeline"))) }()
 	err = s.run()
 	if errors.Is(err, errAsked) {
 		slog.Info("ending", "reason", err)
@@ -98,9 +98,10 @@ func readConfig(file io.ReadCloser) (Config, error) {
 
 // watchLifeline returns when the sandbox shall end because its maker did; never after
 // Detach.
-func watchLifeline(lifeline io.Reader) error {
+func (s *server) watchLifeline(lifeline io.Reader) error {
 	var word [1]byte
 	if _, err := io.ReadFull(lifeline, word[:]); err == nil && word[0] == Detach {
+		s.detached.Store(true)
 		select {}
 	}
 	return fmt.Errorf("%w: the command that made this cluster has let go of it", errAsked)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,8 @@ type server struct {
 	events events
 	ctx    context.Context         // done at the end, with its reason as cause
 	end    context.CancelCauseFunc // the first reason counts
+	// detached is set once the cluster outlives its maker.
+	detached atomic.Bool
 
 	network network
 	runtime *runtime.Runtime
@@ -80,6 +83,7 @@ func (s *server) start(ctx context.Context) error {
 	if err := s.startNetwork(ctx); err != nil {
 		return err
 	}
+	go s.guard()
 	if err := s.startPlane(ctx); err != nil {
 		return err
 	}
@@ -155,13 +159,9 @@ func (s *server) startPlane(ctx context.Context) error {
 	took("control plane", since)
 	go func() {
 		// See package controlplane for why it is not started again.
-		err := fmt.Errorf("the control plane failed: %w", <-s.plane.Failed())
-		// Told before the clearing away, which takes seconds in which the maker's calls
-		// to the API server fail.
-		s.events.send(Event{Error: err.Error()})
-		s.end(err)
+		s.fail(fmt.Errorf("the control plane failed: %w", <-s.plane.Failed()))
 	}()
-	return nil
+	return s.guardPlane()
 }
 
 // nodes is the largest number of them that the cluster is to have.
