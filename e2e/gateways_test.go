@@ -59,7 +59,7 @@ var _ = DescribeTable("gateways by the chart and by the Gateway API", Label("gat
 var _ = DescribeTable("bookinfo behind a gateway", Label("gateways", "traffic"),
 	func(user func() *identity) {
 		who := user()
-		run := who.startRun("bookinfo", "--set", "seconds=20")
+		run := who.startRun("bookinfo", "--set", "seconds=20", "--api-port")
 		Eventually(run.Both.String).WithTimeout(6 * time.Minute).Should(MatchRegexp(`step 4 of 4.*from client/client\n`))
 		analysis, err := exec.Command(made.Istioctl, "--kubeconfig", run.Kubeconfig(), "analyze", "--namespace", "bookinfo",
 			"--failure-threshold", "Info", "--output-threshold", "Info").CombinedOutput()

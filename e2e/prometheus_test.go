@@ -311,7 +311,7 @@ var _ = Describe("a run that reads memory through Prometheus", Label("prometheus
 		dir, err := os.MkdirTemp(invoker.Dir, "prometheus-")
 		Expect(err).NotTo(HaveOccurred())
 		prom := startPrometheus(dir, kubelets("kubelet"))
-		run := invoker.startRun("one-pod", "--memory-source", "prometheus", "--prometheus-url", prom.url)
+		run := invoker.startRun("one-pod", "--memory-source", "prometheus", "--prometheus-url", prom.url, "--api-port")
 		// The cluster is the run's own: Prometheus learns of it once it is there.
 		var c *leftUp
 		Eventually(func(g Gomega) {

@@ -259,7 +259,7 @@ func (r *run) provision(ctx context.Context, spec cluster.Spec) (*Provisioned, e
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(spec.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for the cluster's logs: %w", err)
 	}
 	made, err := r.Provision(ctx, spec)

@@ -116,6 +116,9 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 		return "", err
 	}
 	outcome = r.outcome(ctx, err)
+	if e := r.hide(outcome); e != nil {
+		err, outcome = errors.Join(err, e), observations.Failed
+	}
 	end := &observations.End{Outcome: outcome, Seconds: time.Since(r.start).Seconds()}
 	if err != nil {
 		end.Error = err.Error()
@@ -355,7 +358,7 @@ func (r *run) keepScenario() error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(filepath.Join(r.Dir, ScenarioName), text, 0o644); err != nil {
+	if err := atomicfile.Write(filepath.Join(r.Dir, ScenarioName), text, 0o600); err != nil {
 		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
 	return r.Scenario.Keep(r.Dir)

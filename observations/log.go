@@ -12,6 +12,9 @@ import (
 	"reflect"
 	"sync"
 	"time"
+
+	"github.com/meshbench/meshbench/internal/plain"
+	"github.com/meshbench/meshbench/internal/redact"
 )
 
 // Log writes the log of a run. It is safe for concurrent use.
@@ -44,7 +47,7 @@ func Create(dir string) (*Log, error) {
 
 // Append writes one record, with the present time where it has none. The record is in
 // the file, as far as this process is concerned, when Append returns: nothing is kept
-// in a buffer that a kill could lose. A write that fails, as on a full disk, is taken back,
+// in a buffer that a kill could lose. Secrets in it are taken out before (package redact). A write that fails, as on a full disk, is taken back,
 // so that the log ends in a whole record. As that one is missing, every later Append returns
 // the same error; only the run's end is still tried, for it says why.
 func (l *Log) Append(r Record) error {
@@ -66,7 +69,8 @@ func (l *Log) Append(r Record) error {
 	if err := enc.Encode(r); err != nil {
 		return fmt.Errorf("appending to the log: %w", err)
 	}
-	if n, err := l.file.Write(line.Bytes()); err != nil {
+	// Errors quote manifests, refusals quote configuration, values have credentials in them.
+	if n, err := l.file.Write(redact.JSON(line.Bytes())); err != nil {
 		err = errors.Join(fmt.Errorf("appending to the log: %w", err), l.takeBack(n))
 		if l.err == nil {
 			l.err = err
@@ -144,6 +148,8 @@ func ReadFile(path string) (records []Record, truncated bool, err error) {
 // A log with nothing in it, or only half of its first record, gives no records. Namespaces
 // have the scenario's names in them, whatever they were called on the cluster. Where the run
 // was interrupted and went on ([Resume]), records of the step that was under way are left out.
+// Control characters in texts, which a terminal would obey, stand as \x1b: a report of a log has
+// none, in any format.
 func Read(r io.Reader) (records []Record, truncated bool, err error) {
 	whole, err := readAll(r)
 	if err != nil {
@@ -184,6 +190,9 @@ func readAll(r io.Reader) (*Contents, error) {
 					"use the meshbench that wrote it (%s)", record.Run.Schema, Schema, record.Run.Meshbench)
 			}
 		}
+		if strange(line) {
+			clean(reflect.ValueOf(&record).Elem())
+		}
 		if number > 1 {
 			c.Records[0].Run.inScenarioNames(&record)
 		}
@@ -192,6 +201,48 @@ func readAll(r io.Reader) (*Contents, error) {
 		}
 		if last {
 			return c, nil
+		}
+	}
+}
+
+// strange reports whether a line may have texts that are not plain.
+func strange(line []byte) bool {
+	for _, escape := range []string{`\u`, `\b`, `\f`, `\r`} {
+		if bytes.Contains(line, []byte(escape)) {
+			return true
+		}
+	}
+	return !plain.Is(string(line))
+}
+
+// clean makes all texts below a value plain.
+func clean(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(plain.Text(v.String()))
+	case reflect.Pointer:
+		if !v.IsNil() {
+			clean(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Field(i); f.CanSet() {
+				clean(f)
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			clean(v.Index(i))
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			k, e := reflect.New(key.Type()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			k.Set(key)
+			e.Set(v.MapIndex(key))
+			v.SetMapIndex(key, reflect.Value{})
+			clean(k)
+			clean(e)
+			v.SetMapIndex(k, e)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (s *Scenario) Keep(folder string) error {
 
 // keep copies the file.
 func (f *longFile) keep(to string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
 	in, err := f.open()
@@ -57,7 +57,7 @@ func (f *longFile) keep(to string) (err error) {
 		return err
 	}
 	defer in.Close()
-	out, err := os.Create(to)
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

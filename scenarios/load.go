@@ -18,6 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/meshbench/meshbench/internal/redact"
 	"github.com/meshbench/meshbench/internal/yamlerror"
 )
 
@@ -149,6 +150,10 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 	for i, line := range bytes.Split(data, []byte("\n")) {
 		if !utf8.Valid(line) {
 			d.problem(at(i+1), "", "invalid UTF-8")
+			return nil
+		}
+		if bytes.Contains(line, []byte(redact.Mark)) { // see [Hide]
+			d.problem(at(i+1), "", "a secret was taken out here when the run was over: write it in again, or use the scenario that the run was made of")
 			return nil
 		}
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster/embedded/light"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/internal/plain"
+	"github.com/meshbench/meshbench/internal/redact"
 	"github.com/meshbench/meshbench/internal/shortage"
 	"github.com/meshbench/meshbench/internal/standin"
 	"github.com/meshbench/meshbench/internal/standin/server"
@@ -98,6 +100,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		os.Exit(exitInterrupted)
 	}()
 
+	// Names of objects, lines of logs and answers of servers are in what is said.
+	stdout, stderr = plain.NewWriter(stdout), plain.NewWriter(stderr)
+
 	// Client libraries log through globals what they also return as errors, or try again.
 	klog.LogToStderr(false)
 	klog.SetOutput(io.Discard)
@@ -119,7 +124,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	if message := coded.Error(); message != "" {
-		fmt.Fprintln(stderr, "meshbench: "+message)
+		fmt.Fprintln(stderr, "meshbench: "+redact.Text(message)) // it may quote a manifest
 		if advice := shortage.Advice(err); advice != "" {
 			fmt.Fprintln(stderr, advice)
 		}

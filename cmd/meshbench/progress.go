@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/term"
 
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/plain"
 )
 
 // progress shows where long work is: on a terminal one live line, elsewhere plain
@@ -33,6 +33,7 @@ type progress struct {
 const plainEvery = 10 * time.Second
 
 func newProgress(out io.Writer) *progress {
+	out = plain.Raw(out)
 	p := &progress{out: out, begun: time.Now(), since: time.Now(), stop: make(chan struct{})}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		p.width = 80
@@ -118,7 +119,7 @@ func (p *progress) endPhase() {
 
 // line writes a line that stays, with the time since the start.
 func (p *progress) line(text string) {
-	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.begun).Seconds(), text)
+	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.begun).Seconds(), plain.Text(text))
 }
 
 func (p *progress) clear() {
@@ -141,8 +142,9 @@ func (p *progress) draw() {
 	spinner := `|/-\`[time.Now().UnixMilli()/200%4]
 	text := fmt.Sprintf("%6.1fs %c %s (%.0f s)", time.Since(p.begun).Seconds(), spinner, p.phase, time.Since(p.since).Seconds())
 	if p.status != "" {
-		text += ": " + strings.ReplaceAll(p.status, "\n", " ")
+		text += ": " + p.status
 	}
+	text = plain.Line(text)
 	if runes := []rune(text); len(runes) >= p.width {
 		text = string(runes[:p.width-1])
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/meshbench/meshbench/internal/atomicfile"
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports"
@@ -98,9 +99,10 @@ func report(out io.Writer, dir string) (*reports.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the report of run %s: %w", dir, err)
 	}
-	f, ok := out.(*os.File)
+	raw := plain.Raw(out) // colours are orders to a terminal, which the report's own text has none of
+	f, ok := raw.(*os.File)
 	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
-	if err := formats.Console(out, r, colour); err != nil {
+	if err := formats.Console(raw, r, colour); err != nil {
 		return nil, err
 	}
 	if missing := formats.MissingDumps(dir, r); missing != "" {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -42,7 +43,7 @@ func (s *setting) one(ctx context.Context, to console, j job) error {
 // runProgram runs another meshbench. Its exit code is that of its command.
 func runProgram(ctx context.Context, to console, program string, args []string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stdout, cmd.Stderr = to.out, to.err
+	cmd.Stdout, cmd.Stderr = plain.Raw(to.out), plain.Raw(to.err) // a terminal stays one to it
 	// It is not to hear Ctrl-C twice, which would end it without cleaning up; and not to
 	// outlive this process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

@@ -56,7 +56,7 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 				return optionError(cmd.CommandPath(), err)
 			}
 			// Not before: what is refused leaves nothing.
-			if err := os.MkdirAll(logs, 0o755); err != nil {
+			if err := os.MkdirAll(logs, 0o700); err != nil {
 				return fmt.Errorf("cannot make the folder for logs: %w", err)
 			}
 			made, err := provisioning.Provision(cmd.Context(), spec)

@@ -90,7 +90,7 @@ func TestNothingHalfMadeStays(t *testing.T) {
 
 			root := t.TempDir()
 			if tt.space != "" {
-				if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size="+tt.space); err != nil {
+				if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=0755,size="+tt.space); err != nil {
 					skip.NotHere(t, "mounting a small disk takes root: %v", err)
 				}
 				t.Cleanup(func() { _ = unix.Unmount(root, 0) })
@@ -113,7 +113,7 @@ func TestNothingHalfMadeStays(t *testing.T) {
 
 			tamper = nil
 			if tt.space != "" {
-				if err := unix.Mount("tmpfs", root, "tmpfs", unix.MS_REMOUNT, "size=64m"); err != nil {
+				if err := unix.Mount("tmpfs", root, "tmpfs", unix.MS_REMOUNT, "mode=0755,size=64m"); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // envoyVersion is the line of `envoy --version`: the build as Envoy itself reports it,
@@ -35,7 +37,7 @@ func LocalEnvoy(ctx context.Context, path string) (Component, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var out bytes.Buffer
-	err = command{args: []string{path, "--version"}, dir: os.TempDir(), stdout: &out}.run(ctx, io.Discard)
+	err = command{args: []string{path, "--version"}, dir: os.TempDir(), env: childenv.None(), stdout: &out}.run(ctx, io.Discard)
 	if err != nil {
 		return Component{}, fmt.Errorf("ask Envoy for its version: %w: name an executable of Envoy for this machine", err)
 	}

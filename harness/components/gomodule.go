@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // goModules builds components from one pinned set of Go modules.
@@ -97,12 +99,12 @@ var release = regexp.MustCompile(`^go1\.\d+(\.\d+|rc\d+)?$`)
 // compiled is the same. The Makefile builds this program so, too.
 const compilerGOGC = "300"
 
-// goEnv is the environment of the go command: the user's, less what would change the
-// result. Components are built by the Go release that built this program, so the key
+// goEnv is the environment of the go command: what it needs of the user's, less what would
+// change the result. Components are built by the Go release that built this program, so the key
 // in the cache is known without asking the go command; go fetches that release by
 // itself should it be another one.
 func goEnv(tmp string) []string {
-	env := append(os.Environ(),
+	env := append(childenv.Go(),
 		"CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "GO111MODULE=on",
 		"GOWORK=off", "GOFLAGS=-mod=readonly", "GOTMPDIR="+tmp)
 	if v := runtime.Version(); release.MatchString(v) {

@@ -722,7 +722,7 @@ func TestNoRoom(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			small := t.TempDir()
-			if err := unix.Mount("tmpfs", small, "tmpfs", 0, tt.size); err != nil {
+			if err := unix.Mount("tmpfs", small, "tmpfs", 0, "mode=0755,"+tt.size); err != nil {
 				skip.NotHere(t, "mounting a small disk takes root: %v", err)
 			}
 			defer unix.Unmount(small, unix.MNT_DETACH)

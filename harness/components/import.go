@@ -43,6 +43,9 @@ func (s *Store) Import(ctx context.Context, r io.Reader, say func(string)) (*Imp
 	if say == nil {
 		say = func(string) {}
 	}
+	if err := s.private(); err != nil {
+		return nil, err
+	}
 	units, err := s.pinnedUnits()
 	if err != nil {
 		return nil, err

@@ -202,6 +202,9 @@ func (s *Store) Complete(want ...Name) bool {
 // progress may be nil. An error of a build holds the last lines of its log, the log's
 // path and what to do.
 func (s *Store) Obtain(ctx context.Context, progress Progress, want ...Name) (Set, error) {
+	if err := s.private(); err != nil {
+		return nil, err
+	}
 	if err := s.Examine(ctx, want...); err != nil {
 		return nil, err
 	}
@@ -271,6 +274,9 @@ func (s *Store) cached(want []Name) (Set, map[*unit][]part, error) {
 			if err != nil {
 				missing[u] = append(missing[u], p)
 				continue
+			}
+			if err := privateEntry(s.dir(u, p), m); err != nil {
+				return nil, nil, err
 			}
 			c := Component{Version: p.version, Path: filepath.Join(s.dir(u, p), p.payload)}
 			if m.Image != nil {

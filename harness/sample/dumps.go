@@ -39,7 +39,7 @@ func (s *Sampler) ProxyMemory(ctx context.Context, pod Pod) (int64, error) {
 // "config_dump" and "clusters", with the sizes in bytes. Once the dump is asked for the proxy is
 // a witness, whatever comes of it; see [Sampler.Witness].
 func (s *Sampler) Dump(ctx context.Context, pod Pod, run, dir string) (dumps map[string]string, sizes map[string]int64, err error) {
-	if err := os.MkdirAll(filepath.Join(run, dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(run, dir), 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the folder for dumps: %w", err)
 	}
 	s.MarkWitness(pod.Process)

@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshbench/meshbench/internal/redact"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
 )
@@ -354,12 +355,14 @@ func requestsIn(clusters string) (map[string]int64, error) {
 func (s *Sampler) dump(ctx context.Context, pod Pod, path, file string) (size int64, err error) {
 	partial := file + ".partial"
 	err = s.get(ctx, pod.Namespace, pod.Name, envoyAdminPort, path, func(r io.Reader) error {
-		f, err := os.Create(partial) // again at each attempt
+		f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // again at each attempt
 		if err != nil {
 			return err
 		}
-		size, err = io.Copy(f, r)
-		return errors.Join(err, f.Close())
+		// What is kept has no secrets in it; the size is that of what Envoy sent.
+		kept := redact.NewJSON(f)
+		size, err = io.Copy(kept, r)
+		return errors.Join(err, kept.Close(), f.Close())
 	})
 	if err != nil {
 		_ = os.Remove(partial)

@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 // dialTimeout limits one attempt to open a port-forward.
@@ -73,7 +75,7 @@ func (f *Forwarder) Dial(ctx context.Context, namespace, pod string, port int) (
 
 func (f *Forwarder) open(ctx context.Context, namespace, pod string, port int) (*forwarded, error) {
 	// A round tripper carries the one connection it has upgraded: each needs its own.
-	transport, upgrader, err := spdy.RoundTripperFor(f.cfg)
+	transport, upgrader, err := kube.Streams(f.cfg)
 	if err != nil {
 		return nil, err
 	}

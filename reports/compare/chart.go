@@ -5,6 +5,8 @@ import (
 	"io"
 	"math"
 	"strings"
+
+	"github.com/meshbench/meshbench/internal/plain"
 )
 
 // Chart shows one line over a few places. Markdown has it as a block for Mermaid, which
@@ -38,5 +40,5 @@ func (c Chart) mermaid(out io.Writer) {
 
 // quoted is a text of Mermaid, which has no escapes.
 func quoted(text string) string {
-	return `"` + strings.NewReplacer(`"`, "'", "\n", " ", "`", "'").Replace(text) + `"`
+	return `"` + strings.NewReplacer(`"`, "'", "`", "'").Replace(plain.Line(text)) + `"`
 }

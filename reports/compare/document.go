@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/words"
 )
@@ -313,12 +314,12 @@ func wrap(out io.Writer, bullet, text string) {
 // Markdown prints the document in GitHub's Markdown, as for a step summary.
 func (d *Document) Markdown(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "# %s\n\n", escape(d.Title))
+	fmt.Fprintf(out, "# %s\n\n", plain.Markdown(d.Title))
 	if d.Verdict != "" {
-		fmt.Fprintf(out, "**%s**\n\n", escape(d.Verdict))
+		fmt.Fprintf(out, "**%s**\n\n", plain.Markdown(d.Verdict))
 	}
 	for _, text := range d.Warnings {
-		fmt.Fprintf(out, "> **Warning:** %s\n\n", escape(text))
+		fmt.Fprintf(out, "> **Warning:** %s\n\n", plain.Markdown(text))
 	}
 	list(out, d.Lines)
 	for _, c := range d.Charts {
@@ -329,10 +330,10 @@ func (d *Document) Markdown(w io.Writer) error {
 	}
 	list(out, d.Legend)
 	for _, t := range d.Tables {
-		fmt.Fprintf(out, "## %s\n\n", escape(t.Title))
+		fmt.Fprintf(out, "## %s\n\n", plain.Markdown(t.Title))
 		row := func(cells []string, bold bool) {
 			for _, c := range cells {
-				if c = escape(c); bold {
+				if c = plain.Markdown(c); bold {
 					c = "**" + c + "**"
 				}
 				fmt.Fprintf(out, "| %s ", c)
@@ -354,7 +355,7 @@ func (d *Document) Markdown(w io.Writer) error {
 		fmt.Fprintln(out)
 	}
 	for _, l := range d.Lists {
-		fmt.Fprintf(out, "## %s\n\n", escape(l.Title))
+		fmt.Fprintf(out, "## %s\n\n", plain.Markdown(l.Title))
 		list(out, l.Lines)
 	}
 	if len(d.Notes) > 0 {
@@ -369,16 +370,11 @@ func (d *Document) Markdown(w io.Writer) error {
 
 func list(out io.Writer, items []string) {
 	for _, text := range items {
-		fmt.Fprintf(out, "- %s\n", escape(text))
+		fmt.Fprintf(out, "- %s\n", plain.Markdown(text))
 	}
 	if len(items) > 0 {
 		fmt.Fprintln(out)
 	}
-}
-
-// escape keeps text from being taken for Markdown, and in one line.
-func escape(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "*", `\*`, "_", `\_`, "`", "\\`", "<", "&lt;", "~", `\~`, "\n", " ").Replace(text)
 }
 
 //go:embed document.html.tmpl

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/words"
 )
@@ -94,15 +95,15 @@ func (e *Explanation) Markdown(w io.Writer, top int) error {
 
 func (d *document) markdown(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "# %s\n\n**%s**\n\n", escape(d.Title), escape(d.Headline))
+	fmt.Fprintf(out, "# %s\n\n**%s**\n\n", plain.Markdown(d.Title), plain.Markdown(d.Headline))
 	for _, line := range d.Lines {
-		fmt.Fprintf(out, "- %s\n", escape(line))
+		fmt.Fprintf(out, "- %s\n", plain.Markdown(line))
 	}
 	for _, t := range d.Tables {
 		if len(t.Rows)+len(t.Notes) == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "\n## %s\n\n", escape(t.Title))
+		fmt.Fprintf(out, "\n## %s\n\n", plain.Markdown(t.Title))
 		rule := make([]string, len(t.Header))
 		for i, n := range t.Numbers() {
 			rule[i] = "---"
@@ -110,35 +111,33 @@ func (d *document) markdown(w io.Writer) error {
 				rule[i] = "---:"
 			}
 		}
-		row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
-		if len(t.Rows) > 0 {
-			row(t.Header)
-			row(rule)
-		}
-		for _, cells := range t.Rows {
+		row := func(cells []string) {
 			escaped := make([]string, len(cells))
 			for i, c := range cells {
-				escaped[i] = escape(c)
+				escaped[i] = plain.Markdown(c)
 			}
-			row(escaped)
+			fmt.Fprintf(out, "| %s |\n", strings.Join(escaped, " | "))
+		}
+		if len(t.Rows) > 0 {
+			row(t.Header)
+			fmt.Fprintf(out, "| %s |\n", strings.Join(rule, " | "))
+		}
+		for _, cells := range t.Rows {
+			row(cells)
 		}
 		for _, note := range t.Notes {
-			fmt.Fprintf(out, "\n%s\n", escape(note))
+			fmt.Fprintf(out, "\n%s\n", plain.Markdown(note))
 		}
 	}
 	if len(d.Notes) > 0 {
 		fmt.Fprint(out, "\n## Notes\n\n")
 	}
 	for _, note := range d.Notes {
-		fmt.Fprintf(out, "- %s\n", escape(note))
+		fmt.Fprintf(out, "- %s\n", plain.Markdown(note))
 	}
 	if d.Give != "" {
-		fmt.Fprintf(out, "\n```text\n%s```\n", d.Give)
+		fence := plain.Fence(d.Give)
+		fmt.Fprintf(out, "\n%stext\n%s%s\n", fence, d.Give, fence)
 	}
 	return out.Flush()
-}
-
-// escape keeps text from being taken for Markdown, and in one line.
-func escape(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "*", `\*`, "_", `\_`, "`", "\\`", "<", "&lt;", "~", `\~`, "\n", " ").Replace(text)
 }

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/sections"
@@ -29,7 +31,7 @@ func Console(w io.Writer, r *reports.Report, colour bool) error {
 			"NO ", red+"NO "+off, "ERROR ", red+"ERROR "+off, "WARNING ", yellow+"WARNING "+off,
 			"ok: ", green+"ok: "+off, "MISS: ", red+"MISS: "+off, "INCOMPLETE: ", red+"INCOMPLETE: "+off, "UNSETTLED: ", red+"UNSETTLED: "+off)
 	}
-	line := func(text string) { fmt.Fprintln(out, paint.Replace(strings.TrimRight(text, " "))) }
+	line := func(text string) { fmt.Fprintln(out, paint.Replace(plain.Line(strings.TrimRight(text, " ")))) }
 
 	wrap(line, "", title(r)+", run "+r.Run)
 	line("")
@@ -137,6 +139,10 @@ func aligned(rows [][]string) []string {
 	// One column apart: the numbers are narrower than their headers.
 	right := tabwriter.NewWriter(&numbers, 0, 0, 1, ' ', tabwriter.AlignRight)
 	for _, row := range rows {
+		row = slices.Clone(row)
+		for i := range row {
+			row[i] = plain.Line(row[i])
+		}
 		fmt.Fprintf(left, "%s\t\n", row[0])
 		fmt.Fprintf(right, "%s\t\n", strings.Join(row[1:], "\t"))
 	}

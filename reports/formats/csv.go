@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/words"
@@ -16,9 +17,10 @@ import (
 // istioctl's header line; where lines were published, the published columns are one less
 // too. Metrics that were not read have no row. Of a metric with a reading for each pod the
 // row is the median; NAME.min, NAME.max and NAME.samples follow it. subject is the
-// workload, the type or the thing that a value is of, where it is not of the whole step.
+// workload, the type or the thing that a value is of, where it is not of the whole step. Names that
+// a spreadsheet would take for a formula have an apostrophe before them.
 func CSV(w io.Writer, r *reports.Report) error {
-	out := &csvTable{Writer: csv.NewWriter(w), run: []string{r.Run, r.Scenario}}
+	out := &csvTable{Writer: csv.NewWriter(w), run: []string{plain.Cell(r.Run), plain.Cell(r.Scenario)}}
 	out.Write([]string{"run", "scenario", "step", "name", "metric", "subject", "value", "unit", "published", "published_high", "match"})
 	table := metrics.In(metrics.CSV)
 	out.samples(table, r.Samples())
@@ -51,7 +53,7 @@ func (t *csvTable) row(number int, step, metric, subject string, value float64, 
 	if number > 0 {
 		at = strconv.Itoa(number)
 	}
-	line := slices.Concat(t.run, []string{at, step, metric, subject, words.Number(value), string(unit)}, published)
+	line := slices.Concat(t.run, []string{at, plain.Cell(step), metric, plain.Cell(subject), words.Number(value), string(unit)}, published)
 	for len(line) < 11 {
 		line = append(line, "")
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/sections"
@@ -14,16 +15,16 @@ import (
 // Markdown prints the report in GitHub's Markdown; it can be used as a step summary.
 func Markdown(w io.Writer, r *reports.Report) error {
 	out := &markdown{w: bufio.NewWriter(w)}
-	out.line("# %s", escape(title(r)))
+	out.line("# %s", plain.Markdown(title(r)))
 	out.line("")
-	out.line("**%s**", escape(r.Summary))
+	out.line("**%s**", plain.Markdown(r.Summary))
 	out.line("")
 	out.stepTable(r)
 	for _, s := range r.Sections {
 		out.table(s.Summary)
 		out.line("")
 		for _, note := range s.Notes {
-			out.line("%s  ", escape(note))
+			out.line("%s  ", plain.Markdown(note))
 		}
 	}
 	out.section("Findings")
@@ -32,7 +33,7 @@ func Markdown(w io.Writer, r *reports.Report) error {
 		if f.Level != observations.Info {
 			level = "**" + f.Level + "** "
 		}
-		out.line("- %s%s", level, escape(f.String()))
+		out.line("- %s%s", level, plain.Markdown(f.String()))
 	}
 	out.table(expectationTable(r))
 	for _, s := range r.Sections {
@@ -47,12 +48,13 @@ func Markdown(w io.Writer, r *reports.Report) error {
 		out.table(t)
 	}
 	if values := r.Environment.Mesh.Values; values != "" {
-		out.line("\nHelm values:\n\n```yaml\n%s\n```", strings.TrimRight(values, "\n"))
+		fence := plain.Fence(values)
+		out.line("\nHelm values:\n\n%syaml\n%s\n%s", fence, strings.TrimRight(values, "\n"), fence)
 	}
 	if dumps := r.Dumps(); len(dumps) > 0 {
 		out.section("Raw dumps and profiles")
 		for _, d := range dumps {
-			out.line("- %s, %s: [%s](<%s>)", escape(d.Step), escape(d.Pod), escape(d.Kind), d.Path)
+			out.line("- %s, %s: [%s](<%s>)", plain.Markdown(d.Step), plain.Markdown(d.Pod), plain.Markdown(d.Kind), link(d.Path))
 		}
 	}
 	return out.w.Flush()
@@ -72,7 +74,7 @@ func (m *markdown) table(s sections.Table) {
 		return
 	}
 	if s.Title != "" {
-		m.section(s.Title)
+		m.section(plain.Markdown(s.Title))
 	}
 	align := make([]string, len(s.Header))
 	for i, numbers := range s.Numbers() {
@@ -81,21 +83,34 @@ func (m *markdown) table(s sections.Table) {
 			align[i] = "---:"
 		}
 	}
-	m.line("| %s |", strings.Join(s.Header, " | "))
+	m.row(s.Header)
 	m.line("| %s |", strings.Join(align, " | "))
 	for _, row := range s.Rows {
-		cells := make([]string, len(row))
-		for i, c := range row {
-			cells[i] = escape(c)
-		}
-		m.line("| %s |", strings.Join(cells, " | "))
+		m.row(row)
 	}
 }
 
-// escape keeps text from being read as markup or as the end of a table's cell.
-func escape(text string) string {
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "<", "&lt;", ">", "&gt;",
-		"[", "\\[", "\n", " ", "\r", " ").Replace(text)
+// row prints a row of a table.
+func (m *markdown) row(texts []string) {
+	cells := make([]string, len(texts))
+	for i, c := range texts {
+		cells[i] = plain.Markdown(c)
+	}
+	m.line("| %s |", strings.Join(cells, " | "))
+}
+
+// link is the target of a link to a file beside the report.
+func link(path string) string {
+	for i := range len(path) {
+		if path[i] == '/' {
+			break
+		}
+		if path[i] == ':' {
+			path = "./" + path // no scheme
+			break
+		}
+	}
+	return strings.NewReplacer("<", "%3C", ">", "%3E", "\\", "%5C", "\n", "%0A", "\r", "%0D").Replace(path)
 }
 
 func (m *markdown) stepTable(r *reports.Report) {
@@ -117,7 +132,7 @@ func (m *markdown) stepTable(r *reports.Report) {
 	if published {
 		m.line("%s  ", marksLegend)
 		if r.PublishedSource != "" {
-			m.line("Published: %s  ", escape(r.PublishedSource))
+			m.line("Published: %s  ", plain.Markdown(r.PublishedSource))
 		}
 	}
 	if note := resumedNote(r); note != "" {

@@ -54,6 +54,47 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// TestProvenance holds the release to what SECURITY.md promises of it: lists of what is in the
+// archives, and an attestation of every file that is released, made after all of them.
+func TestProvenance(t *testing.T) {
+	project, err := config.Load(filepath.Join(root, ".goreleaser.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(project.SBOMs) != 1 || project.SBOMs[0].Artifacts != "archive" {
+		t.Errorf("sboms %+v, want one of the archives", project.SBOMs)
+	}
+	text, err := os.ReadFile(filepath.Join(root, ".github/workflows/release.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	workflow := string(text)
+	for _, permission := range []string{"id-token: write", "attestations: write"} {
+		if !strings.Contains(workflow, "\n  "+permission+"\n") {
+			t.Errorf("the workflow lacks the permission %s", permission)
+		}
+	}
+	before, after, found := strings.Cut(workflow, "uses: actions/attest-build-provenance@")
+	if !found || strings.Contains(after, "- uses:") || strings.Contains(after, "run:") {
+		t.Fatal("want an attestation as the last step")
+	}
+	if syft, release := strings.Index(before, "/download-syft@"), strings.Index(before, "uses: goreleaser/"); syft < 0 || release < syft {
+		t.Error("want syft before goreleaser, which runs it")
+	}
+	if !strings.Contains(before, "gh release upload") {
+		t.Error("want the bundle of components before the attestation")
+	}
+	bundle := regexp.MustCompile(`bundle="meshbench_[^"]*(_components_\S+)"`).FindStringSubmatch(before)
+	if bundle == nil {
+		t.Fatal("the workflow names no bundle")
+	}
+	for _, subject := range []string{"dist/*.tar.gz", "dist/*.sbom.json", "dist/" + project.Checksum.NameTemplate, "meshbench_*" + bundle[1]} {
+		if !slices.Contains(strings.Fields(after), subject) {
+			t.Errorf("%s is not attested", subject)
+		}
+	}
+}
+
 // TestVersion holds the workflows' goreleaser against the one that reads the file here.
 func TestVersion(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")

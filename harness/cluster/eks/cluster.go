@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -137,6 +138,9 @@ func (c *Cluster) Delete(ctx context.Context) error {
 		return fmt.Errorf("%w\nWhat is left may cost money: delete it with `meshbench down --cluster eks --region %s --run %s`", err, c.provider.account.Region, c.run)
 	}
 	c.gone = true
+	if err := os.Remove(c.kubeconfig); c.kubeconfig != "" && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	return nil
 }
 

@@ -110,6 +110,15 @@ func (c *Cluster) connect() error {
 	if err != nil {
 		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
 	}
+	if c.record.Socket {
+		if config, err = overSocket(config, c.dir); err != nil {
+			return err
+		}
+		// Nobody else has a use for the keys.
+		if err := os.Remove(c.record.Kubeconfig); err != nil {
+			return fmt.Errorf("remove the cluster's kubeconfig: %w", err)
+		}
+	}
 	c.config = config
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +30,7 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
 	"github.com/meshbench/meshbench/harness/components"
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // Options are what all clusters of a provider have in common.
@@ -46,6 +46,9 @@ type Options struct {
 	// DataPlane has applications run and their traffic redirected, whether the cluster's Spec
 	// asks for it or not.
 	DataPlane bool
+	// Exported gives the API server a port of the loopback interface, for others than the
+	// cluster's maker, as a detached cluster has it.
+	Exported bool
 	// Programs run in the containers of other images, where applications run.
 	Programs []sandbox.Program
 	// Progress, if set, is told what a cluster's start is doing; each line replaces the
@@ -88,7 +91,7 @@ func (p *provider) create(ctx context.Context, spec cluster.Spec) (*Cluster, err
 	}
 	c := &Cluster{
 		record: Record{
-			Name: spec.Name, Created: time.Now(), Detached: spec.Detached, Logs: spec.Dir,
+			Name: spec.Name, Created: time.Now(), Detached: spec.Detached, Socket: !spec.Detached && !p.Exported, Logs: spec.Dir,
 			Kubeconfig: filepath.Join(dir, sandbox.KubeconfigName),
 		},
 		dir: dir, client: sandbox.NewClient(dir), locked: locked,
@@ -157,9 +160,9 @@ func (p *provider) finish(ctx context.Context, c *Cluster, told <-chan sandbox.E
 // start starts the sandbox process, with a configuration that has what the provider knows, and
 // returns the pipe on which it tells events.
 func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.File, err error) {
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	listener, server, err := listen(c.dir, !c.record.Socket)
 	if err != nil {
-		return nil, fmt.Errorf("listen on the loopback: %w", err)
+		return nil, err
 	}
 	defer listener.Close()
 	// Files of the child, which keeps its own copies.
@@ -175,7 +178,7 @@ func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.
 	}
 	files = append(files, listenerFile)
 	configuration.Name, configuration.State, configuration.Logs = spec.Name, c.dir, spec.Dir
-	configuration.Server = "https://" + listener.Addr().String()
+	configuration.Server = server
 	configuration.Nodes, configuration.MostNodes = spec.Nodes, spec.MostNodes
 	configuration.RealPerDeployment, configuration.LightPerDeployment = spec.RealPerDeployment, spec.LightPerDeployment
 	configuration.RealFor = spec.RealFor
@@ -207,7 +210,7 @@ func (c *Cluster) start(spec cluster.Spec, configuration sandbox.Config) (_ *os.
 	cmd.Args = []string{os.Args[0], sandbox.Command}
 	cmd.Dir = "/"
 	// Nothing of the caller's surroundings, proxies above all, may reach the cluster.
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Env = []string{childenv.SearchPath}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = sandbox.Namespaces()
 	cmd.ExtraFiles = make([]*os.File, sandbox.LifelineFD-2)

@@ -80,6 +80,7 @@ func (task makerTask) run() error {
 	provider := embedded.New(embedded.Options{
 		Components: func(context.Context) (components.Set, error) { return task.Components, nil },
 		Memory:     task.Memory,
+		Exported:   true, // tests are others than the maker
 		Progress:   func(line string) { fmt.Println(saidStatus + line) },
 		Died: func(err error) {
 			fmt.Println(saidDied + err.Error())

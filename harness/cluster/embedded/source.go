@@ -19,6 +19,7 @@ const sourceName = "embedded"
 // Source is the embedded provider's entry in the table of sources.
 type Source struct {
 	memory    string
+	port      bool
 	dataPlane dataPlane
 }
 
@@ -28,6 +29,7 @@ func (*Source) Name() string { return sourceName }
 // Flags implements cluster.Source.
 func (s *Source) Flags(f *pflag.FlagSet) {
 	f.StringVar(&s.memory, "memory", string(runtime.MemoryAuto), "embedded: how memory is read: auto, cgroup2, cgroup1 or proc")
+	f.BoolVar(&s.port, "api-port", false, "embedded: serve the API at a port of the loopback interface, too, for kubectl beside a run: the kubeconfig is /tmp/meshbench-UID/NAME/kubeconfig while it lasts")
 	s.dataPlane.flags(f)
 }
 
@@ -100,6 +102,7 @@ func (s *Source) New(ctx context.Context, request cluster.Request) (*cluster.Off
 		Upgrades:   func() []components.Set { return offer.Components[1:] },
 		Memory:     runtime.MemoryMode(s.memory),
 		DataPlane:  request.Spec.Applications != nil,
+		Exported:   s.port,
 		Programs:   programs,
 		Progress:   request.Status,
 		Died:       request.Died,

@@ -30,6 +30,9 @@ type Record struct {
 	Name     string
 	Created  time.Time
 	Detached bool
+	// Socket says that the API server is reached at a socket in the state folder, and at no
+	// port: its maker alone has the keys, and the kubeconfig is gone once it has read them.
+	Socket bool
 	// Logs is the folder of its logs.
 	Logs string
 	// Kubeconfig is the path of its kubeconfig.

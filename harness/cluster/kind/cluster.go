@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -108,6 +109,9 @@ func (c *Cluster) remove(ctx context.Context) error {
 	}
 	err := c.state.drop()
 	c.state = nil
+	if e := os.Remove(c.record.Kubeconfig); !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, e) // it is worth nothing any more, and looks like a secret
+	}
 	return err
 }
 

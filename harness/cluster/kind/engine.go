@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
+
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // machine is this machine, as far as it is asked before a cluster is made.
@@ -27,6 +29,7 @@ type host struct{}
 
 func (host) run(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = childenv.Engine()
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

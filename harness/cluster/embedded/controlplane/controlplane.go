@@ -296,6 +296,8 @@ func (c *ControlPlane) apiserver() *Process {
 		"--service-cluster-ip-range="+c.config.ServiceCIDR,
 		"--allow-privileged=true",
 		"--authorization-mode=RBAC",
+		// Nobody without a certificate or a token is told anything, not even the version.
+		"--anonymous-auth=false",
 		"--profiling=false",
 
 		"--tls-cert-file="+c.file("apiserver.crt"),

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/meshbench/meshbench/internal/childenv"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -48,6 +49,7 @@ func (p *Process) Start() error {
 	}
 	defer log.Close()
 	p.cmd = exec.Command(p.Path, p.Args...)
+	p.cmd.Env = []string{childenv.SearchPath}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {

@@ -148,7 +148,7 @@ func (c *container) start(ctx context.Context) (Process, error) {
 	attempt := c.attempt
 	p.mu.Unlock()
 	log := p.logFile(c.spec.Name, attempt)
-	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
 		return nil, fmt.Errorf("make log folder: %w", err)
 	}
 	mounts = append(mounts, c.program.Mounts...)

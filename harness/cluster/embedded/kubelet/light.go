@@ -53,7 +53,7 @@ func (s *speakers) get(ctx context.Context) (*light.Process, error) {
 	if m.background.Err() != nil {
 		return nil, errClosed
 	}
-	if err := os.MkdirAll(m.config.Logs, 0o755); err != nil {
+	if err := os.MkdirAll(m.config.Logs, 0o700); err != nil {
 		return nil, err
 	}
 	process, err := light.Start(ctx, filepath.Join(m.config.Logs, "light.log"))

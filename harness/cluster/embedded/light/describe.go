@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // An Envoy tells istiod all its extensions when it connects, some fifty kilobytes that istiod
@@ -55,6 +57,7 @@ func describe(ctx context.Context, envoy string) ([]byte, error) {
 	socket := fmt.Sprintf("@meshbench-describe-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(envoy)))
 	config := fmt.Sprintf(`{"admin": {"address": {"pipe": {"path": %q}}}}`, socket)
 	cmd := exec.CommandContext(ctx, envoy, "--config-yaml", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off")
+	cmd.Env = childenv.None()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start Envoy to ask what it can do: %w", err)
 	}

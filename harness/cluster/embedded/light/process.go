@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/peer"
+	"github.com/meshbench/meshbench/internal/childenv"
 )
 
 // Process is the process that speaks for light proxies. It is safe for concurrent use.
@@ -54,7 +55,7 @@ func Start(ctx context.Context, log string) (_ *Process, err error) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{os.Args[0], Command, socket}
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Env = []string{childenv.SearchPath}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -21,7 +21,7 @@ const Command = "sandbox"
 const (
 	// ConfigFD is a file that holds the Config as JSON.
 	ConfigFD = 3 + iota
-	// ListenerFD is a TCP listener made in the network namespace of the host.
+	// ListenerFD is a listener made in the network namespace of the host, of TCP or of a socket.
 	ListenerFD
 	// EventFD takes Events as lines of JSON.
 	EventFD
@@ -104,6 +104,9 @@ func (e events) status(format string, args ...any) {
 
 // SocketName is the name of the control socket in the state folder.
 const SocketName = "control.sock"
+
+// APISocketName is the name of the socket at which the API server is reached, in the state folder.
+const APISocketName = "api.sock"
 
 // KubeconfigName is the name of the host's kubeconfig in the state folder.
 const KubeconfigName = "kubeconfig"
