@@ -83,7 +83,7 @@ faults: LABELS :=
 faults: export MESHBENCH_SKIPS := $(CURDIR)/bin/skips-faults.txt
 faults: build ## faults in real runs, with SEED, those of FAULT or of LABELS
 	rm -f $(MESHBENCH_SKIPS)
-	MESHBENCH_E2E=1 go tool ginkgo --procs 2 -v --no-color --timeout 3h $(if $(SEED),--seed $(SEED)) \
+	MESHBENCH_E2E=1 go tool ginkgo --procs 3 -v --no-color --timeout 3h $(if $(SEED),--seed $(SEED)) \
 	  $(if $(FAULT),--focus '$(FAULT)') --label-filter '$(LABELS)' ./e2e/faults
 
 reliability-doc: ## write what came of the last faults into docs/reliability.md

@@ -47,9 +47,6 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 			if logs, err = filepath.Abs(logs); err != nil {
 				return fmt.Errorf("cannot find the folder for logs: %w", err)
 			}
-			if err := os.MkdirAll(logs, 0o755); err != nil {
-				return fmt.Errorf("cannot make the folder for logs: %w", err)
-			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.Close()
 			options.Progress, options.Confirm = p, p.Confirm
@@ -57,6 +54,10 @@ machine. The command prints the path of a kubeconfig file. Delete the cluster wi
 			provisioning, err := options.Cluster(cmd.Context(), spec)
 			if err != nil {
 				return optionError(cmd.CommandPath(), err)
+			}
+			// Not before: what is refused leaves nothing.
+			if err := os.MkdirAll(logs, 0o755); err != nil {
+				return fmt.Errorf("cannot make the folder for logs: %w", err)
 			}
 			made, err := provisioning.Provision(cmd.Context(), spec)
 			if err != nil {

@@ -148,7 +148,10 @@ func (f Fault) end(r *Run, result *reliability.Result) {
 	case result.Outcome == reliability.Completed:
 		result.Said = strings.Join(r.lived(), "; ")
 	default:
-		result.Said = lastWords(r.Both.String())
+		// Where nobody could be told any more, the log says it.
+		if result.Said = lastWords(r.Both.String()); result.Said == "" {
+			result.Said = strings.Join(r.lived(), "; ")
+		}
 	}
 	Expect(result.Exit).To(BeElementOf(f.Ends), "exit code")
 	told := r.told()

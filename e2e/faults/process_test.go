@@ -14,6 +14,7 @@ import (
 	"github.com/meshbench/meshbench/e2e/footprint"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/light"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/internal/standin"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -102,6 +103,11 @@ var _ = Describe("a process that is killed", func() {
 		Fault{
 			Name: "kill -9 of a pilot-agent", Kind: ofProcess, Make: to("pilot-agent", syscall.SIGKILL),
 			Ends: completes, Says: []string{"restart: istio-proxy of ns1/test"},
+		},
+		Fault{
+			Name: "kill -9 of an application", Kind: ofProcess, Args: []string{"--data-plane", "on"},
+			Make: toPart(standin.Command, "an application", syscall.SIGKILL),
+			Ends: completes, Says: []string{"ended with Error (exit code 137) and was restarted"},
 		},
 		Fault{
 			Name: "kill -9 of the process of light proxies", Kind: ofProcess, Args: []string{"--light", "all"},

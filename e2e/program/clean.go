@@ -21,6 +21,11 @@ import (
 // are to stand: `meshbench up` until `meshbench down`. A suite calls it after each spec.
 func (l *Lab) Clean() {
 	GinkgoHelper()
+	defer func() {
+		for _, c := range l.Commands() {
+			c.Forgive() // what was told once is not told after each later spec
+		}
+	}()
 	Eventually(l.Left, 2*Soon, 200*time.Millisecond).Should(BeEmpty(), "left after the commands of this spec, and those before")
 }
 

@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
@@ -103,6 +104,15 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 	}})
 	podInformer := podFactory.Core().Pods()
 	n.pods = podInformer.Lister()
+	if _, err = podInformer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(_, now any) {
+			if object, ok := now.(*corev1.Pod); ok && overruled(object) {
+				go n.assert(object)
+			}
+		},
+	}); err != nil {
+		return nil, fmt.Errorf("watch the pods of %s: %w", n.name, err)
+	}
 	pods, err := node.NewPodController(node.PodControllerConfig{
 		PodClient:         m.client.CoreV1(),
 		PodInformer:       podInformer,

@@ -49,6 +49,27 @@ func (p *pod) publish() {
 	p.node.notify(p.withStatus())
 }
 
+// overruled tells whether somebody else has called a pod not ready whose containers all are: the
+// node controller does so with all pods of a node that was silent for too long, as after the
+// machine was suspended, and leaves it to the kubelet to take that back.
+func overruled(object *corev1.Pod) bool {
+	is := map[corev1.PodConditionType]corev1.ConditionStatus{}
+	for _, c := range object.Status.Conditions {
+		is[c.Type] = c.Status
+	}
+	return is[corev1.ContainersReady] == corev1.ConditionTrue && is[corev1.PodReady] == corev1.ConditionFalse && len(object.Spec.ReadinessGates) == 0
+}
+
+// assert publishes the status of a pod again.
+func (n *virtualNode) assert(object *corev1.Pod) {
+	n.mu.Lock()
+	p, ok := n.byUID[object.UID]
+	n.mu.Unlock()
+	if ok {
+		p.publish()
+	}
+}
+
 // withStatus is a copy of the newest known object with the pod's present status.
 func (p *pod) withStatus() *corev1.Pod {
 	p.mu.Lock()

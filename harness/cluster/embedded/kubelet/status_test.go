@@ -220,3 +220,26 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("next wait is %v, want 10 s", got)
 	}
 }
+
+func TestOverruled(t *testing.T) {
+	pod := func(containers, ready corev1.ConditionStatus, gates ...corev1.PodReadinessGate) *corev1.Pod {
+		return &corev1.Pod{Spec: corev1.PodSpec{ReadinessGates: gates}, Status: corev1.PodStatus{Conditions: []corev1.PodCondition{
+			{Type: corev1.ContainersReady, Status: containers}, {Type: corev1.PodReady, Status: ready},
+		}}}
+	}
+	const yes, no = corev1.ConditionTrue, corev1.ConditionFalse
+	for name, test := range map[string]struct {
+		pod  *corev1.Pod
+		want bool
+	}{
+		"ready":                         {pod(yes, yes), false},
+		"not ready":                     {pod(no, no), false},
+		"by the node controller's word": {pod(yes, no), true},
+		"for want of a gate":            {pod(yes, no, corev1.PodReadinessGate{ConditionType: "x"}), false},
+		"new":                           {&corev1.Pod{}, false},
+	} {
+		if got := overruled(test.pod); got != test.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
