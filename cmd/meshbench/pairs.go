@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/paired"
 	"github.com/meshbench/meshbench/reports/stats/signflip"
@@ -285,7 +286,7 @@ func (p *pairs) resume(cmd *cobra.Command, dir string) error {
 		Scenario: p.scenario, Reference: p.sides[0], Candidate: p.sides[1], Flags: given(cmd.Flags()), Planned: p.repeat, Judged: !p.collect, Seed: p.seed,
 	}
 	path := filepath.Join(dir, pairsFile)
-	text, err := os.ReadFile(path)
+	text, err := bounded.File(path, bounded.OwnFile)
 	if errors.Is(err, os.ErrNotExist) {
 		if !cmd.Flags().Changed("seed") {
 			p.seed = rand.Uint64()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // An Envoy tells istiod all its extensions when it connects, some fifty kilobytes that istiod
@@ -86,7 +87,7 @@ func ask(ctx context.Context, socket string, ended chan error) (*serverInfo, err
 		}
 		response, err := client.Do(request)
 		if err == nil {
-			text, err := io.ReadAll(response.Body)
+			text, err := bounded.All(response.Body, bounded.Answer)
 			response.Body.Close()
 			if err != nil {
 				return nil, err
