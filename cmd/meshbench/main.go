@@ -22,6 +22,7 @@ import (
 	"github.com/meshbench/meshbench/internal/standin"
 	"github.com/meshbench/meshbench/internal/standin/server"
 	buildversion "github.com/meshbench/meshbench/internal/version"
+	"github.com/meshbench/meshbench/internal/vitals"
 )
 
 // Exit codes, as the README has them.
@@ -96,6 +97,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		// The sandbox ends with this process, and takes everything in it along.
 		os.Exit(exitInterrupted)
 	}()
+
+	if file := os.Getenv(vitals.Variable); file != "" {
+		go func() {
+			if err := vitals.Follow(ctx, file, vitals.Interval); err != nil {
+				fmt.Fprintln(stderr, "warning:", err)
+			}
+		}()
+	}
 
 	// Client libraries log through globals what they also return as errors, or try again.
 	klog.LogToStderr(false)
