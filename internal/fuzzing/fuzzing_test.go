@@ -24,6 +24,7 @@ var elsewhere = map[string]string{
 	"harness/survey":                    "lists of the API server, whose items go through package manifests",
 	"harness/trial":                     "a scenario that was rendered here",
 	"internal/fuzzing":                  "what the go command prints",
+	"internal/reliability":              "what the fault suite wrote",
 	"internal/performance":              "what benchmarks print",
 	"proxyconfig/proxyconfigtest":       "a test's own files",
 }
