@@ -10,7 +10,9 @@ REPEAT   ?= 4
 LABELS   ?= !nightly
 BASE     ?= 1.22.3
 HEAD     ?= 1.23.2
-FUZZTIME ?= 30s
+FUZZTIME ?= 10m
+FUZZRECORD ?= docs/data/fuzz.jsonl
+SOAK     ?= 8h
 SCRIPTS  := $(filter-out %.yml %.tsv .ci/accepted,$(wildcard .ci/* .github/action/* e2e/kind/*.sh e2e/gates/*.sh harness/components/modules/*.sh))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -27,7 +29,7 @@ COMPILER_GOGC := $(or $(GOGC),300)
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build eks first-run components generate test unit e2e faults reliability-doc user skips e2e-kind benchmark performance-doc fuzz nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build eks first-run components generate test unit e2e faults reliability-doc user skips e2e-kind benchmark performance-doc fuzz fuzz-doc soak soak-doc nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
 
 # Clusters on EKS take a program of their own (docs/eks.md).
 bench: $(if $(filter eks,$(CLUSTER)),eks,build) ## run SCENARIO, with further flags in ARGS
@@ -115,13 +117,23 @@ benchmark: build ## measure speed: ratios and figures as a table, results in bin
 performance-doc: benchmark ## the same, into docs/performance.md, with this machine and the date
 	go run ./internal/performance -version $(VERSION) -doc docs/performance.md bin/benchmark.txt
 
-# The go command fuzzes one target of one package at a time. Left alone it takes up to a minute
-# to make one input smaller that covers something new, which for archives is all of the time.
-fuzz: ## every parser with made-up input, FUZZTIME each
-	@set -e; for p in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
-	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$p/*_test.go); do \
-	    echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x; \
-	  done; done
+# Each target that internal/fuzzing lists, one after the other; FUZZ="FuzzLoad store.FuzzRead"
+# chooses. What came of each is appended to FUZZRECORD, of which fuzz-doc makes a table.
+fuzz: ## every parser with made-up input, FUZZTIME (10m) each
+	go build -o bin/fuzzing ./internal/fuzzing
+	bin/fuzzing -time $(FUZZTIME) -record $(FUZZRECORD) $(FUZZ)
+
+fuzz-doc: ## what was fuzzed so far, into docs/reliability.md
+	go run ./internal/fuzzing -record $(FUZZRECORD) -doc docs/reliability.md
+
+# 8 hours, or SOAK=30m. Two clusters at a time; see e2e/soak. What was sampled stays in
+# runs/soak-TIME, and make soak-doc SAMPLES=runs/soak-TIME puts it into docs/reliability.md.
+soak: build ## runs for SOAK (8h), and whether anything grows meanwhile
+	go build -o bin/soak ./e2e/soak
+	bin/soak -for $(SOAK)
+
+soak-doc: ## what SAMPLES, a folder of make soak, say, into docs/reliability.md
+	go run ./e2e/soak -judge $(SAMPLES) -doc docs/reliability.md
 
 # The newest Istio against the accepted one, and this meshbench against BEFORE, by default the
 # last release; without one that comparison is left out. Memory is judged on any machine.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // File is a file that a proxy has written or answered.
@@ -122,7 +124,7 @@ func proxyOf(path string) Proxy {
 func ReadFiles(list []File, names Names, read func(Proxy, io.Reader, Names) (*Graph, error)) (*Graph, error) {
 	var all Several
 	for _, f := range list {
-		in, err := os.Open(f.Path)
+		in, err := bounded.Open(f.Path, bounded.Log)
 		if err != nil {
 			return nil, err
 		}

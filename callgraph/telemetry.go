@@ -10,6 +10,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Metrics of Istio's that say who calls whom.
@@ -35,14 +37,11 @@ func Query(metric, window, match string) string {
 	return fmt.Sprintf("sum by (%s) (last_over_time(%s{%s}[%s])) > 0", strings.Join(Labels(), ", "), metric, match, window)
 }
 
-// maxTelemetry bounds a file of series, in bytes.
-const maxTelemetry = 1 << 30
-
 // Telemetry reads Istio's metrics istio_requests_total and istio_tcp_connections_opened_total
 // from a text: an answer of Prometheus' API to a query, or what a proxy answers to
 // /stats/prometheus. It is an error where neither metric is in it.
 func Telemetry(name string, text io.Reader, names Names) (*Graph, error) {
-	data, err := io.ReadAll(io.LimitReader(text, maxTelemetry))
+	data, err := bounded.All(text, bounded.Whole)
 	if err != nil {
 		return nil, fmt.Errorf("read the series in %s: %w", name, err)
 	}

@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -18,7 +17,7 @@ var errSyntax = errors.New("syntax error")
 
 // jsonText reads JSON documents token by token, and knows the line of every offset.
 type jsonText struct {
-	in      io.Reader
+	in      *returned
 	decoder *json.Decoder
 	lines   *lineIndex
 	// base is the offset of the decoder's first byte.
@@ -31,33 +30,79 @@ func (j *jsonText) offset() int64 { return j.base + j.decoder.InputOffset() }
 // next goes on to the next document, which may be set apart by lines with three dashes. It
 // returns io.EOF after the last one.
 func (j *jsonText) next() error {
-	rest := bufio.NewReader(io.MultiReader(j.decoder.Buffered(), j.in))
+	j.lines.room()
 	at := j.offset()
+	held, err := io.ReadAll(j.decoder.Buffered())
+	if err != nil {
+		return err
+	}
+	j.in.unread(held)
 	for {
-		head, err := rest.Peek(1)
+		head, err := j.in.take(1)
 		if err != nil {
 			return err
 		}
 		if bytes.ContainsAny(head, " \t\r\n") {
-			_, _ = rest.Discard(1)
 			at++
 			continue
 		}
-		if dashes, _ := rest.Peek(3); string(dashes) == "---" {
-			_, _ = rest.Discard(3)
-			at += 3
-			continue
+		if head[0] == '-' {
+			more, err := j.in.take(2)
+			if string(more) == "--" {
+				at += 3
+				continue
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			head = append(head, more...)
 		}
-		j.in, j.base = rest, at
-		j.decoder = json.NewDecoder(rest)
+		j.in.unread(head)
+		j.base = at
+		j.decoder = json.NewDecoder(j.in)
 		return nil
 	}
+}
+
+// returned is a reader that takes back what was read too much. What it was given last comes
+// first.
+type returned struct {
+	in    io.Reader
+	stack [][]byte
+}
+
+func (r *returned) Read(p []byte) (int, error) {
+	top := len(r.stack) - 1
+	if top < 0 {
+		return r.in.Read(p)
+	}
+	n := copy(p, r.stack[top])
+	if r.stack[top] = r.stack[top][n:]; len(r.stack[top]) == 0 {
+		r.stack = r.stack[:top]
+	}
+	return n, nil
+}
+
+func (r *returned) unread(text []byte) {
+	if len(text) > 0 {
+		r.stack = append(r.stack, text)
+	}
+}
+
+// take reads n bytes; fewer at the end, with an error.
+func (r *returned) take(n int) ([]byte, error) {
+	text := make([]byte, n)
+	n, err := io.ReadFull(r, text)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return text[:n], err
 }
 
 // json reads JSON documents.
 func (r *reader) json(in io.Reader, base int64, line int) error {
 	lines := &lineIndex{in: in, at: base, line: line}
-	j := &jsonText{in: lines, decoder: json.NewDecoder(bytes.NewReader(nil)), lines: lines, base: base}
+	j := &jsonText{in: &returned{in: lines}, decoder: json.NewDecoder(bytes.NewReader(nil)), lines: lines, base: base}
 	for {
 		if err := j.next(); errors.Is(err, io.EOF) {
 			return nil
@@ -78,6 +123,10 @@ func (r *reader) jsonError(j *jsonText, err error) error {
 	at, message := j.offset(), err.Error()
 	var syntax *json.SyntaxError
 	switch {
+	case errors.Is(err, errLong):
+		message = fmt.Sprintf("a value of more than %d MiB is none that a cluster takes", maxWhole>>20)
+		r.problem(Problem{Line: j.lines.of(at), Message: message})
+		return errStop
 	case errors.As(err, &syntax):
 		// A decoder's errors count only some of the bytes that it has read.
 		rest, _ := io.ReadAll(j.decoder.Buffered())
@@ -115,6 +164,7 @@ func (r *reader) jsonDocument(j *jsonText) error {
 	size, listed := int64(0), false
 	stream := r.stream()
 	for j.decoder.More() {
+		j.lines.room()
 		token, err := j.decoder.Token()
 		if err != nil {
 			return err
@@ -177,6 +227,7 @@ func (r *reader) jsonItems(j *jsonText, s *stream) (listed bool, err error) {
 		return false, errStop
 	}
 	for j.decoder.More() {
+		j.lines.room()
 		var raw json.RawMessage
 		if err := j.decoder.Decode(&raw); err != nil {
 			return false, err
@@ -217,6 +268,7 @@ func (r *reader) unmarshal(raw []byte, at location) (any, error) {
 type lineIndex struct {
 	in  io.Reader
 	at  int64 // what was read so far
+	end int64 // where a value that was begun must have ended; see room
 	err error // that ended reading, if it was not the end
 
 	line   int     // of what lies before the first of the breaks
@@ -224,6 +276,9 @@ type lineIndex struct {
 }
 
 func (l *lineIndex) Read(p []byte) (int, error) {
+	if l.at > l.end {
+		return 0, errLong
+	}
 	n, err := l.in.Read(p)
 	for i, c := range p[:n] {
 		if c == '\n' {
@@ -236,6 +291,13 @@ func (l *lineIndex) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// errLong ends reading a value that is too long.
+var errLong = errors.New("too long a value")
+
+// room lets one more value be read: a decoder holds all of a value, and up to as much again of
+// what follows.
+func (l *lineIndex) room() { l.end = l.at + 2*maxWhole }
 
 // of returns the line of an offset, which must not be below one that was asked for before.
 func (l *lineIndex) of(offset int64) int {

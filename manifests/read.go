@@ -84,7 +84,10 @@ func (r *reader) read(in io.Reader) error {
 	} else {
 		err = r.yaml(text, base, line)
 	}
-	if err != nil && !errors.Is(err, errStop) && !errors.Is(err, errSyntax) {
+	if errors.Is(err, errStop) || errors.Is(err, errSyntax) {
+		return nil // whatever follows, which may never end
+	}
+	if err != nil {
 		return fmt.Errorf("read the manifest: %w", err)
 	}
 	_, err = io.Copy(io.Discard, text) // the sum is that of all of it

@@ -326,3 +326,69 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// endlessly repeats a text.
+type endlessly struct {
+	text string
+	at   int
+}
+
+func (e *endlessly) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		m := copy(p[n:], e.text[e.at:])
+		n += m
+		e.at = (e.at + m) % len(e.text)
+	}
+	return n, nil
+}
+
+// What is longer than any cluster takes is refused where it begins, before it fills memory. None
+// of these texts has an end.
+func TestWhatNeverEndsIsRefused(t *testing.T) {
+	const object = `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}`
+	for name, test := range map[string]struct{ begin, again, want string }{
+		"a line of YAML":             {"kind: ", "a", "m.yaml:1: the line has more than 16 MiB"},
+		"a comment":                  {"kind: List\n# ", "a", "m.yaml:2: the line has more than 16 MiB"},
+		"a document of YAML":         {"kind: List\n", "a: b\n", "m.yaml:1: a YAML document of more than 16 MiB"},
+		"an item of a list":          {"apiVersion: v1\nkind: List\nitems:\n- a:\n", "  - b\n", "m.yaml:4: an item of more than 16 MiB"},
+		"a string of JSON":           {object + `, "data": {"a": "`, "a", "m.yaml:1: a value of more than 16 MiB"},
+		"a number of JSON":           {object + `, "data": `, "1", "m.yaml:1: a value of more than 16 MiB"},
+		"an item of a list of JSON":  {`{"kind": "List", "apiVersion": "v1", "items": [` + "\n" + object + `, "data": [`, "{},", "m.yaml:2: a value of more than 16 MiB"},
+		"many fields of JSON":        {object + `, "x": "` + strings.Repeat("x", 17<<20) + `"`, ` `, "more than 16777216 bytes"},
+		"a name of a field of JSON":  {`{"`, "a", "m.yaml:1: a value of more than 16 MiB"},
+		"spaces within a JSON value": {`{`, " ", "m.yaml:1: a value of more than 16 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opened := 0
+			_, err := Load(Source{Name: "m.yaml", Open: func() (io.ReadCloser, error) {
+				opened++
+				return io.NopCloser(io.LimitReader(io.MultiReader(strings.NewReader(test.begin), &endlessly{text: test.again}), 1<<30)), nil
+			}}, Options{})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %.300v, want one with %q", err, test.want)
+			}
+			if opened == 0 {
+				t.Error("it was not read")
+			}
+		})
+	}
+}
+
+// Documents one after the other take no more memory and time than one list of them.
+func TestManyDocumentsOfJSON(t *testing.T) {
+	const n = 200_000
+	for name, between := range map[string]string{"nothing": "", "lines": "\n", "dashes": "\n---\n"} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Repeat(`{"kind":"A","apiVersion":"v1","metadata":{"name":"a"}}`+between, 3) +
+				strings.Repeat("{}"+between, n) + `{"kind":"B","apiVersion":"v1","metadata":{"name":"b"}}`
+			m, err := Load(Text(text), Options{Raw: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := m.Objects[len(m.Objects)-1]
+			if len(m.Objects) != 4 || last.Kind != "B" || last.Line != 1+strings.Count(text, "\n") {
+				t.Errorf("%d objects, the last %s at line %d", len(m.Objects), last, last.Line)
+			}
+		})
+	}
+}

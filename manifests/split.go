@@ -3,9 +3,12 @@ package manifests
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"unicode/utf8"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // errShape says that a document is no List in kubectl's own shape, in which the items can
@@ -76,7 +79,10 @@ func (s *splitter) all() error {
 			if empty(read.text) && indent <= s.column {
 				read.text = read.text[len(bytes.TrimRight(read.text, "\r\n")):] // a comment, or blank
 			}
-			s.item = append(s.item, read.text...)
+			if s.item = append(s.item, read.text...); int64(len(s.item)) > max(s.limits.whole, maxWhole) {
+				s.problem(Problem{Line: s.first.number, Message: fmt.Sprintf("an item of more than %d MiB is none that a cluster takes", maxWhole>>20)})
+				return errStop
+			}
 		case state == within && indent > 0:
 			return errShape
 		default:
@@ -135,6 +141,8 @@ func (s *splitter) line() (read line, ok bool, err error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		return line{}, false, nil
+	case errors.Is(err, bounded.ErrTooLong):
+		return line{}, false, s.longLine(s.lines)
 	case err != nil:
 		return line{}, false, err
 	case begins(read.text):

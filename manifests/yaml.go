@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/internal/yamlerror"
 )
 
@@ -38,7 +39,7 @@ func (l *lineReader) next() (line, error) {
 		l.again = nil
 		return again, nil
 	}
-	text, err := l.in.ReadBytes('\n')
+	text, err := bounded.Line(l.in, maxWhole)
 	if len(text) == 0 {
 		return line{}, err
 	}
@@ -101,6 +102,8 @@ func (r *reader) yamlDocument(lines *lineReader) (more bool, err error) {
 		case errors.Is(err, io.EOF):
 			d.whole = true
 			return false, r.buffered(lines, &d)
+		case errors.Is(err, bounded.ErrTooLong):
+			return false, r.longLine(lines)
 		case err != nil:
 			return false, err
 		case !utf8.Valid(read.text):
@@ -130,6 +133,12 @@ func (r *reader) yamlDocument(lines *lineReader) (more bool, err error) {
 		d.size += int64(len(read.text))
 	}
 	return true, r.buffered(lines, &d)
+}
+
+// longLine notes a line that is too long to be read.
+func (r *reader) longLine(lines *lineReader) error {
+	r.problem(Problem{Line: lines.number, Message: fmt.Sprintf("the line has more than %d MiB, more than a cluster takes; is it a manifest?", maxWhole>>20)})
+	return errStop
 }
 
 // buffered takes in a document of which the beginning was read.

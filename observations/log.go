@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/internal/redact"
 )
@@ -135,7 +136,7 @@ func ReadFile(path string) (records []Record, truncated bool, err error) {
 		return nil, false, fmt.Errorf("read a log: %w", err)
 	}
 	defer file.Close()
-	records, truncated, err = Read(file)
+	records, truncated, err = Read(bounded.Reader(file, bounded.Log))
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
@@ -164,7 +165,7 @@ func readAll(r io.Reader) (*Contents, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	c := &Contents{}
 	for number := 1; ; number++ {
-		line, err := in.ReadBytes('\n')
+		line, err := bounded.Line(in, bounded.LongestLine)
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
 			return nil, fmt.Errorf("line %d: %w", number, err)

@@ -26,6 +26,8 @@ type attributing struct {
 	istio   bool            // a cluster has a name as Istio gives
 	static  map[string]bool // clusters of the bootstrap
 	camel   bool            // field names are not as Envoy writes them
+	// elements are those of all lists so far.
+	elements int
 }
 
 // parsed is an item before it is known whose it is.
@@ -184,8 +186,15 @@ func (p *parsed) uncount() {
 	p.Objects, p.Routing, p.Rows = observations.ConfigObjects{}, observations.RoutingObjects{}, observations.Counts{}
 }
 
+// maxElements is how many objects of a dump are kept, half a kilobyte each: a dump of 70 MB has
+// 30,000.
+const maxElements = 500_000
+
 // element reads an element of a list.
 func (r *attributing) element(list string) error {
+	if r.elements++; r.elements > maxElements {
+		return fmt.Errorf("it has more than %d objects, and no Envoy has", maxElements)
+	}
 	at := len(r.section)
 	r.section = append(r.section, parsed{list: list, Item: Item{Kind: lists[list].kind}})
 	n, err := r.span(func() error {

@@ -13,8 +13,30 @@ import (
 type stream struct{ *jsontext.Decoder }
 
 func newStream(r io.Reader) stream {
+	in := &holding{in: r}
 	// Envoy names a field once, and what is inside a text does not count.
-	return stream{jsontext.NewDecoder(r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	in.decoder = jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return stream{in.decoder}
+}
+
+// mostHeld is the longest value of a dump that is held as a whole, in bytes: a route
+// configuration or a listener at most. 2 MB were seen.
+const mostHeld = 64 << 20
+
+// holding ends reading a value that is too long to be held.
+type holding struct {
+	in      io.Reader
+	decoder *jsontext.Decoder
+	read    int64
+}
+
+func (h *holding) Read(p []byte) (int, error) {
+	if h.decoder != nil && h.read-h.decoder.InputOffset() > mostHeld {
+		return 0, fmt.Errorf("a part of it is longer than %d MiB, and no Envoy's is", mostHeld>>20)
+	}
+	n, err := h.in.Read(p)
+	h.read += int64(n)
+	return n, err
 }
 
 // fields calls read with the name, in its quotes, of each field of the object that comes

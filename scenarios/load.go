@@ -18,6 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/internal/redact"
 	"github.com/meshbench/meshbench/internal/yamlerror"
 )
@@ -53,9 +54,14 @@ type Loader struct {
 // read returns the text of a file.
 func (l Loader) read(name string) ([]byte, error) {
 	if l.Files == nil {
-		return os.ReadFile(name)
+		return bounded.File(name, bounded.OwnFile)
 	}
-	return fs.ReadFile(l.Files, path.Clean(filepath.ToSlash(name)))
+	file, err := l.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return bounded.All(file, bounded.OwnFile)
 }
 
 // open opens a file.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/meshbench/meshbench/callgraph"
 	"github.com/meshbench/meshbench/harness/sample"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports/advice"
@@ -98,7 +98,7 @@ func (c *callSources) check(declared bool) error {
 func (c *callSources) read(ctx context.Context, names callgraph.Names, live *liveMesh) (*callgraph.Graph, error) {
 	var graphs []*callgraph.Graph
 	opened := func(path string, read func(string, io.Reader, callgraph.Names) (*callgraph.Graph, error)) error {
-		in, err := os.Open(path)
+		in, err := bounded.Open(path, bounded.Dump)
 		if err != nil {
 			return fmt.Errorf("cannot read the calls: %w", err)
 		}
@@ -343,7 +343,7 @@ func dumpsOfRun(dir string) ([]advice.Dump, error) {
 
 // readDump takes a configuration apart. Without a namespace it is that which the dump says.
 func readDump(path, namespace, name string) (advice.Dump, error) {
-	in, err := os.Open(path)
+	in, err := bounded.Open(path, bounded.Dump)
 	if err != nil {
 		return advice.Dump{}, err
 	}

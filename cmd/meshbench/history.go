@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/internal/atomicfile"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/reports/history"
 	"github.com/meshbench/meshbench/reports/store"
 )
@@ -179,7 +180,7 @@ func (f *follow) append(stderr io.Writer, runs []history.Run) error {
 
 // insertHistory writes the history into a document that is otherwise written by hand.
 func insertHistory(path string, h *history.History) error {
-	document, err := os.ReadFile(path)
+	document, err := bounded.File(path, bounded.OwnFile)
 	if err != nil {
 		return fmt.Errorf("insert the history: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"github.com/meshbench/meshbench/harness/survey"
 	"github.com/meshbench/meshbench/importer"
 	"github.com/meshbench/meshbench/importer/alias"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/scenarios"
 )
 
@@ -208,7 +208,7 @@ func addDump(c *importer.Collection, text string) error {
 		add = add[:1]
 	}
 	for _, a := range add {
-		in, err := os.Open(a.file)
+		in, err := bounded.Open(a.file, bounded.Dump)
 		if err == nil {
 			err = a.take(namespace, pod, in)
 			in.Close()

@@ -25,6 +25,7 @@ import (
 	"github.com/meshbench/meshbench/internal/standin"
 	"github.com/meshbench/meshbench/internal/standin/server"
 	buildversion "github.com/meshbench/meshbench/internal/version"
+	"github.com/meshbench/meshbench/internal/vitals"
 )
 
 // Exit codes, as the README has them.
@@ -102,6 +103,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	// Names of objects, lines of logs and answers of servers are in what is said.
 	stdout, stderr = plain.NewWriter(stdout), plain.NewWriter(stderr)
+	if file := os.Getenv(vitals.Variable); file != "" {
+		go func() {
+			if err := vitals.Follow(ctx, file, vitals.Interval); err != nil {
+				fmt.Fprintln(stderr, "warning:", err)
+			}
+		}()
+	}
 
 	// Client libraries log through globals what they also return as errors, or try again.
 	klog.LogToStderr(false)

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/internal/atomicfile"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/paired"
 	"github.com/meshbench/meshbench/reports/stats/signflip"
@@ -286,7 +287,7 @@ func (p *pairs) resume(cmd *cobra.Command, dir string) error {
 		Scenario: p.scenario, Reference: p.sides[0], Candidate: p.sides[1], Flags: given(cmd.Flags()), Planned: p.repeat, Judged: !p.collect, Seed: p.seed,
 	}
 	path := filepath.Join(dir, pairsFile)
-	text, err := os.ReadFile(path)
+	text, err := bounded.File(path, bounded.OwnFile)
 	if errors.Is(err, os.ErrNotExist) {
 		if !cmd.Flags().Changed("seed") {
 			p.seed = rand.Uint64()

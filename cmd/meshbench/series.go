@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshbench/meshbench/harness"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
@@ -191,7 +192,7 @@ func (r *series) goOnWithSeries(cmd *cobra.Command, args []string, dir string) e
 }
 
 func readSeries(dir string) (*plannedSeries, error) {
-	text, err := os.ReadFile(filepath.Join(dir, seriesFile))
+	text, err := bounded.File(filepath.Join(dir, seriesFile), bounded.OwnFile)
 	if err != nil {
 		return nil, err
 	}

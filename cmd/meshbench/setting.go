@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/internal/atomicfile"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/compare"
 )
@@ -241,7 +242,7 @@ func keepReason(dir string, err error) error {
 
 // reason is why a run of a comparison could not be read: what it ended with, else err.
 func reason(dir string, err error) string {
-	if text, e := os.ReadFile(filepath.Join(dir, reasonFile)); e == nil {
+	if text, e := bounded.File(filepath.Join(dir, reasonFile), bounded.OwnFile); e == nil {
 		err = errors.New(string(text))
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
@@ -257,7 +258,7 @@ func (p plan) begin(to io.Writer, dir string, jobs []job) ([]job, error) {
 	if !holdsPlan(dir) {
 		return jobs, p.keep(dir)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, planFile))
+	text, err := bounded.File(filepath.Join(dir, planFile), bounded.OwnFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the plan of the comparison in %s: %w", dir, err)
 	}
@@ -321,7 +322,7 @@ func holdsPlan(dir string) bool {
 // failed or were never made, are left out and said in the notes, with the runs' order; a
 // side without any run says why.
 func readPlan(dir string, reader compare.Reader) (sides []*compare.Side, notes []string, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, planFile))
+	text, err := bounded.File(filepath.Join(dir, planFile), bounded.OwnFile)
 	var p plan
 	if err == nil {
 		err = json.Unmarshal(text, &p)

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 const manifestName = "manifest.json"
@@ -57,7 +59,7 @@ func (m manifest) size() int64 {
 // there with its size: enough to notice what was cut off, without reading it all.
 func readManifest(dir string) (manifest, error) {
 	var m manifest
-	b, err := os.ReadFile(filepath.Join(dir, manifestName))
+	b, err := bounded.File(filepath.Join(dir, manifestName), bounded.OwnFile)
 	if err != nil {
 		return m, err
 	}

@@ -3,12 +3,13 @@ package mesh
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/strvals"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Layer is a set of chart values.
@@ -144,17 +145,19 @@ func CommandLine(files, settings []string) ([]Layer, error) {
 	var layers []Layer
 	var problems []error
 	for _, file := range files {
-		values, err := chartutil.ReadValuesFile(file)
+		text, err := bounded.File(file, bounded.OwnFile)
+		var values chartutil.Values
+		if err == nil {
+			values, err = chartutil.ReadValues(text)
+		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("mesh values %s: %w", file, err))
 			continue
 		}
 		layer := Layer{Name: file, Values: values}
-		if text, err := os.ReadFile(file); err == nil {
-			var node yaml.Node
-			if yaml.Unmarshal(text, &node) == nil {
-				layer.node = &node
-			}
+		var node yaml.Node
+		if yaml.Unmarshal(text, &node) == nil {
+			layer.node = &node
 		}
 		layers = append(layers, layer)
 	}

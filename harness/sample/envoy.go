@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/internal/redact"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
@@ -57,7 +58,7 @@ func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path
 			return nil
 		}
 		var status *statusError
-		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || errors.Is(err, errAnswer) ||
+		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || errors.Is(err, errAnswer) || errors.Is(err, bounded.ErrTooLong) ||
 			errors.As(err, &status) && status.code < http.StatusInternalServerError || ctx.Err() != nil {
 			break
 		}
@@ -86,24 +87,46 @@ func (s *Sampler) getOnce(ctx context.Context, u string, read func(io.Reader) er
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512))
 		return &statusError{resp.StatusCode, strings.TrimSpace(string(text))}
 	}
-	return read(resp.Body)
+	return read(bounded.Reader(resp.Body, bounded.Dump))
 }
 
 // getJSON decodes an answer.
 func (s *Sampler) getJSON(ctx context.Context, namespace, pod string, port int, path string, into any) error {
 	return s.get(ctx, namespace, pod, port, path, func(r io.Reader) error {
-		body, err := io.ReadAll(r)
+		body, err := bounded.All(r, bounded.Answer)
 		if err != nil {
 			return err
 		}
-		if err := notJSON(body); err != nil {
-			return err
-		}
-		if err := json.Unmarshal(body, into); err != nil {
-			return fmt.Errorf("%w: %w", errAnswer, err)
-		}
-		return nil
+		return decodeAnswer(body, into)
 	})
+}
+
+// decodeAnswer decodes an answer that came whole. Errors are errAnswer.
+func decodeAnswer(body []byte, into any) error {
+	if err := notJSON(body); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: %w", errAnswer, err)
+	}
+	return nil
+}
+
+// memoryAnswer is Envoy's to /memory. Its JSON writes 64-bit integers as strings.
+type memoryAnswer struct {
+	Allocated int64 `json:"allocated,string"`
+	HeapSize  int64 `json:"heap_size,string"`
+	Unmapped  int64 `json:"pageheap_unmapped,string"`
+	Free      int64 `json:"pageheap_free,string"`
+	Physical  int64 `json:"total_physical_bytes,string"`
+}
+
+// infoAnswer is Envoy's to /server_info.
+type infoAnswer struct {
+	Version string `json:"version"`
+	Options struct {
+		Concurrency int `json:"concurrency"`
+	} `json:"command_line_options"`
 }
 
 // Envoy reads a proxy's own account of its memory, from /memory, and then which Envoy
@@ -111,23 +134,11 @@ func (s *Sampler) getJSON(ctx context.Context, namespace, pod string, port int, 
 // proxy nothing (4 KiB seen); the second, 120 KB of answer, 0.6 MiB once. So it is for
 // proxies that are witnesses or will be one next.
 func (s *Sampler) Envoy(ctx context.Context, pod Pod) (observations.Envoy, error) {
-	// Envoy's JSON writes 64-bit integers as strings.
-	var memory struct {
-		Allocated int64 `json:"allocated,string"`
-		HeapSize  int64 `json:"heap_size,string"`
-		Unmapped  int64 `json:"pageheap_unmapped,string"`
-		Free      int64 `json:"pageheap_free,string"`
-		Physical  int64 `json:"total_physical_bytes,string"`
-	}
+	var memory memoryAnswer
 	if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/memory", &memory); err != nil {
 		return observations.Envoy{}, err
 	}
-	var info struct {
-		Version string `json:"version"`
-		Options struct {
-			Concurrency int `json:"concurrency"`
-		} `json:"command_line_options"`
-	}
+	var info infoAnswer
 	if err := s.getJSON(ctx, pod.Namespace, pod.Name, envoyAdminPort, "/server_info", &info); err != nil {
 		return observations.Envoy{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,8 +19,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -63,7 +66,7 @@ type families map[string]*dto.MetricFamily
 func (s *Sampler) metricsOf(ctx context.Context, pod types.NamespacedName) (families, error) {
 	var f families
 	err := s.get(ctx, pod.Namespace, pod.Name, istiodMonitorPort, "/metrics", func(r io.Reader) (err error) {
-		f, err = parseMetrics(r)
+		f, err = parseMetrics(bounded.Reader(r, bounded.Answer))
 		return err
 	})
 	return f, err
@@ -71,8 +74,32 @@ func (s *Sampler) metricsOf(ctx context.Context, pod types.NamespacedName) (fami
 
 func parseMetrics(r io.Reader) (families, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(r)
+	f, err := parser.TextToMetricFamilies(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if !slices.ContainsFunc(counted, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			continue
+		}
+		for _, m := range f[name].GetMetric() {
+			for _, v := range []float64{value(m), m.GetHistogram().GetSampleSum()} {
+				if !(math.Abs(v) <= maxValue) {
+					return nil, fmt.Errorf("%w: its metric %s is %g", errAnswer, name, v)
+				}
+			}
+		}
+	}
+	return f, nil
 }
+
+// counted begin the names of the metrics that records are made of, which have no place for what
+// is no number or infinite. Others may: process_virtual_memory_max_bytes is 1.8e19 without a limit.
+var counted = []string{"pilot_", "process_resident_", "process_cpu_", "process_start_", "go_memstats_"}
+
+// maxValue is more than anything that is counted here, and fits into an int64: bytes, seconds
+// since 1970, pushes.
+const maxValue = 1e18
 
 // sum adds a counter or gauge up over its labels; 0 when it does not exist, as
 // counters do not before their first event.
@@ -284,7 +311,9 @@ func (s *Sampler) addRefusals(ctx context.Context, pod types.NamespacedName, f f
 				continue
 			}
 			if reasons == nil {
-				log, err := s.kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: observations.IstiodContainer}).DoRaw(ctx)
+				log, err := s.kube.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+					Container: observations.IstiodContainer, TailLines: ptr.To[int64](lastLines), LimitBytes: ptr.To[int64](bounded.Answer),
+				}).DoRaw(ctx)
 				if err != nil {
 					return fmt.Errorf("read why %s refused configuration in the log of %s/%s: %w", proxy, pod.Namespace, pod.Name, err)
 				}
@@ -303,6 +332,9 @@ type refusal struct{ short, proxy string }
 // connection, which is the proxy with a number, and Envoy's reason.
 var refusedLine = regexp.MustCompile(`ADS:(\w+): ACK ERROR (\S+)-\d+ \w+:(.*)`)
 
+// lastLines is how much of istiod's log is looked through, from its end.
+const lastLines = 100_000
+
 // refusalsIn are the refusals in istiod's log with their last reasons.
 func refusalsIn(log string) map[refusal]string {
 	reasons := map[refusal]string{}
@@ -319,6 +351,27 @@ type Connection struct {
 	Since          time.Time // by istiod's clock
 }
 
+// connectionsAnswer is istiod's to /debug/connections (pilot/pkg/xds/debug.go); an id is
+// pod.Namespace-N.
+type connectionsAnswer struct {
+	Clients []struct {
+		ID    string    `json:"connectionId"`
+		Since time.Time `json:"connectedAt"`
+	} `json:"clients"`
+}
+
+// of are the connections of pods' proxies to an istiod.
+func (a connectionsAnswer) of(istiod string) []Connection {
+	var all []Connection
+	for _, c := range a.Clients {
+		node := c.ID[:max(0, strings.LastIndexByte(c.ID, '-'))]
+		if dot := strings.LastIndexByte(node, '.'); dot >= 0 { // else no proxy of a pod
+			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: istiod + "/" + c.ID, Since: c.Since})
+		}
+	}
+	return all
+}
+
 // Connections reads, from each ready istiod's /debug/connections, which proxies are
 // connected and since when.
 func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
@@ -331,26 +384,14 @@ func (s *Sampler) Connections(ctx context.Context) ([]Connection, error) {
 	}
 	var all []Connection
 	for _, pod := range pods {
-		// pilot/pkg/xds/debug.go; the id is pod.Namespace-N.
-		var answer struct {
-			Clients []struct {
-				ID    string    `json:"connectionId"`
-				Since time.Time `json:"connectedAt"`
-			} `json:"clients"`
-		}
+		var answer connectionsAnswer
 		if err := s.getJSON(ctx, pod.Namespace, pod.Name, istiodMonitorPort, "/debug/connections", &answer); err != nil {
 			return nil, err
 		}
-		for _, c := range answer.Clients {
-			node := c.ID[:max(0, strings.LastIndexByte(c.ID, '-'))]
-			dot := strings.LastIndexByte(node, '.')
-			if dot < 0 {
-				continue // no proxy of a pod
+		for _, c := range answer.of(pod.Name) {
+			if s.scope.Has(c.Namespace) {
+				all = append(all, c)
 			}
-			if !s.scope.Has(node[dot+1:]) {
-				continue
-			}
-			all = append(all, Connection{Namespace: node[dot+1:], Pod: node[:dot], ID: pod.Name + "/" + c.ID, Since: c.Since})
 		}
 	}
 	return all, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -177,10 +178,15 @@ func parseResource(text []byte) ([]reading, error) {
 		return nil, err
 	}
 	found := map[container]*reading{}
+	var wrong []error
 	each := func(family string, set func(*reading, float64)) {
 		for _, m := range families[family].GetMetric() {
 			l := labels(m)
 			name := container{l["namespace"], l["pod"], l["container"]}
+			if v := value(m); !(0 <= v && v <= maxValue) {
+				wrong = append(wrong, fmt.Errorf("%s of container %s of %s/%s is %g", family, name.name, name.namespace, name.pod, v))
+				continue
+			}
 			if found[name] == nil {
 				found[name] = &reading{container: name}
 			}
@@ -198,7 +204,7 @@ func parseResource(text []byte) ([]reading, error) {
 		sorted = append(sorted, *r)
 	}
 	slices.SortFunc(sorted, byContainer)
-	return sorted, nil
+	return sorted, errors.Join(wrong...)
 }
 
 // byContainer orders readings by the containers' names.

@@ -14,6 +14,8 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"k8s.io/client-go/rest"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Prometheus is one that scrapes the kubelets' /metrics/cadvisor or /metrics/resource.
@@ -65,6 +67,7 @@ func newPrometheus(o Prometheus) (*prometheus, error) {
 	// client-go's transport reads tokens again as they are renewed, and checks certificates.
 	client, err := rest.HTTPClientFor(&rest.Config{
 		Host: o.URL, BearerTokenFile: o.TokenFile, Timeout: requestTimeout,
+		WrapTransport:   bounded.Transport(bounded.Answer),
 		TLSClientConfig: rest.TLSClientConfig{CAFile: o.CAFile, CertFile: o.CertFile, KeyFile: o.KeyFile, Insecure: o.Insecure},
 	})
 	if err != nil {
@@ -214,12 +217,30 @@ func (p *prometheus) samples(ctx context.Context, now time.Time, selector string
 	if !ok {
 		return nil, fmt.Errorf("it answers with a %s when asked for samples", answer.Type())
 	}
+	return rowsOf(matrix, wanted)
+}
+
+// rowsOf are the series of containers that wanted tells. It is an error where a sample is
+// nothing that a container can have used, or where samples do not follow each other in time.
+func rowsOf(matrix model.Matrix, wanted func(container) bool) ([]row, error) {
 	var rows []row
 	for _, s := range matrix {
-		name := container{string(s.Metric["namespace"]), string(s.Metric["pod"]), string(s.Metric["container"])}
-		if len(s.Values) > 0 && wanted(name) {
-			rows = append(rows, row{name, s.Metric, scraperOf(s.Metric), s.Values})
+		if s == nil {
+			return nil, errors.New("its answer has a series without anything")
 		}
+		name := container{string(s.Metric["namespace"]), string(s.Metric["pod"]), string(s.Metric["container"])}
+		if len(s.Values) == 0 || !wanted(name) {
+			continue
+		}
+		for i, v := range s.Values {
+			if !(0 <= v.Value && v.Value <= maxValue) {
+				return nil, fmt.Errorf("a sample of container %s of %s/%s is %s", name.name, name.namespace, name.pod, v.Value)
+			}
+			if i > 0 && !v.Timestamp.After(s.Values[i-1].Timestamp) {
+				return nil, fmt.Errorf("the samples of container %s of %s/%s are not in the order of their times", name.name, name.namespace, name.pod)
+			}
+		}
+		rows = append(rows, row{name, s.Metric, scraperOf(s.Metric), s.Values})
 	}
 	return rows, nil
 }

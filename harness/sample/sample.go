@@ -26,6 +26,7 @@ import (
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Ports that Istio's containers serve on the loopback interface of their pod.
@@ -65,6 +66,7 @@ func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	cfg.Timeout = requestTimeout
+	cfg.Wrap(bounded.Transport(bounded.Dump))
 
 	m, err := metrics.NewForConfig(cfg)
 	if err != nil {

@@ -25,6 +25,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Names holds aliases by name. The zero value is not ready: see [New] and [Open].
@@ -65,7 +67,7 @@ type stored struct {
 // Open reads the map that [Names.Save] wrote, so that names keep their aliases. Where there is
 // no file, it returns none yet.
 func Open(path string) (*Names, error) {
-	data, err := os.ReadFile(path)
+	data, err := bounded.File(path, bounded.OwnFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return New(nil), nil
 	}

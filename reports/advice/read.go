@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/manifests"
 )
 
@@ -101,7 +102,7 @@ func scenarioOf(file string) (config map[string]any, scenario bool, err error) {
 	if !strings.Contains(string(head[:n]), scenarioVersion) {
 		return nil, false, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := bounded.File(file, bounded.OwnFile)
 	if err != nil {
 		return nil, false, fmt.Errorf("read the mesh: %w", err)
 	}

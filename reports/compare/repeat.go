@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
@@ -31,7 +32,7 @@ type Repeat struct {
 // gathered by hand or there is only one.
 func readRepeat(dir string) ([]Repeat, error) {
 	file := filepath.Join(dir, RepeatFile)
-	text, err := os.ReadFile(file)
+	text, err := bounded.File(file, bounded.OwnFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

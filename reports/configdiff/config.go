@@ -14,11 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
 )
@@ -98,10 +98,10 @@ func Read(dir string) (*Run, error) {
 			if !filepath.IsLocal(path) {
 				return nil, fmt.Errorf("read the log of run %s: the dump %q lies outside of the run's folder", dir, path)
 			}
-			if raw[i], err = os.ReadFile(filepath.Join(dir, path)); errors.Is(err, fs.ErrNotExist) {
+			if raw[i], err = bounded.File(filepath.Join(dir, path), bounded.Whole); errors.Is(err, fs.ErrNotExist) {
 				run.Missing = append(run.Missing, path)
 			} else if err != nil {
-				return nil, fmt.Errorf("read a configuration dump: %w", err)
+				return nil, fmt.Errorf("cannot compare the configuration dump %s: %w", filepath.Join(dir, path), err)
 			}
 		}
 		if raw[0] == nil || raw[1] == nil {

@@ -33,9 +33,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -151,7 +151,7 @@ func (m *Model) Write(w io.Writer) error {
 
 // Read reads a model's file.
 func Read(path string) (*Model, error) {
-	text, err := os.ReadFile(path)
+	text, err := bounded.File(path, bounded.OwnFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the cost model: %w", err)
 	}

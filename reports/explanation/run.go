@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports"
@@ -40,14 +40,14 @@ func (s Subject) Explain(m *costmodel.Model, scope proxyconfig.Egress) *Explanat
 // ReadFiles takes apart the configuration in a file with Envoy's answer to /config_dump;
 // clusters has that to /clusters, "" for none.
 func ReadFiles(configDump, clusters string) (*proxyconfig.Attribution, error) {
-	dump, err := os.Open(configDump)
+	dump, err := bounded.Open(configDump, bounded.Dump)
 	if err != nil {
 		return nil, err
 	}
 	defer dump.Close()
 	var hosts io.Reader
 	if clusters != "" {
-		file, err := os.Open(clusters)
+		file, err := bounded.Open(clusters, bounded.Dump)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/internal/atomicfile"
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/stats"
@@ -53,7 +54,7 @@ type Entry struct {
 
 // ReadBaseline reads a baseline's file. Errors name the file and what was expected.
 func ReadBaseline(path string) (*Baseline, error) {
-	data, err := os.ReadFile(path)
+	data, err := bounded.File(path, bounded.OwnFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such baseline; make it with `meshbench gate --baseline %s --accept --why TEXT RUN`: %w", path, path, os.ErrNotExist)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/compare"
@@ -129,7 +130,7 @@ func FromFolder(dir string) (*Record, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	r := FromReport(report, records)
-	text, err := os.ReadFile(filepath.Join(dir, "scenario.yaml"))
+	text, err := bounded.File(filepath.Join(dir, "scenario.yaml"), bounded.OwnFile)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:
@@ -139,7 +140,7 @@ func FromFolder(dir string) (*Record, error) {
 			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	text, err = os.ReadFile(filepath.Join(dir, PairFile))
+	text, err = bounded.File(filepath.Join(dir, PairFile), bounded.OwnFile)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:

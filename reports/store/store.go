@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/reports/metrics"
 )
 
@@ -19,7 +20,7 @@ var ErrCut = errors.New("the store ends in the middle of a record")
 
 // ReadFile reads a store. See Read.
 func ReadFile(path string) ([]Record, error) {
-	file, err := os.Open(path)
+	file, err := bounded.Open(path, bounded.Store)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such store: %w", path, os.ErrNotExist)
 	}
@@ -42,7 +43,7 @@ func Read(r io.Reader) ([]Record, error) {
 	// Not bufio.Scanner, which has a longest line.
 	in := bufio.NewReaderSize(r, 1<<16)
 	for number := 1; ; number++ {
-		line, err := in.ReadBytes('\n')
+		line, err := bounded.Line(in, bounded.LongestLine)
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
 			return nil, fmt.Errorf("line %d: %w", number, err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/instances"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // readPrices are the built-in prices with those of a YAML file over them; path may be "".
@@ -21,7 +21,7 @@ func readPrices(path string) (instances.Prices, error) {
 	if path == "" {
 		return prices, nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := bounded.File(path, bounded.OwnFile)
 	if err != nil {
 		return prices, fmt.Errorf("--price-file: %w", err)
 	}

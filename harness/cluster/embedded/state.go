@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/runtime"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // A cluster's state folder is ROOT/NAME, with ROOT /tmp/meshbench-UID. It holds what
@@ -182,7 +183,7 @@ func writeRecord(dir string, record Record) error {
 
 // readRecord reads the record of the cluster in dir.
 func readRecord(dir string) (Record, error) {
-	text, err := os.ReadFile(filepath.Join(dir, recordName))
+	text, err := bounded.File(filepath.Join(dir, recordName), bounded.OwnFile)
 	if err != nil {
 		return Record{}, fmt.Errorf("read the cluster's record: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/meshbench/meshbench/harness/kube"
 	"github.com/meshbench/meshbench/harness/kube/kubeconfig"
 	"github.com/meshbench/meshbench/harness/mesh"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // A run's record is the file ROOT/ID.json with ROOT $XDG_STATE_HOME/meshbench/existing
@@ -156,7 +157,7 @@ func readRecords() ([]record, error) {
 }
 
 func readRecord(path string) (record, error) {
-	text, err := os.ReadFile(path)
+	text, err := bounded.File(path, bounded.OwnFile)
 	if err != nil {
 		return record{}, fmt.Errorf("read the record of a run: %w", err)
 	}

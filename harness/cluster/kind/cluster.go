@@ -228,6 +228,7 @@ func addCosts(costs map[string]observations.Cost, text []byte) error {
 	if err != nil {
 		return err
 	}
+	var wrong []error
 	each := func(family string, add func(*observations.Cost, float64)) {
 		for _, m := range families[family].GetMetric() {
 			labels := map[string]string{}
@@ -237,12 +238,17 @@ func addCosts(costs map[string]observations.Cost, text []byte) error {
 			if labels["namespace"] != metav1.NamespaceSystem || !slices.Contains(controlPlane, labels["container"]) {
 				continue
 			}
+			v := m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			if !(0 <= v && v < 1e18) {
+				wrong = append(wrong, fmt.Errorf("%s of container %s is %g", family, labels["container"], v))
+				continue
+			}
 			cost := costs[labels["container"]]
-			add(&cost, m.GetGauge().GetValue()+m.GetCounter().GetValue())
+			add(&cost, v)
 			costs[labels["container"]] = cost
 		}
 	}
 	each("container_memory_working_set_bytes", func(c *observations.Cost, v float64) { c.MemoryBytes += int64(v) })
 	each("container_cpu_usage_seconds_total", func(c *observations.Cost, v float64) { c.CPUSeconds += v })
-	return nil
+	return errors.Join(wrong...)
 }

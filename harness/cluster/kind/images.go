@@ -146,7 +146,8 @@ func readArchive(path string) ([]archived, error) {
 
 // smallFiles are the JSON files of an archive: what is longer holds a layer.
 func smallFiles(path string) (map[string][]byte, error) {
-	const longest = 1 << 20
+	const longest, most = 1 << 20, 64 << 20
+	left := int64(most)
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -163,6 +164,9 @@ func smallFiles(path string) (map[string][]byte, error) {
 		}
 		if header.Typeflag != tar.TypeReg || header.Size > longest {
 			continue
+		}
+		if left -= header.Size; left < 0 {
+			return nil, fmt.Errorf("its small files are longer than %d MiB together: give an archive of `docker save`", most>>20)
 		}
 		if files[filepath.ToSlash(filepath.Clean(header.Name))], err = io.ReadAll(archive); err != nil {
 			return nil, err

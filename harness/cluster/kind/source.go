@@ -3,11 +3,11 @@ package kind
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/pflag"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // name is the word for --cluster.
@@ -60,7 +60,7 @@ func (s *Source) readConfig() ([]byte, error) {
 	if s.config == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(s.config)
+	text, err := bounded.File(s.config, bounded.OwnFile)
 	if err != nil {
 		return nil, &cluster.OptionError{Err: fmt.Errorf("--kind-config: %w", err)}
 	}

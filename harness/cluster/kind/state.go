@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // A cluster's record is the file ROOT/NAME.json with ROOT $XDG_STATE_HOME/meshbench/kind
@@ -106,7 +107,7 @@ func claim(name string) (_ *state, before *Record, err error) {
 
 // read reads the record.
 func (s *state) read() (Record, error) {
-	text, err := os.ReadFile(s.file.Name())
+	text, err := bounded.File(s.file.Name(), bounded.OwnFile)
 	if err != nil {
 		return Record{}, fmt.Errorf("read the record of a kind cluster: %w", err)
 	}
@@ -172,7 +173,7 @@ func List() ([]Record, error) {
 // readRecord reads a record without its lock. One that was cut off names its cluster by
 // its file.
 func readRecord(path string) (Record, error) {
-	text, err := os.ReadFile(path)
+	text, err := bounded.File(path, bounded.OwnFile)
 	if err != nil {
 		return Record{}, fmt.Errorf("read the record of a kind cluster: %w", err)
 	}

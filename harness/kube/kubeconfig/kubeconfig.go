@@ -23,6 +23,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Target is the cluster that a kubeconfig leads to.
@@ -85,6 +87,7 @@ func FindIn(rules *clientcmd.ClientConfigLoadingRules, context string) (*Target,
 	if err != nil {
 		return nil, fmt.Errorf("use context %s of kubeconfig %s: %w", t.Context, from, err)
 	}
+	t.Config.Wrap(bounded.Transport(bounded.Dump))
 	return t, t.CheckCredentials(time.Now())
 }
 
@@ -102,6 +105,7 @@ func inPod(rules *clientcmd.ClientConfigLoadingRules, context string) (*Target, 
 	case context != "":
 		return nil, fmt.Errorf("--context %s: there is no kubeconfig, and a pod's own account has no contexts", context)
 	}
+	config.Wrap(bounded.Transport(bounded.Dump))
 	return &Target{Config: config}, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/meshbench/meshbench/internal/bounded"
 	"github.com/meshbench/meshbench/internal/childenv"
 )
 
@@ -89,7 +89,7 @@ func ask(ctx context.Context, socket string, ended chan error) (*serverInfo, err
 		}
 		response, err := client.Do(request)
 		if err == nil {
-			text, err := io.ReadAll(response.Body)
+			text, err := bounded.All(response.Body, bounded.Answer)
 			response.Body.Close()
 			if err != nil {
 				return nil, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/meshbench/meshbench/harness/cluster/embedded/light/ads"
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Command is the hidden command that [Main] serves: whoever speaks for light proxies starts
@@ -118,7 +119,7 @@ func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+proxiesPath, func(w http.ResponseWriter, r *http.Request) {
 		var p Proxy
-		if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
+		if err := json.NewDecoder(bounded.Reader(r.Body, bounded.Answer)).Decode(&p); err != nil {
 			answer(w, nil, fmt.Errorf("decode a proxy: %w", err))
 			return
 		}
@@ -126,7 +127,7 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("PUT "+proxiesPath+"/{id}/token", func(w http.ResponseWriter, r *http.Request) {
 		var token string
-		if err := json.NewDecoder(r.Body).Decode(&token); err != nil {
+		if err := json.NewDecoder(bounded.Reader(r.Body, bounded.Answer)).Decode(&token); err != nil {
 			answer(w, nil, fmt.Errorf("decode a token: %w", err))
 			return
 		}
@@ -152,7 +153,7 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("PUT "+hostsPath, func(w http.ResponseWriter, r *http.Request) {
 		var hosts map[string][]string
-		if err := json.NewDecoder(r.Body).Decode(&hosts); err != nil {
+		if err := json.NewDecoder(bounded.Reader(r.Body, bounded.Answer)).Decode(&hosts); err != nil {
 			answer(w, nil, fmt.Errorf("decode hosts: %w", err))
 			return
 		}

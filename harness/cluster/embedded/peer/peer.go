@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Client asks one process.
@@ -56,7 +58,7 @@ func (c *Client) Call(ctx context.Context, method, path string, body, result any
 		return fmt.Errorf("ask %s: %w", c.name, err)
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
+	text, err := bounded.All(response.Body, bounded.Answer)
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.name, err)
 	}

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // Command is the first argument of Istio's init container.
@@ -67,7 +69,7 @@ const begin = "Running iptables restore with: "
 // Parse reads the rules out of what the program printed with [Arguments]. Text that is no
 // rule in a place where one belongs is an error, and so is an output without rules.
 func Parse(output io.Reader) (Rules, error) {
-	text, err := io.ReadAll(output)
+	text, err := bounded.All(output, bounded.OwnFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the rules of %s: %w", Command, err)
 	}

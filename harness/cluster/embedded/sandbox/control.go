@@ -13,6 +13,8 @@ import (
 	"github.com/meshbench/meshbench/harness/cluster"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/controlplane"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/peer"
+	"github.com/meshbench/meshbench/internal/bounded"
+	"github.com/meshbench/meshbench/internal/vitals"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -23,6 +25,9 @@ type Costs struct {
 	// Sandbox is this program's own process inside: the virtual nodes above all.
 	Sandbox observations.Cost
 }
+
+// VitalsPath is where the control socket answers with [vitals.Vitals] of the sandbox.
+const VitalsPath = "/vitals"
 
 // serveControl serves the control socket. Who may open the state folder may do
 // everything.
@@ -35,12 +40,15 @@ func (s *server) serveControl(ctx context.Context, listener net.Listener) error 
 		costs, err := s.costs()
 		answer(w, costs, err)
 	})
+	mux.HandleFunc("GET "+VitalsPath, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, vitals.Read(), nil)
+	})
 	mux.HandleFunc("GET /whole", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, s.whole(r.Context()))
 	})
 	mux.HandleFunc("PUT /nodes", func(w http.ResponseWriter, r *http.Request) {
 		var groups []cluster.NodeGroup
-		if err := json.NewDecoder(r.Body).Decode(&groups); err != nil {
+		if err := json.NewDecoder(bounded.Reader(r.Body, bounded.Answer)).Decode(&groups); err != nil {
 			answer(w, nil, fmt.Errorf("decode node groups: %w", err))
 			return
 		}

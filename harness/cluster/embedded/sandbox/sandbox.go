@@ -29,6 +29,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/meshbench/meshbench/internal/bounded"
 )
 
 // A word after Command makes the process that Probe starts, without and with applications.
@@ -90,7 +92,7 @@ func serve(events events) error {
 func readConfig(file io.ReadCloser) (Config, error) {
 	defer file.Close()
 	var config Config
-	if err := json.NewDecoder(file).Decode(&config); err != nil {
+	if err := json.NewDecoder(bounded.Reader(file, bounded.Answer)).Decode(&config); err != nil {
 		return Config{}, fmt.Errorf("read the sandbox's configuration: %w", err)
 	}
 	return config, nil
