@@ -36,15 +36,32 @@ func Bytes(text []byte) []byte {
 	text = userinfo.ReplaceAll(text, []byte("${1}"+Mark+"@"))
 	text = jwkPart.ReplaceAll(text, []byte("${1}"+Mark+"${2}"))
 	text = header.ReplaceAll(text, []byte("${1}"+Mark+"${3}"))
-	return assigned.ReplaceAllFunc(text, func(found []byte) []byte {
-		at := assigned.FindSubmatchIndex(found)
-		value := found[at[4]:at[5]]
-		if harmless(value) {
-			return found
+	var out []byte
+	kept := 0
+	for _, at := range assigned.FindAllSubmatchIndex(text, -1) {
+		if value := text[at[4]:at[5]]; harmless(value) || prose(text[at[2]:at[3]], value, text[at[5]:]) {
+			continue
 		}
-		return []byte(string(found[:at[4]]) + Mark + string(found[at[5]:]))
-	})
+		out = append(append(out, text[kept:at[4]]...), Mark...)
+		kept = at[5]
+	}
+	if kept == 0 {
+		return text
+	}
+	return append(out, text[kept:]...)
 }
+
+// prose tells that what looks assigned to a name is the next word of a sentence, as errors are
+// put together: "get the secret: connection refused". A password of small letters that is
+// followed by another word passes for one.
+func prose(name, value, rest []byte) bool {
+	return bytes.HasSuffix(name, []byte(": ")) && word.Match(value) && another.Match(rest)
+}
+
+var (
+	word    = regexp.MustCompile(`^[a-z]+:?$`)
+	another = regexp.MustCompile(`^ ["']?[A-Za-z]`)
+)
 
 var (
 	// A JSON Web Token: header and claims begin with {" in base64. The signature may be cut.

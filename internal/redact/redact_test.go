@@ -27,7 +27,7 @@ func TestText(t *testing.T) {
 		"tls.key: " + base64.StdEncoding.EncodeToString([]byte(keyPEM)),
 		"key: " + base64.StdEncoding.EncodeToString([]byte("-----BEGIN PRIVATE KEY-----\n"+marker)),
 		"key: " + base64.StdEncoding.EncodeToString([]byte("-----BEGIN RSA PRIVATE KEY-----\n"+marker)),
-		"clone https://user:" + marker + "@git.example/x", "password: " + marker, "password=" + marker,
+		"clone https://user:" + marker + "@git.example/x", "password: " + marker, "password=" + marker, "password: " + marker + " and more",
 		`local api_key = "` + marker + `"`, `request_handle:headers():add("authorization", "` + marker + `")`,
 		`headers["x-api-key"] = '` + marker + `'`, "--set global.token=" + marker, "CLIENT_SECRET=" + marker,
 		`{"keys":[{"kty":"oct","k":"` + marker + `"}]}`, `{\"kty\":\"oct\",\"k\":\"` + marker + `\"}`,
@@ -45,6 +45,7 @@ func TestText(t *testing.T) {
 		"outbound|80||token-service.default.svc.cluster.local", "kubernetes://my-tls-secret",
 		"/var/run/secrets/tokens/istio-token", "token: /var/run/secrets/tokens/istio-token",
 		"https://istiod.istio-system.svc:15012", "secret not found", "no token: expired",
+		"--pull-secret: embedded clusters pull no images", "get the secret: connection refused",
 		"a bearer of news", "spiffe://cluster.local/ns/a/sa/b",
 	} {
 		NewWithT(t).Expect(Text(text)).To(Equal(text))
