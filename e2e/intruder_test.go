@@ -326,7 +326,7 @@ var _ = Describe("another user of the machine", Label("security"), func() {
 
 			sandboxes := run.Trace.FindAll("kube-apiserver")
 			Expect(sandboxes).To(HaveLen(1))
-			states, err := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("meshbench-%d", who.UID), fmt.Sprintf("*-%d", run.PID())))
+			states, err := filepath.Glob(filepath.Join(who.Temp, fmt.Sprintf("meshbench-%d", who.UID), fmt.Sprintf("*-%d", run.PID())))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(states).To(HaveLen(1))
 
@@ -461,7 +461,7 @@ var _ = Describe("another user of the machine", Label("security"), func() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		run.Wait(time.Minute)
-		states, err := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("meshbench-%d", invoker.UID), fmt.Sprintf("*-%d", run.PID())))
+		states, err := filepath.Glob(filepath.Join(invoker.Temp, fmt.Sprintf("meshbench-%d", invoker.UID), fmt.Sprintf("*-%d", run.PID())))
 		Expect(err).NotTo(HaveOccurred())
 		for _, state := range states { // what is left is a record, and sockets that nobody listens at
 			Expect(filepath.WalkDir(state, func(path string, d fs.DirEntry, err error) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/internal/reliability"
+	"github.com/meshbench/meshbench/internal/skip"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -45,7 +46,7 @@ func (f Fault) try() {
 	}()
 	if f.NotHere != nil {
 		if result.NotMade = f.NotHere(); result.NotMade != "" {
-			Skip("not made on this machine: " + result.NotMade)
+			skip.NotHere(GinkgoT(), "not made on this machine: %s", result.NotMade)
 		}
 	}
 	r := f.start()

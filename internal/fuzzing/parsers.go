@@ -18,6 +18,7 @@ func (p parser) String() string { return p.folder + "." + p.target }
 
 var parsers = []parser{
 	{"scenario", "scenarios", "FuzzLoad"},
+	{"secrets in JSON", "internal/redact", "FuzzJSON"},
 	{"expressions in a scenario", "scenarios", "FuzzExpand"},
 	{"manifests and lists of kubectl", "manifests", "FuzzLoad"},
 	{"imported mesh", "importer", "FuzzMesh"},

@@ -37,7 +37,7 @@ func FuzzHashScenario(f *testing.F) {
 		}
 		a, err := HashScenario(asJSON)
 		if err != nil {
-			t.Skip("not the YAML that it is read as") // merge keys, dates
+			return // not the YAML that it is read as: merge keys, dates
 		}
 		if b, err := HashScenario(told); err != nil || a != b {
 			t.Errorf("with another title the hash is %s instead of %s (%v)", b, a, err)
