@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -282,11 +284,23 @@ func gatewayOf(pid int) net.IP {
 
 // asked is the status of an answer to somebody without credentials, 0 for none.
 func asked(url string) int {
+	target, err := neturl.Parse(url)
+	if err != nil {
+		return 0
+	}
+	// Here and not by the client, which dials in a goroutine of its own: that may be in another
+	// network namespace.
+	conn, err := net.DialTimeout("tcp", target.Host, time.Second)
+	if err != nil {
+		return 0
+	}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // who asks knows nobody
 	}}
 	response, err := client.Get(url)
 	if err != nil {
+		conn.Close()
 		return 0
 	}
 	defer response.Body.Close()
