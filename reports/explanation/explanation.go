@@ -129,9 +129,9 @@ type Explanation struct {
 	Kinds       []Part             `json:"kinds"`
 	Shared      []Shared           `json:"shared"`
 	// Idle is what Envoy holds beside the active configuration: what drains, warms or failed.
-	Idle           []Part                   `json:"idle,omitempty"`
-	Scoped         *Scoped                  `json:"scoped,omitempty"`
-	Measured       *Measured                `json:"measured,omitempty"`
+	Idle     []Part    `json:"idle,omitempty"`
+	Scoped   *Scoped   `json:"scoped,omitempty"`
+	Measured *Measured `json:"measured,omitempty"`
 	// Recommendation is nil where the proxy is no sidecar: the model is of sidecars.
 	Recommendation *costmodel.Recommendation `json:"recommendation,omitempty"`
 	// Unknown is what could not be known, with the reasons; Warnings are the model's.
