@@ -50,7 +50,7 @@ func selectNamespaces(ctx context.Context, on *On, s *scenarios.Scope) error {
 	}
 	const key = "mesh"
 	maps := on.Kube.CoreV1().ConfigMaps(namespace)
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		config, err := maps.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return fmt.Errorf("read the mesh's configuration: %w", err)
@@ -68,6 +68,10 @@ func selectNamespaces(ctx context.Context, on *On, s *scenarios.Scope) error {
 		_, err = maps.Update(ctx, config, metav1.UpdateOptions{})
 		return err
 	})
+	if err == nil {
+		err = ctx.Err() // an attempt that its context has ended is no error to retry
+	}
+	return err
 }
 
 // leaves computes what a scope leaves of a witness's configuration; nil for one that is not of

@@ -34,6 +34,8 @@ const (
 const (
 	narrow     = 500
 	narrowName = 14
+	// wideName is the longest name of a row in a wide figure: a longer one would leave no room.
+	wideName = 60
 )
 
 // Figure is one plot. Points that are not numbers (NaN, infinities) are left out, and
@@ -200,8 +202,12 @@ func (f *Figure) plot(width vg.Length) *plot.Plot {
 		p.Y.Tick.Length = 0
 		var names plot.ConstantTicks
 		for i, name := range f.Rows {
-			if r := []rune(name); width < narrow && len(r) > narrowName {
-				name = string(r[:narrowName-1]) + "…"
+			most := wideName
+			if width < narrow {
+				most = narrowName
+			}
+			if r := []rune(name); len(r) > most {
+				name = string(r[:most-1]) + "…"
 			}
 			names = append(names, plot.Tick{Value: float64(i), Label: name})
 		}

@@ -193,9 +193,13 @@ var reviewBackoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, 
 func review(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
-	return retry.OnError(reviewBackoff, func(err error) bool {
+	err := retry.OnError(reviewBackoff, func(err error) bool {
 		_, later := apierrors.SuggestsClientDelay(err)
 		return ctx.Err() == nil && (later || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) ||
 			apierrors.IsInternalError(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err))
 	}, func() error { return ask(ctx) })
+	if err == nil {
+		err = ctx.Err() // an attempt that its context has ended is no error to retry
+	}
+	return err
 }

@@ -130,7 +130,7 @@ func (m *Manager) startNode(group cluster.NodeGroup, number int) (_ *virtualNode
 	if err != nil {
 		return nil, fmt.Errorf("make pod controller of %s: %w", n.name, err)
 	}
-	nodes, err := node.NewNodeController(node.NaiveNodeProvider{}, object, m.client.CoreV1().Nodes(),
+	nodes, err := node.NewNodeController(node.NaiveNodeProvider{}, object, nodeClient{m.client.CoreV1().Nodes()},
 		node.WithNodeEnableLeaseV1(m.client.CoordinationV1().Leases(corev1.NamespaceNodeLease), int32(m.config.Lease/time.Second)))
 	if err != nil {
 		return nil, fmt.Errorf("make node controller of %s: %w", n.name, err)
