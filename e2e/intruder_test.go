@@ -72,8 +72,6 @@ type others struct {
 	pids  []int
 	state string // folder
 	out   string // the run's folder
-	// listening is what the processes listen at in the host's network, "tcp 127.0.0.1:1234".
-	listening []string
 }
 
 // try tries everything, as the intruder, and returns how the intruder got in.

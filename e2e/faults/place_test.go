@@ -195,15 +195,6 @@ func copied(without ...string) string {
 	return to
 }
 
-// entry is a file of a component in a cache.
-func entry(cache, component, file string) string {
-	GinkgoHelper()
-	found, err := filepath.Glob(filepath.Join(cache, "components", component, "*", file))
-	Expect(err).NotTo(HaveOccurred())
-	Expect(found).NotTo(BeEmpty(), "%s of %s in %s", file, component, cache)
-	return found[0]
-}
-
 // spoil replaces each version of a file of a component by what change makes of it.
 func spoil(cache, component, file string, change func([]byte) []byte) {
 	GinkgoHelper()

@@ -32,11 +32,11 @@ func (e *examined) note(dir string, err error) {
 }
 
 // of is what was found of a folder, if it was looked at.
-func (e *examined) of(dir string) (damage error, looked bool) {
+func (e *examined) of(dir string) (looked bool, damage error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	damage, looked = e.found[dir]
-	return damage, looked
+	return looked, damage
 }
 
 // explain says beside an error what was damaged, and so had to be made again.
@@ -71,7 +71,7 @@ func (s *Store) Examine(ctx context.Context, want ...Name) error {
 				continue
 			}
 			dir := s.dir(u, p)
-			if _, looked := s.examined.of(dir); looked {
+			if looked, _ := s.examined.of(dir); looked {
 				continue
 			}
 			if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +94,7 @@ func (s *Store) Examine(ctx context.Context, want ...Name) error {
 func (s *Store) whole(dir string) (manifest, error) {
 	m, err := readManifest(dir)
 	if err == nil {
-		err, _ = s.examined.of(dir)
+		_, err = s.examined.of(dir)
 	}
 	return m, err
 }
@@ -103,7 +103,7 @@ func (s *Store) whole(dir string) (manifest, error) {
 func (s *Store) announce(missing map[*unit][]part, m *meter) {
 	for _, u := range s.units {
 		for _, p := range missing[u] {
-			if err, _ := s.examined.of(s.dir(u, p)); err != nil {
+			if _, err := s.examined.of(s.dir(u, p)); err != nil {
 				m.unit(u.name + " " + u.version)(Event{Phase: Damaged, Component: p.name, Detail: "(" + strings.ReplaceAll(err.Error(), "\n", " ") + ")"})
 			}
 		}

@@ -89,12 +89,12 @@ func lines(w io.Writer, r io.Reader) (found bool, err error) {
 			return found, err
 		}
 		last := errors.Is(err, io.EOF)
-		clean := line
+		var clean []byte
 		begins := bytes.Contains(line, []byte("-----BEGIN ")) && bytes.Contains(line, []byte("PRIVATE KEY"))
 		ends := bytes.Contains(line, []byte("-----END ")) && bytes.Contains(line, []byte("PRIVATE KEY"))
 		switch {
 		case inKey:
-			clean, found = nil, true
+			found = true
 			inKey = !ends && (len(bytes.TrimSpace(line)) > 0) && len(line) < 200
 		default:
 			clean = Bytes(line)

@@ -2,7 +2,9 @@ package redact
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -156,7 +158,7 @@ func (j *jsonWriter) end() {
 		top.name = string(j.text[:min(len(j.text), 256)])
 		j.out = append(j.out, j.text...) // a name is none
 	case j.long || j.secret(top):
-		j.out = append(j.out, Mark...)
+		j.out = append(j.out, mark(top)...)
 	default:
 		if top != nil && top.object && (top.name == "key" || top.name == "name") && j.headerName(top.name) {
 			top.named = true
@@ -164,6 +166,27 @@ func (j *jsonWriter) end() {
 		j.out = append(j.out, Bytes(j.text)...)
 	}
 	j.out = append(j.out, '"')
+}
+
+// bytesMark is Mark where a message of protobuf has bytes, which JSON has in base64: without it
+// istioctl could not read the dump any more. Envoy itself writes it for private keys.
+const bytesMark = "W3JlZGFjdGVkXQ=="
+
+// mark is what stands for a secret in a frame.
+func mark(top *frame) string {
+	if top != nil && top.object && slices.Contains([]string{"inline_bytes", "inlineBytes", "raw_value", "rawValue"}, top.name) {
+		return bytesMark
+	}
+	return Mark
+}
+
+// certificate reports whether a text is one in base64, with no key beside it.
+func certificate(text []byte) bool {
+	if !bytes.HasPrefix(text, []byte("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS")) {
+		return false
+	}
+	pem, err := base64.StdEncoding.DecodeString(string(text))
+	return err == nil && !bytes.Contains(pem, []byte("PRIVATE KEY"))
 }
 
 // headerName reports whether the text is the name of a header whose value is a secret. Other
@@ -190,7 +213,7 @@ func (j *jsonWriter) secret(top *frame) bool {
 		return false
 	}
 	text := string(j.text)
-	if harmless(j.text) || text == Mark {
+	if harmless(j.text) || text == Mark || text == bytesMark || certificate(j.text) {
 		return false
 	}
 	if telling {
@@ -201,7 +224,7 @@ func (j *jsonWriter) secret(top *frame) bool {
 	}
 	// Below a telling name stand references, too: names of secrets and where they are from.
 	switch top.name {
-	case "inline_string", "inline_bytes", "inlineString", "inlineBytes", "value", "raw_value", "string_value", "stringValue", "exact", "prefix", "suffix", "contains", "regex":
+	case "inline_string", "inline_bytes", "inlineString", "inlineBytes", "value", "raw_value", "rawValue", "string_value", "stringValue", "exact", "prefix", "suffix", "contains", "regex":
 		return true
 	}
 	return !top.object && tells(top.name)

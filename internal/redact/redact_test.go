@@ -55,14 +55,15 @@ func TestText(t *testing.T) {
 // TestJSON: names tell of secrets, too, and everything else stays byte for byte, however the
 // text comes in.
 func TestJSON(t *testing.T) {
-	const dump = `{
+	dump := `{
  "configs": [
   {"password": "` + marker + `", "n": 1.50, "s": "\u0065scaped \" and \\"},
   {"token_secret": {"name": "token", "sds_config": {"path": "/etc/x"}}},
   {"client_secret": {"inline_string": "` + marker + `"}},
   {"header": {"key": "x-api-key", "value": "` + marker + `"}},
   {"headers": [{"name": "authorization", "string_match": {"exact": "` + marker + `"}}]},
-  {"private_key": {"inline_bytes": "[redacted]"}},
+  {"secret": {"tls_certificate": {"certificate_chain": {"inline_bytes": "` + base64.StdEncoding.EncodeToString([]byte(chain)) + `"}, "private_key": {"inline_bytes": "W3JlZGFjdGVkXQ=="}}}},
+  {"secret": {"both": {"inline_bytes": "` + base64.StdEncoding.EncodeToString([]byte(chain+keyPEM)) + `"}}},
   {"dockerconfigjson": "` + marker + `"}, {"secrets_token": ["` + marker + `"]},
   {"inline_string": "local t = '` + token + `'"},
   {"cluster": {"name": "outbound|80||a-token", "type": "EDS"}, "route": {"name": "x-token", "domains": ["*"]}},
@@ -77,7 +78,8 @@ func TestJSON(t *testing.T) {
 	for _, stays := range []string{
 		`"n": 1.50, "s": "\u0065scaped \" and \\"`, `{"name": "token", "sds_config": {"path": "/etc/x"}}`, `"key": "x-api-key"`,
 		`"name": "authorization"`, `{"name": "outbound|80||a-token", "type": "EDS"}`, `{"name": "x-token", "domains": ["*"]}`,
-		", null, true, [] , {}\n ]}\n", `"inline_bytes": "[redacted]"`,
+		", null, true, [] , {}\n ]}\n", `{"certificate_chain": {"inline_bytes": "` + base64.StdEncoding.EncodeToString([]byte(chain)) + `"}, "private_key": {"inline_bytes": "W3JlZGFjdGVkXQ=="}}`,
+		`{"secret": {"both": {"inline_bytes": "W3JlZGFjdGVkXQ=="}}}`,
 	} {
 		g.Expect(string(got)).To(ContainSubstring(stays))
 	}

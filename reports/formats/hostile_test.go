@@ -268,7 +268,7 @@ func walkElements(t *testing.T, text string, do func(*html.Node)) {
 // What is markup in Markdown where it is not escaped.
 var (
 	rawElement   = regexp.MustCompile(`(?i)<(?:!--\s*[^-\s]|/?(?:script|img|td|title|style|textarea))`)
-	unescaped    = regexp.MustCompile("(?:^|[^\\\\])(?:\\\\\\\\)*(\\[[^\\]\\n]*[^\\\\\\n]\\]\\([^)\\n]*\\)|~~)")
+	unescaped    = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*(\[[^\]\n]*[^\\\n]\]\([^)\n]*\)|~~)`)
 	pipe         = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\|`)
 	target       = regexp.MustCompile(`\]\(<[^<>\n]*>\)`)
 	insertedLine = regexp.MustCompile("^(?:## injected|::|---|BenchmarkInjected)")
