@@ -67,7 +67,7 @@ const readOnly = "ro"
 
 // disk is a folder on a small disk of its own, with mount options of tmpfs or readOnly, that
 // belongs to a user.
-func disk(owner int, options string) string {
+func disk(owner int, options string, folders ...string) string {
 	GinkgoHelper()
 	dir := folder("disk-")
 	data := options
@@ -78,6 +78,10 @@ func disk(owner int, options string) string {
 	DeferCleanup(func() { Expect(unix.Unmount(dir, unix.MNT_DETACH)).To(Succeed()) })
 	Expect(os.Chown(dir, owner, owner)).To(Succeed())
 	Expect(os.Chmod(dir, 0o755)).To(Succeed())
+	for _, name := range folders {
+		Expect(os.Mkdir(filepath.Join(dir, name), 0o755)).To(Succeed())
+		Expect(os.Chown(filepath.Join(dir, name), owner, owner)).To(Succeed())
+	}
 	if options == readOnly {
 		Expect(unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")).To(Succeed())
 	}

@@ -36,14 +36,10 @@ func onDisk(f Fault, options string, ordinary bool, spoil func(dir string) strin
 		if ordinary {
 			owner = program.Nobody
 		}
-		dir = disk(owner, options)
-		// Beside what fills the disk.
-		runs := dir
-		if options != readOnly {
-			runs = filepath.Join(dir, "runs")
-			Expect(os.Mkdir(runs, 0o755)).To(Succeed())
-			Expect(os.Chown(runs, owner, owner)).To(Succeed())
-		}
+		// Beside what fills the disk; and the user's folder is not the mount itself, which would be
+		// taken for a run's.
+		dir = disk(owner, options, "runs")
+		runs := filepath.Join(dir, "runs")
 		if ordinary {
 			return at(wrapped(lab.Ordinary(), ""), runs)
 		}
