@@ -33,6 +33,7 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 	var hub string                 // the registry's host and port
 	var flags []string             // that lead to it
 	var imager *identity           // has a cache of its own
+	var cache string               // that
 	built := map[string][]string{} // component to its version and path, from modules
 
 	BeforeAll(func() {
@@ -42,7 +43,8 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 		}
 		Expect(os.Mkdir(filepath.Join(made.Work, "imager"), 0o755)).To(Succeed())
 		imager = &identity{lab.NewIdentity("a user without components", filepath.Join(made.Work, "imager"))}
-		imager.Env = append(imager.Env, "MESHBENCH_CACHE="+filepath.Join(imager.Dir, "cache"))
+		cache = filepath.Join(made.Work, "imager-cache") // what comes where commands are run is left over
+		imager.Env = append(imager.Env, "MESHBENCH_CACHE="+cache)
 
 		blobs := filepath.Join(imager.Dir, "blobs")
 		Expect(os.Mkdir(blobs, 0o755)).To(Succeed())
@@ -79,7 +81,7 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 			if fields[0] == "charts" { // in no image
 				continue
 			}
-			Expect(fields[2]).To(HavePrefix(imager.Dir))
+			Expect(fields[2]).To(HavePrefix(cache))
 			Expect(fileSum(fields[2])).To(Equal(fileSum(built[fields[0]][1])), fields[0])
 			info, err := os.Stat(fields[2])
 			Expect(err).NotTo(HaveOccurred())
@@ -124,7 +126,7 @@ var _ = Describe("programs from images", Ordered, Label("images"), func() {
 		out := imager.run(time.Minute, "components", "--from", "images", "--hub", nothing+"/istio", "--hub", "registry.k8s.io="+nothing+"/k8s")
 		out.Exits(1)
 		Expect(out.Both.String()).To(And(ContainSubstring("what to do: "), ContainSubstring(nothing)))
-		found, err := filepath.Glob(filepath.Join(imager.Dir, "cache/components/work/*"))
+		found, err := filepath.Glob(filepath.Join(cache, "components/work/*"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(found).To(BeEmpty())
 	})
