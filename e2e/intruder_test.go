@@ -434,7 +434,7 @@ var _ = Describe("another user of the machine", Label("security"), func() {
 			Expect(others{out: run.Out}.walkAsIntruder()).To(Succeed())
 		},
 		Entry("of root", self, false),
-		Entry("of an ordinary user", ordinaryUser, false),
+		Entry("of an ordinary user", Label(nightly), ordinaryUser, false),
 		Entry("of root, with a port", Label(nightly), self, true),
 	)
 

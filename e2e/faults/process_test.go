@@ -118,7 +118,7 @@ var _ = Describe("a process that is killed", func() {
 var _ = Describe("meshbench that is told to end", func() {
 	each(
 		Fault{
-			Name: "kill -9 of meshbench", Kind: ofProcess, Quick: true, Make: toMeshbench(syscall.SIGKILL), Ends: []int{-1}, Limit: time.Minute,
+			Name: "kill -9 of meshbench", Kind: ofProcess, Make: toMeshbench(syscall.SIGKILL), Ends: []int{-1}, Limit: time.Minute,
 			After: func(r *Run) {
 				// It could not say anything; its log says as much.
 				Expect(r.Who.Run(time.Minute, "report", r.Out).Succeeds()).To(ContainSubstring("the run was cut off"))
@@ -141,7 +141,7 @@ var _ = Describe("meshbench that is told to end", func() {
 			Name: "SIGHUP for meshbench", Kind: ofProcess, Make: toMeshbench(syscall.SIGHUP), Ends: []int{130}, Says: []string{"hangup"}, Limit: time.Minute, After: interrupted,
 		},
 		Fault{
-			Name: "a closed terminal", Kind: ofProcess, Quick: true, Terminal: true, Ends: []int{130}, Limit: time.Minute, After: interrupted,
+			Name: "a closed terminal", Kind: ofProcess, Terminal: true, Ends: []int{130}, Limit: time.Minute, After: interrupted,
 			Make: func(r *Run) string {
 				Expect(r.Terminal.Close()).To(Succeed())
 				return "the terminal of meshbench was closed"
