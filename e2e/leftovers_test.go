@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +26,7 @@ func (c *command) during(phase string, most time.Duration) {
 		case <-time.After(wait):
 		}
 	}
-	for !strings.Contains(c.Both.String(), "s  "+phase) {
+	for !c.Began(phase) {
 		alive(20 * time.Millisecond)
 	}
 	wait := time.Duration(random.Float64() * float64(most))

@@ -2,10 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/rand"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,17 +50,9 @@ func TestE2E(t *testing.T) {
 }
 
 var _ = SynchronizedBeforeSuite(func() []byte {
-	var err error
-	made.Work, err = os.MkdirTemp("", "mbe-")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(os.Chmod(made.Work, 0o755)).To(Succeed())
-	made.Binary, err = program.Build(made.Work)
-	Expect(err).NotTo(HaveOccurred())
-
-	who := program.NewLab(made.Work, made.Binary).Invoker
-	By("obtaining the components, which may take a quarter of an hour the first time")
-	who.Run(30*time.Minute, "components", "--traffic").Succeeds()
-	for _, line := range strings.Split(strings.TrimSpace(who.Run(15*time.Minute, "components", "kubectl", "istioctl").Succeeds()), "\n") {
+	l := program.Prepare("mbe-")
+	made.Work, made.Binary = l.Work, l.Binary
+	for _, line := range strings.Split(strings.TrimSpace(l.Invoker.Run(15*time.Minute, "components", "kubectl", "istioctl").Succeeds()), "\n") {
 		fields := strings.Fields(line) // name, version, path
 		Expect(fields).To(HaveLen(3), line)
 		switch fields[0] {
@@ -84,36 +74,10 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 	invoker = &identity{lab.Invoker}
 })
 
-var _ = SynchronizedAfterSuite(func() {
-	if lab != nil {
-		lab.Kill()
-		lab.Clean()
-	}
-}, func() {
-	if _, err := os.Stat(failures()); err == nil {
-		fmt.Printf("the runs' folders are kept in %s\n", made.Work)
-		return
-	}
-	Expect(os.RemoveAll(made.Work)).To(Succeed())
-})
+var _ = SynchronizedAfterSuite(func() { lab.End() }, func() { program.Remove(made.Work) })
 
 // Whatever a spec does, nothing may be left of its commands, nor of those before.
 var _ = AfterEach(func() { lab.Clean() })
 
-// failures is a file that is there once a spec has failed in any process.
-func failures() string { return filepath.Join(made.Work, "failures") }
-
 // A failure shows what the last commands of its spec said.
-var _ = ReportAfterEach(func(report SpecReport) {
-	if !report.Failed() {
-		return
-	}
-	_ = os.WriteFile(failures(), nil, 0o644)
-	if lab == nil {
-		return
-	}
-	commands := lab.Commands()
-	for _, c := range commands[max(0, len(commands)-2):] {
-		fmt.Fprintln(GinkgoWriter, c.Story())
-	}
-})
+var _ = ReportAfterEach(func(report SpecReport) { lab.Tell(made.Work, report) })

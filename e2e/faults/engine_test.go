@@ -243,10 +243,6 @@ func (f Fault) resume(r *Run, kept []string, result *reliability.Result) {
 	if f.Final || result.Outcome == reliability.Completed || result.Outcome == reliability.Refused {
 		return
 	}
-	if !made.Resumes {
-		result.Resumed = "not tried: this version cannot"
-		return
-	}
 	result.Resumed = "failed"
 	again := r.Who.Start("run", "--resume", r.Out)
 	again.Out = r.Out

@@ -116,7 +116,7 @@ type Stage struct {
 // said is a stage that begins when the run opens a phase.
 func said(phase string, length time.Duration) func(*Run) Stage {
 	return func(*Run) Stage {
-		return Stage{phase, func(r *Run) bool { return strings.Contains(r.Both.String(), "s  "+phase+"\n") }, length}
+		return Stage{phase, func(r *Run) bool { return r.Began(phase) }, length}
 	}
 }
 

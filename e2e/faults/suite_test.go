@@ -2,13 +2,10 @@ package faults
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -22,8 +19,6 @@ type suite struct {
 	Work, Binary string
 	// Version is the program's.
 	Version string
-	// Resumes says that runs can be gone on with.
-	Resumes bool
 }
 
 // A process's own things, set before its first spec.
@@ -45,16 +40,8 @@ func TestFaults(t *testing.T) {
 }
 
 var _ = SynchronizedBeforeSuite(func() []byte {
-	var err error
-	made.Work, err = os.MkdirTemp("", "mbf-")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(os.Chmod(made.Work, 0o755)).To(Succeed())
-	made.Binary, err = program.Build(made.Work)
-	Expect(err).NotTo(HaveOccurred())
-	who := program.NewLab(made.Work, made.Binary).Invoker
-	By("obtaining the components, which may take a quarter of an hour the first time")
-	who.Run(30*time.Minute, "components", "--traffic").Succeeds()
-	made.Resumes = strings.Contains(who.Run(time.Minute, "run", "--help").Succeeds(), "--resume")
+	l := program.Prepare("mbf-")
+	made.Work, made.Binary = l.Work, l.Binary
 	version, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
 	Expect(err).NotTo(HaveOccurred())
 	made.Version = strings.TrimSpace(string(version))
@@ -66,33 +53,10 @@ var _ = SynchronizedBeforeSuite(func() []byte {
 	lab = program.NewLab(made.Work, made.Binary)
 })
 
-var _ = SynchronizedAfterSuite(func() {
-	if lab != nil {
-		lab.Kill()
-		lab.Clean()
-	}
-}, func() {
-	if _, err := os.Stat(failures()); err == nil {
-		fmt.Printf("the runs' folders are kept in %s\n", made.Work)
-		return
-	}
-	Expect(os.RemoveAll(made.Work)).To(Succeed())
-})
+var _ = SynchronizedAfterSuite(func() { lab.End() }, func() { program.Remove(made.Work) })
 
 // Whatever a spec does, nothing may be left of its commands, nor of those before.
 var _ = AfterEach(func() { lab.Clean() })
 
-// failures is a file that is there once a spec has failed in any process.
-func failures() string { return filepath.Join(made.Work, "failures") }
-
 // A failure shows what the last commands of its spec said.
-var _ = ReportAfterEach(func(report SpecReport) {
-	if !report.Failed() || lab == nil {
-		return
-	}
-	_ = os.WriteFile(failures(), nil, 0o644)
-	commands := lab.Commands()
-	for _, c := range commands[max(0, len(commands)-2):] {
-		fmt.Fprintln(GinkgoWriter, c.Story())
-	}
-})
+var _ = ReportAfterEach(func(report SpecReport) { lab.Tell(made.Work, report) })

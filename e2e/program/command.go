@@ -188,6 +188,10 @@ func (c *Command) Records() []observations.Record {
 	return records
 }
 
+// Began tells whether the command's progress has opened a phase whose name begins with these
+// words.
+func (c *Command) Began(phase string) bool { return strings.Contains(c.Both.String(), "s  "+phase) }
+
 // Events are what the log's events of a kind say.
 func (c *Command) Events(kind string) (texts []string) {
 	GinkgoHelper()
