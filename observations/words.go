@@ -1,5 +1,7 @@
 package observations
 
+import "fmt"
+
 // Names of the containers whose readings count.
 const (
 	// SidecarContainer holds pilot-agent and Envoy: its memory is a sidecar's memory.
@@ -46,9 +48,11 @@ const (
 const (
 	OOMKill    = "oom-kill"   // a container was killed for its memory limit
 	Restarted  = "restart"    // a container ended and was started again
+	Disrupted  = "disrupted"  // a pod was taken away that no step took: evicted, or with its node; a node is gone, not ready, or ready again
 	Reconnect  = "reconnect"  // a proxy connected to istiod again
 	Rejected   = "rejected"   // an Envoy refused configuration
 	Unsettled  = "unsettled"  // a step was measured before the mesh was quiet
+	Again      = "again"      // a step was measured anew, since a part of the mesh ended meanwhile
 	Lost       = "lost"       // a workload whose sidecar is killed on every start
 	Upgraded   = "upgrade"    // istiod runs another version from here on
 	Gap        = "series"     // the finer series has a gap
@@ -88,3 +92,12 @@ const (
 	Acknowledged  = "configuration acknowledged" // every proxy has what was sent to it
 	ListenersGone = "old listeners gone"         // nothing drains or warms up
 )
+
+// Sentence says how the container ended, and how often if not for the first time.
+func (r *Restart) Sentence() string {
+	text := fmt.Sprintf("ended with %s (exit code %d) and was restarted", r.Reason, r.ExitCode)
+	if r.Count > 1 {
+		text += fmt.Sprintf(", %d times in all", r.Count)
+	}
+	return text
+}

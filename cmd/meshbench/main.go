@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
@@ -102,7 +103,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}()
 
 	// Names of objects, lines of logs and answers of servers are in what is said.
-	stdout, stderr = plain.NewWriter(stdout), plain.NewWriter(stderr)
+	stdout, stderr = plain.NewOutput(stdout), plain.NewOutput(stderr)
 	if file := os.Getenv(vitals.Variable); file != "" {
 		go func() {
 			if err := vitals.Follow(ctx, file, vitals.Interval); err != nil {
@@ -111,10 +112,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}()
 	}
 
-	// Client libraries log through globals what they also return as errors, or try again.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-	log.SetOutput(io.Discard)
+	quiet()
 
 	root := newRoot()
 	root.SetArgs(args)
@@ -188,4 +186,11 @@ func usage(cmd *cobra.Command, err error) error { return usageOf(cmd.CommandPath
 // usageOf is usage of the command with that path.
 func usageOf(command string, err error) error {
 	return &exit{exitUsage, fmt.Errorf("%w\nSee '%s --help'", err, command)}
+}
+
+// quiet discards what client libraries log through globals: they return it as errors, too, or try
+// again. klog's own switches would still let its errors through to stderr.
+func quiet() {
+	klog.SetLogger(logr.Discard())
+	log.SetOutput(io.Discard)
 }

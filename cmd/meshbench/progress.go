@@ -119,7 +119,7 @@ func (p *progress) endPhase() {
 
 // line writes a line that stays, with the time since the start.
 func (p *progress) line(text string) {
-	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.begun).Seconds(), plain.Text(text))
+	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.begun).Seconds(), plain.Output(text))
 }
 
 func (p *progress) clear() {
@@ -144,7 +144,7 @@ func (p *progress) draw() {
 	if p.status != "" {
 		text += ": " + p.status
 	}
-	text = plain.Line(text)
+	text = plain.Output(plain.Line(text))
 	if runes := []rune(text); len(runes) >= p.width {
 		text = string(runes[:p.width-1])
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -32,7 +33,8 @@ func Is(text string) bool {
 }
 
 // Text is text without control characters and without those that turn its direction, which stand
-// as \x1b and \u202e in it. Ends of lines and tabs stay.
+// as \x1b and \u202e in it. Ends of lines and tabs stay. JSON stays JSON: what its encoder leaves
+// as it is, from DEL on, stands as an escape that JSON has.
 func Text(text string) string {
 	if Is(text) {
 		return text
@@ -43,8 +45,11 @@ func Text(text string) string {
 		switch {
 		case r == utf8.RuneError && size <= 1:
 			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case bad(r) && r < 0x100:
+		case bad(r) && r < ' ':
 			fmt.Fprintf(&b, `\x%02x`, r)
+		case bad(r) && r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
 		case bad(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:

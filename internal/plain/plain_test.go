@@ -2,6 +2,7 @@ package plain
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -15,12 +16,12 @@ func TestText(t *testing.T) {
 		"plain, ä, 漢, ✓\n\tx":    "plain, ä, 漢, ✓\n\tx",
 		"\x1b[31mred\x1b[0m":     `\x1b[31mred\x1b[0m`,
 		"\x1b]0;title\a":         `\x1b]0;title\x07`,
-		"a\rb\bc\x00\x7f":        `a\x0db\x08c\x00\x7f`,
-		"\u009b31m":              `\x9b31m`,
+		"a\rb\bc\x00\x7f":        `a\x0db\x08c\x00\u007f`,
+		"\u009b31m":              `\u009b31m`,
 		"\x9b31m":                `\x9b31m`, // a byte, to terminals that are not of UTF-8
 		"user\u202e txt.exe":     `user\u202e txt.exe`,
 		"\u2066x\u2069\u200f":    `\u2066x\u2069\u200f`,
-		"tag \U000e0041":         `tag \ue0041`,
+		"tag \U000e0041":         `tag \udb40\udc41`,
 		"broken \xff\xc3":        `broken \xff\xc3`,
 		"the mark itself \ufffd": "the mark itself \ufffd",
 	} {
@@ -66,6 +67,43 @@ func TestMarkdown(t *testing.T) {
 	}
 	g.Expect(Fence("x")).To(Equal("```"))
 	g.Expect(Fence("a ```` b ``` c")).To(Equal("`````"))
+}
+
+func TestOutput(t *testing.T) {
+	g := NewWithT(t)
+	for text, want := range map[string]string{
+		"::error::a":                   `:\u003aerror::a`,
+		"a\n \t\u00a0::error x=1::a\n": "a\n \t\u00a0" + `:\u003aerror x=1::a` + "\n",
+		"a ::error::b":                 "a ::error::b",
+		"outbound|80||web":             "outbound|80||web",
+		"##[error]a":                   `##\u005berror]a`,
+		"a ###[group]##[x]":            `a ###\u005bgroup]##\u005bx]`,
+		"##vso[task.x]":                `##vso\u005btask.x]`,
+		"## a [b], #[c]":               "## a [b], #[c]",
+		"##\n[a]\n:\n:":                "##\n[a]\n:\n:",
+		"\x1b[2J::":                    `\x1b[2J::`,
+	} {
+		g.Expect(Output(text)).To(Equal(want))
+		g.Expect(Output(want)).To(Equal(want))
+		var out bytes.Buffer
+		w := NewOutput(&out)
+		for i := range len(text) { // commands in pieces
+			_, err := w.Write([]byte{text[i]})
+			g.Expect(err).NotTo(HaveOccurred())
+		}
+		g.Expect(out.String()).To(Equal(want))
+	}
+}
+
+// TestJSON: what an encoder has written is the same JSON on a terminal.
+func TestJSON(t *testing.T) {
+	g := NewWithT(t)
+	text := "\x00\x1b\x7f\u0085\u009b\u2028\u202e\U000e0041 ::error::a ##[error]b"
+	encoded, err := json.Marshal(text)
+	g.Expect(err).NotTo(HaveOccurred())
+	var again string
+	g.Expect(json.Unmarshal([]byte(Output(string(encoded))), &again)).To(Succeed())
+	g.Expect(again).To(Equal(text))
 }
 
 func TestWriter(t *testing.T) {

@@ -6,15 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// Writer writes [Text] of what it is given. It is safe for concurrent use.
+// Writer writes [Text], or [Output], of what it is given. It is safe for concurrent use.
 type Writer struct {
-	to   io.Writer
-	mu   sync.Mutex
-	rest []byte // the begin of a rune
+	to       io.Writer
+	mu       sync.Mutex
+	rest     []byte    // the begin of a rune
+	commands *commands // nil lets them stand
 }
 
-// NewWriter writes to another.
+// NewWriter writes [Text] to another, as for a file.
 func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
+
+// NewOutput writes [Output] to another, as for a terminal.
+func NewOutput(to io.Writer) *Writer { return &Writer{to: to, commands: &commands{}} }
 
 // Raw is the writer below a Writer, for what this program itself tells a terminal to do; it is
 // any other writer itself.
@@ -42,7 +46,11 @@ func (w *Writer) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	_, err := io.WriteString(w.to, Text(string(text[:whole])))
+	said := Text(string(text[:whole]))
+	if w.commands != nil {
+		said = w.commands.escape(said)
+	}
+	_, err := io.WriteString(w.to, said)
 	w.rest = append([]byte(nil), text[whole:]...)
 	if err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/meshbench/meshbench/callgraph"
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports/plot"
 	"github.com/meshbench/meshbench/reports/treemap"
 	"github.com/meshbench/meshbench/reports/words"
@@ -78,7 +79,7 @@ func (a *Advice) WriteHTML(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the page's template: %w", err)
 	}
-	return t.Execute(w, p)
+	return t.Execute(plain.NewWriter(w), p)
 }
 
 func each[T any](list []T, text func(T) string) []string {

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/meshbench/meshbench/callgraph"
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports/costmodel"
 	"github.com/meshbench/meshbench/reports/words"
 )
@@ -37,10 +38,30 @@ type printer struct {
 	err error
 }
 
+// newPrinter prints for a terminal: names of objects, hosts in access logs and answers come from
+// others.
+func newPrinter(w io.Writer) *printer { return &printer{w: plain.NewOutput(w)} }
+
 func (p *printer) line(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+		_, p.err = fmt.Fprintln(p.w, plain.Line(fmt.Sprintf(format, args...)))
 	}
+}
+
+// table prints rows whose columns stand under one another.
+func (p *printer) table(rows ...[]string) {
+	if p.err != nil {
+		return
+	}
+	t := tabwriter.NewWriter(p.w, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, c := range row {
+			cells[i] = plain.Line(c)
+		}
+		fmt.Fprintln(t, "  "+strings.Join(cells, "\t"))
+	}
+	p.err = t.Flush()
 }
 
 // list prints the first entries of a list under a title; nothing of an empty one.
@@ -61,7 +82,7 @@ func list[T any](p *printer, title string, all []T, text func(T) string) {
 // Print says what is proposed and why, for people; the resources themselves are
 // [Advice.WriteYAML]'s.
 func (a *Advice) Print(w io.Writer) error {
-	p := &printer{w: w}
+	p := newPrinter(w)
 	a.printScopes(p)
 	a.printSavings(p)
 	list(p, "To be looked at before anything is applied", a.Problems, Problem.String)
@@ -85,11 +106,7 @@ func (a *Advice) printScopes(p *printer) {
 		return
 	}
 	p.line("Scopes for %s, by %s", words.Plural(len(a.Scopes), "namespace"), a.By)
-	if p.err != nil {
-		return
-	}
-	t := tabwriter.NewWriter(p.w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  namespace\tSidecar\tproxies\thosts")
+	rows := [][]string{{"namespace", "Sidecar", "proxies", "hosts"}}
 	for _, s := range a.Scopes {
 		proxies := "unknown"
 		if s.Proxies >= 0 {
@@ -99,9 +116,9 @@ func (a *Advice) printScopes(p *printer) {
 		if len(s.Hosts) > 8 {
 			hosts = strings.Join(s.List()[:8], " ") + fmt.Sprintf(" and %d more", len(s.Hosts)-8)
 		}
-		fmt.Fprintf(t, "  %s\t%s (%s)\t%s\t%s\n", s.Namespace, s.Name, s.Status, proxies, hosts)
+		rows = append(rows, []string{s.Namespace, fmt.Sprintf("%s (%s)", s.Name, s.Status), proxies, hosts})
 	}
-	p.err = t.Flush()
+	p.table(rows...)
 	for _, s := range a.Scopes {
 		for _, n := range s.Notes {
 			p.line("  %s: %s", s.Namespace, n)
@@ -122,11 +139,7 @@ func (a *Advice) printSavings(p *printer) {
 		return
 	}
 	p.line("What they save by the model, once the proxies are restarted, with 95 %% intervals")
-	if p.err != nil {
-		return
-	}
-	t := tabwriter.NewWriter(p.w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  namespace\tMB of configuration\ta proxy now\twith its scope\tsaved\tby all\tmost goes of")
+	rows := [][]string{{"namespace", "MB of configuration", "a proxy now", "with its scope", "saved", "by all", "most goes of"}}
 	for _, s := range a.Scopes {
 		v := s.Saving
 		if v == nil {
@@ -144,10 +157,10 @@ func (a *Advice) printSavings(p *printer) {
 			}
 			why = append(why, fmt.Sprintf("%s (%s)", name, words.Plural(g.Hosts, "host")))
 		}
-		fmt.Fprintf(t, "  %s\t%.2f -> %.2f\t%s\t%s\t%s\t%s\t%s\n", s.Namespace, float64(v.Before.DumpBytes)/1e6, float64(v.After.DumpBytes)/1e6,
-			size(v.Before.Memory.Bytes), size(v.After.Memory.Bytes), interval(v.Each), all, strings.Join(why, ", "))
+		rows = append(rows, []string{s.Namespace, fmt.Sprintf("%.2f -> %.2f", float64(v.Before.DumpBytes)/1e6, float64(v.After.DumpBytes)/1e6),
+			size(v.Before.Memory.Bytes), size(v.After.Memory.Bytes), interval(v.Each), all, strings.Join(why, ", ")})
 	}
-	p.err = t.Flush()
+	p.table(rows...)
 	if n := a.Total.Proxies; n > 0 {
 		p.line("  Together, %s: %s now, %s with scopes, %s saved.", words.Plural(n, "sidecar"), size(a.Total.Before.Bytes), size(a.Total.After.Bytes), interval(a.Total.Saved))
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/meshbench/meshbench/internal/plain"
 )
 
 // APIVersion is that of the Sidecar resources that are proposed; Istio serves it since 1.22.
@@ -86,10 +88,11 @@ func (s *Scope) WriteYAML(w io.Writer) error {
 	}
 	if egress := child(child(&document, "spec"), "egress"); egress != nil {
 		for _, listener := range egress.Content {
-			if child(listener, "port") != nil {
+			hosts := child(listener, "hosts")
+			if child(listener, "port") != nil || hosts == nil { // a second one without a port may lack them
 				continue
 			}
-			for _, h := range child(listener, "hosts").Content {
+			for _, h := range hosts.Content {
 				h.LineComment = why[h.Value]
 			}
 		}
@@ -105,12 +108,13 @@ func (s *Scope) WriteYAML(w io.Writer) error {
 // mostReasons is how many reasons for a host are written beside it.
 const mostReasons = 2
 
+// reasons are a comment: what YAML takes for the end of a line, as a carriage return, would end it.
 func reasons(all []string) string {
 	text := strings.Join(all[:min(len(all), mostReasons)], "; ")
 	if more := len(all) - mostReasons; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	return strings.ReplaceAll(text, "\n", " ")
+	return plain.Line(text)
 }
 
 // child is the value of a field; nil for none.

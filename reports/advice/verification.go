@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/meshbench/meshbench/callgraph"
 	"github.com/meshbench/meshbench/observations"
@@ -246,7 +245,7 @@ func difference(want, got []string) string {
 
 // Print says what came out, for people.
 func (v *Verification) Print(w io.Writer) error {
-	p := &printer{w: w}
+	p := newPrinter(w)
 	v.printMemory(p)
 	v.printCalls(p)
 	for _, s := range v.Sources {
@@ -264,11 +263,7 @@ func (v *Verification) Print(w io.Writer) error {
 
 func (v *Verification) printMemory(p *printer) {
 	p.line("Predicted beside measured: memory of a sidecar, medians of those that were never dumped")
-	if p.err != nil {
-		return
-	}
-	t := tabwriter.NewWriter(p.w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  workload\tunscoped\tscoped, running\trestarted\tsaved\tpredicted\t")
+	rows := [][]string{{"workload", "unscoped", "scoped, running", "restarted", "saved", "predicted", ""}}
 	known := func(bytes float64) string {
 		if bytes == 0 {
 			return "unknown"
@@ -289,9 +284,9 @@ func (v *Verification) printMemory(p *printer) {
 				}
 			}
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Workload, known(r.Before), known(r.Scoped), known(r.Restarted), saved, predicted, within)
+		rows = append(rows, []string{r.Workload, known(r.Before), known(r.Scoped), known(r.Restarted), saved, predicted, within})
 	}
-	p.err = t.Flush()
+	p.table(rows...)
 	if v.Measured != 0 {
 		p.line("  On average a sidecar saves %s; predicted were %s (%+.0f %%).", size(v.Measured), size(v.Predicted), 100*(v.Predicted/v.Measured-1))
 	}

@@ -40,10 +40,19 @@ func Start(t *testing.T) context.Context {
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true), chromedp.Flag("hide-scrollbars", true),
 		chromedp.WSURLReadTimeout(2 * time.Minute), // on a busy machine
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), flags...)
+	// The test's own context ends before its cleanup, which would kill Chromium. Killed, it leaves a
+	// folder in the temporary one, so it is asked to end first.
+	ctx, cancel := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), flags...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	t.Cleanup(func() {
+		ending, stop := context.WithTimeout(ctx, time.Minute)
+		defer stop()
+		if err := chromedp.Cancel(ending); err != nil {
+			t.Errorf("ending %s: %v", path, err)
+		}
+	})
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting %s: %v", path, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -240,7 +241,7 @@ func Letter(i int) string {
 
 // Console prints the document for a terminal or a CI log.
 func (d *Document) Console(w io.Writer) error {
-	out := bufio.NewWriter(w)
+	out := bufio.NewWriter(plain.NewOutput(w))
 	wrap(out, "", d.Title)
 	for _, text := range d.Legend {
 		wrap(out, "  ", text)
@@ -250,11 +251,11 @@ func (d *Document) Console(w io.Writer) error {
 		wrap(out, "WARNING ", text)
 	}
 	for _, t := range d.Tables {
-		fmt.Fprintf(out, "\n%s\n", t.Title)
+		fmt.Fprintf(out, "\n%s\n", plain.Line(t.Title))
 		t.console(out)
 	}
 	for _, l := range d.Lists {
-		fmt.Fprintf(out, "\n%s\n", l.Title)
+		fmt.Fprintf(out, "\n%s\n", plain.Line(l.Title))
 		for _, text := range l.Lines {
 			wrap(out, "- ", text)
 		}
@@ -285,8 +286,12 @@ func (t Table) console(out io.Writer) {
 	for _, row := range t.Rows {
 		lines = append(lines, row.Cells)
 	}
-	for _, cells := range lines {
+	for at, cells := range lines {
+		cells = slices.Clone(cells)
+		lines[at] = cells
 		for i, c := range cells {
+			c = plain.Line(c)
+			cells[i] = c
 			widths[i] = max(widths[i], utf8.RuneCountInString(c))
 		}
 	}
@@ -386,5 +391,5 @@ func (d *Document) HTML(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the page's template: %w", err)
 	}
-	return t.Execute(w, d)
+	return t.Execute(plain.NewWriter(w), d)
 }

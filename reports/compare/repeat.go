@@ -48,12 +48,14 @@ func readRepeat(dir string) ([]Repeat, error) {
 
 // own are the names of the scenario's runs, in their order.
 func (r Repeat) own() []string {
-	parent := func(run string) string { return path.Base(path.Dir(filepath.ToSlash(run))) }
+	// Cleaned first: of a path with a slash at its end Dir and Base name the same folder.
+	clean := func(run string) string { return path.Clean(filepath.ToSlash(run)) }
+	parent := func(run string) string { return path.Base(path.Dir(clean(run))) }
 	several := slices.ContainsFunc(r.Order, func(run string) bool { return parent(run) != parent(r.Order[0]) })
 	var names []string
 	for _, run := range r.Order {
 		if !several || parent(run) == r.Scenario {
-			names = append(names, path.Base(filepath.ToSlash(run)))
+			names = append(names, path.Base(clean(run)))
 		}
 	}
 	return names

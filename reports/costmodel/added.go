@@ -16,7 +16,7 @@ import (
 // less than nothing: see [Model.Print].
 func (m *Model) Added(o observations.ConfigObjects, r observations.RoutingObjects) Estimate {
 	e, unknown := m.Sidecar.slope(named(sidecarColumns, sidecarValues(o)))
-	if !plain(r) {
+	if !unrouted(r) {
 		if m.Routing == nil {
 			unknown = append(unknown, "what routing costs is not in the estimate: "+m.NoRouting)
 		} else {

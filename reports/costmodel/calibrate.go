@@ -204,7 +204,7 @@ func (c *Calibration) Worst() Residual {
 
 // Print says what the calibration is and how far the shapes agree, for people.
 func (c *Calibration) Print(w io.Writer) error {
-	p := &printer{w: w}
+	p := newPrinter(w)
 	var runs []string
 	for _, r := range c.Runs {
 		runs = append(runs, r.ID)

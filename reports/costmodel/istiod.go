@@ -160,7 +160,7 @@ func (d *data) takeIstiod(run string, s *step, past *breaks.Breaks, istiodBefore
 	}
 	for _, p := range s.proxies {
 		// What is sent to all of them is not known from one, and routing is in no column.
-		if p.Objects != s.proxies[0].Objects || p.Routing != nil && !plain(*p.Routing) {
+		if p.Objects != s.proxies[0].Objects || p.Routing != nil && !unrouted(*p.Routing) {
 			return
 		}
 	}

@@ -257,7 +257,7 @@ func (d *data) take(run string, s *step, past *breaks.Breaks, seen map[string]bo
 		point := func(values []float64) Point {
 			return Point{run, s.name, sidecarValues(p.Objects), median(values)}
 		}
-		without := p.Routing == nil || plain(*p.Routing)
+		without := p.Routing == nil || unrouted(*p.Routing)
 		if len(fresh) > 0 && without {
 			d.fresh = append(d.fresh, point(fresh))
 		}

@@ -138,7 +138,7 @@ func (s IstiodState) predict(q Question, a Answer) InState {
 		return in
 	}
 	e := s.Memory.Predict(values)
-	if !plain(a.Routing) {
+	if !unrouted(a.Routing) {
 		e.Warnings = append(e.Warnings, "what routing costs istiod was not measured and is not in the estimate")
 	}
 	in.Memory = &e

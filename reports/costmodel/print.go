@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/observations"
 	"github.com/meshbench/meshbench/reports/plot"
 	"github.com/meshbench/meshbench/reports/words"
@@ -27,9 +28,12 @@ type printer struct {
 	err error
 }
 
+// newPrinter prints for a terminal: names of runs and of what is outside of a model come from files.
+func newPrinter(w io.Writer) *printer { return &printer{w: plain.NewOutput(w)} }
+
 func (p *printer) line(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+		_, p.err = fmt.Fprintln(p.w, plain.Line(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -53,6 +57,8 @@ func align(rows []string) []string {
 	for i, r := range rows {
 		cells[i] = strings.Split(r, "\t")
 		for j, c := range cells[i] {
+			c = plain.Line(c)
+			cells[i][j] = c
 			if j == len(width) {
 				width = append(width, 0)
 			}
@@ -83,7 +89,7 @@ func (e Estimate) interval(unit float64, format string) string {
 
 // Print says what the fit found, for people.
 func (m *Model) Print(w io.Writer) error {
-	p := &printer{w: w}
+	p := newPrinter(w)
 	p.line("Measured: %s", m.Provenance())
 	p.line("")
 	p.line("A sidecar's memory, from the medians of %d steps (%d readings of sidecars)", m.Sidecar.Points, m.Readings)
@@ -242,7 +248,7 @@ func (l *Linear) figure(title string) *plot.Figure {
 
 // Print says what a mesh will cost, for people.
 func (a Answer) Print(w io.Writer) error {
-	p := &printer{w: w}
+	p := newPrinter(w)
 	p.line("Configuration of each sidecar")
 	rows := []string{"\tclusters\tlisteners\tfilter chains\troute configs\tvirtual hosts\tendpoints"}
 	row := func(name string, o observations.ConfigObjects) {

@@ -34,7 +34,7 @@ func (m *Model) printRouting(p *printer) {
 // printRows says what istioctl prints of the configuration, and what of it is routing.
 func (a Answer) printRows(p *printer) {
 	p.line("  rows of istioctl proxy-config: cluster %d, listener %d, route %d, endpoint %d", a.Rows.Cluster, a.Rows.Listener, a.Rows.Route, a.Rows.Endpoint)
-	if plain(a.Routing) {
+	if unrouted(a.Routing) {
 		return
 	}
 	var parts []string

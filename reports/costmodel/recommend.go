@@ -121,7 +121,7 @@ func roundUp(bytes float64) int64 { return int64(math.Ceil(bytes/roundTo)) * rou
 
 // Print says what to give a sidecar, for people.
 func (r Recommendation) Print(w io.Writer) error {
-	p := &printer{w: w}
+	p := newPrinter(w)
 	p.line("Requests and limits of a sidecar's memory")
 	rows := []string{"\trequest\tlimit"}
 	for _, x := range r.Parts {

@@ -197,8 +197,8 @@ type routed struct {
 	routing observations.RoutingObjects
 }
 
-// plain says whether nothing of the routing columns is there.
-func plain(o observations.RoutingObjects) bool {
+// unrouted says whether nothing of the routing columns is there.
+func unrouted(o observations.RoutingObjects) bool {
 	for _, v := range routingValues(o) {
 		if v != 0 {
 			return false
@@ -213,7 +213,7 @@ func (m *Model) fitRouting(points []routed) {
 	var left []Point
 	found := false
 	for _, p := range points {
-		found = found || !plain(p.routing)
+		found = found || !unrouted(p.routing)
 		left = append(left, Point{p.Run, p.Step, routingValues(p.routing), p.Y - m.Sidecar.Predict(named(sidecarColumns, p.X)).Bytes})
 	}
 	if !found {
@@ -237,7 +237,7 @@ func (m *Model) MemoryWith(o observations.ConfigObjects, r observations.RoutingO
 // memoryWith is MemoryWith without calibration.
 func (m *Model) memoryWith(o observations.ConfigObjects, r observations.RoutingObjects) Estimate {
 	e := m.memory(o)
-	if plain(r) {
+	if unrouted(r) {
 		return e
 	}
 	if m.Routing == nil {

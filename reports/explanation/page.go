@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/proxyconfig"
 	"github.com/meshbench/meshbench/reports"
 	"github.com/meshbench/meshbench/reports/costmodel"
@@ -106,7 +107,7 @@ func (p *page) write(w io.Writer) error {
 		return fmt.Errorf("read the page's template: %w", err)
 	}
 	p.Style = template.CSS(plot.PageStyle())
-	return t.Execute(w, p)
+	return t.Execute(plain.NewWriter(w), p)
 }
 
 // tiles are the figures to see at once.

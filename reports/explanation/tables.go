@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports/costmodel"
 	"github.com/meshbench/meshbench/reports/sections"
 	"github.com/meshbench/meshbench/reports/words"
@@ -64,7 +65,7 @@ func (e *Explanation) document(top int) (*document, error) {
 		return nil, err
 	}
 	if s := e.Scoped; s != nil {
-		fmt.Fprintf(&b, "\nWith a scope of %s: request %s, limit %s.\n", s.Hosts, s.Recommendation.Request, s.Recommendation.Limit)
+		fmt.Fprintf(&b, "\n%s\n", plain.Line(fmt.Sprintf("With a scope of %s: request %s, limit %s.", s.Hosts, s.Recommendation.Request, s.Recommendation.Limit)))
 	}
 	d.Give = b.String()
 	return d, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,7 +26,7 @@ func (e *Explanation) Text(w io.Writer, top int) error {
 }
 
 func (d *document) text(w io.Writer) error {
-	out := bufio.NewWriter(w)
+	out := bufio.NewWriter(plain.NewOutput(w))
 	wrapped := func(bullet, text string) {
 		for _, line := range words.Wrap(columns, bullet, text) {
 			fmt.Fprintln(out, line)
@@ -41,7 +42,7 @@ func (d *document) text(w io.Writer) error {
 		if len(t.Rows)+len(t.Notes) == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s\n", t.Title)
+		fmt.Fprintf(out, "\n%s\n", plain.Line(t.Title))
 		if len(t.Rows) > 0 {
 			textTable(out, t.Table)
 		}
@@ -64,12 +65,17 @@ func (d *document) text(w io.Writer) error {
 // textTable prints a table whose columns of numbers stand to the right.
 func textTable(out io.Writer, t sections.Table) {
 	width, right := make([]int, len(t.Header)), t.Numbers()
-	for _, row := range append([][]string{t.Header}, t.Rows...) {
+	rows := append([][]string{t.Header}, t.Rows...)
+	for at, row := range rows {
+		row = slices.Clone(row)
+		rows[at] = row
 		for i, c := range row {
+			c = plain.Line(c)
+			row[i] = c
 			width[i] = max(width[i], utf8.RuneCountInString(c))
 		}
 	}
-	for _, row := range append([][]string{t.Header}, t.Rows...) {
+	for _, row := range rows {
 		var b strings.Builder
 		for i, c := range row {
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))

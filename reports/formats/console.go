@@ -31,7 +31,9 @@ func Console(w io.Writer, r *reports.Report, colour bool) error {
 			"NO ", red+"NO "+off, "ERROR ", red+"ERROR "+off, "WARNING ", yellow+"WARNING "+off,
 			"ok: ", green+"ok: "+off, "MISS: ", red+"MISS: "+off, "INCOMPLETE: ", red+"INCOMPLETE: "+off, "UNSETTLED: ", red+"UNSETTLED: "+off)
 	}
-	line := func(text string) { fmt.Fprintln(out, paint.Replace(plain.Line(strings.TrimRight(text, " ")))) }
+	line := func(text string) {
+		fmt.Fprintln(out, paint.Replace(plain.Output(plain.Line(strings.TrimRight(text, " ")))))
+	}
 
 	wrap(line, "", title(r)+", run "+r.Run)
 	line("")

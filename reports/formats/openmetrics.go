@@ -39,7 +39,7 @@ func OpenMetrics(w io.Writer, r *reports.Report) error {
 		e.samples(s.Samples)
 	}
 	for _, family := range e.families {
-		if _, err := expfmt.MetricFamilyToOpenMetrics(w, family, expfmt.WithUnit()); err != nil {
+		if _, err := expfmt.MetricFamilyToOpenMetrics(w, family); err != nil {
 			return fmt.Errorf("write %s: %w", family.GetName(), err)
 		}
 	}

@@ -9,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/reports/compare"
 	"github.com/meshbench/meshbench/reports/metrics"
 	"github.com/meshbench/meshbench/reports/plot"
+	"github.com/meshbench/meshbench/reports/store"
 	"github.com/meshbench/meshbench/reports/words"
 )
 
@@ -76,7 +78,7 @@ func (h *History) HTML(w io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, p)
+	return t.Execute(plain.NewWriter(w), p)
 }
 
 func (h *History) page(dir string) (*page, error) {
@@ -126,7 +128,9 @@ func (s *Section) page(id string, by Order, dir string) (pageSection, error) {
 		if r.Dir != "" {
 			links[i].Href = compare.ReportLink(r.Dir, dir)
 		}
-		links[i].Href = cmp.Or(links[i].Href, r.Report)
+		if links[i].Href == "" && store.IsAddress(r.Report) { // a reader of stores checks it; a page depends on it
+			links[i].Href = r.Report
+		}
 		p.Runs = append(p.Runs, pageRun{r.Date.UTC().Format("2006-01-02 15:04"), r.Run, links[i].Href, r.Environment.Istio, r.Environment.Envoy, r.Meshbench, cmp.Or(r.Outcome, "cut off")})
 	}
 	days := first.UTC().Format(time.DateOnly)

@@ -80,7 +80,7 @@ type Series struct {
 
 // Link is what a glyph leads to, where a page or a file is read by a browser.
 type Link struct {
-	Href  string // "" for a title alone
+	Href  string // "" for a title alone, as are addresses that are neither files nor of the web
 	Title string // shown when pointed at
 }
 

@@ -218,4 +218,12 @@ func TestLinks(t *testing.T) {
 	if _, err := fmt.Sscanf(svg[at:], `<circle cx="%f" cy="%f"`, &x, &y); err != nil || x < 10 || x > 100 || y < 200 || y > 270 {
 		t.Errorf("the first point's circle is at %g, %g (%v)", x, y, err)
 	}
+	for href, n := range map[string]int{
+		"": 0, "javascript:x": 0, " JavaScript:x": 0, "java\nscript:x": 0, "data:text/html,x": 0, "//elsewhere/x": 0, "x.html": 1, "../a b/x.html": 1, "https://elsewhere/x": 1,
+	} {
+		f.Series[0].Links = []Link{{href, "title"}}
+		if got := strings.Count(string(drawn(t, f, 340, false)), "<a "); got != n {
+			t.Errorf("%q: %d links, want %d", href, got, n)
+		}
+	}
 }
