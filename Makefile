@@ -29,7 +29,7 @@ COMPILER_GOGC := $(or $(GOGC),300)
 # One after the other, whatever -j says: unit tests and end-to-end tests measure, and would
 # measure each other.
 .NOTPARALLEL:
-.PHONY: bench compare build eks first-run components generate test unit e2e faults reliability-doc user skips e2e-kind benchmark performance-doc fuzz fuzz-doc soak soak-doc nightly false-alarms regressions history versions versions-doc ci-summary lint vuln clean help
+.PHONY: bench compare build eks first-run components generate test unit e2e faults reliability-doc user skips e2e-kind benchmark performance-doc fuzz fuzz-doc soak soak-doc nightly false-alarms regressions history versions versions-doc ci-summary lint licenses vuln clean help
 
 # Clusters on EKS take a program of their own (docs/eks.md).
 bench: $(if $(filter eks,$(CLUSTER)),eks,build) ## run SCENARIO, with further flags in ARGS
@@ -173,6 +173,10 @@ lint: ## check the Go code, the workflows, the scripts, and the configuration of
 	else echo "skipped: shellcheck: it is not installed"; fi
 	cd tools/goreleaser && go vet . && go test .
 	$(call tool,golangci-lint) run --allow-parallel-runners
+
+# For what is released: goreleaser puts the texts into the archives.
+licenses: build ## hold what the program is made of against the licenses that it may have, texts in bin/licenses.txt
+	cd tools/licenses && go vet . && go test . && go run . -texts $(CURDIR)/bin/licenses.txt $(CURDIR)/bin/meshbench
 
 vuln: ## look for known vulnerabilities in what the program calls
 	$(call tool,govulncheck) ./...

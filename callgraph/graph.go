@@ -197,7 +197,12 @@ type amount struct {
 
 func (a amount) total() int64 { return max(a.requests, a.connections) }
 
+// call adds what was seen of a call. One to a name that is empty is one to nobody knows whom.
 func (b *builder) call(from Party, to Target, by side, a amount, place string) {
+	if to == (Target{}) {
+		b.unknownCall(Callee, from.String(), "unknown", a, place)
+		return
+	}
 	key := callKey{from, to}
 	t := b.calls[key]
 	if t == nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -284,6 +285,9 @@ kind: List
 	}
 }
 
+// yamlBreak ends a line of YAML 1.1 (https://yaml.org/spec/1.1/#id871136).
+var yamlBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
+
 func FuzzLoad(f *testing.F) {
 	f.Add(service)
 	f.Add("apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a, namespace: ns}\nkind: List\n")
@@ -297,7 +301,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := Load(Text(text), Options{Namespace: "x"})
-		lines := strings.Count(text, "\n") + 1
+		lines := len(yamlBreak.FindAllString(text, -1)) + 1
 		if problems := (*Problems)(nil); errors.As(err, &problems) {
 			for _, p := range problems.List {
 				if p.Line < 1 || p.Line > lines || p.Message == "" {

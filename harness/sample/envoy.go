@@ -29,6 +29,9 @@ import (
 // attempts is how often a request into a pod is tried before its error is returned.
 const attempts = 4
 
+// maxWait is the longest wait between two of them.
+const maxWait = 2 * time.Second
+
 // statusError is an answer other than 200.
 type statusError struct {
 	code int
@@ -45,13 +48,13 @@ func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path
 	u := fmt.Sprintf("http://%s.%s:%d%s", pod, namespace, port, path)
 	wait := 200 * time.Millisecond
 	var err error
-	for attempt := range attempts {
+	for attempt := 0; attempt < attempts; attempt++ {
 		if attempt > 0 {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("get %s of %s/%s: %w", path, namespace, pod, errors.Join(err, ctx.Err()))
 			case <-time.After(wait):
-				wait *= 2
+				wait = min(2*wait, maxWait)
 			}
 		}
 		if err = s.getOnce(ctx, u, read); err == nil {
@@ -61,6 +64,9 @@ func (s *Sampler) get(ctx context.Context, namespace, pod string, port int, path
 		if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || errors.Is(err, errAnswer) || errors.Is(err, bounded.ErrTooLong) ||
 			errors.As(err, &status) && status.code < http.StatusInternalServerError || ctx.Err() != nil {
 			break
+		}
+		if s.waits() {
+			attempt = 0 // tries begin anew once it is back
 		}
 	}
 	return fmt.Errorf("get %s of %s/%s: %w", path, namespace, pod, err)

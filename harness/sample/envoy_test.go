@@ -229,6 +229,29 @@ func TestGetRetries(t *testing.T) {
 	}
 }
 
+// TestGetWaits: tries made while requests wait for the API server do not count.
+func TestGetWaits(t *testing.T) {
+	for name, waits := range map[string]bool{"away": true, "away for too long": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			tries := 0
+			w.listen(t, "ns1/test-0.b", envoyAdminPort, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				tries++
+				http.Error(rw, "starting", http.StatusServiceUnavailable)
+			}))
+			s := w.sampler(t)
+			s.WaitWhile(func() bool { return waits && tries < 3 })
+			want := attempts
+			if waits {
+				want = 2 + attempts - 1 // two while it is away, and all but the first anew
+			}
+			if _, err := s.Envoy(t.Context(), testPod); err == nil || tries != want {
+				t.Errorf("error %v after %d tries, want %d", err, tries, want)
+			}
+		})
+	}
+}
+
 // TestDialCancel: an API server that never answers does not hold the caller.
 func TestDialCancel(t *testing.T) {
 	w := newWorld(t)

@@ -26,6 +26,7 @@ import (
 	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/patience"
 	"github.com/meshbench/meshbench/internal/bounded"
 )
 
@@ -48,6 +49,7 @@ type Sampler struct {
 	metrics  metrics.Interface
 	kubelets *kubelets
 	source   source       // of memory and CPU
+	waits    func() bool  // see WaitWhile
 	http     *http.Client // dials "pod.Namespace:port" through port-forwards
 
 	// coarseWindow is the longest window, in nanoseconds, of what source told last for the
@@ -65,7 +67,7 @@ type Sampler struct {
 func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
-	cfg.Timeout = requestTimeout
+	cfg.Timeout = requestTimeout + patience.Limit // which requests spend waiting for an API server that is away
 	cfg.Wrap(bounded.Transport(bounded.Dump))
 
 	m, err := metrics.NewForConfig(cfg)
@@ -86,6 +88,7 @@ func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 		metrics:  m,
 		kubelets: &kubelets{kube: k, past: map[container]*history{}},
 		source:   metricsAPI{m},
+		waits:    func() bool { return false },
 		http: &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
 			DialContext:         f.dialHost,
 			MaxIdleConnsPerHost: 1,
@@ -96,6 +99,11 @@ func New(cfg *rest.Config, scope Scope) (*Sampler, error) {
 		jobs:      map[types.UID]string{},
 	}, nil
 }
+
+// WaitWhile lets readings of pods wait while requests wait for the API server: a port-forward ends
+// with it, and cannot be opened again before. It is for before the first reading; unless it is
+// called they do not.
+func (s *Sampler) WaitWhile(waits func() bool) { s.waits = waits }
 
 // Close ends the port-forwards that are kept open between readings.
 func (s *Sampler) Close() { s.http.CloseIdleConnections() }

@@ -27,6 +27,7 @@ var elsewhere = map[string]string{
 	"internal/reliability":              "what the fault suite wrote",
 	"internal/performance":              "what benchmarks print",
 	"proxyconfig/proxyconfigtest":       "a test's own files",
+	"reports/hostiletest":               "what the reports under test have written",
 }
 
 var (

@@ -44,7 +44,18 @@ func TestConfig(t *testing.T) {
 	if !strings.Contains(strings.Join(build.Ldflags, " "), "-X main.version=") {
 		t.Errorf("ldflags %q do not set the version", build.Ldflags)
 	}
+	// What a hook makes is not in the tree.
+	made := "bin/licenses.txt"
+	if !slices.ContainsFunc(project.Before.Hooks, func(h string) bool { return h == "make licenses" }) {
+		t.Errorf("nothing makes %s before the build", made)
+	}
+	if !slices.ContainsFunc(archive.Files, func(f config.File) bool { return f.Source == made }) {
+		t.Errorf("the archive lacks %s, which most licenses ask for", made)
+	}
 	for _, file := range archive.Files {
+		if file.Source == made {
+			continue
+		}
 		if _, err := os.Stat(filepath.Join(root, file.Source)); err != nil {
 			t.Errorf("in the archive: %v", err)
 		}
