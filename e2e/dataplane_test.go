@@ -177,6 +177,6 @@ var _ = DescribeTable("scenario registry-only", Label("dataplane"),
 		}
 		run.LeavesNothing(program.Soon)
 	},
-	Entry("as the invoking user", self),
+	Entry("as the invoking user", Label(nightly), self),
 	Entry("as an ordinary user", Label("user"), ordinaryUser),
 )

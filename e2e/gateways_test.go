@@ -84,7 +84,7 @@ var _ = DescribeTable("bookinfo behind a gateway", Label("gateways", "traffic"),
 		}
 		run.LeavesNothing(program.Soon)
 	},
-	Entry("as whoever calls", func() *identity { return invoker }),
+	Entry("as whoever calls", Label(nightly), func() *identity { return invoker }),
 	Entry("as an ordinary user", Label("user"), ordinaryUser),
 )
 

@@ -111,7 +111,7 @@ var _ = Describe("a run on somebody's cluster", Ordered, Label("existing"), func
 		Expect(visitors()).To(BeEmpty())
 	})
 
-	It("takes gateways away with Istio, in namespaces that stay too, and the Gateway API", func() {
+	It("takes gateways away with Istio, in namespaces that stay too, and the Gateway API", Label(nightly), func() {
 		// One more, whose namespace does not go with the run.
 		text, err := os.ReadFile("testdata/gateways.yaml")
 		Expect(err).NotTo(HaveOccurred())

@@ -51,15 +51,12 @@ const howToMakeRig = "docs/kind.md says how to make an engine, a node image and 
 // ask asks the engine.
 func (r *kindRig) ask(args ...string) string {
 	GinkgoHelper()
-	out, err := exec.Command(r.engine, args...).CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "%s %s: %s", r.engine, strings.Join(args, " "), out)
-	return strings.TrimSpace(string(out))
+	return program.Ask(r.engine, args...)
 }
 
 // held is what is there of clusters: containers, volumes, records.
 func (r *kindRig) held() []string {
-	held := strings.Fields(r.ask("ps", "-a", "--format", "container/{{.Names}}") + "\n" + r.ask("volume", "ls", "--format", "volume/{{.Name}}"))
-	held = append(held, r.records()...)
+	held := append(program.Held(r.engine), r.records()...)
 	slices.Sort(held)
 	return held
 }

@@ -95,6 +95,7 @@ var _ = DescribeTableSubtree("names and addresses of Services", Label("dataplane
 			c.up.LeavesNothing(20 * time.Second)
 		})
 	},
-	Entry("as the invoking user", self),
+	// CI makes it as an ordinary user, in that part.
+	Entry("as the invoking user", Label(nightly), self),
 	Entry("as an ordinary user", Label("user"), ordinaryUser),
 )

@@ -195,17 +195,22 @@ func TestOutcome(t *testing.T) {
 		ctx  context.Context
 		err  error
 		want string
+		says string
 	}{
-		{"no error", live, nil, observations.Finished},
-		{"an error", live, errors.New("x"), observations.Failed},
-		{"stopped", stopped, errors.New("x"), observations.Interrupted},
-		{"the cluster died", broken, errors.New("x"), observations.Failed},
-		{"limit hit, whatever broke because of it", over, errors.New("x"), observations.TimedOut},
+		{"no error", live, nil, observations.Finished, "<nil>"},
+		{"an error", live, errors.New("x"), observations.Failed, "x"},
+		{"stopped", stopped, errors.New("x"), observations.Interrupted, "interrupted by signal: x"},
+		{"stopped, as it is said", stopped, fmt.Errorf("x: %w", context.Cause(stopped)), observations.Interrupted, "x: interrupted by signal"},
+		{"the cluster died", broken, errors.New("x"), observations.Failed, "x"},
+		{"limit hit, whatever broke because of it", over, errors.New("x"), observations.TimedOut, "the run's time limit was hit after 1s: x"},
 	} {
 		r := &run{}
 		got := r.outcome(c.ctx, c.err)
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if got := fmt.Sprint(causeOf(c.ctx, c.err)); got != c.says {
+			t.Errorf("%s: %q, want %q", c.name, got, c.says)
 		}
 		reached[got] = true
 	}

@@ -134,7 +134,7 @@ func TestReadable(t *testing.T) {
 		var log kept
 		recorder := &recorder{log: &log}
 		m := &meter{
-			recorder: recorder, witnesses: &witnesses{wanted: []scenarios.Witness{{Namespace: "ns1", Deployment: "odd-1"}}, proxies: undumped{}},
+			recorder: &draft{recorder: recorder}, witnesses: &witnesses{wanted: []scenarios.Witness{{Namespace: "ns1", Deployment: "odd-1"}}, proxies: undumped{}},
 			injection: newInjection(client, recorder), settler: &settler{watch: newWatch(nil, recorder, nil)},
 		}
 		picked, err := m.readable(context.Background(), pods)

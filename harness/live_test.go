@@ -13,7 +13,7 @@ import (
 // again; it is unknown, and the other program's is read all the same.
 func TestCollect(t *testing.T) {
 	var log kept
-	m := &meter{recorder: &recorder{log: &log}, forcedGC: true}
+	m := &meter{recorder: &draft{recorder: &recorder{log: &log}}, forcedGC: true}
 	asked := 0
 	closed := func() ([]observations.Live, error) {
 		asked++

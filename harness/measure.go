@@ -16,7 +16,7 @@ import (
 // meter takes the steps' measurements and records them.
 type meter struct {
 	sampler  *sample.Sampler
-	recorder *recorder
+	recorder *draft
 	// settler has read some of it already.
 	settler   *settler
 	witnesses *witnesses

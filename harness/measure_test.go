@@ -25,7 +25,7 @@ func TestUnread(t *testing.T) {
 		{Namespace: "ns1", Pod: "b", Container: "nginx", MemoryBytes: 1},
 	}
 	log := &records{}
-	m := &meter{sampler: sampler, recorder: &recorder{log: log}}
+	m := &meter{sampler: sampler, recorder: &draft{recorder: &recorder{log: log}}}
 	m.unread(usage, slices.Clone(proxies))
 	if len(log.events) != 1 || log.events[0].Object != "ns1/b" || !strings.Contains(log.events[0].Message, "the metrics API has no reading that is new enough of 1 proxies") {
 		t.Errorf("%+v", log.events)

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,8 +26,8 @@ import (
 // at the start that followed the first, with the configuration that it met at once.
 const lostAfter = 2
 
-// watchPods records each end of a container of the mesh whose pod lives on. It returns once
-// the pods that are there were looked at, and goes on until ctx ends.
+// watchPods records each end of a container of the mesh whose pod lives on, and what becomes of the
+// nodes. It returns once the pods that are there were looked at, and goes on until ctx ends.
 func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) error {
 	factory := informers.New(client, informers.Options{})
 	pods := factory.Core().Pods().Informer()
@@ -40,6 +41,9 @@ func (w *watch) watchPods(ctx context.Context, client kubernetes.Interface) erro
 	})
 	if err != nil {
 		return fmt.Errorf("watch the pods: %w", err)
+	}
+	if _, err := factory.Core().Nodes().Informer().AddEventHandler(w.nodeHandler()); err != nil {
+		return fmt.Errorf("watch the nodes: %w", err)
 	}
 	factory.Start(ctx.Done())
 	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
@@ -60,6 +64,7 @@ func (w *watch) look(p *corev1.Pod) {
 	}
 	pod := sample.PodFrom(p)
 	w.replaced(p, pod.Light)
+	w.disrupted(p)
 	if p.DeletionTimestamp != nil {
 		return // its end is asked for
 	}
@@ -90,19 +95,14 @@ func (w *watch) other(p *corev1.Pod, c corev1.ContainerStatus) {
 	if t == nil {
 		return
 	}
-	text := fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", t.Reason, t.ExitCode, c.RestartCount)
+	text := (&observations.Restart{Reason: t.Reason, ExitCode: int(t.ExitCode), Count: int(c.RestartCount)}).Sentence()
 	switch {
 	case p.Namespace == metav1.NamespaceSystem && c.Name == metricsServer:
 		text += ": memory and CPU were not read meanwhile"
 	case p.Namespace == metav1.NamespaceSystem || t.ExitCode <= 128:
 		return
 	}
-	id := fmt.Sprintf("%s/%s/%d", p.UID, c.Name, c.RestartCount)
-	w.mu.Lock()
-	seen := w.seen[id]
-	w.seen[id] = true
-	w.mu.Unlock()
-	if seen {
+	if !w.first(fmt.Sprintf("%s/%s/%d", p.UID, c.Name, c.RestartCount)) {
 		return
 	}
 	object := p.Namespace + "/" + p.Name + "/" + c.Name
@@ -110,8 +110,46 @@ func (w *watch) other(p *corev1.Pod, c corev1.ContainerStatus) {
 	w.recorder.event(observations.Warning, observations.Restarted, text, object)
 }
 
+// disrupted notes, once, that a pod is taken away that no step took: by an eviction, with its
+// node, or for one of more priority. Kubernetes says which by a condition
+// (https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions). A
+// pod that comes in its place has another past.
+func (w *watch) disrupted(p *corev1.Pod) {
+	for _, c := range p.Status.Conditions {
+		if c.Type != corev1.DisruptionTarget || c.Status != corev1.ConditionTrue || !w.first(string(p.UID)+" "+string(c.Type)) {
+			continue
+		}
+		w.disruption(p.Namespace+"/"+p.Name, "was taken away: "+reasoned(c.Reason, c.Message))
+	}
+}
+
+// reasoned is what a condition says of itself.
+func reasoned(reason, message string) string {
+	text := cmp.Or(reason, "no reason is given")
+	if message != "" {
+		text += " (" + message + ")"
+	}
+	return text
+}
+
+// disruption notes what was done to a pod or a node.
+func (w *watch) disruption(object, text string) {
+	w.breaksBy(object + " " + text)
+	w.progress.Note("%s %s", object, text)
+	w.recorder.event(observations.Warning, observations.Disrupted, text, object)
+}
+
+// first tells whether something is met for the first time.
+func (w *watch) first(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.seen[id]
+	w.seen[id] = true
+	return !seen
+}
+
 // replaced counts the end of a proxy whose pod is gone: another has its name now, as those of
-// StatefulSets have. It notes whether the pod's sidecar is spoken for.
+// StatefulSets have. It notes whether the pod's sidecar is spoken for, and its node.
 func (w *watch) replaced(p *corev1.Pod, light bool) {
 	name := kube.Name(p)
 	w.mu.Lock()
@@ -120,6 +158,7 @@ func (w *watch) replaced(p *corev1.Pod, light bool) {
 		w.ended[name]++
 	}
 	w.uids[name] = p.UID
+	w.hosted[p.Spec.NodeName] = true
 	if light {
 		w.light[name] = true
 	} else {
@@ -156,6 +195,10 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 		}
 	}
 	w.mu.Unlock()
+	// A kill for memory is what a scenario may be about, and comes again at each start.
+	if t.Reason != observations.ReasonOOMKilled {
+		w.breaksBy(fmt.Sprintf("%s of %s/%s ended (%s)", c.Name, p.Namespace, p.Name, cmp.Or(t.Reason, "for no reason that is told")))
+	}
 	end := observations.Restart{
 		Namespace: p.Namespace, Pod: p.Name, Container: c.Name, Workload: pod.Workload, Kind: pod.Kind,
 		Reason: t.Reason, ExitCode: int(t.ExitCode), Started: t.StartedAt.Time, Finished: t.FinishedAt.Time,
@@ -176,6 +219,27 @@ func (w *watch) note(p *corev1.Pod, c corev1.ContainerStatus, t *corev1.Containe
 	if lost {
 		w.recorder.event(observations.Warning, observations.Lost, "sidecar is OOM-killed on every start; steps no longer wait for it", pod.Workload)
 	}
+}
+
+// breaksBy notes what broke.
+func (w *watch) breaksBy(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broke = append(w.broke, what)
+}
+
+// breaks is how much broke so far.
+func (w *watch) breaks() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.broke)
+}
+
+// broken says what broke after so much had.
+func (w *watch) broken(after int) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.broke[after:])
 }
 
 // endOf tells the end of a container apart, by what a log has of it.

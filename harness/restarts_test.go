@@ -78,9 +78,9 @@ func TestOtherRestarts(t *testing.T) {
 		code                 int32
 		want                 string // of the event; none when empty
 	}{
-		"what memory is read from": {"kube-system", "metrics-server", 1, "ended with Error (exit code 1) and was restarted, 1 times in all: memory and CPU were not read meanwhile"},
+		"what memory is read from": {"kube-system", "metrics-server", 1, "ended with Error (exit code 1) and was restarted: memory and CPU were not read meanwhile"},
 		"another of the cluster's": {"kube-system", "coredns", 137, ""},
-		"a killed application":     {"ns1", "app", 137, "ended with Error (exit code 137) and was restarted, 1 times in all"},
+		"a killed application":     {"ns1", "app", 137, "ended with Error (exit code 137) and was restarted"},
 		"one that may fail":        {"ns1", "app", 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,6 +103,65 @@ func TestOtherRestarts(t *testing.T) {
 			}}))
 		})
 	}
+}
+
+// TestBroken holds what keeps a measurement from being of one state: ends of the mesh's containers
+// but for those by a limit of memory, and pods that are taken away.
+func TestBroken(t *testing.T) {
+	g := NewWithT(t)
+	w := newWatch(dumped{}, &recorder{log: &records{}}, quietProgress{})
+	end := func(pod, container, reason string) {
+		w.look(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: pod, UID: types.UID(pod)},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+				Name: container, RestartCount: 1,
+				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: reason, ExitCode: 137}},
+			}}},
+		})
+	}
+	end("before", observations.SidecarContainer, "Error")
+	s := &settler{watch: w, breaks: w.breaks()}
+	g.Expect(s.broken()).To(BeEmpty())
+	end("before", observations.SidecarContainer, "Error") // seen again
+	end("memory", observations.SidecarContainer, observations.ReasonOOMKilled)
+	end("application", "app", "Error")
+	g.Expect(s.broken()).To(BeEmpty())
+	end("agent", observations.SidecarContainer, "Error")
+	end("istiod", observations.IstiodContainer, "")
+	w.look(&corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "evicted"},
+		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "PreemptionByScheduler"}}},
+	})
+	g.Expect(s.broken()).To(Equal([]string{
+		"istio-proxy of ns1/agent ended (Error)", "discovery of ns1/istiod ended (for no reason that is told)",
+		"ns1/evicted was taken away: PreemptionByScheduler",
+	}))
+	s.observing = &Observation{}
+	g.Expect(s.broken()).To(BeEmpty(), "in a run that changes nothing")
+}
+
+// TestDisruptions holds that a pod which somebody else takes away is told once, and one that a
+// step takes not.
+func TestDisruptions(t *testing.T) {
+	g := NewWithT(t)
+	log := &records{}
+	w := newWatch(dumped{}, &recorder{log: log}, quietProgress{})
+	now := metav1.Now()
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "pod", UID: "1"}}
+	p.DeletionTimestamp = &now
+	w.look(p)
+	g.Expect(log.events).To(BeEmpty())
+	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionFalse}}
+	w.look(p)
+	g.Expect(log.events).To(BeEmpty())
+	p.Status.Conditions[0] = corev1.PodCondition{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting",
+	}
+	w.look(p)
+	w.look(p)
+	g.Expect(log.events).To(Equal([]observations.Event{{
+		Level: "warning", Kind: "disrupted", Object: "ns1/pod", Message: "was taken away: EvictionByEvictionAPI (Eviction API: evicting)",
+	}}))
 }
 
 func TestReconnects(t *testing.T) {

@@ -152,9 +152,9 @@ func (s *settler) fired(ctx context.Context, o metav1.ListOptions) (map[string]t
 }
 
 // Disturbed says what moved since the wait for quiet ended, so that what was measured after
-// it is of no quiet mesh: CronJobs that have fired, and standstills.
+// it is of no quiet mesh: CronJobs that have fired, standstills, and what [settler.broken] says.
 func (s *settler) Disturbed(ctx context.Context) ([]string, error) {
-	found := s.stood.since(s.settledAt)
+	found := append(s.stood.since(s.settledAt), s.broken()...)
 	if s.observing != nil {
 		return found, nil
 	}
@@ -169,6 +169,17 @@ func (s *settler) Disturbed(ctx context.Context) ([]string, error) {
 		}
 	}
 	return found, nil
+}
+
+// broken says which proxies and istiods have ended by themselves, and which pods were taken away,
+// since the last look of the wait for quiet. A pod that is not ready is no endpoint, so what is
+// read then is of a state that no step asks for. In a run that changes nothing it is none: there
+// others may.
+func (s *settler) broken() []string {
+	if s.observing != nil {
+		return nil
+	}
+	return s.watch.broken(s.breaks)
 }
 
 // first tells whether a note about an object is the first one.

@@ -4,13 +4,11 @@
 package harness
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"k8s.io/client-go/metadata"
@@ -115,7 +113,7 @@ func Run(ctx context.Context, o Options) (outcome string, err error) {
 	if errors.As(err, &refused) {
 		return "", err
 	}
-	outcome = r.outcome(ctx, err)
+	outcome, err = r.outcome(ctx, err), causeOf(ctx, err)
 	if e := r.hide(outcome); e != nil {
 		err, outcome = errors.Join(err, e), observations.Failed
 	}
@@ -172,6 +170,16 @@ func (r *run) outcome(ctx context.Context, err error) string {
 		return observations.Interrupted
 	}
 	return observations.Failed
+}
+
+// causeOf says with an error what ended the run from outside, where it was lost on the way: what
+// is under way then fails with a cancelled context.
+func causeOf(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || errors.Is(err, cause) || !errors.Is(cause, ErrInterrupted) && !errors.Is(cause, ErrTimeout) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", cause, err)
 }
 
 // all makes the cluster and the mesh, does the steps and takes everything down again.
@@ -264,7 +272,7 @@ func (r *run) all(ctx context.Context) (err error) {
 		r.on.Again = made.adopted && i == first && r.Resume.begun()
 		r.Progress.Phase(fmt.Sprintf("step %d of %d: %s", i+1, len(r.Scenario.Steps), r.Scenario.Steps[i].Name))
 		if err := r.step(ctx, i); err != nil {
-			return fmt.Errorf("step %d (%s): %w", i+1, r.Scenario.Steps[i].Name, err)
+			return fmt.Errorf("step %d (%s): %w", i+1, r.Scenario.Steps[i].Name, r.watch.beside(err))
 		}
 	}
 	return nil
@@ -282,6 +290,9 @@ func (r *run) connect(istio string) (err error) {
 	}
 	if r.sampler, err = sample.New(cfg, scope); err != nil {
 		return fmt.Errorf("prepare to sample: %w", err)
+	}
+	if patient, ok := r.cluster.(cluster.Patient); ok {
+		r.sampler.WaitWhile(patient.Waits)
 	}
 	if err := r.sampler.ReadFrom(r.MemorySource); err != nil {
 		return err
@@ -305,7 +316,7 @@ func (r *run) connect(istio string) (err error) {
 		rollouts: rollouts{since: r.start.Truncate(time.Second)}, countsOnly: r.CountsOnly, observing: r.Observe, clock: newClock(),
 	}
 	r.meter = &meter{
-		sampler: r.sampler, recorder: r.recorder, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
+		sampler: r.sampler, recorder: &draft{recorder: r.recorder}, settler: r.settler, witnesses: witnesses, injection: newInjection(r.client, r.recorder), progress: r.Progress,
 		rejections: rejections{shared: scope.Shared},
 		costs:      r.cluster, dir: r.Dir, forcedGC: r.ForcedGC, countsOnly: r.CountsOnly, observing: r.Observe,
 	}
@@ -362,85 +373,4 @@ func (r *run) keepScenario() error {
 		return fmt.Errorf("keep the rendered scenario: %w", err)
 	}
 	return r.Scenario.Keep(r.Dir)
-}
-
-// step does a step's actions, waits until the mesh is quiet, and measures.
-func (r *run) step(ctx context.Context, index int) error {
-	step := &r.Scenario.Steps[index]
-	begin := time.Now()
-	r.recorder.during(&index)
-	r.watch.highest.from(begin)
-	defer r.recorder.during(nil)
-	defer r.outages()
-	opened := opening(r.Scenario, step)
-	r.skips.leaveOut(step, opened)
-	if err := r.recorder.Append(observations.Record{Begin: opened}); err != nil {
-		return err
-	}
-	folder := fmt.Sprintf("%02d-%s", index+1, step.Name)
-	profiled := r.profiles.During(ctx, filepath.Join("profiles", folder), slices.Contains(r.largest, index) && !r.CountsOnly && r.Observe == nil, r.CPUProfile)
-	defer func() { _ = profiled() }() // where the step breaks, why says more
-	if err := r.prepare(ctx, step); err != nil {
-		return err
-	}
-	for _, action := range step.Actions {
-		if err := r.act(ctx, action.Change); err != nil {
-			return err
-		}
-	}
-	limit := r.limit(step)
-	settled, err := r.settler.settle(ctx, limit)
-	if err != nil {
-		return err
-	}
-	if err := r.recorder.Append(observations.Record{Settle: &settled}); err != nil {
-		return err
-	}
-	if !settled.Settled {
-		r.Progress.Note("step %s is not settled after %s: %s", step.Name, limit, settled.Unmet)
-	}
-	// What is measured must not be of a profile.
-	if err := profiled(); err != nil {
-		return err
-	}
-	refused, err := r.meter.measure(ctx, filepath.Join("dumps", folder))
-	if err != nil {
-		return err
-	}
-	if err := r.whole(ctx); err != nil {
-		return err
-	}
-	if err := r.meter.close(ctx, begin); err != nil {
-		return err
-	}
-	r.settler.arrivals.others()
-	if len(refused) > 0 && !r.AllowRejected {
-		return refusedError(refused)
-	}
-	return nil
-}
-
-// limit is the longest wait for a quiet mesh at a step.
-func (r *run) limit(step *scenarios.Step) time.Duration {
-	// A mesh that was there before the run may wait longer than the scenario knows.
-	waits := r.Scenario.Waits().Longest(r.settler.arrivals.waits)
-	return cmp.Or(step.Settle.Limit, r.SettleLimit, waits.SettleLimit())
-}
-
-// act does one action.
-func (r *run) act(ctx context.Context, change scenarios.Change) error {
-	if why := r.skips.why(change); why != "" {
-		r.recorder.event(observations.Warning, observations.Skipped, fmt.Sprintf("skipped, %s: %s", change, why), "")
-		r.Progress.Note("skipped, %s: %s", change, why)
-		return nil
-	}
-	r.Progress.Status("%s", change)
-	start := time.Now()
-	err := r.refusals.during(ctx, func(ctx context.Context) error { return actions.Do(ctx, r.on, change) })
-	if err != nil && !(r.on.Again && actions.DoneBefore(change, err)) {
-		return err
-	}
-	return r.recorder.Append(observations.Record{Action: &observations.Action{
-		Name: change.Word(), Detail: change.String(), Seconds: time.Since(start).Seconds(),
-	}})
 }

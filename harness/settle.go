@@ -38,6 +38,7 @@ type settler struct {
 	quiet      sample.Quiet // the last snapshot
 	quietSince time.Time    // since when nothing changed
 	settledAt  time.Time    // when the last wait ended
+	breaks     int          // what had broken before the last look
 	stood      standstills
 	sooner     time.Duration // until pushes may have drained, where time alone is missing
 	agreed     int           // the changes to endpoints by which EndpointSlices agreed; 0 for none
@@ -63,6 +64,7 @@ func (s *settler) settle(ctx context.Context, limit time.Duration) (observations
 	for steps := s.clock.stepped(); ; {
 		steps = s.anew(steps)
 		looked := time.Now()
+		s.breaks = s.watch.breaks()
 		unmet, s.sooner = unmet[:0], 0
 		pods, err := s.sampler.Pods(ctx)
 		if err != nil {

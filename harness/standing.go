@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/meshbench/meshbench/harness/actions"
 	"github.com/meshbench/meshbench/harness/cluster"
 	installed "github.com/meshbench/meshbench/harness/mesh"
@@ -236,15 +240,54 @@ func (r *run) standingProxies(ctx context.Context) ([]sample.Pod, error) {
 	return found, nil
 }
 
-// standingWitnesses refuses a cluster without the witnesses of the last completed step, unless the
-// step that had begun may have taken them away. What else there is depends on how far that step
-// had come.
+// standingWitnesses refuses a cluster without the witnesses of the last completed step; where the
+// step that had begun may have taken pods away, without their workloads, unless it deletes objects.
+// What else there is depends on how far that step had come.
 func (r *run) standingWitnesses(ctx context.Context, begun *scenarios.Step) error {
-	if slices.ContainsFunc(begun.Actions, func(a scenarios.Action) bool { return actions.Removes(a.Change) }) {
+	changes := func(is func(scenarios.Change) bool) bool {
+		return slices.ContainsFunc(begun.Actions, func(a scenarios.Action) bool { return is(a.Change) })
+	}
+	if !changes(actions.Removes) {
+		_, err := r.standingProxies(ctx)
+		return err
+	}
+	if changes(func(c scenarios.Change) bool { _, deletes := c.(*scenarios.Delete); return deletes }) {
 		return nil
 	}
-	_, err := r.standingProxies(ctx)
-	return err
+	for _, was := range r.Resume.proxies() {
+		there, err := hasWorkload(ctx, r.client, r.onCluster(was.Namespace), strings.TrimPrefix(was.Workload, was.Namespace+"/"))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return refuse("workload %s, a sidecar of which was counted at the end of step %s, is gone", was.Workload, r.Scenario.Steps[r.Resume.Completed-1].Name)
+		}
+	}
+	return nil
+}
+
+// hasWorkload tells whether a workload of any kind is there, or may be, of a kind that may not be
+// read.
+func hasWorkload(ctx context.Context, client kubernetes.Interface, namespace, name string) (bool, error) {
+	apps, batch, core, o := client.AppsV1(), client.BatchV1(), client.CoreV1(), metav1.GetOptions{}
+	for _, get := range []func() error{
+		func() error { _, err := apps.Deployments(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := apps.StatefulSets(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := apps.DaemonSets(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := apps.ReplicaSets(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := batch.Jobs(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := batch.CronJobs(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := core.ReplicationControllers(namespace).Get(ctx, name, o); return err },
+		func() error { _, err := core.Pods(namespace).Get(ctx, name, o); return err },
+	} {
+		switch err := get(); {
+		case err == nil, apierrors.IsForbidden(err):
+			return true, nil
+		case !apierrors.IsNotFound(err):
+			return false, fmt.Errorf("look for workload %s/%s: %w", namespace, name, err)
+		}
+	}
+	return false, nil
 }
 
 // rememberStanding takes in what the run knew of the processes that still run: those whose

@@ -50,6 +50,9 @@ type watch struct {
 	ended  map[types.NamespacedName]int // ends of sidecars by pod, with those of pods before of its name
 	uids   map[types.NamespacedName]types.UID
 	light  map[types.NamespacedName]bool // sidecars that are spoken for
+	hosted map[string]bool               // nodes that have had pods
+	away   map[string]string             // nodes that are not ready, with what is said of them
+	broke  []string                      // what broke that no step and no limit of memory asked for
 
 	connected map[types.NamespacedName]connected // of watchConnections alone
 }
@@ -60,6 +63,8 @@ func newWatch(proxies proxies, recorder *recorder, progress Progress) *watch {
 		seen: map[string]bool{}, killed: map[string]int{}, ended: map[types.NamespacedName]int{},
 		uids:      map[types.NamespacedName]types.UID{},
 		light:     map[types.NamespacedName]bool{},
+		hosted:    map[string]bool{},
+		away:      map[string]string{},
 		connected: map[types.NamespacedName]connected{},
 	}
 }

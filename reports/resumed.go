@@ -83,7 +83,7 @@ func (r *Report) resumeFindings() []sections.Finding {
 func restartEvent(r *observations.Restart) observations.Event {
 	e := observations.Event{
 		Level: observations.Warning, Kind: observations.Restarted, Object: r.Namespace + "/" + r.Pod + "/" + r.Container,
-		Message: fmt.Sprintf("ended with %s (exit code %d) and was restarted, %d times in all", r.Reason, r.ExitCode, r.Count),
+		Message: r.Sentence(),
 	}
 	if r.Reason == observations.ReasonOOMKilled {
 		e.Kind = observations.OOMKill

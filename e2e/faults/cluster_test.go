@@ -16,7 +16,6 @@ import (
 	. "github.com/onsi/gomega"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -241,6 +240,15 @@ var _ = Describe("somebody's cluster", func() {
 			g.relay.comes()
 			return "a relay to the API server took no connections for a minute"
 		}, Fault{Ends: marked, Limit: 6 * minute, Says: []string{"outage: the API server did not answer for at least"}}),
+		on("existing: the API server is gone for two minutes while a step is measured", func(*Run) string {
+			g.relay.goes()
+			time.Sleep(2 * minute)
+			g.relay.comes()
+			return "a relay to the API server took no connections for two minutes"
+		}, Fault{
+			At: func(r *Run) Stage { return measuring(2 + r.Random.Intn(2)) }, Ends: marked, Limit: 8 * minute,
+			Says: []string{"outage: the API server did not answer for at least 2m"},
+		}),
 		on("existing: the API server does not answer for a minute", func(*Run) string {
 			goOn := g.relay.hangs()
 			time.Sleep(minute)
@@ -251,22 +259,17 @@ var _ = Describe("somebody's cluster", func() {
 			g.relay.goes()
 			time.AfterFunc(4*minute, g.relay.comes) // so that the run can clean up in the end
 			return "a relay to the API server took no connections for four minutes, more than a run waits"
-		}, Fault{Ends: fails, Limit: 10 * minute, Says: []string{"the API server", "cannot be reached"}}),
+		}, Fault{Ends: fails, Limit: 10 * minute, Says: []string{"the cluster failed: the API server ", "has not answered for", "which was met as: "}}),
 		on("existing: a node goes", func(*Run) string {
 			Expect(sandbox.NewClient(filepath.Dir(g.own)).SetNodes(context.Background(), []cluster.NodeGroup{{InstanceType: "m6i.8xlarge", Count: 1}})).To(Succeed())
 			return "one of two nodes was taken away"
-		}, Fault{At: while, Ends: marked, Limit: 6 * minute}),
+		}, Fault{At: while, Ends: marked, Limit: 6 * minute, Says: []string{"was taken away, with its pods"}}),
 		on("existing: a pod is evicted", func(r *Run) string {
 			names, err := visited(g.client)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(names).To(HaveLen(1))
-			pods, err := g.client.CoreV1().Pods(names[0]).List(context.Background(), metav1.ListOptions{})
-			Expect(err).NotTo(HaveOccurred())
-			Expect(pods.Items).NotTo(BeEmpty())
-			pod := pods.Items[r.Random.Intn(len(pods.Items))]
-			Expect(g.client.PolicyV1().Evictions(pod.Namespace).Evict(context.Background(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}})).To(Succeed())
-			return fmt.Sprintf("pod %s was evicted", pod.Name)
-		}, Fault{At: while, Ends: marked, Limit: 6 * minute}),
+			return r.evict(g.client, names[0])
+		}, Fault{At: while, Ends: marked, Limit: 6 * minute, Says: []string{"was taken away: EvictionByEvictionAPI"}}),
 		on("existing: credentials that end", func(*Run) string {
 			Expect(g.client.CoreV1().ServiceAccounts("default").Delete(context.Background(), visitor, metav1.DeleteOptions{})).To(Succeed())
 			return "the account of the kubeconfig's token was deleted, so that the API server takes it for none, as it does one that has expired"

@@ -21,11 +21,14 @@ import (
 func each(faults ...Fault) {
 	GinkgoHelper()
 	for _, f := range faults {
-		labels := Label(f.Kind)
+		decorations := []any{Label(f.Kind)}
 		if !f.Quick {
-			labels = Label(f.Kind, nightly)
+			decorations = append(decorations, Label(nightly))
 		}
-		It(f.Name, labels, func() { f.try() })
+		if f.Alone {
+			decorations = append(decorations, Serial)
+		}
+		It(f.Name, decorations, func() { f.try() })
 	}
 }
 
@@ -81,7 +84,7 @@ func (f Fault) start() *Run {
 		f.Before(r)
 	}
 	args := slices.Concat(f.Args, r.More)
-	if !slices.Contains(args, "--cluster") {
+	if !slices.Contains(args, "--cluster") && !slices.Contains(args, "--real") {
 		args = append(args, "--real", "2")
 	}
 	if f.Terminal {
@@ -109,7 +112,7 @@ func (f Fault) make(r *Run, result *reliability.Result) (kept []string) {
 	stage := at(r)
 	delay := time.Duration(r.Random.Float64() * float64(stage.Length))
 	result.Stage, result.Delay = stage.Name, delay.Seconds()
-	for limit := time.After(3 * time.Minute); !stage.Begun(r); {
+	for limit := time.After(max(f.Limit, 3*time.Minute)); !stage.Begun(r); {
 		select {
 		case <-r.Ended():
 			Fail(fmt.Sprintf("the run was over before its stage %s", stage.Name))
@@ -162,6 +165,12 @@ func (f Fault) end(r *Run, result *reliability.Result) {
 	if f.Program != "" {
 		Expect(r.Both.String()).To(And(ContainSubstring(f.Program), ContainSubstring(lastLine(filepath.Join(r.Cluster(), f.Program+".log")))),
 			"the run names %s and the end of its log", f.Program)
+		if records := r.log(); len(records) > 0 { // none before there is a mesh
+			end := records[len(records)-1].End
+			Expect(end).NotTo(BeNil(), "the log has no end")
+			Expect(end.Outcome).To(Equal(observations.Failed))
+			Expect(end.Error).To(ContainSubstring(f.Program))
+		}
 	}
 	if result.Outcome == reliability.Completed {
 		r.complete()
@@ -171,8 +180,12 @@ func (f Fault) end(r *Run, result *reliability.Result) {
 // lastWords is the error that a command ended with, without what it quotes of logs.
 func lastWords(output string) string {
 	_, message, _ := cutLast(output, "meshbench: ")
-	line, _, _ := strings.Cut(message, "\n")
+	line, more, _ := strings.Cut(message, "\n")
 	line, _, _ = strings.Cut(line, "; the last lines of its log")
+	if strings.HasSuffix(line, ":") { // of several, each in a line of its own
+		first, _, _ := strings.Cut(strings.TrimSpace(more), "\n")
+		line += " " + first
+	}
 	return line
 }
 
@@ -246,7 +259,7 @@ func (f Fault) resume(r *Run, kept []string, result *reliability.Result) {
 	result.Resumed = "failed"
 	again := r.Who.Start("run", "--resume", r.Out)
 	again.Out = r.Out
-	again.Wait(5 * time.Minute)
+	again.Wait(max(f.Limit, 5*time.Minute))
 	again.Exits(0)
 	(&Run{Command: again, Fault: f}).complete()
 	f.checkLog(r, kept, result)

@@ -31,11 +31,13 @@ type Fault struct {
 	Kind string
 	// Quick faults are made in CI, too.
 	Quick bool
+	// Alone is made while no other fault is: it changes what the others look at.
+	Alone bool
 	// NotHere is why the fault cannot be made on this machine; "" where it can.
 	NotHere func() string
 
 	// Scenario is a file; that of testdata, four quick steps, when empty. Args are further
-	// arguments of the run.
+	// arguments of the run; of an embedded cluster two sidecars are real if they do not say.
 	Scenario string
 	Args     []string
 	// Who runs it; the invoking user when nil.
@@ -94,6 +96,8 @@ type Run struct {
 	Terminal *program.Terminal
 	// More are further arguments, which Before found out.
 	More []string
+	// Held are the containers and volumes that there were before.
+	Held []string
 }
 
 // chance is a source of choices for a fault.
@@ -154,6 +158,10 @@ func anywhere(r *Run) Stage {
 // while is a random moment of settling in the second or the third step: what needs some time
 // to be noticed is made there.
 func while(r *Run) Stage { return settling(2 + r.Random.Intn(2)) }
+
+// beforeMore is a random moment before the third step, which needs three more sidecars, and pushes
+// to those that there are.
+func beforeMore(*Run) Stage { return settling(2) }
 
 // has tells whether the log has a record of a step that is as asked for.
 func (r *Run) has(is func(observations.Record) bool) bool {

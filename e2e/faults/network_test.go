@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"time"
 
 	"github.com/google/nftables"
@@ -15,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/internal/osthread"
 )
 
 // networkOf is the network namespace of a process, until the spec ends.
@@ -98,22 +99,18 @@ func undrop(in netns.NsHandle) error {
 // cannot is why the kernel does not do something in a network namespace; it is tried in a new one.
 func cannot(try func(netns.NsHandle) error) func() string {
 	return func() string {
-		failed := make(chan error, 1)
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and the namespace with it
-			failed <- func() error {
-				if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-					return fmt.Errorf("make a network namespace, which takes root: %w", err)
-				}
-				here, err := netns.GetFromPath("/proc/thread-self/ns/net")
-				if err != nil {
-					return err
-				}
-				defer here.Close()
-				return try(here)
-			}()
-		}()
-		if err := <-failed; err != nil {
+		err := osthread.Run(func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("make a network namespace, which takes root: %w", err)
+			}
+			here, err := netns.GetFromPath("/proc/thread-self/ns/net")
+			if err != nil {
+				return err
+			}
+			defer here.Close()
+			return try(here)
+		})
+		if err != nil {
 			return err.Error()
 		}
 		return ""
@@ -147,6 +144,9 @@ var _ = Describe("the pods' network", func() {
 		f.Name, f.Kind, f.At, f.NotHere = name, ofNetwork, while, lossy
 		if percent == 100 {
 			f.NotHere = closed
+		}
+		if lasts == 0 {
+			f.At = beforeMore // while steps are to come that need it
 		}
 		f.Make = func(r *Run) string {
 			in := networkOf(r.One(program))
@@ -184,7 +184,13 @@ var _ = Describe("the pods' network", func() {
 		of("lossy network: half of an Envoy's packets are lost for 20 s", "envoy", 50, 20*time.Second, Fault{Ends: marked, Limit: 6 * time.Minute}),
 		of("partitioned network: istiod is cut off for 20 s", "pilot-discovery", 100, 20*time.Second, Fault{Ends: marked, Limit: 6 * time.Minute}),
 		of("partitioned network: a sidecar is cut off for 30 s", "envoy", 100, 30*time.Second, Fault{Ends: marked, Limit: 6 * time.Minute}),
-		of("partitioned network: istiod is cut off for good", "pilot-discovery", 100, 0, Fault{Ends: fails, Limit: 8 * time.Minute}),
-		of("partitioned network: a sidecar is cut off for good", "envoy", 100, 0, Fault{Ends: []int{1, 6}, Limit: 8 * time.Minute}),
+		of("partitioned network: istiod is cut off for good", "pilot-discovery", 100, 0, Fault{
+			// New pods get no sidecar, and are waited for as long as the run may take.
+			Args: []string{"--timeout", "4m"}, Ends: []int{4}, Says: []string{"failed calling webhook"}, Limit: 6 * time.Minute,
+		}),
+		of("partitioned network: a sidecar is cut off for good", "envoy", 100, 0, Fault{
+			// It is not ready after a minute, and no endpoint.
+			Ends: []int{3, 6}, Says: []string{"the mesh did not settle"}, Limit: 8 * time.Minute, Final: true,
+		}),
 	)
 })

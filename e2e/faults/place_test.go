@@ -29,6 +29,7 @@ func wrapped(of *program.Identity, script string) *program.Identity {
 	Expect(os.WriteFile(binary, []byte(text), 0o755)).To(Succeed())
 	other := program.NewLab(dir, binary)
 	DeferCleanup(other.Kill)
+	others = append(others, other)
 	who := other.NewIdentity(of.Name, filepath.Join(dir, "runs"))
 	who.UID, who.Env, who.Credential = of.UID, append([]string{}, of.Env...), of.Credential
 	Expect(os.MkdirAll(who.Dir, 0o755)).To(Succeed())

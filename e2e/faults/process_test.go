@@ -100,6 +100,10 @@ var _ = Describe("a process that is killed", func() {
 			Ends: completes, Says: []string{"restart: istio-proxy of ns1/test"},
 		},
 		Fault{
+			Name: "kill -9 of an Envoy while a step is measured", Kind: ofProcess, Make: to("envoy", syscall.SIGKILL), At: func(*Run) Stage { return measuring(2) },
+			Ends: completes, Says: []string{"restart: istio-proxy of ns1/test"},
+		},
+		Fault{
 			Name: "kill -9 of a pilot-agent", Kind: ofProcess, Make: to("pilot-agent", syscall.SIGKILL),
 			Ends: completes, Says: []string{"restart: istio-proxy of ns1/test"},
 		},

@@ -17,7 +17,6 @@ import (
 
 	"github.com/meshbench/meshbench/e2e/program"
 	"github.com/meshbench/meshbench/harness/cluster/embedded/sandbox"
-	"github.com/meshbench/meshbench/internal/reliability"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -212,12 +211,12 @@ func lonely(script string) *program.Identity {
 	GinkgoHelper()
 	who := wrapped(lab.Ordinary(), script)
 	who.UID, who.Credential = uid, &syscall.Credential{Uid: uid, Gid: uid}
-	home := folder("h-")
-	for _, dir := range []string{home, who.Dir} {
+	home, temporary := folder("h-"), folder("t-")
+	for _, dir := range []string{home, temporary, who.Dir} {
 		Expect(os.Chown(dir, uid, uid)).To(Succeed())
 	}
 	cache := copied()
-	return with(who, "HOME="+home, "XDG_CACHE_HOME="+home, "MESHBENCH_CACHE="+cache)
+	return with(who, "HOME="+home, "XDG_CACHE_HOME="+home, "TMPDIR="+temporary, "MESHBENCH_CACHE="+cache)
 }
 
 // needsUsers is why a fault is not made that takes a user of its own.
@@ -257,18 +256,21 @@ var _ = Describe("limits of a process and a user", func() {
 			},
 			Says: []string{"not enough inotify instances", "sysctl -w fs.inotify.max_user_instances="},
 		},
-		Fault{
-			Name: "inotify instances of a user that are used up in a run", Kind: ofResource, NotHere: needsUsers, Ends: inotifyEnds, Limit: 6 * time.Minute,
-			Who: func() *program.Identity { return lonely("") },
-			Make: func(r *Run) string {
-				holder(r.Who.Credential, "inotify")
-				return "another process of the user took all inotify instances that were left"
-			},
-		},
+		func() Fault {
+			var all *exec.Cmd
+			return Fault{
+				Name: "inotify instances of a user that are used up in a run", Kind: ofResource, NotHere: needsUsers, Ends: fails, Limit: 6 * time.Minute,
+				Args: []string{"--real", "all"}, At: beforeMore, Says: []string{"inotify instances are used up"},
+				Who: func() *program.Identity { return lonely("") },
+				Make: func(r *Run) string {
+					all = holder(r.Who.Credential, "inotify")
+					return "another process of the user took all inotify instances that were left"
+				},
+				Undo: func(*Run) { _ = all.Process.Kill() },
+			}
+		}(),
 	)
 })
-
-var inotifyEnds = []int{0, 1, 6}
 
 // group is a cgroup of the test's own that a run is put into, and how it is limited.
 type group struct {
@@ -399,7 +401,7 @@ var _ = Describe("memory", func() {
 			var g *group
 			return Fault{
 				Name: "process ids used up in a container", Kind: ofResource, NotHere: needsGroup("pids"), Ends: fails, Limit: 6 * time.Minute,
-				Says: []string{"Processes are used up: raise the limit"},
+				Args: []string{"--real", "all"}, At: beforeMore, Says: []string{"Processes are used up: raise the limit"},
 				Who: func() *program.Identity {
 					var who *program.Identity
 					g, who = newGroup("pids")
@@ -425,36 +427,3 @@ var _ = Describe("memory", func() {
 		},
 	)
 })
-
-var _ = Describe("time", func() {
-	// A machine's clock is nobody's to set; the parts that take time are asked in a time of
-	// their own.
-	It("a step of the harness's own clock (unit tests)", Label(ofResource), func() {
-		unit("a step of the harness's own clock (in a simulated time, by unit tests)", "./harness", "TestClock|TestSettleAnew|TestSteady",
-			"the clock was set ahead and back by an hour and by seconds while a step settles", "the step is said, and what is waited for is waited for anew")
-	})
-	It("Go modules that were changed after their download (unit tests)", Label(ofResource), func() {
-		unit("Go modules that were changed after their download (by unit tests)", "./harness/components", "TestChangedModules",
-			"source of a module in the go command's cache was changed", "is not what was downloaded; nothing is made of it")
-	})
-})
-
-// unit makes a row of a fault that is made in unit tests.
-func unit(name, pkg, tests, did, said string) {
-	GinkgoHelper()
-	out, err := exec.Command("go", "test", "-count=1", "-run", "^("+tests+")$", "-v", "../../"+strings.TrimPrefix(pkg, "./")).CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), string(out))
-	Expect(strings.Count(string(out), "\n--- PASS: ")+strings.Count(string(out), "=== RUN")).To(BeNumerically(">", 1), string(out))
-	Expect(string(out)).NotTo(ContainSubstring("--- SKIP"))
-	keep(name, did, said)
-}
-
-// keep keeps the row of a fault that unit tests have made.
-func keep(name, did, said string) {
-	GinkgoHelper()
-	Expect(os.MkdirAll(filepath.Dir(resultsFile()), 0o755)).To(Succeed())
-	Expect(reliability.Append(resultsFile(), reliability.Result{
-		Name: name, Kind: ofResource, Stage: "unit test", Did: did, Outcome: reliability.Completed, Said: said,
-		Seed: GinkgoRandomSeed(), Passed: true, Time: time.Now().UTC(), Version: made.Version,
-	})).To(Succeed())
-}

@@ -26,6 +26,8 @@ var (
 	made suite
 	// lab has what all users and commands have in common.
 	lab *program.Lab
+	// others are those of users that the spec under way has wrapped.
+	others []*program.Lab
 )
 
 // nightly is the label of faults that CI does not make each time.
@@ -40,6 +42,9 @@ func TestFaults(t *testing.T) {
 }
 
 var _ = SynchronizedBeforeSuite(func() []byte {
+	if needsEngine() == "" {
+		joinNodes() // before anybody looks at what there is on the machine
+	}
 	l := program.Prepare("mbf-")
 	made.Work, made.Binary = l.Work, l.Binary
 	version, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
@@ -59,4 +64,9 @@ var _ = SynchronizedAfterSuite(func() { lab.End() }, func() { program.Remove(mad
 var _ = AfterEach(func() { lab.Clean() })
 
 // A failure shows what the last commands of its spec said.
-var _ = ReportAfterEach(func(report SpecReport) { lab.Tell(made.Work, report) })
+var _ = ReportAfterEach(func(report SpecReport) {
+	for _, l := range append(others, lab) {
+		l.Tell(made.Work, report)
+	}
+	others = nil
+})

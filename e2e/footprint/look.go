@@ -139,7 +139,7 @@ func (l Look) files(folder string, except, standing []string) error {
 			l.things["folder "+path] = true
 			return nil
 		}
-		l.things[fmt.Sprintf("file %s (%d bytes, written %s)", path, info.Size(), info.ModTime().Format("15:04:05.000"))] = true
+		l.things[fmt.Sprintf("file %s (%d bytes, written %s)", path, info.Size(), info.ModTime().Format("15:04:05.000000000"))] = true
 		return nil
 	})
 	if err != nil {

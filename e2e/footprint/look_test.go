@@ -66,11 +66,14 @@ func TestFilesThatAreLeft(t *testing.T) {
 		does func() error
 		want []string
 	}{
-		"nothing":        {func() error { return nil }, nil},
-		"a file":         {func() error { return os.WriteFile(filepath.Join(home, "new"), nil, 0o600) }, []string{"file " + home + "/new"}},
-		"a folder":       {func() error { return os.MkdirAll(filepath.Join(home, "a/b"), 0o700) }, []string{"folder " + home + "/a", "folder " + home + "/a/b"}},
-		"a changed file": {func() error { return os.WriteFile(there, []byte("another's"), 0o600) }, []string{"file " + there}},
-		"a link":         {func() error { return os.Symlink("/", filepath.Join(home, "link")) }, []string{"file " + home + "/link"}},
+		"nothing":       {func() error { return nil }, nil},
+		"a file":        {func() error { return os.WriteFile(filepath.Join(home, "new"), nil, 0o600) }, []string{"file " + home + "/new"}},
+		"a folder":      {func() error { return os.MkdirAll(filepath.Join(home, "a/b"), 0o700) }, []string{"folder " + home + "/a", "folder " + home + "/a/b"}},
+		"a longer file": {func() error { return os.WriteFile(there, []byte("as it was not"), 0o600) }, []string{"file " + there}},
+		// As long as before, and written within one tick of the kernel's clock, a file would look
+		// as it was: the time is set.
+		"a later file": {func() error { return os.Chtimes(there, time.Time{}, time.Now().Add(time.Second)) }, []string{"file " + there}},
+		"a link":       {func() error { return os.Symlink("/", filepath.Join(home, "link")) }, []string{"file " + home + "/link"}},
 		"the cache": {func() error {
 			return os.MkdirAll(filepath.Join(cache, "components/etcd"), 0o700)
 		}, nil},

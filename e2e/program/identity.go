@@ -123,7 +123,7 @@ func (who *Identity) Enforcer() string {
 func (l *Lab) linkComponents(cache string) {
 	GinkgoHelper()
 	var from string
-	for _, line := range strings.Split(l.Invoker.Run(time.Minute, "components", "kubectl").Succeeds(), "\n") {
+	for _, line := range strings.Split(l.Invoker.Run(10*time.Minute, "components", "kubectl").Succeeds(), "\n") {
 		if fields := strings.Fields(line); len(fields) == 3 { // CACHE/components/kubectl/VERSION/kubectl
 			from = filepath.Join(fields[2], "../../../..")
 		}

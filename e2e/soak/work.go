@@ -168,6 +168,10 @@ func (w *work) measure(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err != nil && nothingThere(out) {
+			_ = os.RemoveAll(out)
+			continue
+		}
 		e := ended{Part: partMeasure, Run: filepath.Base(out), At: time.Now().UTC(), Outcome: observations.Finished}
 		if err != nil {
 			e.Outcome, e.Error = observations.Failed, err.Error()
@@ -178,6 +182,13 @@ func (w *work) measure(ctx context.Context) {
 		w.measured = append(w.measured, e)
 		w.mu.Unlock()
 	}
+}
+
+// nothingThere tells whether a measurement met no proxy: between two visits none runs.
+func nothingThere(folder string) bool {
+	records, _, err := observations.ReadFile(folder)
+	return err == nil && len(records) > 0 && records[len(records)-1].End != nil &&
+		strings.Contains(records[len(records)-1].End.Error, "there is nothing to measure")
 }
 
 // taken are the measurements since it was last called.

@@ -7,4 +7,6 @@ import "github.com/meshbench/meshbench/harness/kube/patience"
 type Patient interface {
 	// Outages are those that have ended since the last call.
 	Outages() []patience.Outage
+	// Waits tells whether requests wait for the API server now.
+	Waits() bool
 }

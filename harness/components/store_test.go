@@ -297,7 +297,7 @@ func TestKilledBuild(t *testing.T) {
 	}
 	root := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledBuild$")
-	cmd.Env = append(os.Environ(), child+"="+root)
+	cmd.Env = append(os.Environ(), child+"="+root, "TMPDIR="+t.TempDir()) // which it cannot remove
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,3 +17,16 @@ func Machines(all []corev1.Node) []corev1.Node {
 		return plane
 	})
 }
+
+// NodeReady is what a node says of being ready; the zero value of one that says nothing.
+func NodeReady(n *corev1.Node) corev1.NodeCondition {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c
+		}
+	}
+	return corev1.NodeCondition{}
+}
+
+// IsNodeReady tells whether a node is ready.
+func IsNodeReady(n *corev1.Node) bool { return NodeReady(n).Status == corev1.ConditionTrue }

@@ -4,6 +4,7 @@
 package readiness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (i Installation) Available(ctx context.Context, d *appsv1.Deployment) error
 	for _, pod := range pods {
 		for _, status := range pod.Status.ContainerStatuses {
 			if status.RestartCount >= Crashes {
-				return fmt.Errorf("container %s of pod %s ended %d times", status.Name, pod.Name, status.RestartCount)
+				return fmt.Errorf("container %s of pod %s ended %s", status.Name, pod.Name, ends(status))
 			}
 		}
 	}
@@ -197,17 +198,31 @@ func trouble(pod *corev1.Pod) []string {
 		if w := s.State.Waiting; w != nil {
 			lines = append(lines, strings.TrimSuffix(fmt.Sprintf("container %s waits: %s: %s", s.Name, w.Reason, w.Message), ": "))
 		}
-		for _, ended := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
-			if ended != nil {
-				lines = append(lines, fmt.Sprintf("container %s ended %d times, last with exit code %d (%s)", s.Name, max(s.RestartCount, 1), ended.ExitCode, ended.Reason))
-				break
-			}
+		if lastEnd(s) != nil {
+			lines = append(lines, fmt.Sprintf("container %s ended %s", s.Name, ends(s)))
 		}
 		if s.State.Running != nil && !s.Ready {
 			lines = append(lines, fmt.Sprintf("container %s runs but its readiness probe fails", s.Name))
 		}
 	}
 	return lines
+}
+
+// lastEnd is how a container ended last; nil if it has not.
+func lastEnd(s corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+	return cmp.Or(s.State.Terminated, s.LastTerminationState.Terminated)
+}
+
+// ends says how often a container has ended, and how at last.
+func ends(s corev1.ContainerStatus) string {
+	text := "once"
+	if s.RestartCount > 1 {
+		text = fmt.Sprintf("%d times", s.RestartCount)
+	}
+	if last := lastEnd(s); last != nil {
+		text += fmt.Sprintf(", last with exit code %d (%s)", last.ExitCode, last.Reason)
+	}
+	return text
 }
 
 // lastLog are a container's last log lines, of its previous life where it waits for the

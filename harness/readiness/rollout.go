@@ -31,7 +31,7 @@ const (
 // patiently waits until check holds, which says what is being waited for. It tells status
 // that, and, when nothing has changed for doubtAfter, what a pod that is not ready says of
 // itself. It gives up when pods are unschedulable for placeLimit and nothing else goes on, and
-// when a container is killed for its memory limit at each start.
+// when a container is killed for its memory limit, or ends by itself, at each start.
 // When ctx ends, the error wraps ctx's cause.
 func patiently(ctx context.Context, client kubernetes.Interface, status func(string, ...any),
 	check func(context.Context) (bool, string, error), list func(context.Context) ([]corev1.Pod, error),
@@ -48,8 +48,10 @@ func patiently(ctx context.Context, client kubernetes.Interface, status func(str
 			if pods, err = list(ctx); err != nil {
 				return false, waiting, err
 			}
-			if starved := starved(pods); starved != "" {
-				return false, waiting, fmt.Errorf("%s; %s", waiting, starved)
+			for _, gaveUp := range []string{starved(pods), crashing(ctx, client, pods)} {
+				if gaveUp != "" {
+					return false, waiting, fmt.Errorf("%s; %s", waiting, gaveUp)
+				}
 			}
 			unplaced := unplaced(pods)
 			if unplaced == "" && still >= doubtAfter && time.Since(asked) >= doubtAfter {
@@ -122,6 +124,29 @@ func starved(pods []corev1.Pod) string {
 			}
 			return fmt.Sprintf("container %s of pod %s was killed for its memory limit%s (%s) at each of %d starts: give it a higher limit (of sidecars by sidecar.istio.io/proxyMemoryLimit)",
 				c.Name, p.Name, limit, ended.Reason, c.RestartCount+1)
+		}
+	}
+	return ""
+}
+
+// crashedAfter is how often a container ends by itself before it is given up: its node has then
+// waited for two and a half minutes between its starts, in which what it lacks may have come.
+const crashedAfter = 5
+
+// crashing names a container that waits for its next start after it has ended by itself so often,
+// with the end of its log; "" for none.
+func crashing(ctx context.Context, client kubernetes.Interface, pods []corev1.Pod) string {
+	for _, p := range pods {
+		if p.DeletionTimestamp != nil {
+			continue
+		}
+		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+			ended := c.LastTerminationState.Terminated
+			if c.State.Waiting == nil || c.RestartCount < crashedAfter || ended == nil || ended.ExitCode == 0 {
+				continue
+			}
+			return fmt.Sprintf("container %s of pod %s ended with exit code %d (%s) after each of %d starts%s",
+				c.Name, p.Name, ended.ExitCode, ended.Reason, c.RestartCount+1, lastLog(ctx, client, &p, c))
 		}
 	}
 	return ""

@@ -157,3 +157,34 @@ func TestStarved(t *testing.T) {
 		})
 	}
 }
+
+// A container that ends by itself at each start, and waits longer for each next one, is given up.
+func TestCrashing(t *testing.T) {
+	of := func(change func(*corev1.ContainerStatus)) []corev1.Pod {
+		c := corev1.ContainerStatus{
+			Name: "istio-proxy", RestartCount: 5,
+			State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 255}},
+		}
+		change(&c)
+		return []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "ns1", Name: "web-1"}, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{c}}}}
+	}
+	for name, tt := range map[string]struct {
+		change func(*corev1.ContainerStatus)
+		want   string
+	}{
+		"at each start": {func(*corev1.ContainerStatus) {}, "container istio-proxy of pod web-1 ended with exit code 255 (Error) after each of 6 starts\nlast lines of container istio-proxy:\n  fake logs"},
+		"a few times":   {func(c *corev1.ContainerStatus) { c.RestartCount = 4 }, ""},
+		"it runs now": {func(c *corev1.ContainerStatus) {
+			c.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+		}, ""},
+		"it completes": {func(c *corev1.ContainerStatus) { c.LastTerminationState.Terminated.ExitCode = 0 }, ""},
+		"it never ran": {func(c *corev1.ContainerStatus) { c.LastTerminationState = corev1.ContainerState{} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := crashing(t.Context(), fake.NewClientset(), of(tt.change)); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

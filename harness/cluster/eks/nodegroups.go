@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshbench/meshbench/harness/cluster"
+	"github.com/meshbench/meshbench/harness/kube"
 )
 
 // SetNodes implements cluster.Cluster: a managed node group for each instance type. Groups of
@@ -224,7 +225,7 @@ func (c *Cluster) awaitNodes(ctx context.Context, want map[string]int, alone boo
 			t := nodes[i].Labels[cluster.InstanceTypeLabel]
 			if want[t] == 0 {
 				others++
-			} else if isReady(&nodes[i]) {
+			} else if kube.IsNodeReady(&nodes[i]) {
 				ready[t]++
 			}
 		}
@@ -238,12 +239,6 @@ func (c *Cluster) awaitNodes(ctx context.Context, want map[string]int, alone boo
 			missing = append(missing, fmt.Sprintf("%d nodes to go", others))
 		}
 		return len(missing) == 0, strings.Join(missing, ", "), nil
-	})
-}
-
-func isReady(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
 }
 

@@ -66,13 +66,16 @@ var (
 // Outages implements [cluster.Patient].
 func (c *Cluster) Outages() []patience.Outage { return c.waiting.Outages() }
 
+// Waits implements [cluster.Patient].
+func (c *Cluster) Waits() bool { return c.waiting.Waits() }
+
 // Failure implements [cluster.Failer]: the API server is away for good, or does not accept the
 // credentials any more.
 func (c *Cluster) Failure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, kubeconfig.ReachLimit)
 	defer cancel()
 	if _, err := serverVersion(ctx, c.impatient); err != nil {
-		return errors.Join(c.target.CheckCredentials(time.Now()), c.target.Explain(err))
+		return errors.Join(c.target.CheckCredentials(time.Now()), c.target.Explain(err, max(kubeconfig.ReachLimit, c.waiting.Away())))
 	}
 	return nil
 }
@@ -102,7 +105,7 @@ func (c *Cluster) FixedNodes() string { return cluster.ErrFixedNodes.Error() }
 func (c *Cluster) Facts(ctx context.Context) (observations.Cluster, error) {
 	version, err := serverVersion(ctx, c.client)
 	if err != nil {
-		return observations.Cluster{}, c.target.Explain(err)
+		return observations.Cluster{}, c.target.Explain(err, kubeconfig.ReachLimit)
 	}
 	found, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {

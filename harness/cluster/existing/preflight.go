@@ -76,7 +76,7 @@ func (p *provider) reach(ctx context.Context) (*version.Info, error) {
 	defer cancel()
 	info, err := serverVersion(ctx, p.client)
 	if err != nil {
-		return nil, p.target.Explain(err)
+		return nil, p.target.Explain(err, kubeconfig.ReachLimit)
 	}
 	return info, nil
 }

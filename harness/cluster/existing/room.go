@@ -77,7 +77,7 @@ func fits(room map[string]free, need cluster.Room) (pods int, mesh bool) {
 func left(nodes []corev1.Node, pods []corev1.Pod) map[string]free {
 	all := map[string]free{}
 	for _, n := range nodes {
-		if n.Spec.Unschedulable || !ready(n) || tainted(n) {
+		if n.Spec.Unschedulable || !kube.IsNodeReady(&n) || tainted(n) {
 			continue
 		}
 		a := n.Status.Allocatable
@@ -93,15 +93,6 @@ func left(nodes []corev1.Node, pods []corev1.Pod) map[string]free {
 		all[pods[i].Spec.NodeName] = f
 	}
 	return all
-}
-
-func ready(n corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // tainted reports whether pods without tolerations, as a scenario's are, are kept off.

@@ -245,7 +245,7 @@ func (r record) clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanLimit)
 	defer cancel()
 	if _, err := serverVersion(ctx, client); err != nil {
-		return t.Explain(err)
+		return t.Explain(err, kubeconfig.ReachLimit)
 	}
 	if err := deleteNamespaces(ctx, client, r.ID, r.Namespaces, func(string) {}); err != nil || !r.InstallsMesh {
 		return err

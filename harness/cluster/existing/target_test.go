@@ -78,7 +78,7 @@ func TestReachTimesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = serverVersion(t.Context(), client)
-	if err == nil || !strings.Contains(found.Explain(err).Error(), "has not answered for 10s: check the network, a VPN, or the context") {
+	if err == nil || !strings.Contains(found.Explain(err, kubeconfig.ReachLimit).Error(), "has not answered for 10s: check the network, a VPN, or the context") {
 		t.Errorf("%v", err)
 	}
 }

@@ -77,6 +77,9 @@ func (c *Cluster) RESTConfig() *rest.Config {
 // Outages implements [cluster.Patient].
 func (c *Cluster) Outages() []patience.Outage { return c.waiting.Outages() }
 
+// Waits implements [cluster.Patient].
+func (c *Cluster) Waits() bool { return c.waiting.Waits() }
+
 // Kubeconfig implements cluster.Cluster. The file is in the folder of logs; the user's own
 // is not touched.
 func (c *Cluster) Kubeconfig() string { return c.record.Kubeconfig }

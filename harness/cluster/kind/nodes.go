@@ -140,7 +140,7 @@ func (c *Cluster) equip(ctx context.Context, wanted map[string]string) error {
 				errs = append(errs, fmt.Errorf("label node %s: %w", n.Name, err))
 			}
 		}
-		if !ready(&n) {
+		if !kube.IsNodeReady(&n) {
 			errs = append(errs, fmt.Errorf("node %s is not Ready", n.Name))
 		}
 	}
@@ -150,12 +150,6 @@ func (c *Cluster) equip(ctx context.Context, wanted map[string]string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func ready(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // leave takes a worker out of the cluster: its kubelet is stopped, its Node and the pods on

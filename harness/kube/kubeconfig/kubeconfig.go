@@ -147,8 +147,9 @@ func (t *Target) CheckCredentials(now time.Time) error {
 // ReachLimit is how long the API server may take for its first answer.
 const ReachLimit = 10 * time.Second
 
-// Explain says of an error of the first request what to do about it.
-func (t *Target) Explain(err error) error {
+// Explain says of an error of a request what to do about it. waited is for how long the API server
+// has not answered.
+func (t *Target) Explain(err error, waited time.Duration) error {
 	var (
 		unknown x509.UnknownAuthorityError
 		invalid x509.CertificateInvalidError
@@ -168,7 +169,7 @@ func (t *Target) Explain(err error) error {
 	case errors.As(err, &name):
 		return fmt.Errorf("the certificate of the API server %s is for another name: correct the server in the kubeconfig: %w", t, err)
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the API server %s has not answered for %s: check the network, a VPN, or the context: %w", t, ReachLimit, err)
+		return fmt.Errorf("the API server %s has not answered for %s: check the network, a VPN, or the context: %w", t, waited.Round(time.Second), err)
 	case errors.As(err, &request):
 		return fmt.Errorf("the API server %s cannot be reached: check that the cluster runs, the network, or the context: %w", t, err)
 	}

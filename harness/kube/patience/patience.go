@@ -67,6 +67,25 @@ func (p *Patience) Outages() []Outage {
 	return ended
 }
 
+// Away is for how long the API server has not answered; 0 while it does.
+func (p *Patience) Away() time.Duration {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.since.IsZero() {
+		return 0
+	}
+	return time.Since(p.since)
+}
+
+// Waits tells whether requests wait for the API server: it is away, and not yet for the limit.
+func (p *Patience) Waits() bool {
+	away := p.Away()
+	return away > 0 && away < p.limit
+}
+
 // Wrap is next with patience, for [k8s.io/client-go/rest.Config.Wrap]. A request that has not
 // reached the API server, or may be repeated, is sent again once that is ready; after the limit,
 // or when its context ends, it fails as it did first.
@@ -85,6 +104,10 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	var began time.Time
 	for {
 		response, err := t.next.RoundTrip(request)
+		if err == nil && response.StatusCode < http.StatusInternalServerError {
+			// Whoever waited may have given up before.
+			t.patience.back()
+		}
 		if err == nil || request.Context().Err() != nil || !away(request, err) {
 			return response, err
 		}

@@ -128,6 +128,43 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestBack: an outage ends with the first answer, when nobody waits for one any more.
+func TestBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{up: time.Now().Add(time.Minute), err: refused}
+		p := New(Limit, nil)
+		ask := func(limit time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://x/api", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := p.Wrap(s).RoundTrip(r)
+			if err == nil {
+				response.Body.Close()
+			}
+			return err
+		}
+		if p.Waits() {
+			t.Error("waits for an API server that nobody has missed")
+		}
+		if err := ask(10 * time.Second); err == nil || p.Away() != 10*time.Second || !p.Waits() {
+			t.Errorf("error %v, away for %s, waits %t", err, p.Away(), p.Waits())
+		}
+		if impatient := (&Patience{limit: 10 * time.Second, since: p.since}); impatient.Waits() {
+			t.Error("waits for longer than its limit")
+		}
+		time.Sleep(time.Minute)
+		if err := ask(time.Second); err != nil || p.Away() != 0 || p.Waits() {
+			t.Errorf("error %v, away for %s, waits %t", err, p.Away(), p.Waits())
+		}
+		if outages := p.Outages(); len(outages) != 1 || outages[0].Lasted != 70*time.Second {
+			t.Errorf("outages %v", outages)
+		}
+	})
+}
+
 // An API server that has come back is not ready at once, and one that does not tell is.
 func TestReady(t *testing.T) {
 	for status, want := range map[int]bool{200: true, 401: true, 404: true, 500: false, 503: false} {

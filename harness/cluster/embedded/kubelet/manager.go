@@ -400,7 +400,5 @@ func (m *Manager) waitReady(ctx context.Context) error {
 func ready(n *corev1.Node) bool {
 	// The node-lifecycle controller takes this taint off a new node.
 	tainted := slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeNotReady })
-	return !tainted && slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
+	return !tainted && kube.IsNodeReady(n)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/internal/osthread"
 )
 
 // TerminalSize in characters.
@@ -54,7 +56,7 @@ func (c *Container) exec(ctx context.Context, args []string, stdin io.Reader, st
 	}
 	var input io.WriteCloser
 	var terminal *os.File
-	err := onThread(func() (err error) {
+	err := osthread.Run(func() (err error) {
 		// From the sandbox's own file system, so before the thread leaves it.
 		leave, err := c.group.enter(command)
 		if err != nil {

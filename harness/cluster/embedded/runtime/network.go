@@ -6,37 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	goruntime "runtime"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-)
 
-// onThread runs f on an operating system thread that ends with it, so that f may
-// change the thread's namespaces. It is never the process's main thread: that one
-// cannot end and is the one that /proc/self shows.
-func onThread(f func() error) error {
-	done := make(chan error, 1)
-	run := func() {
-		goruntime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- f()
-	}
-	go func() {
-		goruntime.LockOSThread()
-		if unix.Gettid() != unix.Getpid() {
-			done <- f()
-			return
-		}
-		// While this goroutine occupies the main thread the next gets another.
-		finished := make(chan struct{})
-		go func() { defer close(finished); run() }()
-		<-finished
-		goruntime.UnlockOSThread()
-	}()
-	return <-done
-}
+	"github.com/meshbench/meshbench/internal/osthread"
+)
 
 func linkAddress(address netip.Prefix) *netlink.Addr {
 	return &netlink.Addr{IPNet: &net.IPNet{
@@ -83,7 +60,7 @@ func makeBridge(name string, gateway netip.Prefix) (netlink.Link, error) {
 // process in it. It has no name in the file system, so nothing can be left of it.
 func makeNamespace() (netns.NsHandle, error) {
 	handle := netns.None()
-	err := onThread(func() (err error) {
+	err := osthread.Run(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make a network namespace: %w", err)
 		}

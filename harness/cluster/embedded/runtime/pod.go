@@ -11,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/meshbench/meshbench/internal/osthread"
 )
 
 // firstUser is the user id of the first pod: above what distributions give to people,
@@ -83,7 +85,7 @@ func (p *Pod) UserID() int { return p.user }
 
 // inNetwork runs f on a thread in the pod's network namespace.
 func (p *Pod) inNetwork(f func() error) error {
-	return onThread(func() error {
+	return osthread.Run(func() error {
 		p.mu.Lock()
 		if p.removed {
 			p.mu.Unlock()
