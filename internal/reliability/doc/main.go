@@ -7,6 +7,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/meshbench/meshbench/internal/reliability"
 )
@@ -37,17 +39,7 @@ func run(args []string) error {
 	}
 	text := reliability.Table(results)
 	if len(results) > 0 {
-		first, last := results[0], results[0]
-		for _, r := range results {
-			if r.Time.Before(first.Time) {
-				first = r
-			}
-			if r.Time.After(last.Time) {
-				last = r
-			}
-		}
-		text = fmt.Sprintf("Made with meshbench %s until %s, the moments chosen by seed %d (`make faults SEED=%d`): %s",
-			last.Version, last.Time.UTC().Format("2006-01-02 15:04"), last.Seed, last.Seed, text)
+		text = source(results) + text
 	}
 	filled, err := reliability.Between(string(doc), "faults", text)
 	if err != nil {
@@ -55,3 +47,22 @@ func run(args []string) error {
 	}
 	return os.WriteFile(args[0], []byte(filled), 0o644)
 }
+
+// source says what the results were made with: programs and seeds in the order of their use.
+func source(results []reliability.Result) string {
+	results = slices.SortedFunc(slices.Values(results), func(a, b reliability.Result) int { return a.Time.Compare(b.Time) })
+	var versions, seeds []string
+	for _, r := range results {
+		if !slices.Contains(versions, r.Version) {
+			versions = append(versions, r.Version)
+		}
+		if seed := fmt.Sprint(r.Seed); !slices.Contains(seeds, seed) {
+			seeds = append(seeds, seed)
+		}
+	}
+	return fmt.Sprintf("Made with meshbench %s from %s to %s UTC, the moments chosen by seed %s (`make faults SEED=%s`): ",
+		strings.Join(versions, ", "), results[0].Time.UTC().Format(minute), results[len(results)-1].Time.UTC().Format(minute), strings.Join(seeds, " and "), seeds[0])
+}
+
+// minute is how a time is written.
+const minute = "2006-01-02 15:04"
