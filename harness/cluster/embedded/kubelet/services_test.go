@@ -246,6 +246,9 @@ func TestServices(t *testing.T) {
 		all = append(all, p.Name)
 	}
 	slices.Sort(all)
+	// Pods are ready before the rules of others know: EndpointSlices come after them.
+	g.Eventually(func() lookedUp { return c.ask("client", "dial", "tcp", "172.20.7.7:80", "60") }).WithTimeout(time.Minute).
+		Should(Equal(lookedUp{Found: all}))
 	for _, asked := range [][]string{{"tcp", "172.20.7.7:80"}, {"udp", "172.20.7.7:53"}, {"tcp", "web:80"}} {
 		g.Expect(c.ask("client", "dial", asked[0], asked[1], "60")).To(Equal(lookedUp{Found: all}), "%v", asked)
 	}
@@ -258,6 +261,7 @@ func TestServices(t *testing.T) {
 	scale, err := c.client.AppsV1().Deployments("names").GetScale(ctx, "web", metav1.GetOptions{})
 	c.must(err)
 	scale.Spec.Replicas = 1
+	scale.ResourceVersion = "" // the controller may write, too
 	_, err = c.client.AppsV1().Deployments("names").UpdateScale(ctx, "web", scale, metav1.UpdateOptions{})
 	c.must(err)
 	g.Eventually(func() []string { return c.ask("client", "dial", "tcp", "172.20.7.7:80", "30").Found }).WithTimeout(time.Minute).Should(HaveLen(1))

@@ -214,7 +214,7 @@ func TestTranslation(t *testing.T) {
 	w.proxy.Detach(pod)
 	w.proxy.Detach(pod)
 	w.slice(newSlice("other", "other-1", ports, ready("10.0.0.4")))
-	w.Eventually(func() int { w.proxy.mu.Lock(); defer w.proxy.mu.Unlock(); return len(w.proxy.current.frontends) }).Should(Equal(1))
+	w.Eventually(func() int { w.proxy.mu.Lock(); defer w.proxy.mu.Unlock(); return len(w.proxy.current.frontends) }).WithTimeout(time.Minute).Should(Equal(1))
 	w.Expect(answers("tcp", "172.20.0.6:8000")).To(HaveLen(3))
 }
 
