@@ -10,7 +10,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -23,6 +22,7 @@ import (
 	"github.com/meshbench/meshbench/internal/plain"
 	"github.com/meshbench/meshbench/internal/redact"
 	"github.com/meshbench/meshbench/internal/shortage"
+	"github.com/meshbench/meshbench/internal/signals"
 	"github.com/meshbench/meshbench/internal/standin"
 	"github.com/meshbench/meshbench/internal/standin/server"
 	buildversion "github.com/meshbench/meshbench/internal/version"
@@ -91,13 +91,13 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	asked := make(chan os.Signal, 2)
+	signal.Notify(asked, signals.Ending()...)
 	go func() {
-		s := <-signals
+		s := <-asked
 		fmt.Fprintf(stderr, "\n%s: cleaning up (once more to stop at once)\n", s)
 		cancel(fmt.Errorf("%w by signal: %s", harness.ErrInterrupted, s))
-		<-signals
+		<-asked
 		// The sandbox ends with this process, and takes everything in it along.
 		os.Exit(exitInterrupted)
 	}()

@@ -87,9 +87,12 @@ func (f Fault) start() *Run {
 	if !slices.Contains(args, "--cluster") && !slices.Contains(args, "--real") {
 		args = append(args, "--real", "2")
 	}
-	if f.Terminal {
+	switch {
+	case f.Terminal:
 		r.Command, r.Terminal = who.StartRunOnTerminal(scenario, args...)
-	} else {
+	case f.Nohup:
+		r.Command, r.Terminal = who.StartRunByNohup(scenario, args...)
+	default:
 		r.Command = who.StartRun(scenario, args...)
 	}
 	if f.Started != nil {

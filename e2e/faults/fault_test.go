@@ -44,6 +44,8 @@ type Fault struct {
 	Who func() *program.Identity
 	// Terminal gives the run a terminal of its own ([Run].Terminal).
 	Terminal bool
+	// Nohup gives it one, too, but has nohup(1) start it, and what it says go elsewhere.
+	Nohup bool
 	// Before, if set, prepares what the run will meet.
 	Before func(r *Run)
 

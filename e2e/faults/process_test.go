@@ -58,6 +58,13 @@ func toMeshbench(signal syscall.Signal) func(*Run) string {
 	return func(r *Run) string { return send(signal, "meshbench", r.PID()) }
 }
 
+// closeTerminal closes the run's.
+func closeTerminal(r *Run) string {
+	GinkgoHelper()
+	Expect(r.Terminal.Close()).To(Succeed())
+	return "the terminal of meshbench was closed"
+}
+
 // interrupted checks that the log ends with who has stopped the run.
 func interrupted(r *Run) {
 	GinkgoHelper()
@@ -146,11 +153,10 @@ var _ = Describe("meshbench that is told to end", func() {
 		},
 		Fault{
 			Name: "a closed terminal", Kind: ofProcess, Terminal: true, Ends: []int{130}, Limit: time.Minute, After: interrupted,
-			Make: func(r *Run) string {
-				Expect(r.Terminal.Close()).To(Succeed())
-				return "the terminal of meshbench was closed"
-			},
-			Says: []string{"interrupted by signal: hangup"},
+			Make: closeTerminal, Says: []string{"interrupted by signal: hangup"},
+		},
+		Fault{
+			Name: "a closed terminal of a run by nohup", Kind: ofProcess, Quick: true, Nohup: true, Make: closeTerminal, Ends: completes,
 		},
 	)
 })

@@ -40,6 +40,25 @@ func (who *Identity) StartRunOnTerminal(scenario string, args ...string) (*Comma
 	return c, terminal
 }
 
+// StartRunByNohup is StartRun on a terminal of its own, but for what it prints, by nohup(1): it is
+// to go on without its terminal.
+func (who *Identity) StartRunByNohup(scenario string, args ...string) (*Command, *Terminal) {
+	GinkgoHelper()
+	terminal, slave, err := openTerminal()
+	Expect(err).NotTo(HaveOccurred())
+	defer slave.Close()
+	out, args := who.newRun(scenario, args)
+	c := who.prepare(args)
+	c.Out = out
+	nohup, err := exec.LookPath("nohup")
+	Expect(err).NotTo(HaveOccurred())
+	c.cmd.Path, c.cmd.Args = nohup, append([]string{"nohup"}, c.cmd.Args...)
+	c.cmd.Stdin = slave
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential, Setsid: true, Setctty: true}
+	c.launch()
+	return c, terminal
+}
+
 // openTerminal makes a pair of ends (pts(4)).
 func openTerminal() (*Terminal, *os.File, error) {
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

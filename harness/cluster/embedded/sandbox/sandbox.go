@@ -31,6 +31,7 @@ import (
 	"syscall"
 
 	"github.com/meshbench/meshbench/internal/bounded"
+	"github.com/meshbench/meshbench/internal/signals"
 )
 
 // A word after Command makes the process that Probe starts, without and with applications.
@@ -68,8 +69,8 @@ func Main(args []string) int {
 // serve runs the sandbox until its end, which is an error unless it was asked for.
 func serve(events events) error {
 	// From here on the signals only ask.
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, signals.Ending()...)
 
 	config, err := readConfig(os.NewFile(ConfigFD, "config"))
 	if err != nil {
@@ -77,7 +78,7 @@ func serve(events events) error {
 	}
 	s := newServer(config, events)
 	go func() {
-		s.end(fmt.Errorf("%w by signal %v", errAsked, <-signals))
+		s.end(fmt.Errorf("%w by signal %v", errAsked, <-asked))
 	}()
 	go func() { s.end(s.watchLifeline(os.NewFile(LifelineFD, "lifeline"))) }()
 	err = s.run()
