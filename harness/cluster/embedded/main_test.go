@@ -74,7 +74,7 @@ func makerMain(args []string) int {
 }
 
 func (task makerTask) run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	provider := embedded.New(embedded.Options{
