@@ -62,13 +62,14 @@ generate: ## write meshfacts/data from the pinned versions of Istio
 test: unit e2e skips ## all tests
 
 # Tests append what they skip, and why, to lists in bin; MESHBENCH_REQUIRE=1 makes those
-# skips fail that somebody could spare them (package internal/skip).
+# skips fail that somebody could spare them (package internal/skip). The packages that take longest
+# wait for programs: three at a time on two cores.
 unit: export MESHBENCH_SKIPS := $(CURDIR)/bin/skips-unit.txt
 unit: build components ## vet, unit tests, command-line tests
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	GOGC=$(COMPILER_GOGC) go vet ./...
 	rm -f $(MESHBENCH_SKIPS)
-	go test $$(go list ./... | grep -vE '/e2e(/faults)?$$')
+	go test -p 3 $$(go list ./... | grep -vE '/e2e(/faults)?$$')
 	go test -tags eks ./harness/cluster/providers
 
 # Most of a run is waiting for readings, so two at a time take little more than one.

@@ -27,7 +27,7 @@ func (c *command) loads() (all []*observations.Traffic) {
 
 var _ = DescribeTableSubtree("scenarios that send requests", Label("traffic"),
 	func(user func() *identity) {
-		It("tell what requests cost, and whether memory follows configuration only", func() {
+		It("tell what requests cost, and whether memory follows configuration only", Label(nightly), func() {
 			run := user().startRun("traffic-memory", "--set", "seconds=4", "--set", "replicas=2", "--set", "low=20", "--set", "high=200", "--set", "connections=8")
 			run.Wait(8 * time.Minute)
 			run.Exits(0)

@@ -156,7 +156,7 @@ var _ = Describe("meshbench that is told to end", func() {
 			Make: closeTerminal, Says: []string{"interrupted by signal: hangup"},
 		},
 		Fault{
-			Name: "a closed terminal of a run by nohup", Kind: ofProcess, Quick: true, Nohup: true, Make: closeTerminal, Ends: completes,
+			Name: "a closed terminal of a run by nohup", Kind: ofProcess, Nohup: true, Make: closeTerminal, Ends: completes,
 		},
 	)
 })
