@@ -23,26 +23,30 @@ func (t *Terminal) Close() error { return t.master.Close() }
 // StartRunOnTerminal is StartRun on a terminal of its own, whose session the command leads.
 func (who *Identity) StartRunOnTerminal(scenario string, args ...string) (*Command, *Terminal) {
 	GinkgoHelper()
-	terminal, slave, err := openTerminal()
-	Expect(err).NotTo(HaveOccurred())
-	defer slave.Close()
-	out, args := who.newRun(scenario, args)
-	c := who.prepare(args)
-	c.Out = out
-	c.cmd.Env = append(c.cmd.Env, "TERM=xterm")
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = slave, slave, slave
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential, Setsid: true, Setctty: true}
-	c.launch()
-	go func() {
-		// Ends with an error once the terminal is closed on either side.
-		_, _ = io.Copy(writers{&c.Stdout, &c.Both}, terminal.master)
-	}()
-	return c, terminal
+	return who.startOnTerminal(scenario, args, func(c *Command, terminal, slave *os.File) {
+		c.cmd.Env = append(c.cmd.Env, "TERM=xterm")
+		c.cmd.Stdout, c.cmd.Stderr = slave, slave
+		go func() {
+			// Ends with an error once the terminal is closed on either side.
+			_, _ = io.Copy(writers{&c.Stdout, &c.Both}, terminal)
+		}()
+	})
 }
 
-// StartRunByNohup is StartRun on a terminal of its own, but for what it prints, by nohup(1): it is
-// to go on without its terminal.
+// StartRunByNohup is StartRunOnTerminal by nohup(1), and what it says goes elsewhere: it is to go on
+// without its terminal.
 func (who *Identity) StartRunByNohup(scenario string, args ...string) (*Command, *Terminal) {
+	GinkgoHelper()
+	return who.startOnTerminal(scenario, args, func(c *Command, _, _ *os.File) {
+		nohup, err := exec.LookPath("nohup")
+		Expect(err).NotTo(HaveOccurred())
+		c.cmd.Path, c.cmd.Args = nohup, append([]string{"nohup"}, c.cmd.Args...)
+	})
+}
+
+// startOnTerminal starts a run that leads the session of a terminal of its own and reads from it,
+// once it is set up.
+func (who *Identity) startOnTerminal(scenario string, args []string, setUp func(c *Command, terminal, slave *os.File)) (*Command, *Terminal) {
 	GinkgoHelper()
 	terminal, slave, err := openTerminal()
 	Expect(err).NotTo(HaveOccurred())
@@ -50,11 +54,9 @@ func (who *Identity) StartRunByNohup(scenario string, args ...string) (*Command,
 	out, args := who.newRun(scenario, args)
 	c := who.prepare(args)
 	c.Out = out
-	nohup, err := exec.LookPath("nohup")
-	Expect(err).NotTo(HaveOccurred())
-	c.cmd.Path, c.cmd.Args = nohup, append([]string{"nohup"}, c.cmd.Args...)
 	c.cmd.Stdin = slave
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who.Credential, Setsid: true, Setctty: true}
+	setUp(c, terminal.master, slave)
 	c.launch()
 	return c, terminal
 }
