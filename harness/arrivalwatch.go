@@ -212,10 +212,7 @@ func strip(obj any) (any, error) {
 
 // see takes in what has become of an object. What there was at the beginning is no event.
 func (o *objects) see(k watched, obj any, initial, gone bool) {
-	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = last.Obj
-	}
-	m, ok := obj.(metav1.Object)
+	m, ok := informers.Last(obj).(metav1.Object)
 	if !ok {
 		return
 	}

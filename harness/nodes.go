@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/meshbench/meshbench/harness/kube"
+	"github.com/meshbench/meshbench/harness/kube/informers"
 	"github.com/meshbench/meshbench/observations"
 )
 
@@ -27,10 +28,7 @@ func (w *watch) nodeHandler() cache.ResourceEventHandler {
 			}
 		},
 		DeleteFunc: func(object any) {
-			if missed, ok := object.(cache.DeletedFinalStateUnknown); ok {
-				object = missed.Obj
-			}
-			if node, ok := object.(*corev1.Node); ok {
+			if node, ok := informers.Last(object).(*corev1.Node); ok {
 				w.nodeGone(node)
 			}
 		},

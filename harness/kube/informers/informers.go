@@ -103,6 +103,15 @@ func (f *Factory) Sync(ctx context.Context) error {
 // Wait waits until all that was started has ended, after what it was started with was closed.
 func (f *Factory) Wait() { f.running.Wait() }
 
+// Last is the object that a handler was given: its last known state where it went while nobody
+// watched ([cache.DeletedFinalStateUnknown]).
+func Last(object any) any {
+	if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+		return gone.Obj
+	}
+	return object
+}
+
 // Metadata is an informer of the metadata of one kind in all namespaces; tweak limits what is
 // asked for.
 func Metadata(client metadata.Interface, kind schema.GroupVersionResource, tweak func(*metav1.ListOptions)) cache.SharedIndexInformer {

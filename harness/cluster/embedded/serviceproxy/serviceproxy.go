@@ -125,7 +125,7 @@ func New(factory *informers.Factory, config Config) (*Proxy, error) {
 
 // nameOf is a Service's name.
 func nameOf(object any) types.NamespacedName {
-	if s, ok := present(object).(*corev1.Service); ok {
+	if s, ok := informers.Last(object).(*corev1.Service); ok {
 		return types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
 	}
 	return types.NamespacedName{}
@@ -133,18 +133,10 @@ func nameOf(object any) types.NamespacedName {
 
 // serviceOf is the Service of an EndpointSlice.
 func serviceOf(object any) types.NamespacedName {
-	if s, ok := present(object).(*discoveryv1.EndpointSlice); ok {
+	if s, ok := informers.Last(object).(*discoveryv1.EndpointSlice); ok {
 		return types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}
 	}
 	return types.NamespacedName{}
-}
-
-// present is an object, or its last state when it is known to be gone.
-func present(object any) any {
-	if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-		return gone.Obj
-	}
-	return object
 }
 
 func (p *Proxy) note(service types.NamespacedName) {
